@@ -1,0 +1,1 @@
+"""What users meet: scikit-learn's manners, no maths."""

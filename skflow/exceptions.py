@@ -1,0 +1,11 @@
+"""Errors and warnings of skflow's own."""
+
+from sklearn.exceptions import ConvergenceWarning
+
+
+class DegenerateDensityWarning(UserWarning):
+    """Some columns are exact functions of others: their density has no finite limit."""
+
+
+class DivergenceWarning(ConvergenceWarning):
+    """Training diverged and went on from the best weights at a lower rate."""

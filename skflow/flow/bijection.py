@@ -1,0 +1,47 @@
+"""The contract that every invertible map of the flow keeps."""
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+
+class Bijection(nn.Module):
+    r"""An invertible map between tables, with its log-determinant.
+
+    Tables are ``(n_columns, n_rows)``; log-determinants are ``(n_rows,)``, in
+    nats. For :math:`z = f(x)`, ``forward_and_log_det(x)`` returns :math:`z` and
+    :math:`\log |\det \partial f / \partial x|`; ``inverse_and_log_det(z)``
+    returns :math:`x` and :math:`\log |\det \partial f^{-1} / \partial z|`.
+    """
+
+    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``x`` forward; return the result and the log-determinant."""
+        raise NotImplementedError
+
+    def inverse_and_log_det(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``z`` back; return the result and the log-determinant of the inverse."""
+        raise NotImplementedError
+
+
+class Chain(Bijection):
+    """Bijections applied one after the other, in the order of the list."""
+
+    def __init__(self, bijections: Iterable[Bijection]) -> None:
+        super().__init__()
+        self.bijections = nn.ModuleList(bijections)
+
+    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply every bijection, first to last."""
+        total = x.new_zeros(x.shape[1])
+        for bijection in self.bijections:
+            x, log_det = bijection.forward_and_log_det(x)
+            total = total + log_det
+        return x, total
+
+    def inverse_and_log_det(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply every inverse, last to first."""
+        total = z.new_zeros(z.shape[1])
+        for bijection in reversed(self.bijections):
+            z, log_det = bijection.inverse_and_log_det(z)
+            total = total + log_det
+        return z, total

@@ -1,0 +1,111 @@
+"""The coupling layer: half of the columns bend, given the other half."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from skflow.flow import rational_quadratic
+from skflow.flow.bijection import Bijection
+from skflow.flow.conditioner import Conditioner
+from skflow.flow.rational_quadratic import Knots
+
+MIN_BIN = 1e-3
+MIN_DERIVATIVE = 1e-3
+# softplus(_RAW_ONE) + MIN_DERIVATIVE = 1: raw parameters of 0 give the identity.
+_RAW_ONE = math.log(math.expm1(1 - MIN_DERIVATIVE))
+
+
+class Coupling(Bijection):
+    r"""Rational-quadratic coupling layer, the identity outside ``[-bound, bound]``.
+
+    With columns split into :math:`(a, b)`, maps :math:`(a, b)` to
+    :math:`(a, g(b; \theta(a)))`, where :math:`g` is a monotone spline per entry
+    of :math:`b` and :math:`\theta` the conditioner. Its Jacobian is triangular,
+    so the log-determinant is the sum of the splines' log-derivatives (Durkan et
+    al., 2019, arXiv:1906.04032, section 3).
+
+    Parameters
+    ----------
+    n_columns : int
+        At least 2; the first ``n_columns // 2`` are read, the others bend.
+    n_bins : int
+        Bins of each spline.
+    bound : float
+        Half-width of the interval in which the splines bend.
+    hidden_units, n_blocks, dropout, generator
+        Of the :class:`~skflow.flow.conditioner.Conditioner`.
+    """
+
+    def __init__(
+        self,
+        n_columns: int,
+        *,
+        n_bins: int,
+        bound: float,
+        hidden_units: int,
+        n_blocks: int,
+        dropout: float,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.n_read = n_columns // 2
+        self.n_bins = n_bins
+        self.bound = bound
+        self.conditioner = Conditioner(
+            self.n_read,
+            (3 * n_bins - 1) * (n_columns - self.n_read),
+            hidden_units=hidden_units,
+            n_blocks=n_blocks,
+            dropout=dropout,
+            bound=bound,
+            generator=generator,
+        )
+
+    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Bend the second half of the columns given the first."""
+        read, bent = x[: self.n_read], x[self.n_read :]
+        spline = rational_quadratic.forward_and_log_derivative
+        bent, log_derivative = self._within_bound(spline, bent, self._knots(read))
+        return torch.cat((read, bent)), log_derivative.sum(dim=0)
+
+    def inverse_and_log_det(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Unbend the second half of the columns given the first."""
+        read, bent = z[: self.n_read], z[self.n_read :]
+        spline = rational_quadratic.inverse_and_log_derivative
+        bent, log_derivative = self._within_bound(spline, bent, self._knots(read))
+        return torch.cat((read, bent)), log_derivative.sum(dim=0)
+
+    def _within_bound(self, spline, values: Tensor, knots: Knots) -> tuple[Tensor, Tensor]:
+        # Clamped before the spline, not only masked after it: an entry outside
+        # would otherwise send NaN gradients through the unused branch.
+        clamped = values.clamp(-self.bound, self.bound)
+        bent, log_derivative = spline(clamped, knots)
+        inside = values.abs() < self.bound
+        return (
+            torch.where(inside, bent, values),
+            torch.where(inside, log_derivative, 0.0),
+        )
+
+    def _knots(self, read: Tensor) -> Knots:
+        """Turn the conditioner's output into knots on ``[-bound, bound]``."""
+        raw = self.conditioner(read).view(3 * self.n_bins - 1, -1, read.shape[1])
+        widths, heights, derivatives = raw.split(
+            (self.n_bins, self.n_bins, self.n_bins - 1)
+        )
+        derivatives = functional.pad(derivatives, (0, 0, 0, 0, 1, 1))
+        return Knots(
+            x=self._edges(widths),
+            y=self._edges(heights),
+            derivative=functional.softplus(derivatives + _RAW_ONE) + MIN_DERIVATIVE,
+        )
+
+    def _edges(self, raw: Tensor) -> Tensor:
+        share = MIN_BIN + (1 - MIN_BIN * self.n_bins) * torch.softmax(raw, dim=0)
+        inner = self.bound * (2 * share[:-1].cumsum(dim=0) - 1)
+        return functional.pad(
+            functional.pad(inner, (0, 0, 0, 0, 1, 0), value=-self.bound),
+            (0, 0, 0, 0, 0, 1),
+            value=self.bound,
+        )

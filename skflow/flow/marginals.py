@@ -1,0 +1,171 @@
+r"""Per-column monotone maps to about N(0, 1), fitted in closed form.
+
+A column is sent through a rational-quadratic spline whose knots are quantiles of
+the training rows. Beyond the outer knots the map grows logarithmically,
+
+.. math:: y = y_m + s \log(1 + \delta (x - x_m) / s),
+
+so that :math:`y^2` stays finite out to 1e300. ``s`` says how heavy the tail is.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+from torch import Tensor
+
+from skflow.flow import rational_quadratic
+from skflow.flow.bijection import Bijection
+from skflow.flow.rational_quadratic import Knots
+
+FloatArray = NDArray[np.float64]
+
+TAIL_SCALES = 2.0 ** np.arange(-3, 5)
+TAIL_ROWS = 5.5  # rows beyond an outer knot: enough to judge the tail's weight
+MIN_GAP = 1e-4  # between knots, as a share of their spread
+LARGEST = float(np.finfo(np.float64).max)
+
+
+class _ColumnMap(NamedTuple):
+    """Parameters of one column's map."""
+
+    x: FloatArray
+    y: FloatArray
+    derivative: FloatArray
+    lower_tail: float
+    upper_tail: float
+
+
+class Marginals(Bijection):
+    """Monotone map of each column on its own; see the module's text for the formula.
+
+    Buffers are float64 and stay so: far values and exact inverses need it.
+    """
+
+    x_knots: Tensor
+    y_knots: Tensor
+    derivatives: Tensor
+    lower_tail: Tensor
+    upper_tail: Tensor
+
+    def __init__(self, columns: list[_ColumnMap]) -> None:
+        super().__init__()
+
+        def stack(name: str, n_rows: int) -> Tensor:
+            rows = [getattr(column, name) for column in columns]
+            matrix = np.array(rows, dtype=np.float64).reshape(len(columns), n_rows)
+            return torch.tensor(matrix.T[:, :, None].copy())
+
+        n_knots = len(columns[0].x) if columns else 2
+        self.register_buffer("x_knots", stack("x", n_knots))
+        self.register_buffer("y_knots", stack("y", n_knots))
+        self.register_buffer("derivatives", stack("derivative", n_knots))
+        self.register_buffer("lower_tail", stack("lower_tail", 1)[0])
+        self.register_buffer("upper_tail", stack("upper_tail", 1)[0])
+
+    @classmethod
+    def fit(cls, table: FloatArray, n_bins: int) -> "Marginals":
+        """Fit one map per column of ``table``, ``(n_rows, n_columns)``, none constant.
+
+        With one bin the map is affine between its two knots (standardised
+        columns); with more it Gaussianises.
+        """
+        return cls([_fit_column(column, n_bins) for column in table.T])
+
+    @classmethod
+    def blank(cls, n_columns: int, n_knots: int) -> "Marginals":
+        """Maps of the right shape, to load a state into."""
+        line = np.arange(float(n_knots))
+        return cls([_ColumnMap(line, line, np.ones(n_knots), 1.0, 1.0)] * n_columns)
+
+    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map original values to about N(0, 1)."""
+        knots = Knots(self.x_knots, self.y_knots, self.derivatives)
+        inside = x.clamp(knots.x[0], knots.x[-1])
+        y, log_derivative = rational_quadratic.forward_and_log_derivative(inside, knots)
+        y_above, log_above = _log_tail(x - knots.x[-1], knots.derivative[-1], self.upper_tail)
+        y_below, log_below = _log_tail(knots.x[0] - x, knots.derivative[0], self.lower_tail)
+        above, below = x > knots.x[-1], x < knots.x[0]
+        y = torch.where(above, knots.y[-1] + y_above, y)
+        y = torch.where(below, knots.y[0] - y_below, y)
+        log_derivative = torch.where(above, log_above, log_derivative)
+        log_derivative = torch.where(below, log_below, log_derivative)
+        return y, log_derivative.sum(dim=0)
+
+    def inverse_and_log_det(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Map back to original values."""
+        knots = Knots(self.x_knots, self.y_knots, self.derivatives)
+        inside = z.clamp(knots.y[0], knots.y[-1])
+        x, log_derivative = rational_quadratic.inverse_and_log_derivative(inside, knots)
+        x_above, log_above = _exp_tail(z - knots.y[-1], knots.derivative[-1], self.upper_tail)
+        x_below, log_below = _exp_tail(knots.y[0] - z, knots.derivative[0], self.lower_tail)
+        above, below = z > knots.y[-1], z < knots.y[0]
+        x = torch.where(above, knots.x[-1] + x_above, x)
+        x = torch.where(below, knots.x[0] - x_below, x)
+        log_derivative = torch.where(above, log_above, log_derivative)
+        log_derivative = torch.where(below, log_below, log_derivative)
+        return x.clamp(-LARGEST, LARGEST), log_derivative.sum(dim=0)
+
+
+def _log_tail(distance: Tensor, derivative: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """``s log(1 + derivative * distance / s)`` and the log of its derivative."""
+    distance = distance.clamp_min(0)
+    rate = derivative / scale
+    product = distance * rate
+    far = distance.log() + rate.log()
+    log1p = torch.where(product < 1e150, torch.log1p(product), far)
+    return scale * log1p, derivative.log() - log1p
+
+
+def _exp_tail(rise: Tensor, derivative: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Inverse of :func:`_log_tail`, and the log of the inverse's derivative."""
+    exponent = rise.clamp_min(0) / scale
+    rate = derivative / scale
+    far = torch.exp((exponent - rate.log()).clamp_max(math.log(LARGEST)))
+    distance = torch.where(exponent < 300, torch.expm1(exponent.clamp_max(300)) / rate, far)
+    return distance.clamp_max(LARGEST), exponent - derivative.log()
+
+
+def _fit_column(values: FloatArray, n_bins: int) -> _ColumnMap:
+    x, y = _place_knots(values, n_bins)
+    slopes = np.diff(y) / np.diff(x)
+    # Harmonic means keep the spline monotone and follow the flatter neighbour.
+    inner = 2 / (1 / slopes[:-1] + 1 / slopes[1:])
+    derivative = np.concatenate((slopes[:1], inner, slopes[-1:]))
+    lower = _fit_tail(x[0] - values, -y[0], derivative[0])
+    upper = _fit_tail(values - x[-1], y[-1], derivative[-1])
+    return _ColumnMap(x, y, derivative, lower, upper)
+
+
+def _place_knots(values: FloatArray, n_bins: int) -> tuple[FloatArray, FloatArray]:
+    """Return knots at interpolated quantiles and where they are sent."""
+    distinct, counts = np.unique(values, return_counts=True)
+    # Mid-distribution: a repeated value sits in the middle of its own step.
+    levels = (np.cumsum(counts) - counts / 2) / counts.sum()
+    edge = min(TAIL_ROWS / len(values), 0.3)
+    # Levels halfway between equal steps in probability and equal steps in score:
+    # the middle is resolved finely and the tails are not left to one bin.
+    spread = 1.5
+    outer = ndtri(1 - edge) / spread
+    scores = spread * ndtri(np.linspace(ndtr(-outer), ndtr(outer), n_bins + 1))
+    x = np.interp(ndtr(scores), levels, distinct)
+    extent = x[-1] - x[0] if x[-1] > x[0] else distinct[-1] - distinct[0]
+    steps = MIN_GAP * extent * np.arange(n_bins + 1)
+    x = np.maximum.accumulate(x - steps) + steps
+    if n_bins > 1:
+        return x, scores
+    clipped = values.clip(x[0], x[-1])
+    deviation = clipped.std() or x[-1] - x[0]
+    return x, (x - clipped.mean()) / deviation
+
+
+def _fit_tail(distances: FloatArray, start: float, derivative: float) -> float:
+    """Most likely tail scale, for N(0, 1) at the other side of the map."""
+    exceedances = distances[distances > 0][:, None]
+    log1p = np.log1p(derivative * exceedances / TAIL_SCALES)
+    log_likelihood = -((start + TAIL_SCALES * log1p) ** 2) / 2 - log1p
+    prior = -np.log2(TAIL_SCALES / 2) ** 2 / 8
+    return float(TAIL_SCALES[np.argmax(log_likelihood.sum(axis=0) + prior)])

@@ -1,0 +1,1 @@
+"""Tables to float64 matrices and back, exactly. No torch here."""

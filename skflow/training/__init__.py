@@ -1,0 +1,1 @@
+"""Fitting a flow to a matrix: closed form first, gradients last."""

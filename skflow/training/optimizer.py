@@ -1,0 +1,77 @@
+"""AdamW through torch's functional form.
+
+torch's optimizer classes import its compiler at their first use, which takes
+seconds; the function they end in does not.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
+
+
+class AdamW:
+    """Decoupled weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101).
+
+    Parameters
+    ----------
+    model : nn.Module
+        Decay falls on the parameters named ``weight``: the conditioners' matrices.
+    weight_decay : float
+    max_norm : float
+        Gradients are clipped to this norm before a step.
+    """
+
+    def __init__(self, model: nn.Module, weight_decay: float, max_norm: float) -> None:
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        decayed = [p for name, p in named if name.endswith(".weight")]
+        plain = [p for name, p in named if not name.endswith(".weight")]
+        self.groups = [
+            _Group(group, decay)
+            for group, decay in ((decayed, weight_decay), (plain, 0.0))
+            if group
+        ]
+        self.parameters = decayed + plain
+        self.max_norm = max_norm
+
+    def step(self, learning_rate: float) -> None:
+        """Clip the gradients, update the parameters, clear the gradients."""
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.max_norm)
+        for group in self.groups:
+            group.step(learning_rate)
+        for parameter in self.parameters:
+            parameter.grad = None
+
+
+class _Group:
+    """Parameters that share a weight decay, with their moments."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], weight_decay: float) -> None:
+        self.parameters = list(parameters)
+        self.weight_decay = weight_decay
+        self.means = [torch.zeros_like(p) for p in self.parameters]
+        self.squares = [torch.zeros_like(p) for p in self.parameters]
+        self.steps = [p.new_zeros(()) for p in self.parameters]
+
+    def step(self, learning_rate: float) -> None:
+        gradients: list[Tensor] = [
+            torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters
+        ]
+        with torch.no_grad():
+            adamw(
+                list(self.parameters),
+                gradients,
+                self.means,
+                self.squares,
+                [],
+                self.steps,
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.99,
+                lr=learning_rate,
+                weight_decay=self.weight_decay,
+                eps=1e-8,
+                maximize=False,
+            )

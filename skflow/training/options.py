@@ -1,0 +1,67 @@
+"""How to train: everything the loop needs to know besides model and rows."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Options of the training loop.
+
+    Attributes
+    ----------
+    max_iter : int
+        Epochs at most.
+    deadline : float or None
+        Value of ``time.monotonic()`` at which training must be over.
+    batch_size : int
+        Rows per gradient step.
+    learning_rate : float
+        Peak of the schedule.
+    weight_decay : float
+        Of the conditioners' weight matrices (AdamW).
+    n_iter_no_change : int
+        Epochs without a gain of ``tol`` before training stops.
+    tol : float
+        In nats per row.
+    max_norm : float
+        Gradients are clipped to this norm.
+    """
+
+    max_iter: int
+    deadline: float | None
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    n_iter_no_change: int
+    tol: float
+    max_norm: float = 5.0
+
+
+def choose_options(
+    n_rows: int,
+    n_columns: int,
+    *,
+    max_iter: int | str,
+    deadline: float | None,
+    batch_size: int | str,
+    learning_rate: float | str,
+    weight_decay: float | str,
+    n_iter_no_change: int | str,
+    tol: float,
+) -> TrainingOptions:
+    """Fill in what is "auto" from the size of the training rows."""
+    return TrainingOptions(
+        max_iter=60 if isinstance(max_iter, str) else max_iter,
+        deadline=deadline,
+        batch_size=_default_batch_size(n_rows) if isinstance(batch_size, str) else batch_size,
+        learning_rate=2e-3 if isinstance(learning_rate, str) else learning_rate,
+        weight_decay=min(1.0, 30 / n_rows) if isinstance(weight_decay, str) else weight_decay,
+        n_iter_no_change=12 if isinstance(n_iter_no_change, str) else n_iter_no_change,
+        tol=tol,
+    )
+
+
+def _default_batch_size(n_rows: int) -> int:
+    """About 20 steps an epoch, of 64 to 1,024 rows."""
+    return 2 ** int(min(max(round(math.log2(n_rows / 20)), 6), 10))

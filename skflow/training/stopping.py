@@ -1,0 +1,48 @@
+"""When to stop, and which weights to keep."""
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class BestWeights:
+    """Keeps the weights of the highest score and counts epochs without a gain.
+
+    Parameters
+    ----------
+    model : nn.Module
+    score : float
+        Of the weights as they stand, in nats per row.
+    tol : float
+        A gain below it does not reset the count.
+    """
+
+    def __init__(self, model: nn.Module, score: float, tol: float) -> None:
+        self.model = model
+        self.tol = tol
+        self.score = score
+        self.reference = score
+        self.n_iter_no_change = 0
+        self.state = _copy_state(model)
+
+    def update(self, score: float) -> None:
+        """Take note of an epoch's score."""
+        if score > self.score:
+            self.score = score
+            self.state = _copy_state(self.model)
+        if score > self.reference + self.tol or math.isinf(self.reference):
+            self.reference = score
+            self.n_iter_no_change = 0
+        else:
+            self.n_iter_no_change += 1
+
+    def restore(self) -> None:
+        """Put the best weights back into the model."""
+        self.model.load_state_dict(self.state)
+
+
+def _copy_state(model: nn.Module) -> dict[str, Tensor]:
+    with torch.no_grad():
+        return copy.deepcopy(model.state_dict())
