@@ -72,6 +72,8 @@ def fit_gaussian_mixture(
     n_columns = y.shape[0]
     pooled = _pooled_covariance(y) * n_components ** (-2 / n_columns)
     prior = CovariancePrior(pooled, strength)
+    # From broad components: they split up slowly, and into fewer local optima than
+    # the tight clusters of k-means.
     components = GaussianComponents(
         weights=y.new_full((n_components,), 1 / n_components),
         means=_spread_centres(y, n_components, generator),
@@ -90,26 +92,33 @@ def _step(
     y: Tensor, components: GaussianComponents, prior: CovariancePrior
 ) -> tuple[GaussianComponents, float]:
     """One E-step and one M-step, a block of rows at a time."""
-    n_components, n_columns = components.means.shape
     natural = _natural_parameters(components)
-    n_statistics = natural.shape[1]
     moments = torch.zeros_like(natural)
     total = 0.0
-    for block in y.split(max(1, BLOCK // (n_statistics + n_components)), dim=1):
+    for block in y.split(_block_rows(*natural.shape), dim=1):
         statistics = _sufficient_statistics(block)
         log_joint = natural @ statistics
         log_density = torch.logsumexp(log_joint, dim=0)
         moments += torch.exp(log_joint - log_density) @ statistics.T
         total += float(log_density.sum())
-    mass = moments[:, 0] + 10 * torch.finfo(y.dtype).eps
+    return _maximise(moments, prior), total / y.shape[1]
+
+
+def _maximise(moments: Tensor, prior: CovariancePrior) -> GaussianComponents:
+    """M-step, from the expected sufficient statistics ``(K, n_statistics)``."""
+    n_components, n_columns = len(moments), len(prior.pooled)
+    mass = moments[:, 0] + 10 * torch.finfo(moments.dtype).eps
     means = moments[:, 1 : n_columns + 1] / mass[:, None]
-    second = y.new_zeros(n_components, n_columns, n_columns)
-    rows, columns = _lower_triangle(n_columns, y.device)
+    second = moments.new_zeros(n_components, n_columns, n_columns)
+    rows, columns = _lower_triangle(n_columns, moments.device)
     second[:, rows, columns] = moments[:, n_columns + 1 :]
     second[:, columns, rows] = moments[:, n_columns + 1 :]
     scatter = second - mass[:, None, None] * means[:, :, None] * means[:, None, :]
-    covariances = _posterior_mode(scatter, mass, prior)
-    return GaussianComponents(mass / mass.sum(), means, covariances), total / y.shape[1]
+    return GaussianComponents(mass / mass.sum(), means, _posterior_mode(scatter, mass, prior))
+
+
+def _block_rows(n_components: int, n_statistics: int) -> int:
+    return max(1, BLOCK // (n_statistics + n_components))
 
 
 def _sufficient_statistics(y: Tensor) -> Tensor:

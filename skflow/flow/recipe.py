@@ -110,8 +110,8 @@ def choose_recipe(
 
 
 def _default_layers(n_rows: int) -> int:
-    """None where so few rows could only mislead them."""
-    return 0 if n_rows < 80 else 6
+    """None where so few rows could only mislead them, fewer where they are few."""
+    return 0 if n_rows < 80 else 4 if n_rows < 2000 else 6
 
 
 def _default_width(n_rows: int) -> int:
@@ -121,7 +121,7 @@ def _default_width(n_rows: int) -> int:
 
 def _default_dropout(n_rows: int) -> float:
     """Fades as rows grow; large tables want none at all."""
-    return max(0.0, 0.2 - 0.05 * math.log10(n_rows / 300)) if n_rows < 5000 else 0.0
+    return 0.2 if n_rows < 2000 else 0.1 if n_rows < 5000 else 0.0
 
 
 def _spline_bound(n_rows: int) -> float:

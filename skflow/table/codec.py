@@ -10,9 +10,10 @@ from skflow.table.schema import Schema
 
 FloatArray = NDArray[np.float64]
 
-# A flow returns 0 as some 1e-16 of the column's scale; float16 and float32, which
-# keep relative digits down to 1e-38, are snapped there, not rounded.
-ZERO = 1e-14
+# A flow returns 0 as some 1e-16 of the column's scale, or 1e-12 where it contracts.
+# float16 and float32 are snapped there, not rounded. This costs nothing: its error
+# already swallows the digits of any value below 1e-9 of the scale.
+ZERO = 1e-10
 
 
 class TableCodec:

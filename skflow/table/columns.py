@@ -72,7 +72,7 @@ class Bent:
 
     def encode(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Bend; far out the logarithm is taken before anything can overflow."""
-        with np.errstate(over="ignore", divide="ignore", under="ignore"):
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore", under="ignore"):
             offset = (values - self.centre).clip(-LARGEST, LARGEST)
             ratio = offset / self.pivot
             size = np.log(np.abs(offset)) - math.log(self.pivot) + math.log(2)

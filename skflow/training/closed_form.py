@@ -17,12 +17,13 @@ from skflow.flow.mixture import Mixture
 FloatArray = NDArray[np.float64]
 
 FEW_ROWS = 30  # too few to choose anything by: one Gaussian on standardised columns
-FEW_COMPONENTS = 8  # enough to tell which marginals suit the table
-MOST_COMPONENTS = 256
+FEW_COMPONENTS = (1, 8)  # enough to tell which marginals suit the table
+COMPONENTS = (1, 4, 8, 16, 32, 64, 128, 256)
 EM_ROWS = 20_000  # more add little to where the mixture starts
 EM_STEPS = 60
-PATIENCE = 2  # doublings of the components without a gain
-HELD_OUT = 0.2  # of the rows, where the caller holds none out
+PATIENCE = 1  # steps of the ladder without a gain
+MANY_ROWS = 3_000  # from here on one split tells candidates apart
+N_FOLDS = 3
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,31 @@ class ClosedForm:
 
     marginals: Marginals
     mixture: Mixture
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """Rows to fit and rows to judge by, ``(n_rows, n_columns)``."""
+
+    train: FloatArray
+    held_out: FloatArray
+
+
+@dataclass(frozen=True)
+class _SentFold:
+    """A fold sent through marginals, ``(n_columns, n_rows)``, and the mean
+    log-determinant of its held-out rows.
+    """
+
+    train: Tensor
+    held_out: Tensor
+    offset: float
+
+    @classmethod
+    def through(cls, marginals: Marginals, fold: _Fold) -> "_SentFold":
+        """Send a fold through marginals fitted on its training rows."""
+        held_out, offset = _send(marginals, fold.held_out)
+        return cls(_send(marginals, fold.train)[0], held_out, offset)
 
 
 def fit_closed_form(
@@ -43,9 +69,9 @@ def fit_closed_form(
     """Fit marginals and mixture to ``train``, ``(n_rows, n_columns)``.
 
     Marginals (standardising or Gaussianising), the number of components and the
-    strength of their prior are those with the highest mean log-density on the
-    held-out rows; where the caller holds none out, on a fifth of the rows, and
-    the winner is fitted once more to all.
+    strength of their prior are those with the highest mean log-density on rows
+    held out: on small tables by cross-validation over all rows given, on large
+    ones on ``validation``, or a fifth of the rows where that is None.
 
     Parameters
     ----------
@@ -56,18 +82,24 @@ def fit_closed_form(
         Of the mixture layer.
     generator : torch.Generator
     """
-    search = _Search(n_components, bound, generator)
     if train.shape[1] == 0:
         return ClosedForm(Marginals.fit(train, n_bins=1), Mixture.blank(0, 1, bound))
+    search = _Search(n_components, bound, generator)
     if len(train) < FEW_ROWS:
-        plain = _Candidate(1, n_components or 1, PriorStrength(1.0, 0.0))
-        return search.fit(train, plain)
-    if validation is not None and len(validation) > 0:
-        return search.best(train, validation)[1]
-    rows = torch.randperm(len(train), generator=generator).numpy()
-    n_held_out = int(HELD_OUT * len(train))
-    winner, _ = search.best(train[rows[n_held_out:]], train[rows[:n_held_out]])
-    return search.fit(train, winner)
+        return search.fit(train, _Candidate(1, n_components or 1, PriorStrength(1.0, 0.0)))
+    return search.fit(train, search.best(_make_folds(train, validation, generator)))
+
+
+def _make_folds(
+    train: FloatArray, validation: FloatArray | None, generator: torch.Generator
+) -> list[_Fold]:
+    """Pairs of rows to fit and rows to judge by."""
+    if len(train) >= MANY_ROWS and validation is not None:
+        return [_Fold(train, validation)]
+    rows = train if validation is None else np.concatenate((train, validation))
+    parts = np.array_split(torch.randperm(len(rows), generator=generator).numpy(), N_FOLDS)
+    n_folds = N_FOLDS if len(train) < MANY_ROWS else 1
+    return [_Fold(np.delete(rows, part, axis=0), rows[part]) for part in parts[:n_folds]]
 
 
 @dataclass(frozen=True)
@@ -77,15 +109,6 @@ class _Candidate:
     n_bins: int
     n_components: int
     strength: PriorStrength
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """A fitted candidate and its held-out score, in nats per row of encoded columns."""
-
-    candidate: _Candidate
-    closed_form: ClosedForm
-    score: float
 
 
 class _Search:
@@ -99,80 +122,77 @@ class _Search:
         # Every candidate starts from the same draw: they differ in nothing else.
         self.seed = int(torch.randint(2**31, (1,), generator=generator))
 
-    def best(self, train: FloatArray, held_out: FloatArray) -> tuple[_Candidate, ClosedForm]:
+    def best(self, folds: list[_Fold]) -> _Candidate:
         """Choose the marginals with few components, then climb with each prior."""
-        ladder = self._ladder(*train.shape)
-        few = [k for k in ladder if k <= FEW_COMPONENTS] or ladder
+        n_rows, n_columns = folds[0].train.shape
+        priors = prior_strengths(n_columns)
+        ladder = self._ladder(n_rows, n_columns)
+        few = [k for k in ladder if k in FEW_COMPONENTS] or ladder
         more = [k for k in ladder if k not in few]
-        trials = []
-        for n_bins in (1, gaussianising_bins(len(train))):
-            marginals = Marginals.fit(train, n_bins)
-            trials += self._climb(marginals, train, held_out, few)
-        top = max(trials, key=_score_of)
-        trials += self._climb(top.closed_form.marginals, train, held_out, more)
-        top = max(trials, key=_score_of)
-        return top.candidate, top.closed_form
+        scores: dict[_Candidate, float] = {}
+        for n_bins in (1, gaussianising_bins(n_rows)):
+            scores |= self._climb(folds, n_bins, few, [priors[0], priors[-1]])
+        n_bins = max(scores, key=scores.__getitem__).n_bins
+        scores |= self._climb(folds, n_bins, more, priors)
+        return max(scores, key=scores.__getitem__)
 
     def _climb(
-        self, marginals: Marginals, train: FloatArray, held_out: FloatArray, ladder: list[int]
-    ) -> list[_Trial]:
-        """Raise the number of components under each prior until the score falls twice."""
-        y, _ = _scores(marginals, train)
-        y_held_out, offset = _scores(marginals, held_out)
-        n_bins = len(marginals.x_knots) - 1
-        trials = []
-        for strength in prior_strengths(train.shape[1]):
+        self, folds: list[_Fold], n_bins: int, ladder: list[int], priors: list[PriorStrength]
+    ) -> dict[_Candidate, float]:
+        """Raise the number of components under each prior until the score falls."""
+        sent = [_SentFold.through(Marginals.fit(fold.train, n_bins), fold) for fold in folds]
+        scores: dict[_Candidate, float] = {}
+        for strength in priors:
             top, falls = -np.inf, 0
             for n_components in ladder:
-                mixture = self._fit_mixture(y, n_components, strength)
-                with torch.inference_mode():
-                    score = offset + float(mixture.log_prob(y_held_out).mean())
                 candidate = _Candidate(n_bins, n_components, strength)
-                trials.append(_Trial(candidate, ClosedForm(marginals, mixture), score))
+                score = float(np.mean([self._judge(fold, candidate) for fold in sent]))
+                scores[candidate] = score
                 falls = 0 if score > top else falls + 1
                 top = max(top, score)
                 if falls == PATIENCE:
                     break
-        return trials
+        return scores
+
+    def _judge(self, fold: _SentFold, candidate: _Candidate) -> float:
+        mixture = self._fit_mixture(fold.train, candidate)
+        with torch.inference_mode():
+            return fold.offset + float(mixture.log_prob(fold.held_out).mean())
 
     def fit(self, train: FloatArray, candidate: _Candidate) -> ClosedForm:
         """Fit one candidate."""
         marginals = Marginals.fit(train, candidate.n_bins)
-        y, _ = _scores(marginals, train)
-        mixture = self._fit_mixture(y, candidate.n_components, candidate.strength)
-        return ClosedForm(marginals, mixture)
+        y, _ = _send(marginals, train)
+        return ClosedForm(marginals, self._fit_mixture(y, candidate))
 
     def _ladder(self, n_rows: int, n_columns: int) -> list[int]:
         if self.n_components is not None:
             return [self.n_components]
         # Each component should rest on some rows, and all of them fit in memory.
-        most = min(MOST_COMPONENTS, n_rows // 6, 20_000_000 // n_columns**2)
-        return [2**i for i in range(10) if i == 0 or 2**i <= most]
+        most = min(n_rows // 6, 20_000_000 // n_columns**2)
+        return [k for k in COMPONENTS if k == 1 or k <= most]
 
-    def _fit_mixture(self, y: Tensor, n_components: int, strength: PriorStrength) -> Mixture:
+    def _fit_mixture(self, y: Tensor, candidate: _Candidate) -> Mixture:
         generator = torch.Generator().manual_seed(self.seed)
-        rows = y
         if y.shape[1] > EM_ROWS:
-            rows = y[:, torch.randperm(y.shape[1], generator=generator)[:EM_ROWS]]
+            y = y[:, torch.randperm(y.shape[1], generator=generator)[:EM_ROWS]]
         components = fit_gaussian_mixture(
-            rows,
-            min(n_components, rows.shape[1]),
-            strength=strength,
+            y,
+            min(candidate.n_components, y.shape[1]),
+            strength=candidate.strength,
             n_iter=EM_STEPS,
             generator=generator,
         )
         return Mixture(components, self.bound)
 
 
-def _score_of(trial: _Trial) -> float:
-    return trial.score
-
-
 def prior_strengths(n_columns: int) -> list[PriorStrength]:
-    """Two ends: components that share the shape of all rows, and free, narrow ones."""
+    """From components that share the shape of all rows to free, narrow ones."""
     return [
         PriorStrength(pooled_rows=n_columns + 2.0, diagonal_rows=0.0),
-        PriorStrength(pooled_rows=0.1, diagonal_rows=float(n_columns)),
+        PriorStrength(pooled_rows=1.0, diagonal_rows=1.0 * n_columns),
+        PriorStrength(pooled_rows=0.1, diagonal_rows=1.0 * n_columns),
+        PriorStrength(pooled_rows=0.02, diagonal_rows=4.0 * n_columns),
     ]
 
 
@@ -181,7 +201,7 @@ def gaussianising_bins(n_rows: int) -> int:
     return int(np.clip(round(n_rows ** (1 / 3)), 4, 32))
 
 
-def _scores(marginals: Marginals, table: FloatArray) -> tuple[Tensor, float]:
+def _send(marginals: Marginals, table: FloatArray) -> tuple[Tensor, float]:
     """Rows sent through the marginals, and the mean log-determinant in nats per row."""
     with torch.inference_mode():
         x = torch.tensor(np.ascontiguousarray(table.T))

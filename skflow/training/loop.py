@@ -11,7 +11,7 @@ from torch import Tensor
 from skflow.exceptions import DivergenceWarning
 from skflow.flow.conditioner import Dropout
 from skflow.flow.model import Model
-from skflow.training.optimizer import AdamW
+from skflow.training.optimizer import Descent
 from skflow.training.options import TrainingOptions
 from skflow.training.reporter import Reporter
 from skflow.training.schedule import rate_factor
@@ -83,30 +83,30 @@ def train(
     judge = rows.train if rows.validation is None else rows.validation
     offset = rows.train_offset if rows.validation is None else rows.validation_offset
     best = BestWeights(model, mean_score(model, judge) + offset, options.tol)
-    optimizer = AdamW(model, options.weight_decay, options.max_norm)
+    n_batches = max(1, round(rows.train.shape[1] / options.batch_size))
+    descent = Descent(model, options, n_batches)
     peak, roll_backs, start = options.learning_rate, 0, time.monotonic()
     try:
         for epoch in range(options.max_iter):
             began = time.monotonic()
             rate = peak * rate_factor(_progress(epoch, options, start))
-            train_score = _run_epoch(model, rows.train, optimizer, options, rate, generator)
-            train_score += rows.train_offset
-            held_out = math.nan
-            if rows.validation is not None:
-                held_out = mean_score(model, rows.validation) + offset
-            judged = train_score if rows.validation is None else held_out
-            history.append(train_score, held_out, rate, time.monotonic() - began)
-            if math.isfinite(judged):
+            train_score = _run_epoch(model, rows.train, descent, n_batches, rate, generator)
+            judged = train_score = train_score + rows.train_offset
+            with descent.averaged_weights():
+                if rows.validation is not None:
+                    judged = mean_score(model, rows.validation) + offset
                 best.update(judged)
-            elif roll_backs < MAX_ROLL_BACKS:
+            held_out = math.nan if rows.validation is None else judged
+            history.append(train_score, held_out, rate, time.monotonic() - began)
+            reporter.epoch(judged, best.score)
+            if not math.isfinite(judged):
                 roll_backs += 1
                 best.restore()
                 peak /= 2
-                optimizer = AdamW(model, options.weight_decay, options.max_norm)
-            else:
+                descent = Descent(model, options, n_batches)
+            if best.is_stuck(options.n_iter_no_change) or _is_over(options):
                 break
-            reporter.epoch(judged, best.score)
-            if best.n_iter_no_change >= options.n_iter_no_change or _is_over(options):
+            if roll_backs > MAX_ROLL_BACKS:
                 break
     finally:
         best.restore()
@@ -131,8 +131,8 @@ def mean_score(model: Model, y: Tensor) -> float:
 def _run_epoch(
     model: Model,
     y: Tensor,
-    optimizer: AdamW,
-    options: TrainingOptions,
+    descent: Descent,
+    n_batches: int,
     rate: float,
     generator: torch.Generator,
 ) -> float:
@@ -140,13 +140,12 @@ def _run_epoch(
     model.train()
     n_rows = y.shape[1]
     order = torch.randperm(n_rows, generator=generator, device=y.device)
-    # A last batch of a few rows would take a whole step on little evidence.
-    n_batches = max(1, round(n_rows / options.batch_size))
     total = y.new_zeros(())
+    # Batches of equal size: a last one of a few rows would step on little evidence.
     for index in order.tensor_split(n_batches):
         log_prob = model.log_prob_of_scores(y[:, index])
         (-log_prob.mean()).backward()
-        optimizer.step(rate)
+        descent.step(rate)
         total += log_prob.detach().sum()
     return float(total) / n_rows  # the only host synchronisation of an epoch
 

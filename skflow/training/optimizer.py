@@ -5,10 +5,41 @@ seconds; the function they end in does not.
 """
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
+
+from skflow.training.averaging import AveragedWeights
+from skflow.training.options import TrainingOptions
+
+
+class Descent:
+    """Gradient steps on a model, with a moving average of its weights.
+
+    Parameters
+    ----------
+    model : nn.Module
+    options : TrainingOptions
+    n_batches : int
+        Steps per epoch.
+    """
+
+    def __init__(self, model: nn.Module, options: TrainingOptions, n_batches: int) -> None:
+        self.optimizer = AdamW(model, options.weight_decay, options.max_norm)
+        self.average = AveragedWeights(
+            self.optimizer.parameters, max(1.0, options.averaged_epochs * n_batches)
+        )
+
+    def step(self, learning_rate: float) -> None:
+        """Update the weights from their gradients."""
+        self.optimizer.step(learning_rate)
+        self.average.update()
+
+    def averaged_weights(self) -> AbstractContextManager[None]:
+        """Put the average into the model for a while."""
+        return self.average.in_place()
 
 
 class AdamW:

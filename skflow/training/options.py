@@ -26,6 +26,8 @@ class TrainingOptions:
         In nats per row.
     max_norm : float
         Gradients are clipped to this norm.
+    averaged_epochs : float
+        Epochs over which the moving average of the weights forgets.
     """
 
     max_iter: int
@@ -36,6 +38,7 @@ class TrainingOptions:
     n_iter_no_change: int
     tol: float
     max_norm: float = 5.0
+    averaged_epochs: float = 6.0
 
 
 def choose_options(
@@ -55,7 +58,7 @@ def choose_options(
         max_iter=60 if isinstance(max_iter, str) else max_iter,
         deadline=deadline,
         batch_size=_default_batch_size(n_rows) if isinstance(batch_size, str) else batch_size,
-        learning_rate=2e-3 if isinstance(learning_rate, str) else learning_rate,
+        learning_rate=4e-3 if isinstance(learning_rate, str) else learning_rate,
         weight_decay=min(1.0, 30 / n_rows) if isinstance(weight_decay, str) else weight_decay,
         n_iter_no_change=12 if isinstance(n_iter_no_change, str) else n_iter_no_change,
         tol=tol,
@@ -63,5 +66,5 @@ def choose_options(
 
 
 def _default_batch_size(n_rows: int) -> int:
-    """About 20 steps an epoch, of 64 to 1,024 rows."""
-    return 2 ** int(min(max(round(math.log2(n_rows / 20)), 6), 10))
+    """A power of 2 that grows as the square root of the rows, from 64 to 1,024."""
+    return 2 ** int(min(max(round(math.log2(4 * math.sqrt(n_rows))), 6), 10))

@@ -1,7 +1,6 @@
 """When to stop, and which weights to keep."""
 
 import copy
-import math
 
 import torch
 from torch import Tensor, nn
@@ -28,15 +27,19 @@ class BestWeights:
         self.state = _copy_state(model)
 
     def update(self, score: float) -> None:
-        """Take note of an epoch's score."""
+        """Take note of an epoch's score; one that is not finite is no gain."""
         if score > self.score:
             self.score = score
             self.state = _copy_state(self.model)
-        if score > self.reference + self.tol or math.isinf(self.reference):
+        if score > self.reference + self.tol:
             self.reference = score
             self.n_iter_no_change = 0
         else:
             self.n_iter_no_change += 1
+
+    def is_stuck(self, n_iter_no_change: int) -> bool:
+        """Whether as many epochs have passed without a gain."""
+        return self.n_iter_no_change >= n_iter_no_change
 
     def restore(self) -> None:
         """Put the best weights back into the model."""

@@ -1,0 +1,51 @@
+"""Sphinx configuration."""
+
+import os
+from importlib.metadata import version as installed_version
+
+# Examples run on one thread: their numbers then do not depend on the machine's cores,
+# and threads that wait for a busy core cost more than they give on tables this small.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+project = "skflow"
+author = "The skflow developers"
+copyright = "2026, The skflow developers"  # noqa: A001
+release = installed_version("skflow")
+version = release
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.extlinks",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build"]
+
+extlinks = {
+    "arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s"),
+    "doi": ("https://doi.org/%s", "doi:%s"),
+}
+
+autodoc_typehints = "none"  # numpydoc's Parameters sections say more
+numpydoc_show_class_members = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"/plot_",
+    "ignore_pattern": r"first_look\.py",
+    "within_subsection_order": "ExampleTitleSortKey",
+    "abort_on_example_error": True,
+    "only_warn_on_example_error": False,
+    "download_all_examples": False,
+    "show_signature": False,
+    "capture_repr": (),
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "skflow"
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+html_show_sourcelink = False
+html_sidebars = {"get_started": [], "how_it_works": [], "benchmarks": []}

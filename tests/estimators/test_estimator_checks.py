@@ -1,0 +1,88 @@
+"""scikit-learn's own checks, none of them expected to fail."""
+
+import pytest
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skflow import FlowDensity
+
+ESTIMATORS = [
+    FlowDensity(),
+    FlowDensity(max_iter=5),
+    FlowDensity(
+        n_layers=2,
+        hidden_units=4,
+        n_bins=3,
+        n_components=3,
+        dropout=0.1,
+        max_iter=2,
+        early_stopping=False,
+    ),
+]
+
+# A warm start of trained layers goes on where it was: two fits cannot agree.
+MORE_ESTIMATORS = [
+    FlowDensity(n_layers=0, warm_start=True),
+    FlowDensity(n_layers=0, n_components=1),
+    FlowDensity(n_layers=1, hidden_units=4, batch_size=8, max_iter=2, early_stopping=True),
+    FlowDensity(n_layers=2, hidden_units=4, weight_decay=0.01, learning_rate=0.01, max_iter=2),
+    FlowDensity(n_layers=2, hidden_units=4, max_time=0.05, tol=0.1, n_iter_no_change=1),
+]
+
+# check_array_api_input fits columns that are linear functions of others, and is told so.
+expect_degenerate = pytest.mark.filterwarnings("ignore::skflow.exceptions.DegenerateDensityWarning")
+
+# What parametrize_with_checks does not yield.
+FURTHER_CHECKS = [
+    "check_dataframe_column_names_consistency",
+    "check_param_validation",
+    "check_get_feature_names_out_error",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+    "check_inplace_ensure_writeable",
+]
+
+# These warn by design: of the change of container itself.
+SET_OUTPUT_CHECKS = [
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_global_output_transform_pandas",
+    "check_global_set_output_transform_polars",
+]
+
+
+@expect_degenerate
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda estimator: {}, xfail_strict=True)
+def test_generated_checks(estimator, check) -> None:
+    check(estimator)
+
+
+@pytest.mark.slow
+@expect_degenerate
+@parametrize_with_checks(
+    MORE_ESTIMATORS, expected_failed_checks=lambda estimator: {}, xfail_strict=True
+)
+def test_generated_checks_of_more_parameters(estimator, check) -> None:
+    check(estimator)
+
+
+@pytest.mark.parametrize("name", FURTHER_CHECKS)
+def test_further_checks(name: str) -> None:
+    check = getattr(estimator_checks, name)
+    check("FlowDensity", FlowDensity(n_layers=2, hidden_units=4, max_iter=2))
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("name", SET_OUTPUT_CHECKS)
+def test_set_output_checks(name: str) -> None:
+    check = getattr(estimator_checks, name)
+    check("FlowDensity", FlowDensity(n_layers=2, hidden_units=4, max_iter=2))
+
+
+def test_tags_promise_what_the_checks_test() -> None:
+    tags = FlowDensity().__sklearn_tags__()
+    assert not tags.non_deterministic
+    assert not tags.input_tags.allow_nan
+    assert not tags.no_validation
+    assert tags.transformer_tags.preserves_dtype == ["float64"]

@@ -1,0 +1,117 @@
+"""Marginals: closed form, Gaussian for what is common, logarithmic for what is far."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from skflow.flow.marginals import Marginals
+
+N_ROWS = 4000
+
+
+def fit_and_map(x: np.ndarray, n_bins: int, rows: np.ndarray | None = None) -> np.ndarray:
+    marginals = Marginals.fit(x[:, None], n_bins)
+    rows = x if rows is None else rows
+    return marginals.forward_and_log_det(torch.tensor(rows[None]))[0][0].numpy()
+
+
+SHAPES = {
+    "normal": stats.norm(3, 5),
+    "log-normal": stats.lognorm(1.0),
+    "exponential": stats.expon(),
+    "uniform": stats.uniform(-1, 2),
+    "Student": stats.t(3),
+    "Cauchy": stats.cauchy(),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_many_bins_make_fresh_rows_normal(name: str) -> None:
+    rng = np.random.default_rng(0)
+    train, fresh = SHAPES[name].rvs((2, N_ROWS), random_state=rng)
+    z = fit_and_map(train, 16, fresh)
+    assert stats.kstest(z, "norm").statistic < 0.04
+    assert np.abs(z).max() < 7
+
+
+def test_one_bin_standardises() -> None:
+    x = np.random.default_rng(1).normal(50, 4, N_ROWS)
+    z = fit_and_map(x, 1)
+    inner = np.abs(x - 50) < 8
+    slope, _, correlation, *_ = stats.linregress(x[inner], z[inner])
+    assert correlation == pytest.approx(1, abs=1e-12)
+    assert slope == pytest.approx(1 / 4, rel=0.05)
+    assert abs(float(z.mean())) < 0.05
+
+
+@pytest.mark.parametrize("n_bins", [1, 12])
+def test_rarely_seen_far_values_leave_the_others_alone(n_bins: int) -> None:
+    x = np.random.default_rng(2).standard_normal(N_ROWS)
+    clean = fit_and_map(x, n_bins)
+    spoilt = x.copy()
+    spoilt[:3] = [1e6, -1e9, 1e300]
+    z = fit_and_map(spoilt, n_bins)
+    inner = np.abs(x[3:]) < 2.5
+    np.testing.assert_allclose(z[3:][inner], clean[3:][inner], atol=0.1)
+    assert np.isfinite(z**2).all()
+
+
+@pytest.mark.parametrize("n_bins", [1, 12])
+@pytest.mark.parametrize("name", SHAPES)
+def test_maps_rise_strictly_out_to_1e300(name: str, n_bins: int) -> None:
+    x = SHAPES[name].rvs(500, random_state=np.random.default_rng(3))
+    inner = np.linspace(-50, 50, 1001)
+    far = np.geomspace(51, 1e300, 500)
+    rows = np.concatenate((-far[::-1], inner, far))
+    marginals = Marginals.fit(x[:, None], n_bins)
+    z, log_det = marginals.forward_and_log_det(torch.tensor(rows[None]))
+    assert (z.diff() > 0).all()
+    assert torch.isfinite(z.square()).all()
+    assert torch.isfinite(log_det).all()
+    back, _ = marginals.inverse_and_log_det(z)
+    np.testing.assert_allclose(back[0], rows, rtol=1e-10, atol=1e-10)
+
+
+def test_heavier_tails_are_stretched_less() -> None:
+    """Latents far out grow slower where training rows were often far out."""
+    rng = np.random.default_rng(4)
+    z = [
+        float(fit_and_map(shape.rvs(N_ROWS, random_state=rng), 12, np.array([1e6]))[0])
+        for shape in (stats.norm(), stats.cauchy())
+    ]
+    assert z[1] < z[0]
+
+
+@pytest.mark.parametrize("n_bins", [1, 8])
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.array([0.0, 1.0]),
+        np.array([1.0, 1.0, 1.0, 2.0]),
+        np.repeat([0.0, 1.0, 5.0], 50),
+        np.append(np.zeros(500), 1e-5),
+        np.append(np.random.default_rng(5).standard_normal(50), np.zeros(500)),
+    ],
+    ids=["two rows", "four rows", "three levels", "one other value", "an atom"],
+)
+def test_repeated_values(x: np.ndarray, n_bins: int) -> None:
+    marginals = Marginals.fit(x[:, None], n_bins)
+    rows = torch.tensor(np.unique(x)[None])
+    z, log_det = marginals.forward_and_log_det(rows)
+    assert torch.isfinite(log_det).all()
+    assert (z.diff() > 0).all()
+    assert z.abs().max() < 1e4
+    torch.testing.assert_close(marginals.inverse_and_log_det(z)[0], rows, rtol=1e-11, atol=1e-11)
+
+
+def test_columns_are_mapped_each_on_its_own() -> None:
+    table = np.random.default_rng(6).standard_normal((300, 3)) * [1, 10, 100]
+    rows = torch.tensor(table.T.copy())
+    together, log_det = Marginals.fit(table, 6).forward_and_log_det(rows)
+    total = torch.zeros(300, dtype=torch.float64)
+    for j in range(3):
+        alone, log_derivative = Marginals.fit(table[:, [j]], 6).forward_and_log_det(rows[[j]])
+        assert torch.equal(alone[0], together[j])
+        total += log_derivative
+    torch.testing.assert_close(total, log_det)

@@ -1,0 +1,225 @@
+"""The mixture layer and its start, against scipy and scikit-learn."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from scipy.special import logsumexp
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+from skflow.flow import mixture as mixture_module
+from skflow.flow.expectation_maximization import (
+    GaussianComponents,
+    PriorStrength,
+    fit_gaussian_mixture,
+)
+from skflow.flow.mixture import BROAD_SCALE, Mixture
+from skflow.flow.model import standard_normal_log_prob
+from tests.laws import BOUND, mixture, normal_rows, seeded
+from tests.tables import clustered
+
+NO_PRIOR = PriorStrength(0.0, 0.0)
+
+
+def scipy_log_prob(components: GaussianComponents, y: Tensor) -> np.ndarray:
+    """Log-density of a plain Gaussian mixture at each row of ``y``, ``(n_columns, n_rows)``."""
+    parts = [
+        np.log(float(weight)) + stats.multivariate_normal(mean, covariance).logpdf(y.T.numpy())
+        for weight, mean, covariance in zip(*(part.numpy() for part in components), strict=True)
+    ]
+    return logsumexp(parts, axis=0)
+
+
+def slow_log_prob(layer: Mixture, y: Tensor) -> np.ndarray:
+    """The density as the module's text states it, row by row and component by component."""
+    weights = torch.softmax(layer.log_weights, dim=0).detach().numpy()
+    intercept, coefficients = layer.intercept.detach().numpy(), layer.coefficients.detach().numpy()
+    scale, floor = layer._scale().detach().numpy(), layer._floor().detach().numpy()
+    broad = stats.t(2, scale=BROAD_SCALE)
+    densities = []
+    for row in y.T.numpy():
+        density = 0.0
+        for k in range(len(weights)):
+            product = weights[k]
+            for j in range(len(row)):
+                mean = intercept[k, j]
+                for i in range(j):
+                    mean += coefficients[k, j, i] * np.clip(row[i], -BOUND, BOUND)
+                normal = stats.norm.pdf(row[j], mean, scale[k, j])
+                product *= (1 - floor[j]) * normal + floor[j] * broad.pdf(row[j])
+            density += product
+        densities.append(np.log(density))
+    return np.array(densities)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+def test_log_prob_is_the_stated_density(scale: float) -> None:
+    layer, y = mixture(scale, n_components=3), normal_rows(25)
+    np.testing.assert_allclose(layer.log_prob(y).detach(), slow_log_prob(layer, y), atol=1e-9)
+
+
+def components_of(scale: float, n_columns: int = 3) -> GaussianComponents:
+    rng = np.random.default_rng(0)
+    factor = rng.standard_normal((4, n_columns, n_columns))
+    covariances = scale**2 * (factor @ factor.transpose(0, 2, 1) + np.eye(n_columns))
+    arrays = rng.dirichlet(np.ones(4)), rng.standard_normal((4, n_columns)), covariances
+    return GaussianComponents(*(torch.tensor(array) for array in arrays))
+
+
+def test_without_its_floor_it_is_scipys_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixture_module, "MIN_FLOOR", 0.0)
+    components = components_of(0.5)
+    layer = Mixture(components, bound=1e6)
+    layer.floor_logit.data.fill_(-60.0)
+    y = 2 * torch.randn(3, 300, generator=seeded(0), dtype=torch.float64)
+    np.testing.assert_allclose(layer.log_prob(y).detach(), scipy_log_prob(components, y), atol=1e-5)
+
+
+def test_its_floor_hardly_shows_where_the_density_is() -> None:
+    components = components_of(0.5)
+    layer = Mixture(components, bound=10.0)
+    z = torch.randn(3, 2000, generator=seeded(1), dtype=torch.float64)
+    y, _ = layer.inverse_and_log_det(z)
+    gap = layer.log_prob(y).detach().numpy() - scipy_log_prob(components, y.detach())
+    assert abs(np.median(gap)) < 0.02
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1, 0.01])
+def test_log_prob_is_that_of_the_map(scale: float) -> None:
+    layer, y = mixture(scale), normal_rows(500)
+    z, log_det = layer.forward_and_log_det(y)
+    torch.testing.assert_close(
+        layer.log_prob(y), standard_normal_log_prob(z) + log_det, rtol=1e-9, atol=1e-9
+    )
+
+
+def test_the_first_latent_is_the_quantile_of_the_first_column() -> None:
+    layer = mixture(0.3, n_components=3)
+    y = normal_rows(50)
+    z, _ = layer.forward_and_log_det(y)
+    weights = torch.softmax(layer.log_weights, dim=0).detach().numpy()[:, None]
+    mean, scale = layer.intercept[:, :1].detach().numpy(), layer._scale()[:, :1].detach().numpy()
+    floor = layer._floor()[0].item()
+    normal = (weights * stats.norm.cdf(y[0].numpy(), mean, scale)).sum(axis=0)
+    cdf = (1 - floor) * normal + floor * stats.t(2, scale=BROAD_SCALE).cdf(y[0].numpy())
+    np.testing.assert_allclose(stats.norm.cdf(z[0].detach()), cdf, rtol=1e-8)
+
+
+def test_normal_latents_become_draws_of_the_mixture() -> None:
+    components = components_of(0.3, n_columns=2)
+    layer = Mixture(components, bound=10.0)
+    z = torch.randn(2, 4000, generator=seeded(2), dtype=torch.float64)
+    y = layer.inverse_and_log_det(z)[0].detach().numpy()
+    rng = np.random.default_rng(1)
+    label = rng.choice(4, size=4000, p=components.weights.numpy())
+    draws = np.array(
+        [
+            rng.multivariate_normal(components.means[k].numpy(), components.covariances[k].numpy())
+            for k in label
+        ]
+    ).T
+    for direction in ([1, 0], [0, 1], [1, 1], [1, -2]):
+        assert stats.ks_2samp(direction @ y, direction @ draws).statistic < 0.04
+
+
+def test_a_row_strange_in_one_column_pays_little() -> None:
+    """A Gaussian of width 0.1 would take more than 100,000 nats."""
+    layer = mixture(0.1)
+    y = layer.inverse_and_log_det(torch.zeros(4, 1, dtype=torch.float64))[0].detach()
+    usual = layer.log_prob(y).item()
+    for column in range(4):
+        strange = y.clone()
+        strange[column] = 50.0
+        assert usual - 60 < layer.log_prob(strange).item() < usual - 5
+
+
+def test_densities_integrate_to_one() -> None:
+    layer = mixture(0.3, n_components=3, n_columns=2)
+    u = torch.linspace(-9, 9, 700, dtype=torch.float64)
+    grid = torch.sinh(u)
+    volume = torch.cosh(u) * (u[1] - u[0])
+    points = torch.cartesian_prod(grid, grid).T.contiguous()
+    with torch.no_grad():
+        density = layer.log_prob(points).exp().view(700, 700)
+    assert float(volume @ density @ volume) == pytest.approx(1, abs=1e-3)
+
+
+# Expectation maximisation
+
+
+def start_of(y: Tensor, n_components: int) -> GaussianComponents:
+    return fit_gaussian_mixture(y, n_components, strength=NO_PRIOR, n_iter=0, generator=seeded(0))
+
+
+def rows_of_clusters() -> Tensor:
+    return torch.tensor(clustered(500, 3, seed=5).T.copy()) + normal_rows(500, n_columns=3) / 5
+
+
+@pytest.mark.parametrize("n_components", [1, 2, 4])
+@pytest.mark.parametrize("n_iter", [1, 5, 30])
+def test_steps_are_those_of_scikit_learn(n_components: int, n_iter: int) -> None:
+    y = rows_of_clusters()
+    start = start_of(y, n_components)
+    reference = GaussianMixture(
+        n_components,
+        weights_init=start.weights.numpy(),
+        means_init=start.means.numpy(),
+        precisions_init=np.linalg.inv(start.covariances.numpy()),
+        max_iter=n_iter,
+        tol=0,
+        reg_covar=0,
+    )
+    with pytest.warns(UserWarning, match="did not converge"):
+        reference.fit(y.T.numpy())
+    found = fit_gaussian_mixture(
+        y, n_components, strength=NO_PRIOR, n_iter=n_iter, generator=seeded(0), tol=-np.inf
+    )
+    np.testing.assert_allclose(found.weights, reference.weights_, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.means, reference.means_, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.covariances, reference.covariances_, rtol=1e-3, atol=1e-4)
+
+
+def test_each_step_raises_the_likelihood() -> None:
+    y = rows_of_clusters()
+    likelihoods = [
+        scipy_log_prob(
+            fit_gaussian_mixture(
+                y, 4, strength=NO_PRIOR, n_iter=n_iter, generator=seeded(0), tol=-np.inf
+            ),
+            y,
+        ).mean()
+        for n_iter in range(12)
+    ]
+    assert (np.diff(likelihoods) > -1e-6).all()
+    assert likelihoods[-1] > likelihoods[0] + 0.5
+
+
+@pytest.mark.parametrize("strength", [PriorStrength(5.0, 0.0), PriorStrength(0.1, 3.0)])
+def test_a_prior_keeps_components_of_few_rows_sound(strength: PriorStrength) -> None:
+    y = normal_rows(30, n_columns=3)
+    components = fit_gaussian_mixture(y, 20, strength=strength, n_iter=50, generator=seeded(0))
+    assert torch.isfinite(components.means).all()
+    assert components.weights.sum() == pytest.approx(1)
+    assert (torch.linalg.eigvalsh(components.covariances) > 0).all()
+
+
+def test_a_strong_prior_gives_the_pooled_covariance_to_all() -> None:
+    y = normal_rows(200, n_columns=2)
+    components = fit_gaussian_mixture(
+        y, 3, strength=PriorStrength(1e9, 0.0), n_iter=3, generator=seeded(0)
+    )
+    expected = start_of(y, 3).covariances
+    torch.testing.assert_close(components.covariances, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    y = rows_of_clusters()
+
+    def fit() -> GaussianComponents:
+        return fit_gaussian_mixture(y, 3, strength=NO_PRIOR, n_iter=5, generator=seeded(0))
+
+    whole = fit()
+    monkeypatch.setattr("skflow.flow.expectation_maximization.BLOCK", 500)
+    for part, again in zip(whole, fit(), strict=True):
+        torch.testing.assert_close(again, part, rtol=1e-8, atol=1e-8)

@@ -1,0 +1,183 @@
+"""Root search, Student's t, point mass, permutations: the small parts."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+from scipy.optimize import brentq
+from scipy.special import ndtr
+from torch import Tensor
+
+from skflow.flow import student
+from skflow.flow.conditioner import Conditioner, Dropout
+from skflow.flow.permutation import Permutation, alternating_orders
+from skflow.flow.point_mass import RARE, PointMass
+from skflow.flow.root import find_root
+from tests.laws import seeded
+
+T2 = stats.t(2)
+# Encoded values: a column of one value is sent there by asinh, 1e308 to some 700.
+WIDE = np.concatenate((-np.geomspace(1e3, 1e-9, 60), [0.0], np.geomspace(1e-9, 1e3, 60)))
+
+
+def float64(values) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+# Root search
+
+FUNCTIONS = {
+    "cubic": (lambda x: x**3 + x, lambda x: 3 * x**2 + 1),
+    "flat at the root": (lambda x: x**3, lambda x: 3 * x**2),
+    "steep": (lambda x: torch.sinh(20 * x), lambda x: 20 * torch.cosh(20 * x)),
+    "step": (lambda x: torch.tanh(1e4 * x) + 1e-3 * x, lambda x: 1e4 / torch.cosh(1e4 * x) ** 2),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_roots_are_those_of_scipy(name: str) -> None:
+    value, derivative = FUNCTIONS[name]
+    goals = value(float64(np.linspace(-0.8, 0.9, 23)))
+
+    def residual(x: Tensor) -> tuple[Tensor, Tensor]:
+        return value(x) - goals, derivative(x) + 1e-12
+
+    low, high = torch.full_like(goals, -1.5), torch.full_like(goals, 2.0)
+    found = find_root(residual, low, high, torch.full_like(goals, 1e-16))
+    for goal, root in zip(goals, found, strict=True):
+        reference = brentq(
+            lambda x, goal=goal: float(value(float64(x)) - goal), -1.5, 2.0, xtol=1e-15
+        )
+        assert float(root) == pytest.approx(reference, abs=1e-5 if "flat" in name else 1e-10)
+
+
+def test_root_at_the_edge_of_its_bracket() -> None:
+    found = find_root(
+        lambda x: (x, torch.ones_like(x)),
+        float64([0.0, -1.0, 0.0]),
+        float64([1.0, 0.0, 0.0]),
+        float64([1e-16] * 3),
+    )
+    torch.testing.assert_close(found, torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-15)
+
+
+# Student's t
+
+
+def test_student_equals_scipy() -> None:
+    t = float64(np.linspace(-30, 30, 201))
+    np.testing.assert_allclose(student.density(t), T2.pdf(t), rtol=1e-12)
+    lower, upper = student.tails(t)
+    np.testing.assert_allclose(lower, T2.cdf(t), rtol=1e-12)
+    np.testing.assert_allclose(upper, T2.sf(t), rtol=1e-12)
+    np.testing.assert_allclose(student.quantile(lower, upper), t, rtol=1e-10, atol=1e-12)
+
+
+def test_student_keeps_its_digits_far_out() -> None:
+    t = float64(-np.geomspace(1e3, 1e150, 50))
+    lower, upper = student.tails(t)
+    np.testing.assert_allclose(lower, 1 / (2 * t.numpy() ** 2), rtol=1e-5)
+    np.testing.assert_allclose(student.quantile(lower, upper), t, rtol=1e-12)
+    torch.testing.assert_close(student.tails(-t), (upper, lower))
+
+
+# Point mass
+
+
+def test_point_mass_sums_to_one() -> None:
+    def rare(w: float) -> float:
+        return float(PointMass().log_prob(float64([[w]])).exp())
+
+    beside, _ = integrate.quad(lambda u: rare(np.sinh(u)) * np.cosh(u), 1e-12, 40, limit=200)
+    assert 2 * beside == pytest.approx(RARE, rel=1e-6)
+    assert rare(0.0) + 2 * beside == pytest.approx(1, abs=1e-14)
+
+
+def test_point_mass_round_trip() -> None:
+    w = float64(WIDE)[None]
+    z = PointMass().latents(w)
+    assert torch.isfinite(z).all()
+    torch.testing.assert_close(PointMass().inverse(z), w, rtol=1e-11, atol=1e-11)
+
+
+def test_point_mass_latents_are_quantiles() -> None:
+    """Far left -inf, the atom in the middle, far right +inf, in order."""
+    w = float64(WIDE)[None]
+    z = PointMass().latents(w)[0]
+    assert (z.diff() >= 0).all()
+    assert z[60] == 0
+    np.testing.assert_allclose(ndtr(z[:60].numpy()), RARE * T2.cdf(w[0, :60]), rtol=1e-6)
+    inside = float64(np.linspace(-5, 5, 11))[None]
+    assert (PointMass().inverse(inside) == 0).all()
+
+
+def test_point_mass_adds_columns() -> None:
+    w = float64(np.random.default_rng(0).standard_normal((3, 8)))
+    apart = sum(PointMass().log_prob(row[None]) for row in w)
+    torch.testing.assert_close(PointMass().log_prob(w), apart)
+    assert PointMass().log_prob(torch.zeros(0, 4)).tolist() == [0.0] * 4
+
+
+# Permutations
+
+
+@pytest.mark.parametrize("n_columns", [2, 3, 4, 9])
+def test_each_pair_of_layers_bends_every_column(n_columns: int) -> None:
+    """Of a pair, the second halves that the two layers see cover all columns."""
+    orders = alternating_orders(n_columns, 6, seeded(0))
+    position = torch.arange(n_columns)
+    for pair in range(3):
+        bent: set[int] = set()
+        for order in orders[2 * pair : 2 * pair + 2]:
+            position = position[order]
+            bent |= set(position[n_columns // 2 :].tolist())
+        assert bent == set(range(n_columns))
+
+
+def test_orders_come_from_the_generator_alone() -> None:
+    first, second, other = (alternating_orders(20, 4, seeded(s)) for s in (0, 0, 1))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_permutation_moves_columns() -> None:
+    x = torch.arange(8.0).view(4, 2)
+    z, log_det = Permutation(torch.tensor([3, 1, 0, 2])).forward_and_log_det(x)
+    assert z[:, 0].tolist() == [6.0, 2.0, 0.0, 4.0]
+    assert log_det.tolist() == [0.0, 0.0]
+
+
+# Conditioners
+
+
+def conditioner(dropout: float = 0.0) -> Conditioner:
+    made = Conditioner(
+        3, 5, hidden_units=8, n_blocks=2, dropout=dropout, bound=4.0, generator=seeded(0)
+    )
+    torch.nn.init.normal_(made.write.weight, generator=seeded(1))
+    return made
+
+
+def test_conditioner_reads_no_further_than_its_bound() -> None:
+    x = torch.randn(3, 20, generator=seeded(2)) * 4
+    far = torch.where(x.abs() > 4, x * 1e20, x)
+    assert torch.equal(conditioner()(x), conditioner()(far))
+
+
+def test_conditioner_starts_at_zero() -> None:
+    made = Conditioner(
+        3, 5, hidden_units=8, n_blocks=1, dropout=0.0, bound=4.0, generator=seeded(0)
+    )
+    assert (made(torch.randn(3, 20, generator=seeded(2))) == 0).all()
+
+
+def test_dropout_is_its_generators_and_keeps_the_mean() -> None:
+    dropout = Dropout(0.25)
+    x = torch.ones(100, 1000)
+    state = torch.get_rng_state()
+    dropout.generator = seeded(0)
+    dropped = dropout(x)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert dropped.mean() == pytest.approx(1, abs=0.01)
+    assert (dropped == 0).float().mean() == pytest.approx(0.25, abs=0.01)
+    assert dropout.eval()(x) is x
