@@ -80,7 +80,8 @@ def mixture(scale: float, n_components: int = 5, n_columns: int = N_COLUMNS) -> 
     factor = draw(n_components, n_columns, n_columns).tril() / 2 + torch.eye(n_columns)
     covariances = scale**2 * factor @ factor.transpose(1, 2)
     weights = torch.softmax(draw(n_components), dim=0)
-    return Mixture(GaussianComponents(weights, draw(n_components, n_columns), covariances), BOUND)
+    components = GaussianComponents(weights, draw(n_components, n_columns), covariances)
+    return Mixture(components, BOUND).eval()
 
 
 def chain() -> Chain:

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from skflow.flow.recipe import FlowRecipe, choose_recipe, model_state, restore_m
 from skflow.table.codec import TableCodec
 from skflow.table.frames import Container
 from skflow.table.schema import infer_schema
-from skflow.training.device import resolve_device
+from skflow.training.device import fitting_threads, resolve_device
 from skflow.training.fitting import EncodedRows, start_model, train_model
 from skflow.training.loop import History
 from skflow.training.options import TrainingOptions, choose_options
@@ -137,7 +137,7 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
     _doc_link_module = "skflow"
     _doc_link_template = "https://skflow.readthedocs.io/en/latest/api/skflow.{estimator_name}.html"
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_layers": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
         "hidden_units": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "n_bins": [Interval(Integral, 2, None, closed="left")],
@@ -199,7 +199,12 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         self.verbose = verbose
         self.warm_start = warm_start
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    _container: Container
+    _codec: TableCodec
+    _recipe: FlowRecipe
+    _model: Model
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: ArrayLike, y: Any = None, *, X_val: ArrayLike | None = None) -> Self:
         """Fit the density of ``X``.
 
@@ -230,14 +235,24 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
             Where training had to go back to earlier weights.
         """
         with keep_earlier_fit(self):
-            self._fit(X, X_val, started=time.monotonic())
+            started = time.monotonic()
+            warm = self.warm_start and hasattr(self, "_model")
+            matrix = validate_data(
+                self, X, reset=not warm, dtype=np.float64, order="C", ensure_min_samples=2
+            )
+            with fitting_threads(matrix.size):
+                self._fit(X, matrix, X_val, warm=warm, started=started)
         return self
 
-    def _fit(self, X: ArrayLike, X_val: ArrayLike | None, started: float) -> None:
-        warm = self.warm_start and hasattr(self, "_model")
-        matrix = validate_data(
-            self, X, reset=not warm, dtype=np.float64, order="C", ensure_min_samples=2
-        )
+    def _fit(
+        self,
+        X: ArrayLike,
+        matrix: FloatArray,
+        X_val: ArrayLike | None,
+        *,
+        warm: bool,
+        started: float,
+    ) -> None:
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         generator = torch.Generator().manual_seed(int(seed))
         train, held_out = hold_out_rows(

@@ -1,6 +1,7 @@
 """The contract that every invertible map of the flow keeps."""
 
 from collections.abc import Iterable
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -30,10 +31,13 @@ class Chain(Bijection):
         super().__init__()
         self.bijections = nn.ModuleList(bijections)
 
+    def _in_order(self) -> list[Bijection]:
+        return cast(list[Bijection], list(self.bijections))
+
     def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Apply every bijection, first to last."""
         total = x.new_zeros(x.shape[1])
-        for bijection in self.bijections:
+        for bijection in self._in_order():
             x, log_det = bijection.forward_and_log_det(x)
             total = total + log_det
         return x, total
@@ -41,7 +45,7 @@ class Chain(Bijection):
     def inverse_and_log_det(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Apply every inverse, last to first."""
         total = z.new_zeros(z.shape[1])
-        for bijection in reversed(self.bijections):
+        for bijection in reversed(self._in_order()):
             z, log_det = bijection.inverse_and_log_det(z)
             total = total + log_det
         return z, total

@@ -1,6 +1,7 @@
 """The coupling layer: half of the columns bend, given the other half."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ MIN_BIN = 1e-3
 MIN_DERIVATIVE = 1e-3
 # softplus(_RAW_ONE) + MIN_DERIVATIVE = 1: raw parameters of 0 give the identity.
 _RAW_ONE = math.log(math.expm1(1 - MIN_DERIVATIVE))
+
+
+Spline = Callable[[Tensor, Knots], tuple[Tensor, Tensor]]
 
 
 class Coupling(Bijection):
@@ -77,7 +81,7 @@ class Coupling(Bijection):
         bent, log_derivative = self._within_bound(spline, bent, self._knots(read))
         return torch.cat((read, bent)), log_derivative.sum(dim=0)
 
-    def _within_bound(self, spline, values: Tensor, knots: Knots) -> tuple[Tensor, Tensor]:
+    def _within_bound(self, spline: Spline, values: Tensor, knots: Knots) -> tuple[Tensor, Tensor]:
         # Clamped before the spline, not only masked after it: an entry outside
         # would otherwise send NaN gradients through the unused branch.
         clamped = values.clamp(-self.bound, self.bound)
@@ -91,9 +95,7 @@ class Coupling(Bijection):
     def _knots(self, read: Tensor) -> Knots:
         """Turn the conditioner's output into knots on ``[-bound, bound]``."""
         raw = self.conditioner(read).view(3 * self.n_bins - 1, -1, read.shape[1])
-        widths, heights, derivatives = raw.split(
-            (self.n_bins, self.n_bins, self.n_bins - 1)
-        )
+        widths, heights, derivatives = raw.split((self.n_bins, self.n_bins, self.n_bins - 1))
         derivatives = functional.pad(derivatives, (0, 0, 0, 0, 1, 1))
         return Knots(
             x=self._edges(widths),

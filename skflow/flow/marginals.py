@@ -152,7 +152,8 @@ def _place_knots(values: FloatArray, n_bins: int) -> tuple[FloatArray, FloatArra
     outer = ndtri(1 - edge) / spread
     scores = spread * ndtri(np.linspace(ndtr(-outer), ndtr(outer), n_bins + 1))
     x = np.interp(ndtr(scores), levels, distinct)
-    extent = x[-1] - x[0] if x[-1] > x[0] else distinct[-1] - distinct[0]
+    # A column of one value can still come here: constant within a fold.
+    extent = x[-1] - x[0] or distinct[-1] - distinct[0] or abs(distinct[0]) or 1.0
     steps = MIN_GAP * extent * np.arange(n_bins + 1)
     x = np.maximum.accumulate(x - steps) + steps
     if n_bins > 1:
@@ -165,7 +166,8 @@ def _place_knots(values: FloatArray, n_bins: int) -> tuple[FloatArray, FloatArra
 def _fit_tail(distances: FloatArray, start: float, derivative: float) -> float:
     """Most likely tail scale, for N(0, 1) at the other side of the map."""
     exceedances = distances[distances > 0][:, None]
-    log1p = np.log1p(derivative * exceedances / TAIL_SCALES)
+    # log(1 + derivative * exceedance / scale), free of overflow.
+    log1p = np.logaddexp(0, np.log(exceedances) + np.log(derivative) - np.log(TAIL_SCALES))
     log_likelihood = -((start + TAIL_SCALES * log1p) ** 2) / 2 - log1p
-    prior = -np.log2(TAIL_SCALES / 2) ** 2 / 8
+    prior = -(np.log2(TAIL_SCALES / 2) ** 2) / 8
     return float(TAIL_SCALES[np.argmax(log_likelihood.sum(axis=0) + prior)])

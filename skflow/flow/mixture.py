@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from skflow.flow import broad
 from skflow.flow.bijection import Bijection
 from skflow.flow.expectation_maximization import GaussianComponents
+from skflow.flow.normal import ndtr
 from skflow.flow.root import find_root
 
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
@@ -81,7 +82,7 @@ class Mixture(Bijection):
         return (weights * factors).sum(dim=0).log().sum(dim=0)
 
     def _log_prob_unrounded(self, y: Tensor) -> Tensor:
-        """Without rounded reads the conditionals multiply to one sum over components."""
+        """Log-density without rounded reads: the conditionals multiply to one sum."""
         mean = self._mean(y.clamp(-self.bound, self.bound))
         factors = _floored_normal(y, mean, self._scale()[:, :, None], self._floor()[:, None])
         return torch.logsumexp(factors.log().sum(dim=1) + self._log_weights(), dim=0)
@@ -160,8 +161,8 @@ def _normal_score(
     """
     standardised = (y - mean) / scale
     broad_lower, broad_upper = broad.tails(y)
-    lower = (weights * torch.special.ndtr(standardised)).sum(dim=0)
-    upper = (weights * torch.special.ndtr(-standardised)).sum(dim=0)
+    lower = (weights * ndtr(standardised)).sum(dim=0)
+    upper = (weights * ndtr(-standardised)).sum(dim=0)
     lower = (1 - floor) * lower + floor * broad_lower
     upper = (1 - floor) * upper + floor * broad_upper
     tail = torch.special.ndtri(torch.minimum(lower, upper))
@@ -175,7 +176,7 @@ def _solve_normal_score(
 ) -> Tensor:
     """Invert :func:`_normal_score` by a bracketed search for the root."""
     # A mixture's quantile lies between the quantiles of its parts.
-    lower, upper = torch.special.ndtr(z), torch.special.ndtr(-z)
+    lower, upper = ndtr(z), ndtr(-z)
     low, high = broad.quantile_bracket(lower, upper)
     parts = mean + scale * z
     low = torch.minimum(parts.amin(dim=0), low)

@@ -30,9 +30,7 @@ class Permutation(Bijection):
         return z[self.inverse_order], z.new_zeros(z.shape[1])
 
 
-def alternating_orders(
-    n_columns: int, n_layers: int, generator: torch.Generator
-) -> list[Tensor]:
+def alternating_orders(n_columns: int, n_layers: int, generator: torch.Generator) -> list[Tensor]:
     """Column orders to apply before each coupling layer.
 
     A coupling layer changes the second half of its columns given the first.
@@ -41,8 +39,6 @@ def alternating_orders(
     """
     halves_swapped = torch.arange(n_columns).roll(n_columns // 2)
     return [
-        torch.randperm(n_columns, generator=generator)
-        if layer % 2 == 0
-        else halves_swapped
+        torch.randperm(n_columns, generator=generator) if layer % 2 == 0 else halves_swapped
         for layer in range(n_layers)
     ]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from skflow.flow import student
+from skflow.flow.normal import ndtr
 
 RARE = 1e-9
 
@@ -31,7 +32,7 @@ class PointMass(nn.Module):
 
     def inverse(self, z: Tensor) -> Tensor:
         """Undo :meth:`latents`; every latent within the atom is the constant."""
-        tail = torch.special.ndtr(-z.abs()) / RARE
+        tail = ndtr(-z.abs()) / RARE
         clipped = tail.clamp(torch.finfo(z.dtype).tiny, 0.5)
         size = student.quantile(1 - clipped, clipped)
         return torch.where(tail >= 0.5, 0.0, torch.sign(z) * size)

@@ -88,5 +88,7 @@ def _store(values: FloatArray, dtype: np.dtype, scale: float) -> NDArray:
         return np.rint(values).clip(low, high).astype(dtype)
     if dtype.itemsize < 8:
         limit = float(np.finfo(dtype).max)
-        return np.where(np.abs(values) < ZERO * scale, 0.0, values.clip(-limit, limit)).astype(dtype)
+        return np.where(np.abs(values) < ZERO * scale, 0.0, values.clip(-limit, limit)).astype(
+            dtype
+        )
     return values.astype(dtype)

@@ -15,6 +15,9 @@ DIGITS = 13
 # A column is wide, and bent by asinh, when a hundredth of its nonzero values is
 # this much smaller than the largest tenth.
 WIDE_RATIO = 1e-5
+# It is bent as well when its largest value is this much larger than that tenth: divided
+# by the largest, the others would lose their digits, and in the end underflow.
+FAR_RATIO = 1e6
 # asinh(r) = sign(r) log(2 |r|) to the last digit beyond this, where r may overflow.
 FAR = 1e150
 
@@ -129,5 +132,8 @@ def _typical_magnitude(values: FloatArray) -> float:
 def _find_pivot(values: FloatArray) -> float:
     """Where asinh turns from linear to logarithmic; 0 for a column of one scale."""
     magnitudes = np.abs(values[values != 0])
-    small, large = np.quantile(magnitudes, [0.01, 0.9])
-    return float(small / 10) if small < WIDE_RATIO * large else 0.0
+    small = np.quantile(magnitudes, 0.01, method="lower")
+    large = np.quantile(magnitudes, 0.9, method="higher")
+    if small < WIDE_RATIO * large:
+        return max(float(small) / 10, float(np.finfo(np.float64).tiny))
+    return float(large) if magnitudes.max() / FAR_RATIO > large else 0.0

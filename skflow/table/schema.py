@@ -34,9 +34,7 @@ class Schema:
         return "\n".join((f"Schema of {len(self.columns)} columns:", *lines))
 
 
-def infer_schema(
-    matrix: NDArray[np.float64], names: list[str], dtypes: list[np.dtype]
-) -> Schema:
+def infer_schema(matrix: NDArray[np.float64], names: list[str], dtypes: list[np.dtype]) -> Schema:
     """Decide the kind of each column from all of its rows.
 
     A column of one value is constant; a column stored as integers or booleans

@@ -44,8 +44,9 @@ class _Fold:
 
 @dataclass(frozen=True)
 class _SentFold:
-    """A fold sent through marginals, ``(n_columns, n_rows)``, and the mean
-    log-determinant of its held-out rows.
+    """A fold sent through marginals, ``(n_columns, n_rows)``.
+
+    The offset is the mean log-determinant of its held-out rows, in nats.
     """
 
     train: Tensor
@@ -114,9 +115,7 @@ class _Candidate:
 class _Search:
     """Fits candidates and compares them on held-out rows."""
 
-    def __init__(
-        self, n_components: int | None, bound: float, generator: torch.Generator
-    ) -> None:
+    def __init__(self, n_components: int | None, bound: float, generator: torch.Generator) -> None:
         self.n_components = n_components
         self.bound = bound
         # Every candidate starts from the same draw: they differ in nothing else.

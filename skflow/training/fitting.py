@@ -59,8 +59,8 @@ def train_model(
 ) -> None:
     """Train in float32 on ``device``; leave the model in float64 on the CPU.
 
-    ``history`` takes the scores, in nats per row of the original columns. A model without coupling layers is not trained: its closed form is its one
-    epoch.
+    ``history`` takes the scores, in nats per row of the original columns. A model
+    without coupling layers is not trained: its closed form is its one epoch.
     """
     data = _prepare(model, rows, held_out)
     if len(model.couplings.bijections) == 0:

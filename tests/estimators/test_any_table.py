@@ -13,7 +13,8 @@ from skflow import FlowDensity
 from skflow.exceptions import DegenerateDensityWarning
 from tests.tables import column_scale
 
-finite = st.floats(allow_nan=False, allow_infinity=False)
+# scikit-learn looks for NaN by a sum, which larger values overflow, with a warning.
+finite = st.floats(-1e305, 1e305)
 ordinary = st.floats(-1e6, 1e6)
 few_levels = st.sampled_from([0.0, 1.0, -1.0, 0.5, 1e-9, 1e12])
 
@@ -51,10 +52,10 @@ def check(X: NDArray, params: dict) -> None:
     assert np.isfinite(flow.sample(3, random_state=0)).all()
     assert np.isfinite(flow.score_samples(-X / 2)).all()
     scales = np.array([column_scale(column) for column in X.T])
-    size = np.maximum(1, np.abs(X / scales))
-    near = (size <= 1e6).all(axis=0)
-    error = np.abs(back / scales - X / scales) / size
-    assert (error[:, near] <= 1e-9).all()
+    with np.errstate(over="ignore"):
+        near = (np.abs(X / scales) <= 1e6).all(axis=0)
+    found, expected = back[:, near] / scales[near], X[:, near] / scales[near]
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
 settings_with_layers = st.sampled_from(

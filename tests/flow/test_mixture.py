@@ -9,12 +9,13 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from skflow.flow import mixture as mixture_module
+from skflow.flow.broad import HEAVY
 from skflow.flow.expectation_maximization import (
     GaussianComponents,
     PriorStrength,
     fit_gaussian_mixture,
 )
-from skflow.flow.mixture import BROAD_SCALE, Mixture
+from skflow.flow.mixture import READ_STEP, Mixture
 from skflow.flow.model import standard_normal_log_prob
 from tests.laws import BOUND, mixture, normal_rows, seeded
 from tests.tables import clustered
@@ -31,26 +32,30 @@ def scipy_log_prob(components: GaussianComponents, y: Tensor) -> np.ndarray:
     return logsumexp(parts, axis=0)
 
 
+def broad_pdf(y: float) -> float:
+    return (1 - HEAVY) * stats.logistic.pdf(y) + HEAVY * stats.t(2).pdf(y)
+
+
 def slow_log_prob(layer: Mixture, y: Tensor) -> np.ndarray:
-    """The density as the module's text states it, row by row and component by component."""
-    weights = torch.softmax(layer.log_weights, dim=0).detach().numpy()
+    """The density as the module's text states it, row by row and column by column."""
+    prior = torch.softmax(layer.log_weights, dim=0).detach().numpy()
     intercept, coefficients = layer.intercept.detach().numpy(), layer.coefficients.detach().numpy()
     scale, floor = layer._scale().detach().numpy(), layer._floor().detach().numpy()
-    broad = stats.t(2, scale=BROAD_SCALE)
-    densities = []
+    log_densities = []
     for row in y.T.numpy():
-        density = 0.0
-        for k in range(len(weights)):
-            product = weights[k]
-            for j in range(len(row)):
-                mean = intercept[k, j]
-                for i in range(j):
-                    mean += coefficients[k, j, i] * np.clip(row[i], -BOUND, BOUND)
-                normal = stats.norm.pdf(row[j], mean, scale[k, j])
-                product *= (1 - floor[j]) * normal + floor[j] * broad.pdf(row[j])
-            density += product
-        densities.append(np.log(density))
-    return np.array(densities)
+        read = np.round(row.clip(-BOUND, BOUND) / READ_STEP) * READ_STEP
+        weights, log_density = prior, 0.0
+        for j in range(len(row)):
+            mean = intercept[:, j] + np.array([c[j, :j] @ read[:j] for c in coefficients])
+
+            def factors(value: float, j: int = j, mean: np.ndarray = mean) -> np.ndarray:
+                normal = stats.norm.pdf(value, mean, scale[:, j])
+                return (1 - floor[j]) * normal + floor[j] * broad_pdf(value)
+
+            log_density += np.log((weights * factors(row[j])).sum() / weights.sum())
+            weights = weights * factors(read[j])
+        log_densities.append(log_density)
+    return np.array(log_densities)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.1])
@@ -70,7 +75,7 @@ def components_of(scale: float, n_columns: int = 3) -> GaussianComponents:
 def test_without_its_floor_it_is_scipys_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixture_module, "MIN_FLOOR", 0.0)
     components = components_of(0.5)
-    layer = Mixture(components, bound=1e6)
+    layer = Mixture(components, bound=1e6).eval()
     layer.floor_logit.data.fill_(-60.0)
     y = 2 * torch.randn(3, 300, generator=seeded(0), dtype=torch.float64)
     np.testing.assert_allclose(layer.log_prob(y).detach(), scipy_log_prob(components, y), atol=1e-5)
@@ -78,7 +83,7 @@ def test_without_its_floor_it_is_scipys_mixture(monkeypatch: pytest.MonkeyPatch)
 
 def test_its_floor_hardly_shows_where_the_density_is() -> None:
     components = components_of(0.5)
-    layer = Mixture(components, bound=10.0)
+    layer = Mixture(components, bound=10.0).eval()
     z = torch.randn(3, 2000, generator=seeded(1), dtype=torch.float64)
     y, _ = layer.inverse_and_log_det(z)
     gap = layer.log_prob(y).detach().numpy() - scipy_log_prob(components, y.detach())
@@ -94,6 +99,14 @@ def test_log_prob_is_that_of_the_map(scale: float) -> None:
     )
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+def test_training_sees_the_density_but_for_the_rounding(scale: float) -> None:
+    """Of rows within the interval; farther out other columns read a clamped value."""
+    layer, y = mixture(scale), normal_rows(500).clamp(-0.99 * BOUND, 0.99 * BOUND)
+    evaluated, trained = layer.log_prob(y), layer.train().log_prob(y)
+    torch.testing.assert_close(trained, evaluated, rtol=0, atol=1e-3)
+
+
 def test_the_first_latent_is_the_quantile_of_the_first_column() -> None:
     layer = mixture(0.3, n_components=3)
     y = normal_rows(50)
@@ -102,13 +115,14 @@ def test_the_first_latent_is_the_quantile_of_the_first_column() -> None:
     mean, scale = layer.intercept[:, :1].detach().numpy(), layer._scale()[:, :1].detach().numpy()
     floor = layer._floor()[0].item()
     normal = (weights * stats.norm.cdf(y[0].numpy(), mean, scale)).sum(axis=0)
-    cdf = (1 - floor) * normal + floor * stats.t(2, scale=BROAD_SCALE).cdf(y[0].numpy())
+    broad = (1 - HEAVY) * stats.logistic.cdf(y[0].numpy()) + HEAVY * stats.t(2).cdf(y[0].numpy())
+    cdf = (1 - floor) * normal + floor * broad
     np.testing.assert_allclose(stats.norm.cdf(z[0].detach()), cdf, rtol=1e-8)
 
 
 def test_normal_latents_become_draws_of_the_mixture() -> None:
     components = components_of(0.3, n_columns=2)
-    layer = Mixture(components, bound=10.0)
+    layer = Mixture(components, bound=10.0).eval()
     z = torch.randn(2, 4000, generator=seeded(2), dtype=torch.float64)
     y = layer.inverse_and_log_det(z)[0].detach().numpy()
     rng = np.random.default_rng(1)

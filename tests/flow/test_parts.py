@@ -8,7 +8,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 from torch import Tensor
 
-from skflow.flow import student
+from skflow.flow import broad, student
 from skflow.flow.conditioner import Conditioner, Dropout
 from skflow.flow.permutation import Permutation, alternating_orders
 from skflow.flow.point_mass import RARE, PointMass
@@ -79,6 +79,31 @@ def test_student_keeps_its_digits_far_out() -> None:
     np.testing.assert_allclose(lower, 1 / (2 * t.numpy() ** 2), rtol=1e-5)
     np.testing.assert_allclose(student.quantile(lower, upper), t, rtol=1e-12)
     torch.testing.assert_close(student.tails(-t), (upper, lower))
+
+
+# The broad density
+
+
+def test_broad_density_is_nearly_logistic() -> None:
+    y = float64(np.linspace(-20, 20, 201))
+    weights = np.array([1 - broad.HEAVY, broad.HEAVY])
+    for found, name in zip((broad.density(y), *broad.tails(y)), ("pdf", "cdf", "sf"), strict=True):
+        parts = [getattr(law, name)(y.numpy()) for law in (stats.logistic, T2)]
+        np.testing.assert_allclose(found, weights @ parts, rtol=1e-10)
+
+
+def test_broad_tails_never_underflow() -> None:
+    y = float64([-1e100, -1e4, 1e4, 1e100])
+    lower, upper = broad.tails(y)
+    assert (lower[:2] > 0).all()
+    assert (upper[2:] > 0).all()
+
+
+def test_broad_quantiles_lie_in_their_bracket() -> None:
+    y = float64(np.concatenate((-np.geomspace(1e4, 1e-3, 40), np.geomspace(1e-3, 1e4, 40))))
+    low, high = broad.quantile_bracket(*broad.tails(y))
+    assert (low <= y + 1e-9 * y.abs()).all()
+    assert (high >= y - 1e-9 * y.abs()).all()
 
 
 # Point mass

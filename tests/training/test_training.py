@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from skflow.flow.recipe import choose_recipe, model_state, restore_model
+from skflow.training.averaging import AveragedWeights
 from skflow.training.closed_form import fit_closed_form
 from skflow.training.device import resolve_device
 from skflow.training.fitting import EncodedRows, start_model
@@ -111,6 +112,21 @@ def test_optimizer_steps_are_those_of_torch() -> None:
     for found, expected in zip(model.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
         assert found.grad is None
+
+
+def test_average_of_the_weights() -> None:
+    """Even over the first steps, exponential later; in the model only for a while."""
+    model = nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(0.0)
+    average = AveragedWeights([model.weight], horizon=4.0)
+    expected = 0.0
+    for step, weight in enumerate([1.0, 2.0, 6.0, 8.0, 8.0, 8.0], start=1):
+        model.weight.data.fill_(weight)
+        average.update()
+        expected += (weight - expected) * max(1 / (step + 1), 1 / 4)
+        with average.in_place():
+            assert weight_of(model) == pytest.approx(expected)
+        assert weight_of(model) == weight
 
 
 def test_devices() -> None:

@@ -1,0 +1,34 @@
+"""Writes what a benchmark measured where the documentation shows it."""
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+PAGES = Path(__file__).parents[1] / "docs" / "benchmarks"
+LIBRARIES = ("skflow", "scikit-learn", "torch", "numpy")
+
+
+def write(
+    name: str, command: str, summary: str, header: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    """Print a table and write it to ``docs/benchmarks/<name>.rst``."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
+    print(summary)
+    lines = [summary, "", ".. list-table::", "   :header-rows: 1", ""]
+    for row in (header, *rows):
+        lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
+    versions = ", ".join(f"{library} {version(library)}" for library in LIBRARIES)
+    lines += [
+        "",
+        f"Measured {date.today().isoformat()} with ``{command}``; {versions}; "
+        f"Python {platform.python_version()}, {os.cpu_count()} cores "
+        f"({platform.machine()}), no GPU used.",
+        "",
+    ]
+    PAGES.mkdir(exist_ok=True)
+    (PAGES / f"{name}.rst").write_text("\n".join(lines))
