@@ -34,10 +34,9 @@ print(flow.sample(5, random_state=0).round(2))
 # ----------------------------
 #
 # Compare what you will use: the distribution of each column, and how columns go
-# together. Compare quantiles and ranks. The density keeps a small share, some tenths
-# of a per cent per column, for values far outside, so that the score of no row is
-# minus infinity, and ``sample`` draws from the density as it is: among thousands of
-# cells a few lie far out, and a mean or a plain correlation follows them.
+# together. The density keeps a small share, some tenths of a per cent per column, for
+# values outside the range of the rows, so that no score is minus infinity, and
+# ``sample`` draws from the density as it is: a few cells lie outside that range.
 
 samples = flow.sample(2000, random_state=1)
 quartiles = [0.25, 0.5, 0.75]

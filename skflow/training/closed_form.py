@@ -21,9 +21,10 @@ FEW_COMPONENTS = (1, 8)  # enough to tell which marginals suit the table
 COMPONENTS = (1, 4, 8, 16, 32, 64, 128, 256)
 EM_ROWS = 20_000  # more add little to where the mixture starts
 EM_STEPS = 60
+UNCORRELATED = 1e4  # rows of prior that leave components a diagonal covariance
 PATIENCE = 1  # steps of the ladder without a gain
 MANY_ROWS = 3_000  # from here on one split tells candidates apart
-N_FOLDS = 3
+SOME_ROWS = 1_000  # and from here on three folds do
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def fit_closed_form(
     Marginals (standardising or Gaussianising), the number of components and the
     strength of their prior are those with the highest mean log-density on rows
     held out: on small tables by cross-validation over all rows given, on large
-    ones on ``validation``, or a fifth of the rows where that is None.
+    ones on ``validation``, or a third of the rows where that is None.
 
     Parameters
     ----------
@@ -98,8 +99,9 @@ def _make_folds(
     if len(train) >= MANY_ROWS and validation is not None:
         return [_Fold(train, validation)]
     rows = train if validation is None else np.concatenate((train, validation))
-    parts = np.array_split(torch.randperm(len(rows), generator=generator).numpy(), N_FOLDS)
-    n_folds = N_FOLDS if len(train) < MANY_ROWS else 1
+    n_parts = 5 if len(train) < SOME_ROWS else 3
+    n_folds = n_parts if len(train) < MANY_ROWS else 1
+    parts = np.array_split(torch.randperm(len(rows), generator=generator).numpy(), n_parts)
     return [_Fold(np.delete(rows, part, axis=0), rows[part]) for part in parts[:n_folds]]
 
 
@@ -130,9 +132,9 @@ class _Search:
         more = [k for k in ladder if k not in few]
         scores: dict[_Candidate, float] = {}
         for n_bins in (1, gaussianising_bins(n_rows)):
-            scores |= self._climb(folds, n_bins, few, [priors[0], priors[-1]])
+            scores |= self._climb(folds, n_bins, few, [priors["shared"], priors["narrow"]])
         n_bins = max(scores, key=scores.__getitem__).n_bins
-        scores |= self._climb(folds, n_bins, more, priors)
+        scores |= self._climb(folds, n_bins, more, list(priors.values()))
         return max(scores, key=scores.__getitem__)
 
     def _climb(
@@ -185,14 +187,15 @@ class _Search:
         return Mixture(components, self.bound)
 
 
-def prior_strengths(n_columns: int) -> list[PriorStrength]:
-    """From components that share the shape of all rows to free, narrow ones."""
-    return [
-        PriorStrength(pooled_rows=n_columns + 2.0, diagonal_rows=0.0),
-        PriorStrength(pooled_rows=1.0, diagonal_rows=1.0 * n_columns),
-        PriorStrength(pooled_rows=0.1, diagonal_rows=1.0 * n_columns),
-        PriorStrength(pooled_rows=0.02, diagonal_rows=4.0 * n_columns),
-    ]
+def prior_strengths(n_columns: int) -> dict[str, PriorStrength]:
+    """From components that share the shape of all rows to free, narrow, diagonal ones."""
+    return {
+        "shared": PriorStrength(pooled_rows=n_columns + 2.0, diagonal_rows=0.0),
+        "shrunk": PriorStrength(pooled_rows=1.0, diagonal_rows=1.0 * n_columns),
+        "free": PriorStrength(pooled_rows=0.1, diagonal_rows=1.0 * n_columns),
+        "narrow": PriorStrength(pooled_rows=0.02, diagonal_rows=4.0 * n_columns),
+        "diagonal": PriorStrength(pooled_rows=0.02, diagonal_rows=UNCORRELATED),
+    }
 
 
 def gaussianising_bins(n_rows: int) -> int:

@@ -14,6 +14,8 @@ from torch.optim.adamw import adamw
 from skflow.training.averaging import AveragedWeights
 from skflow.training.options import TrainingOptions
 
+FITTED_RATE = 0.25  # share of the learning rate for what was fitted in closed form
+
 
 class Descent:
     """Gradient steps on a model, with a moving average of its weights.
@@ -48,7 +50,9 @@ class AdamW:
     Parameters
     ----------
     model : nn.Module
-        Decay falls on the parameters named ``weight``: the conditioners' matrices.
+        Decay falls on the parameters named ``weight``, the conditioners' matrices.
+        Parameters that are neither weights nor biases were fitted in closed form;
+        they move slowly, lest the first steps undo that.
     weight_decay : float
     max_norm : float
         Gradients are clipped to this norm before a step.
@@ -57,13 +61,14 @@ class AdamW:
     def __init__(self, model: nn.Module, weight_decay: float, max_norm: float) -> None:
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         decayed = [p for name, p in named if name.endswith(".weight")]
-        plain = [p for name, p in named if not name.endswith(".weight")]
+        plain = [p for name, p in named if name.endswith(".bias")]
+        fitted = [p for name, p in named if not name.endswith((".weight", ".bias"))]
         self.groups = [
-            _Group(group, decay)
-            for group, decay in ((decayed, weight_decay), (plain, 0.0))
-            if group
+            _Group(decayed, weight_decay, 1.0),
+            _Group(plain, 0.0, 1.0),
+            _Group(fitted, 0.0, FITTED_RATE),
         ]
-        self.parameters = decayed + plain
+        self.parameters = decayed + plain + fitted
         self.max_norm = max_norm
 
     def step(self, learning_rate: float) -> None:
@@ -76,11 +81,14 @@ class AdamW:
 
 
 class _Group:
-    """Parameters that share a weight decay, with their moments."""
+    """Parameters that share a weight decay and a rate, with their moments."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], weight_decay: float) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], weight_decay: float, rate_factor: float
+    ) -> None:
         self.parameters = list(parameters)
         self.weight_decay = weight_decay
+        self.rate_factor = rate_factor
         self.means = [torch.zeros_like(p) for p in self.parameters]
         self.squares = [torch.zeros_like(p) for p in self.parameters]
         self.steps = [p.new_zeros(()) for p in self.parameters]
@@ -101,7 +109,7 @@ class _Group:
                 amsgrad=False,
                 beta1=0.9,
                 beta2=0.99,
-                lr=learning_rate,
+                lr=learning_rate * self.rate_factor,
                 weight_decay=self.weight_decay,
                 eps=1e-8,
                 maximize=False,
