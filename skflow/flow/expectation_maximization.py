@@ -72,6 +72,8 @@ def fit_gaussian_mixture(
     n_columns = y.shape[0]
     pooled = _pooled_covariance(y) * n_components ** (-2 / n_columns)
     prior = CovariancePrior(pooled, strength)
+    if n_components == 1:
+        return _fit_gaussian(y, prior)
     # From broad components: they split up slowly, and into fewer local optima than
     # the tight clusters of k-means.
     components = GaussianComponents(
@@ -86,6 +88,15 @@ def fit_gaussian_mixture(
             break
         previous = log_likelihood
     return components
+
+
+def _fit_gaussian(y: Tensor, prior: CovariancePrior) -> GaussianComponents:
+    """One component needs no iteration: what every step would return."""
+    mean = y.mean(dim=1)
+    centred = y - mean[:, None]
+    rows = y.new_full((1,), float(y.shape[1]))
+    covariances = _posterior_mode((centred @ centred.T)[None], rows, prior)
+    return GaussianComponents(y.new_ones(1), mean[None], covariances)
 
 
 def _step(

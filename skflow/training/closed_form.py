@@ -21,6 +21,7 @@ FEW_COMPONENTS = (1, 8)  # enough to tell which marginals suit the table
 COMPONENTS = (1, 4, 8, 16, 32, 64, 128, 256)
 EM_ROWS = 20_000  # more add little to where the mixture starts
 EM_STEPS = 60
+COVARIANCE_ENTRIES = 100_000  # in all components together
 UNCORRELATED = 1e4  # rows of prior that leave components a diagonal covariance
 PATIENCE = 1  # steps of the ladder without a gain
 MANY_ROWS = 3_000  # from here on one split tells candidates apart
@@ -169,8 +170,9 @@ class _Search:
     def _ladder(self, n_rows: int, n_columns: int) -> list[int]:
         if self.n_components is not None:
             return [self.n_components]
-        # Each component should rest on some rows, and all of them fit in memory.
-        most = min(n_rows // 6, 20_000_000 // n_columns**2)
+        # Each component should rest on some rows; a step of the fit costs their number
+        # times the square of the columns.
+        most = min(n_rows // 6, COVARIANCE_ENTRIES // n_columns**2)
         return [k for k in COMPONENTS if k == 1 or k <= most]
 
     def _fit_mixture(self, y: Tensor, candidate: _Candidate) -> Mixture:

@@ -8,6 +8,7 @@ from scipy.special import logsumexp
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
+from skflow.flow import expectation_maximization
 from skflow.flow import mixture as mixture_module
 from skflow.flow.broad import HEAVY
 from skflow.flow.expectation_maximization import (
@@ -237,3 +238,14 @@ def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("skflow.flow.expectation_maximization.BLOCK", 500)
     for part, again in zip(whole, fit(), strict=True):
         torch.testing.assert_close(again, part, rtol=1e-8, atol=1e-8)
+
+
+def test_one_component_is_where_the_iteration_would_end() -> None:
+    y = torch.randn(3, 200, generator=seeded(0), dtype=torch.float64)
+    strength = PriorStrength(pooled_rows=2.0, diagonal_rows=3.0)
+    one = fit_gaussian_mixture(y, 1, strength=strength, n_iter=10, generator=seeded(0))
+    pooled = expectation_maximization._pooled_covariance(y)
+    prior = expectation_maximization.CovariancePrior(pooled, strength)
+    stepped, _ = expectation_maximization._step(y, one, prior)
+    for left, right in zip(one, stepped, strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-10)
