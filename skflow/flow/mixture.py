@@ -78,13 +78,13 @@ class Mixture(Bijection):
         if self.training:
             return self._log_prob_unrounded(y)
         weights, mean = self._condition(y)
-        factors = _floored_normal(y, mean, self._scale()[:, :, None], self._floor()[:, None])
+        factors = self._factors(y, mean)
         return (weights * factors).sum(dim=0).log().sum(dim=0)
 
     def _log_prob_unrounded(self, y: Tensor) -> Tensor:
         """Log-density without rounded reads: the conditionals multiply to one sum."""
         mean = self._mean(y.clamp(-self.bound, self.bound))
-        factors = _floored_normal(y, mean, self._scale()[:, :, None], self._floor()[:, None])
+        factors = self._factors(y, mean)
         return torch.logsumexp(factors.log().sum(dim=1) + self._log_weights(), dim=0)
 
     def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,8 +116,7 @@ class Mixture(Bijection):
         """Weights and means ``(K, d, n)`` of each column given those before it."""
         read = self._read(y)
         mean = self._mean(read)
-        factors = _floored_normal(read, mean, self._scale()[:, :, None], self._floor()[:, None])
-        log_factors = factors.log()
+        log_factors = self._factors(read, mean).log()
         before = log_factors.cumsum(dim=1) - log_factors
         return torch.softmax(before + self._log_weights()[:, :, None], dim=0), mean
 
@@ -133,6 +132,10 @@ class Mixture(Bijection):
 
     def _mean(self, read: Tensor) -> Tensor:
         return torch.matmul(self.coefficients.tril(-1), read) + self.intercept[:, :, None]
+
+    def _factors(self, y: Tensor, mean: Tensor) -> Tensor:
+        """Densities ``(K, d, n)`` of each column under each component."""
+        return _floored_normal(y, mean, self._scale()[:, :, None], self._floor()[:, None])
 
     def _log_weights(self) -> Tensor:
         return torch.log_softmax(self.log_weights, dim=0)[:, None]

@@ -23,7 +23,6 @@ EM_ROWS = 20_000  # more add little to where the mixture starts
 EM_STEPS = 60
 COVARIANCE_ENTRIES = 100_000  # in all components together
 UNCORRELATED = 1e4  # rows of prior that leave components a diagonal covariance
-PATIENCE = 1  # steps of the ladder without a gain
 MANY_ROWS = 3_000  # from here on one split tells candidates apart
 SOME_ROWS = 1_000  # and from here on three folds do
 
@@ -145,15 +144,14 @@ class _Search:
         sent = [_SentFold.through(Marginals.fit(fold.train, n_bins), fold) for fold in folds]
         scores: dict[_Candidate, float] = {}
         for strength in priors:
-            top, falls = -np.inf, 0
+            top = -np.inf
             for n_components in ladder:
                 candidate = _Candidate(n_bins, n_components, strength)
                 score = float(np.mean([self._judge(fold, candidate) for fold in sent]))
                 scores[candidate] = score
-                falls = 0 if score > top else falls + 1
-                top = max(top, score)
-                if falls == PATIENCE:
+                if not score > top:
                     break
+                top = score
         return scores
 
     def _judge(self, fold: _SentFold, candidate: _Candidate) -> float:
