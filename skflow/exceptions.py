@@ -9,3 +9,7 @@ class DegenerateDensityWarning(UserWarning):
 
 class DivergenceWarning(ConvergenceWarning):
     """Training diverged and went on from the best weights at a lower rate."""
+
+
+class LostDigitsWarning(UserWarning):
+    """A column of integers or dates spans too many steps for each to come back."""

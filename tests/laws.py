@@ -1,14 +1,17 @@
 """The laws of design.md, and every bijection of the flow by name.
 
-Tables are ``(n_columns, n_rows)``.
+Tables are ``(n_columns, n_rows)``; NaN marks what is absent in a row. Every law holds
+in every case: with and without absent entries, with and without labels to read.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from skflow.flow.bijection import Bijection, Chain
+from skflow.flow.context import Context, LabelFeatures, Vocabulary
 from skflow.flow.coupling import Coupling
 from skflow.flow.expectation_maximization import GaussianComponents
 from skflow.flow.marginals import Marginals
@@ -17,6 +20,45 @@ from skflow.flow.permutation import Permutation
 
 N_COLUMNS = 4
 BOUND = 4.0
+N_LABELS = (3, 2)
+N_ENTRIES = sum(N_LABELS) + len(N_LABELS)
+N_FEATURES = 6
+
+
+class Case(NamedTuple):
+    """Whether rows have absent entries, and whether the map reads their labels."""
+
+    holes: bool
+    labels: bool
+
+
+CASES = {
+    "whole rows": Case(holes=False, labels=False),
+    "holes": Case(holes=True, labels=False),
+    "labels": Case(holes=False, labels=True),
+    "holes and labels": Case(holes=True, labels=True),
+}
+PLAIN = CASES["whole rows"]
+
+
+class Given(NamedTuple):
+    """Rows, and what a map may read of their labels."""
+
+    x: Tensor
+    context: Context | None
+
+    def take(self, rows: slice) -> "Given":
+        if self.context is None:
+            return Given(self.x[:, rows], None)
+        return Given(self.x[:, rows], Context(*(part[:, rows] for part in self.context)))
+
+    def to(self, target: torch.device | torch.dtype | str) -> "Given":
+        """On another device, or in another dtype."""
+        if self.context is None:
+            return Given(self.x.to(target), None)
+        codes, features = self.context
+        moved = codes if isinstance(target, torch.dtype) else codes.to(target)
+        return Given(self.x.to(target), Context(moved, features.to(target)))
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -30,13 +72,32 @@ def normal_rows(n_rows: int, seed: int = 0, n_columns: int = N_COLUMNS) -> Tenso
     return rows * scale
 
 
-def permutation() -> Permutation:
+def random_labels(n_rows: int, seed: int = 6) -> Tensor:
+    """Labels of two columns, "never seen" among them."""
+    generator = seeded(seed)
+    return torch.stack([torch.randint(n + 1, (n_rows,), generator=generator) for n in N_LABELS])
+
+
+def given(case: Case, x: Tensor) -> Given:
+    """Rows as a case has them: every third entry absent, labels drawn at random."""
+    if case.holes:
+        absent = torch.rand(x.shape, generator=seeded(7)) < 1 / 3
+        x = x.masked_fill(absent, torch.nan)
+    if not case.labels:
+        return Given(x, None)
+    codes = Vocabulary(N_LABELS)(random_labels(x.shape[1]))
+    features = LabelFeatures(N_ENTRIES, N_FEATURES, 0.0, seeded(8)).double()
+    return Given(x, Context(codes, features(codes).detach()))
+
+
+def permutation(case: Case = PLAIN) -> Permutation:
     return Permutation(torch.tensor([2, 0, 3, 1]))
 
 
-def identity_coupling(n_columns: int = N_COLUMNS) -> Coupling:
+def identity_coupling(case: Case = PLAIN, n_columns: int = N_COLUMNS) -> Coupling:
     return Coupling(
         n_columns,
+        n_features=N_FEATURES if case.labels else 0,
         n_bins=8,
         bound=BOUND,
         hidden_units=16,
@@ -46,8 +107,8 @@ def identity_coupling(n_columns: int = N_COLUMNS) -> Coupling:
     ).double()
 
 
-def random_coupling(seed: int = 1) -> Coupling:
-    coupling = identity_coupling()
+def random_coupling(case: Case = PLAIN, seed: int = 1) -> Coupling:
+    coupling = identity_coupling(case)
     generator = seeded(seed)
     with torch.no_grad():
         for name, parameter in coupling.named_parameters():
@@ -66,11 +127,23 @@ def skewed_table(n_rows: int = 500) -> Tensor:
     return rows
 
 
-def marginals(n_bins: int) -> Marginals:
-    return Marginals.fit(skewed_table().T.numpy(), n_bins)
+def marginals(
+    n_bins: int, case: Case = PLAIN, bounds: list[tuple[float, float]] | None = None
+) -> Marginals:
+    table = given(Case(holes=case.holes, labels=False), skewed_table()).x
+    return Marginals.fit(table.T.numpy(), n_bins, bounds)
 
 
-def mixture(scale: float, n_components: int = 5, n_columns: int = N_COLUMNS) -> Mixture:
+def bounded_marginals(case: Case = PLAIN) -> Marginals:
+    """Bounds on, near and far beyond the training rows, and none."""
+    infinity = float("inf")
+    ends = [(-10.0, 10.0), (0.0, infinity), (-infinity, infinity), (-infinity, 12.0)]
+    return marginals(12, case, ends)
+
+
+def mixture(
+    scale: float, n_components: int = 5, n_columns: int = N_COLUMNS, case: Case = PLAIN
+) -> Mixture:
     """Components of a given width around scattered centres, each correlated its own way."""
     generator = seeded(3)
 
@@ -81,112 +154,161 @@ def mixture(scale: float, n_components: int = 5, n_columns: int = N_COLUMNS) -> 
     covariances = scale**2 * factor @ factor.transpose(1, 2)
     weights = torch.softmax(draw(n_components), dim=0)
     components = GaussianComponents(weights, draw(n_components, n_columns), covariances)
-    return Mixture(components, BOUND).eval()
+    effects = draw(N_ENTRIES, n_components + n_columns) / 2 if case.labels else None
+    return Mixture(components, BOUND, effects, fills=case.holes).eval()
 
 
-def chain() -> Chain:
+def mixture_without_filling(case: Case) -> Mixture:
+    return mixture(0.3, case=case._replace(holes=False))
+
+
+def chain(case: Case = PLAIN) -> Chain:
     return Chain(
         [
-            marginals(8),
+            marginals(8, case),
             permutation(),
-            random_coupling(4),
+            random_coupling(case, 4),
             permutation(),
-            random_coupling(5),
-            mixture(0.5),
+            random_coupling(case, 5),
+            mixture(0.5, case=case),
         ]
     )
 
 
-BIJECTIONS: dict[str, Callable[[], Bijection]] = {
+BIJECTIONS: dict[str, Callable[[Case], Bijection]] = {
     "permutation": permutation,
     "identity coupling": identity_coupling,
     "random coupling": random_coupling,
-    "marginals, one bin": lambda: marginals(1),
-    "marginals, many bins": lambda: marginals(12),
-    "mixture, one component": lambda: mixture(1.0, n_components=1),
-    "mixture, broad": lambda: mixture(1.0),
-    "mixture, narrow": lambda: mixture(0.02),
+    "marginals, one bin": lambda case: marginals(1, case),
+    "marginals, many bins": lambda case: marginals(12, case),
+    "marginals, bounded": bounded_marginals,
+    "mixture, one component": lambda case: mixture(1.0, n_components=1, case=case),
+    "mixture, broad": lambda case: mixture(1.0, case=case),
+    "mixture, narrow": lambda case: mixture(0.02, case=case),
+    "mixture, without fillings": mixture_without_filling,
     "chain of all": chain,
 }
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:
-    """Largest difference, relative where numbers are larger than 1."""
-    return float(((found - expected).abs() / expected.abs().clamp_min(1)).max())
+    """Largest difference, relative where numbers are larger than 1; the same are absent."""
+    assert torch.equal(found.isnan(), expected.isnan())
+    error = (found - expected).abs() / expected.abs().clamp_min(1)
+    return float(error.nan_to_num(0.0).max())
 
 
-def autodiff_jacobians(bijection: Bijection, x: Tensor) -> Tensor:
-    """Jacobian of the forward map at each row, ``(n_rows, n_columns, n_columns)``."""
+def autodiff_jacobians(bijection: Bijection, rows: Given) -> list[Tensor]:
+    """Jacobian of the forward map at each row, of its present entries.
 
-    def one_row(column: Tensor) -> Tensor:
-        return bijection.forward_and_log_det(column[:, None])[0][:, 0]
+    All rows at once: none depends on another (see :func:`law_batches`).
+    """
+    x = rows.x.clone().requires_grad_()
+    z, _ = bijection.forward_and_log_det(x, rows.context)
+    gradients = [torch.autograd.grad(one[~one.isnan()].sum(), x, retain_graph=True)[0] for one in z]
+    jacobians = torch.stack(gradients).permute(2, 0, 1)
+    from_, to = ~rows.x.T.isnan(), ~z.detach().T.isnan()
+    return [
+        jacobian[rows_][:, columns]
+        for jacobian, rows_, columns in zip(jacobians, to, from_, strict=True)
+    ]
 
-    return torch.stack([torch.autograd.functional.jacobian(one_row, row) for row in x.T])
 
-
-def law_inverse(bijection: Bijection, x: Tensor) -> None:
+def law_inverse(bijection: Bijection, rows: Given) -> None:
     """``inverse(forward(x)) = x``, and the two log-determinants cancel.
 
     A map that contracts loses digits which no inverse can bring back: the error
     of a row may be 1e-12 times the norm of its inverse Jacobian.
     """
+    x, context = rows
     with torch.no_grad():
-        z, log_det = bijection.forward_and_log_det(x)
-        back, log_det_back = bijection.inverse_and_log_det(z)
+        z, log_det = bijection.forward_and_log_det(x, context)
+        back, log_det_back = bijection.inverse_and_log_det(z, context)
     assert z.shape == x.shape
     assert log_det.shape == log_det_back.shape == x.shape[1:]
-    stretch = torch.linalg.inv(autodiff_jacobians(bijection, x)).norm(dim=(1, 2)).clamp_min(1)
-    error = ((back - x).abs() / x.abs().clamp_min(1)).amax(dim=0)
+    assert torch.equal(z.isnan().sum(dim=0), x.isnan().sum(dim=0))
+    assert torch.equal(back.isnan(), x.isnan())
+    norms = [torch.linalg.inv(jacobian).norm() for jacobian in autodiff_jacobians(bijection, rows)]
+    stretch = torch.stack(norms).clamp_min(1)
+    error = ((back - x).abs() / x.abs().clamp_min(1)).nan_to_num(0.0).amax(dim=0)
     assert float((error / stretch).max()) < 1e-12
     assert float(((log_det + log_det_back).abs() / stretch).max()) < 1e-10
 
 
-def law_forward_undoes_inverse(bijection: Bijection, z: Tensor) -> None:
+def law_forward_undoes_inverse(bijection: Bijection, latents: Given) -> None:
     """``forward(inverse(z)) = z`` for normal ``z``: where the density of the flow is."""
+    z, context = latents
     with torch.no_grad():
-        x, log_det_back = bijection.inverse_and_log_det(z)
-        again, log_det = bijection.forward_and_log_det(x)
+        x, log_det_back = bijection.inverse_and_log_det(z, context)
+        again, log_det = bijection.forward_and_log_det(x, context)
     assert x.shape == z.shape
     assert relative_error(again, z) < 1e-10
     assert relative_error(log_det, -log_det_back) < 1e-9
 
 
-def law_log_det(bijection: Bijection, x: Tensor) -> None:
+def law_log_det(bijection: Bijection, rows: Given) -> None:
     """The log-determinant is that of automatic differentiation."""
     with torch.no_grad():
-        _, log_det = bijection.forward_and_log_det(x)
-    autodiff = torch.linalg.slogdet(autodiff_jacobians(bijection, x)).logabsdet
+        _, log_det = bijection.forward_and_log_det(*rows)
+    jacobians = autodiff_jacobians(bijection, rows)
+    autodiff = torch.stack([torch.linalg.slogdet(jacobian).logabsdet for jacobian in jacobians])
     assert relative_error(log_det, autodiff) < 1e-9
 
 
-def law_batches(bijection: Bijection, x: Tensor) -> None:
+def law_batches(bijection: Bijection, rows: Given) -> None:
     """Rows alone and rows together give the same result."""
+    n_rows = rows.x.shape[1]
     with torch.no_grad():
-        z, log_det = bijection.forward_and_log_det(x)
-        for i in range(0, x.shape[1], x.shape[1] // 16):
+        z, log_det = bijection.forward_and_log_det(*rows)
+        for i in range(0, n_rows, n_rows // 16):
             row = slice(i, i + 1)
-            z_alone, log_det_alone = bijection.forward_and_log_det(x[:, row])
+            z_alone, log_det_alone = bijection.forward_and_log_det(*rows.take(row))
             assert relative_error(z_alone, z[:, row]) < 1e-9
             assert relative_error(log_det_alone, log_det[row]) < 1e-9
 
 
-def law_float32(bijection: Bijection, x: Tensor, tolerance: float) -> None:
+def law_absent_entries_do_not_matter(bijection: Bijection, rows: Given) -> None:
+    """A row is sent where it is sent whatever else is absent in other rows."""
+    x, context = rows
+    whole = x.isnan().sum(dim=0) == 0
+    with torch.no_grad():
+        z, log_det = bijection.forward_and_log_det(x, context)
+        filled, log_det_filled = bijection.forward_and_log_det(x.nan_to_num(0.5), context)
+    assert whole.any()
+    assert not whole.all()
+    assert relative_error(z[:, whole], filled[:, whole]) < 1e-12
+    assert relative_error(log_det[whole], log_det_filled[whole]) < 1e-12
+
+
+def law_float32(bijection: Bijection, rows: Given, tolerance: float) -> None:
     """Computed in float32, the forward map is that of float64 but for rounding."""
     with torch.no_grad():
-        z, log_det = bijection.forward_and_log_det(x)
-        z32, log_det32 = bijection.float().forward_and_log_det(x.float())
+        z, log_det = bijection.forward_and_log_det(*rows)
+        z32, log_det32 = bijection.float().forward_and_log_det(*rows.to(torch.float32))
     assert z32.dtype == log_det32.dtype == torch.float32
     assert relative_error(z32.double(), z) < tolerance
     assert relative_error(log_det32.double(), log_det) < 10 * tolerance
 
 
-def law_devices(bijection: Bijection, x: Tensor) -> None:
+def law_devices(bijection: Bijection, rows: Given) -> None:
     """The GPU gives what the CPU gives, both ways."""
     with torch.no_grad():
-        z, log_det = bijection.forward_and_log_det(x)
-        bijection = bijection.cuda()
-        z_cuda, log_det_cuda = bijection.forward_and_log_det(x.cuda())
-        again, _ = bijection.forward_and_log_det(bijection.inverse_and_log_det(z_cuda)[0])
+        z, log_det = bijection.forward_and_log_det(*rows)
+        bijection, (x, context) = bijection.cuda(), rows.to("cuda")
+        z_cuda, log_det_cuda = bijection.forward_and_log_det(x, context)
+        back, _ = bijection.inverse_and_log_det(z_cuda, context)
+        again, _ = bijection.forward_and_log_det(back, context)
     assert relative_error(z_cuda.cpu(), z) < 1e-9
     assert relative_error(log_det_cuda.cpu(), log_det) < 1e-9
     assert relative_error(again.cpu(), z) < 1e-9
+
+
+def law_labels_matter(bijection: Bijection, x: Tensor) -> None:
+    """Rows that differ in their labels alone are sent to different places."""
+    rows = given(Case(holes=False, labels=True), x)
+    with torch.no_grad():
+        z, _ = bijection.forward_and_log_det(*rows)
+        others = Context(*(part.roll(1, dims=1) for part in rows.context))
+        z_others, _ = bijection.forward_and_log_det(x, others)
+    differ = (others.codes != rows.context.codes).any(dim=0)
+    assert (z != z_others).any(dim=0)[differ].double().mean() > 0.9
+    assert torch.equal(z[:, ~differ], z_others[:, ~differ])

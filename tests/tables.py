@@ -30,19 +30,28 @@ def clustered(n_rows: int, n_columns: int, seed: int, row_seed: int = 0) -> Tabl
 
 
 def randomise(flow: FlowDensity, seed: int) -> FlowDensity:
-    """Replace the weights of a fitted flow by random ones: layers that bend, broad components."""
+    """Replace the weights of a fitted flow by random ones: layers that bend, broad components.
+
+    Labels as well: their probabilities then have little to do with the table.
+    """
     generator = torch.Generator().manual_seed(seed)
-    mixture = flow._model.mixture
+    model = flow._density.model
+    mixture = model.values.mixture
 
     def draw(parameter: torch.Tensor) -> torch.Tensor:
         return torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
 
     with torch.no_grad():
-        for name, parameter in flow._model.couplings.named_parameters():
-            fan_in = parameter.shape[1] if name.endswith("weight") else 1
+        for name, parameter in [
+            *model.values.couplings.named_parameters(),
+            *model.labels.named_parameters(),
+        ]:
+            fan_in = parameter.shape[-1] if name.endswith("weight") else 1
             parameter.copy_(draw(parameter) / (2 * fan_in**0.5))
         for parameter in (mixture.intercept, mixture.log_scale, mixture.log_weights):
             parameter.copy_(0.3 * draw(parameter))
+        if mixture.label_effects is not None:
+            mixture.label_effects.copy_(0.3 * draw(mixture.label_effects))
     return flow
 
 

@@ -1,9 +1,8 @@
 """FlowDensity: the density of a table, reversible row by row."""
 
 import copy
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -13,38 +12,48 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin, _fit_context
 from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from skflow.estimators.fitting import hold_out_rows, keep_earlier_fit, warn_if_degenerate
-from skflow.estimators.round_trip import InverseError, compare_rows
-from skflow.flow.model import Model
-from skflow.flow.recipe import FlowRecipe, choose_recipe, model_state, restore_model
+from skflow.estimators.fitting import (
+    encode_rows,
+    hold_out_rows,
+    keep_earlier_fit,
+    warn_if_degenerate,
+)
+from skflow.estimators.table_density import TableDensity
+from skflow.estimators.validation import check_table
+from skflow.flow.recipe import FlowRecipe, choose_recipe
 from skflow.table.codec import TableCodec
 from skflow.table.frames import Container
-from skflow.table.schema import infer_schema
+from skflow.table.inference import infer_schema
+from skflow.table.schema import Schema
+from skflow.table.storage import StoredTable
 from skflow.training.device import fitting_threads, resolve_device
-from skflow.training.fitting import EncodedRows, start_model, train_model
+from skflow.training.fitting import start_model, train_model
 from skflow.training.loop import History
 from skflow.training.options import TrainingOptions, choose_options
 
 FloatArray = NDArray[np.float64]
 
-BLOCK_ENTRIES = 2_000_000  # of the largest array while scoring
 COMPARED_ROWS = 256  # for inverse_error_
 
 
 class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
-    r"""Exact, reversible density of a numeric table.
+    r"""Exact, reversible density of any table.
 
-    A coupling normalizing flow: an invertible map :math:`f` sends rows to
-    independent standard normal variables, and the density is
+    A column is a label and, perhaps, a value: a category is a label alone, a plain
+    float a value alone, a number with holes or with a value repeated by the thousand
+    is both. Labels :math:`l` have exact autoregressive probabilities [2]_; given them,
+    an invertible map :math:`f`, a coupling normalizing flow, sends the values
+    :math:`x` that are there to independent standard normal variables:
 
-    .. math:: \log p(x) = \log N(f(x); 0, I) + \log |\det \partial f / \partial x|.
+    .. math:: \log p(l, x) = \log P(l) + \log N(f(x; l); 0, I)
+              + \log |\det \partial f(x; l) / \partial x|.
 
     The map consists of per-column marginals and a Gaussian mixture, both fitted in
     closed form, with trained rational-quadratic coupling layers between them
-    [1]_. It needs no scaling in front: densities are those of the columns as
-    they were given.
+    [1]_. It needs no encoding, imputation or scaling in front: densities are those of
+    the columns as they were given.
 
     Parameters
     ----------
@@ -78,6 +87,17 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         Epochs without a gain of ``tol`` before training stops.
     tol : float, default=1e-4
         Smallest gain that counts, in nats per row.
+    categorical_features : "from_dtype", None or array-like, default="from_dtype"
+        Columns whose values are labels whatever they look like: names, indices or a
+        mask. "from_dtype" takes category and Enum dtypes, strings, booleans and
+        objects that are no numbers; None only what cannot be numeric.
+    column_kinds : dict or Schema, default=None
+        Overrules what columns are taken for: ``{column: kind}``, or the ``schema_`` of
+        a fitted estimator, which pins kinds, levels, grids, atoms and bounds, so that
+        the two densities are on the same measure.
+    bounds : dict, default=None
+        ``{column: (low, high)}``, None for an open side. Without it a column that is
+        never negative, or never positive, is bounded at 0.
     device : str or torch.device, default="auto"
         "cpu", "cuda" or "cuda:<index>"; "auto" takes CUDA where there is one and
         the work is large enough. Read at each call.
@@ -105,7 +125,7 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         Mean log-density of the held-out rows under the weights that were kept, in
         nats per row; of the training rows where none were held out.
     schema_ : Schema
-        What each column is taken for.
+        What each column is taken for. Densities with equal schemas are comparable.
     inverse_error_ : InverseError
         ``share_equal``, the share of cells that ``inverse_transform(transform(X))``
         gives back equal, and ``largest_error`` relative to the column's scale, on
@@ -122,6 +142,8 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
     ----------
     .. [1] C. Durkan, A. Bekasov, I. Murray, G. Papamakarios, "Neural Spline
        Flows", NeurIPS 2019, :arxiv:`1906.04032`.
+    .. [2] B. Uria, M.-A. Cote, K. Gregor, I. Murray, H. Larochelle, "Neural
+       Autoregressive Distribution Estimation", JMLR 2016, :arxiv:`1605.02226`.
 
     Examples
     --------
@@ -152,6 +174,9 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
+        "column_kinds": [dict, Schema, None],
+        "bounds": [dict, None],
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -175,6 +200,9 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         validation_fraction: float = 0.1,
         n_iter_no_change: int | str = "auto",
         tol: float = 1e-4,
+        categorical_features: ArrayLike | str | None = "from_dtype",
+        column_kinds: Mapping[Any, str] | Schema | None = None,
+        bounds: Mapping[Any, tuple[float | None, float | None]] | None = None,
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -194,15 +222,15 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self.categorical_features = categorical_features
+        self.column_kinds = column_kinds
+        self.bounds = bounds
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
         self.warm_start = warm_start
 
-    _container: Container
-    _codec: TableCodec
-    _recipe: FlowRecipe
-    _model: Model
+    _density: TableDensity
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: ArrayLike, y: Any = None, *, X_val: ArrayLike | None = None) -> Self:
@@ -211,7 +239,7 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Finite numbers: an array, or a pandas or polars DataFrame.
+            A pandas or polars DataFrame of any columns, or an array.
         y : None
             Ignored.
         X_val : array-like of shape (n_samples_val, n_features), default=None
@@ -224,8 +252,11 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            Where ``X`` is no table of at least 2 rows of finite numbers, or a
-            parameter is out of range. An earlier fit is then left as it was.
+            Where ``X`` is no table of at least 2 rows, holds infinite numbers,
+            identifiers or free text, or a parameter is out of range or contradicts
+            the columns. An earlier fit is then left as it was.
+        TypeError
+            Where a column holds what is no number, date or label.
 
         Warns
         -----
@@ -236,53 +267,42 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         """
         with keep_earlier_fit(self):
             started = time.monotonic()
-            warm = self.warm_start and hasattr(self, "_model")
-            matrix = validate_data(
-                self, X, reset=not warm, dtype=np.float64, order="C", ensure_min_samples=2
-            )
-            with fitting_threads(matrix.size):
-                self._fit(X, matrix, X_val, warm=warm, started=started)
+            warm = self.warm_start and hasattr(self, "_density")
+            table = check_table(self, X, reset=not warm, fewest_rows=2)
+            with fitting_threads(table.shape[0] * table.shape[1]):
+                self._fit(table, X_val, warm=warm, started=started)
         return self
 
-    def _fit(
-        self,
-        X: ArrayLike,
-        matrix: FloatArray,
-        X_val: ArrayLike | None,
-        *,
-        warm: bool,
-        started: float,
-    ) -> None:
+    def _fit(self, X: Any, X_val: Any, *, warm: bool, started: float) -> None:
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         generator = torch.Generator().manual_seed(int(seed))
-        train, held_out = hold_out_rows(
-            matrix, self.early_stopping, self.validation_fraction, generator
-        )
-        if X_val is not None:
-            train, held_out = matrix, self._validate_rows(X_val)
-        if not warm:
-            self._fit_table(X, matrix)
-        rows = self._encode_blurred(train, generator)
-        held_out_rows = None if held_out is None else self._encode_blurred(held_out, generator)
-        n_rows, n_columns = train.shape
-        if warm:
-            self._model = restore_model(self._recipe, model_state(self._model))
+        container, codec, table = self._learn_table(X, warm=warm)
+        if X_val is None:
+            train, held_out = hold_out_rows(
+                table, self.early_stopping, self.validation_fraction, generator
+            )
         else:
-            warn_if_degenerate(rows.matrix, self._container.names)
-            self._recipe = choose_recipe(
-                n_rows, n_columns, self.n_layers, self.hidden_units, self.n_bins, self.dropout
+            train, held_out = table, container.read(check_table(self, X_val, reset=False))
+        rows = encode_rows(codec, train)
+        judge = None if held_out is None else encode_rows(codec, held_out)
+        if warm:
+            self._density = copy.deepcopy(self._density)
+        else:
+            warn_if_degenerate(rows.values, codec.value_names)
+            recipe = self._choose_recipe(codec, train.n_rows)
+            model = start_model(
+                rows, judge, recipe, codec.layout.bounds, self.n_components, generator
             )
-            self._model = start_model(
-                rows, held_out_rows, self._recipe, self.n_components, generator
-            )
-        device = resolve_device(self.device, train.size)
+            self._density = TableDensity(container, codec, recipe, model)
+        device = resolve_device(self.device, train.n_rows * len(train.columns))
         history = History()
         try:
             train_model(
-                self._model,
+                self._density.model,
                 rows,
-                held_out_rows,
-                self._training_options(n_rows, n_columns, started),
+                judge,
+                self._training_options(train.n_rows, started),
+                n_layers=self._density.recipe.n_layers,
                 device=device,
                 generator=generator,
                 verbose=self.verbose,
@@ -294,24 +314,41 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
             self.history_ = history.as_dict()
             self.n_iter_ = len(history.train_score)
             self.best_validation_score_ = history.best_score
-            compared = train if held_out is None else held_out
-            self.inverse_error_ = self._measure_inverse_error(compared[:COMPARED_ROWS])
+            compared = (train if held_out is None else held_out).take(slice(COMPARED_ROWS))
+            self.inverse_error_ = self._density.measure_inverse_error(compared, self.device)
 
-    def _fit_table(self, X: ArrayLike, matrix: FloatArray) -> None:
-        """Learn how to encode the columns, and what to give rows back in."""
-        self._container = Container(X, list(_check_feature_names_in(self)))
-        self.schema_ = infer_schema(matrix, self._container.names, self._container.dtypes)
-        self._codec = TableCodec(matrix, self.schema_, self._container.dtypes)
-        self._n_features_out = matrix.shape[1]
+    def _learn_table(self, X: Any, *, warm: bool) -> tuple[Container, TableCodec, StoredTable]:
+        """Learn what rows came in and how to encode them; a warm start keeps both."""
+        if warm:
+            container = self._density.container
+            return container, self._density.codec, container.read(X)
+        container = Container(X, list(_check_feature_names_in(self)))
+        table = container.read(X)
+        self.schema_ = infer_schema(
+            table,
+            column_kinds=self.column_kinds,
+            categorical_features=self.categorical_features,
+            bounds=self.bounds,
+        )
+        codec = TableCodec(table, self.schema_)
+        self._n_features_out = len(codec.latent_names)
+        return container, codec, table
 
-    def _encode_blurred(self, matrix: FloatArray, generator: torch.Generator) -> EncodedRows:
-        noise = torch.rand(matrix.shape, generator=generator, dtype=torch.float64).numpy()
-        return EncodedRows(*self._codec.encode(self._codec.blur(matrix, noise)))
+    def _choose_recipe(self, codec: TableCodec, n_rows: int) -> FlowRecipe:
+        return choose_recipe(
+            n_rows,
+            n_labels=codec.layout.n_labels,
+            unseen=codec.layout.unseen,
+            value_label=codec.layout.value_label,
+            n_layers=self.n_layers,
+            hidden_units=self.hidden_units,
+            n_bins=self.n_bins,
+            dropout=self.dropout,
+        )
 
-    def _training_options(self, n_rows: int, n_columns: int, started: float) -> TrainingOptions:
+    def _training_options(self, n_rows: int, started: float) -> TrainingOptions:
         return choose_options(
             n_rows,
-            n_columns,
             max_iter=self.max_iter,
             deadline=None if self.max_time is None else started + self.max_time,
             batch_size=self.batch_size,
@@ -331,12 +368,21 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         Returns
         -------
         log_density : ndarray of shape (n_samples,), float64
-            In nats, per unit of each original column (per 1 for integers, where
-            density and probability coincide). Positive values are normal: a
-            density above 1, as where columns vary by less than 1.
+            In nats: the log-probability of what is an event (a category, a level,
+            an atom, a missing value), and the log-density of what has a value, per
+            unit of each original column: per 1 for integers, where density and
+            probability coincide; per second for dates and durations, whatever they
+            are stored in. Positive values are normal: a density above 1, as where
+            columns vary by less than 1.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where ``X`` has other columns than the fitted table, or cells that can
+            not be what their column holds.
         """
-        encoded, log_volume = self._codec_of(X)
-        return log_volume + self._by_blocks(Model.log_prob, encoded)
+        table = self._read(X)
+        return self._density.log_prob(table, self.device)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Mean of :meth:`score_samples`, in nats per row.
@@ -362,27 +408,36 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
 
         Returns
         -------
-        Z : ndarray of shape (n_samples, n_features), float64
-            Or a DataFrame, as ``set_output`` says.
+        Z : ndarray of shape (n_samples, n_latents), float64
+            Or a DataFrame, as ``set_output`` says. The latent of a label is the
+            normal quantile of the middle of its interval of probability, given the
+            labels before. A value that is absent has latent 0.
+
+        Raises
+        ------
+        ValueError
+            Where rows could not be brought back: a category never seen, a missing
+            value in a column that had none.
         """
-        encoded, _ = self._codec_of(X)
-        return self._by_blocks(Model.latents, encoded)
+        table = self._read(X)
+        self._density.codec.refuse_irreversible(table)
+        return self._density.latents(table, self.device)
 
     def inverse_transform(self, Z: ArrayLike) -> Any:
         """Send latents back to rows.
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, n_features)
+        Z : array-like of shape (n_samples, n_latents)
             Latents. The index of a pandas frame is kept.
 
         Returns
         -------
         X : array or DataFrame of shape (n_samples, n_features)
             In the container and the dtypes that were fitted. Equal to the rows
-            that :meth:`transform` was given, for float16, float32, integers and
-            float64 of at most 13 significant digits; other float64 within 1e-11
-            of the column's scale.
+            that :meth:`transform` was given, missing markers included, for labels,
+            float16, float32, integers, dates and float64 of at most 13 significant
+            digits; other float64 within 1e-11 of the column's scale.
         """
         check_is_fitted(self)
         latents = check_array(Z, dtype=np.float64, input_name="Z")
@@ -391,7 +446,7 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
                 f"Z has {latents.shape[1]} columns, but this {type(self).__name__} gives "
                 f"{self._n_features_out} latents per row. Pass what transform returned."
             )
-        return self._decode(latents, like=Z)
+        return self._density.inverse(latents, self.device, like=Z)
 
     def sample(
         self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
@@ -407,7 +462,8 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         Returns
         -------
         X : array or DataFrame of shape (n_samples, n_features)
-            In the container and the dtypes that were fitted.
+            In the container and the dtypes that were fitted; values lie on each
+            column's grid, inside its support and among its labels.
         """
         check_is_fitted(self)
         validate_parameter_constraints(
@@ -416,10 +472,14 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
             caller_name=f"{type(self).__name__}.sample",
         )
         shape = (n_samples, self._n_features_out)
-        return self._decode(check_random_state(random_state).standard_normal(shape))
+        latents = check_random_state(random_state).standard_normal(shape)
+        return self._density.inverse(latents, self.device, drawn=True)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
-        """Names of the latents: each column's own.
+        """Names of the latents: each column's own, ``<column>_label`` for its label.
+
+        A column that is only a label has one latent, under its own name; one that is
+        a label and a value has two.
 
         Parameters
         ----------
@@ -431,52 +491,20 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         names : ndarray of str objects
         """
         check_is_fitted(self)
-        return _check_feature_names_in(self, input_features)
+        _check_feature_names_in(self, input_features)
+        return np.array(self._density.codec.latent_names, dtype=object)
 
-    def _validate_rows(self, X: ArrayLike) -> FloatArray:
-        return validate_data(self, X, reset=False, dtype=np.float64, order="C")
-
-    def _codec_of(self, X: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    def _read(self, X: ArrayLike) -> StoredTable:
         check_is_fitted(self)
-        return self._codec.encode(self._validate_rows(X))
+        return self._density.container.read(check_table(self, X, reset=False))
 
-    def _decode(self, latents: FloatArray, like: Any = None) -> Any:
-        columns = self._codec.decode(self._by_blocks(Model.inverse, latents))
-        return self._container.build(columns, like)
-
-    def _by_blocks(
-        self, method: Callable[[Model, torch.Tensor], torch.Tensor], matrix: FloatArray
-    ) -> FloatArray:
-        """Apply a method of the model to rows, block by block, in float64."""
-        device = resolve_device(self.device, matrix.size)
-        # A copy only where it has to move: what is fitted never changes.
-        model = self._model if device.type == "cpu" else copy.deepcopy(self._model).to(device)
-        rows = max(64, BLOCK_ENTRIES // model.entries_per_row)
-        blocks = []
-        with torch.inference_mode():
-            for block in np.array_split(matrix, max(1, math.ceil(len(matrix) / rows))):
-                columns = torch.tensor(np.ascontiguousarray(block.T), device=device)
-                blocks.append(method(model, columns).cpu().numpy().T)
-        return np.concatenate(blocks)
-
-    def _measure_inverse_error(self, matrix: FloatArray) -> InverseError:
-        encoded, _ = self._codec.encode(matrix)
-        decoded = self._by_blocks(Model.inverse, self._by_blocks(Model.latents, encoded))
-        return compare_rows(matrix, self._codec.decode(decoded), self._codec.scales)
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        if "_model" in state:
-            # Arrays by name: no torch object, so no device, is in the pickle.
-            state = {**state, "_model": model_state(state["_model"])}
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "_model" in state:
-            self._model = restore_model(state["_recipe"], state["_model"])
+    def _html_repr(self) -> str:
+        schema = self.schema_._repr_html_() if hasattr(self, "schema_") else ""
+        return super()._html_repr() + schema
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64"]
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
         return tags

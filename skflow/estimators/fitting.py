@@ -10,6 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from skflow.exceptions import DegenerateDensityWarning
+from skflow.table.codec import TableCodec
+from skflow.table.storage import StoredTable
+from skflow.training.rows import EncodedRows
 
 FloatArray = NDArray[np.float64]
 
@@ -36,30 +39,41 @@ def keep_earlier_fit(estimator: Any) -> Iterator[None]:
 
 
 def hold_out_rows(
-    matrix: FloatArray,
+    table: StoredTable,
     early_stopping: bool | str,
     validation_fraction: float,
     generator: torch.Generator,
-) -> tuple[FloatArray, FloatArray | None]:
+) -> tuple[StoredTable, StoredTable | None]:
     """Split off rows for early stopping, or none: ``(train, held out)``."""
-    n_rows = len(matrix)
+    n_rows = table.n_rows
     if early_stopping == "auto":
         early_stopping = n_rows >= FEWEST_ROWS_TO_SPLIT
     if not early_stopping:
-        return matrix, None
+        return table, None
     n_held_out = min(max(1, round(validation_fraction * n_rows)), n_rows - 1)
     rows = torch.randperm(n_rows, generator=generator).numpy()
-    return matrix[rows[n_held_out:]], matrix[rows[:n_held_out]]
+    return table.take(rows[n_held_out:]), table.take(rows[:n_held_out])
 
 
-def warn_if_degenerate(encoded: FloatArray, names: Sequence[str]) -> None:
-    """Warn of columns that are exact linear functions of the columns before them."""
-    varying = np.flatnonzero((encoded != encoded[0]).any(axis=0))
-    if len(encoded) <= len(varying) + 1:
+def encode_rows(codec: TableCodec, table: StoredTable) -> EncodedRows:
+    """Encode rows to learn from."""
+    encoded = codec.encode(table)
+    return EncodedRows(
+        encoded.labels, encoded.rare, encoded.values, encoded.cells, encoded.log_volume
+    )
+
+
+def warn_if_degenerate(values: FloatArray, names: Sequence[str]) -> None:
+    """Warn of values that are exact linear functions of the values before them.
+
+    Only of columns that have a value in every row.
+    """
+    varying = np.flatnonzero((values != values[0]).any(axis=0) & ~np.isnan(values).any(axis=0))
+    if len(values) <= len(varying) + 1:
         return  # so few rows always lie in a plane
-    columns = encoded[:, varying]
+    columns = values[:, varying]
     standardised = (columns - columns.mean(axis=0)) / columns.std(axis=0)
-    left = np.diag(np.linalg.qr(standardised, mode="r")) ** 2 / len(encoded)
+    left = np.diag(np.linalg.qr(standardised, mode="r")) ** 2 / len(values)
     names = [names[j] for j in varying[left < COLLINEAR]]
     if names:
         warnings.warn(

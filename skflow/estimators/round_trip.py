@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from skflow.table.storage import StoredColumn
+
 
 class InverseError(NamedTuple):
     """What ``inverse_transform(transform(X))`` lost.
@@ -23,12 +25,18 @@ class InverseError(NamedTuple):
     largest_error: float
 
 
-def compare_rows(
-    matrix: NDArray[np.float64], columns: Sequence[NDArray], scales: NDArray[np.float64]
+def compare_columns(
+    original: Sequence[StoredColumn], returned: Sequence[StoredColumn], scales: NDArray[np.float64]
 ) -> InverseError:
-    """Compare rows with the columns that came back."""
-    returned = np.column_stack(columns).astype(np.float64)
-    size = np.maximum(np.abs(matrix), scales)
-    # Divided first: the difference of two huge numbers could overflow.
-    error = np.abs(returned / size - matrix / size)
-    return InverseError(float((returned == matrix).mean()), float(error.max()))
+    """Compare columns with those that came back; numbers have a scale, others NaN."""
+    equal, errors = [], [0.0]
+    for before, after, scale in zip(original, returned, scales, strict=True):
+        there = before.present & after.present
+        same = (before.missing == after.missing) & (~there | (before.values == after.values))
+        equal.append(same)
+        if np.isfinite(scale) and there.any():
+            x, y = before.values[there].astype(np.float64), after.values[there].astype(np.float64)
+            size = np.maximum(np.abs(x), scale)
+            # Divided first: the difference of two huge numbers could overflow.
+            errors.append(float(np.abs(y / size - x / size).max()))
+    return InverseError(float(np.mean(equal)), max(errors))

@@ -5,21 +5,35 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from skflow.flow.context import Context
+
 
 class Bijection(nn.Module):
     r"""An invertible map between tables, with its log-determinant.
 
     Tables are ``(n_columns, n_rows)``; log-determinants are ``(n_rows,)``, in
-    nats. For :math:`z = f(x)`, ``forward_and_log_det(x)`` returns :math:`z` and
-    :math:`\log |\det \partial f / \partial x|`; ``inverse_and_log_det(z)``
-    returns :math:`x` and :math:`\log |\det \partial f^{-1} / \partial z|`.
+    nats. For :math:`z = f(x; c)`, ``forward_and_log_det(x, context)`` returns
+    :math:`z` and :math:`\log |\det \partial f / \partial x|`;
+    ``inverse_and_log_det(z, context)`` returns :math:`x` and
+    :math:`\log |\det \partial f^{-1} / \partial z|`.
+
+    NaN marks an entry that is absent in its row: it stays NaN, adds nothing to the
+    log-determinant, and other columns read 0 in its place. For each pattern of
+    absent entries the map is a bijection of the present ones.
+
+    The context :math:`c`, or None, is what the map may read of a row besides its
+    columns: its labels.
     """
 
-    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, x: Tensor, context: Context | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Map ``x`` forward; return the result and the log-determinant."""
         raise NotImplementedError
 
-    def inverse_and_log_det(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, z: Tensor, context: Context | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Map ``z`` back; return the result and the log-determinant of the inverse."""
         raise NotImplementedError
 
@@ -34,18 +48,28 @@ class Chain(Bijection):
     def _in_order(self) -> list[Bijection]:
         return cast(list[Bijection], list(self.bijections))
 
-    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, x: Tensor, context: Context | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Apply every bijection, first to last."""
         total = x.new_zeros(x.shape[1])
         for bijection in self._in_order():
-            x, log_det = bijection.forward_and_log_det(x)
+            x, log_det = bijection.forward_and_log_det(x, context)
             total = total + log_det
         return x, total
 
-    def inverse_and_log_det(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, z: Tensor, context: Context | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Apply every inverse, last to first."""
         total = z.new_zeros(z.shape[1])
         for bijection in reversed(self._in_order()):
-            z, log_det = bijection.inverse_and_log_det(z)
+            z, log_det = bijection.inverse_and_log_det(z, context)
             total = total + log_det
         return z, total
+
+
+def split_absent(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``x`` with 0 for its absent entries, and where they are."""
+    absent = x.isnan()
+    return x.masked_fill(absent, 0.0), absent

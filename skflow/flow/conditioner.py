@@ -59,9 +59,10 @@ class ResidualBlock(nn.Module):
 class Conditioner(nn.Module):
     """Residual network from the columns that are read to spline parameters.
 
-    Its inputs are clamped to ``[-bound, bound]``: a far value can then not
-    saturate the network and so destroy the *other* columns on the way back.
-    The last layer starts at zero, which makes the coupling layer the identity.
+    It reads features of the labels as well. Values are clamped to
+    ``[-bound, bound]``: a far one can then not saturate the network and so destroy
+    the *other* columns on the way back. The last layer starts at zero: the coupling
+    layer is then the identity.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Conditioner(nn.Module):
         n_in: int,
         n_out: int,
         *,
+        n_features: int,
         hidden_units: int,
         n_blocks: int,
         dropout: float,
@@ -77,16 +79,17 @@ class Conditioner(nn.Module):
     ) -> None:
         super().__init__()
         self.bound = bound
-        self.read = Linear(n_in, hidden_units, generator)
+        self.read = Linear(n_in + n_features, hidden_units, generator)
         self.blocks = nn.ModuleList(
             ResidualBlock(hidden_units, dropout, generator) for _ in range(n_blocks)
         )
         self.write = Linear(hidden_units, n_out, generator)
         nn.init.zeros_(self.write.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, features: Tensor | None = None) -> Tensor:
         """Return raw parameters, ``(n_out, n_rows)``."""
-        h = self.read(x.clamp(-self.bound, self.bound))
+        clamped = x.clamp(-self.bound, self.bound)
+        h = self.read(clamped if features is None else torch.cat((clamped, features)))
         for block in self.blocks:
             h = block(h)
         return self.write(torch.relu(h))

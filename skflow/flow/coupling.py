@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from skflow.flow import rational_quadratic
-from skflow.flow.bijection import Bijection
+from skflow.flow.bijection import Bijection, split_absent
 from skflow.flow.conditioner import Conditioner
+from skflow.flow.context import Context
 from skflow.flow.rational_quadratic import Knots
 
 MIN_BIN = 1e-3
@@ -26,14 +27,16 @@ class Coupling(Bijection):
 
     With columns split into :math:`(a, b)`, maps :math:`(a, b)` to
     :math:`(a, g(b; \theta(a)))`, where :math:`g` is a monotone spline per entry
-    of :math:`b` and :math:`\theta` the conditioner. Its Jacobian is triangular,
-    so the log-determinant is the sum of the splines' log-derivatives (Durkan et
-    al., 2019, arXiv:1906.04032, section 3).
+    of :math:`b` and :math:`\theta` the conditioner, which reads the labels as well.
+    Its Jacobian is triangular, so the log-determinant is the sum of the splines'
+    log-derivatives (Durkan et al., 2019, arXiv:1906.04032, section 3).
 
     Parameters
     ----------
     n_columns : int
-        At least 2; the first ``n_columns // 2`` are read, the others bend.
+        The first ``n_columns // 2`` are read, the others bend.
+    n_features : int
+        Features of the context.
     n_bins : int
         Bins of each spline.
     bound : float
@@ -46,6 +49,7 @@ class Coupling(Bijection):
         self,
         n_columns: int,
         *,
+        n_features: int = 0,
         n_bins: int,
         bound: float,
         hidden_units: int,
@@ -60,6 +64,7 @@ class Coupling(Bijection):
         self.conditioner = Conditioner(
             self.n_read,
             (3 * n_bins - 1) * (n_columns - self.n_read),
+            n_features=n_features,
             hidden_units=hidden_units,
             n_blocks=n_blocks,
             dropout=dropout,
@@ -67,34 +72,35 @@ class Coupling(Bijection):
             generator=generator,
         )
 
-    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, x: Tensor, context: Context | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Bend the second half of the columns given the first."""
-        read, bent = x[: self.n_read], x[self.n_read :]
-        spline = rational_quadratic.forward_and_log_derivative
-        bent, log_derivative = self._within_bound(spline, bent, self._knots(read))
-        return torch.cat((read, bent)), log_derivative.sum(dim=0)
+        return self._bend(rational_quadratic.forward_and_log_derivative, x, context)
 
-    def inverse_and_log_det(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, z: Tensor, context: Context | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Unbend the second half of the columns given the first."""
-        read, bent = z[: self.n_read], z[self.n_read :]
-        spline = rational_quadratic.inverse_and_log_derivative
-        bent, log_derivative = self._within_bound(spline, bent, self._knots(read))
+        return self._bend(rational_quadratic.inverse_and_log_derivative, z, context)
+
+    def _bend(
+        self, spline: Spline, columns: Tensor, context: Context | None
+    ) -> tuple[Tensor, Tensor]:
+        read, values = columns[: self.n_read], columns[self.n_read :]
+        knots = self._knots(split_absent(read)[0], context)
+        # Absent and outer entries are kept from the spline, not only masked after it:
+        # they would send NaN gradients through the unused branch.
+        inside = values.abs() < self.bound
+        bent, log_derivative = spline(torch.where(inside, values, 0.0), knots)
+        bent = torch.where(inside, bent, values)
+        log_derivative = torch.where(inside, log_derivative, 0.0)
         return torch.cat((read, bent)), log_derivative.sum(dim=0)
 
-    def _within_bound(self, spline: Spline, values: Tensor, knots: Knots) -> tuple[Tensor, Tensor]:
-        # Clamped before the spline, not only masked after it: an entry outside
-        # would otherwise send NaN gradients through the unused branch.
-        clamped = values.clamp(-self.bound, self.bound)
-        bent, log_derivative = spline(clamped, knots)
-        inside = values.abs() < self.bound
-        return (
-            torch.where(inside, bent, values),
-            torch.where(inside, log_derivative, 0.0),
-        )
-
-    def _knots(self, read: Tensor) -> Knots:
+    def _knots(self, read: Tensor, context: Context | None) -> Knots:
         """Turn the conditioner's output into knots on ``[-bound, bound]``."""
-        raw = self.conditioner(read).view(3 * self.n_bins - 1, -1, read.shape[1])
+        features = None if context is None else context.features
+        raw = self.conditioner(read, features).view(3 * self.n_bins - 1, -1, read.shape[1])
         widths, heights, derivatives = raw.split((self.n_bins, self.n_bins, self.n_bins - 1))
         derivatives = functional.pad(derivatives, (0, 0, 0, 0, 1, 1))
         return Knots(

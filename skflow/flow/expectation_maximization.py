@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 RIDGE = 1e-8
+MEAN_ROWS = 0.05  # rows of prior in each mean: none is the value of a single row
 BLOCK = 4_000_000  # entries of the arrays held at once
 
 
@@ -24,9 +25,10 @@ class PriorStrength(NamedTuple):
     diagonal_rows: float
 
 
-class CovariancePrior(NamedTuple):
-    """Where covariances are drawn to, and how strongly."""
+class ComponentPrior(NamedTuple):
+    """Where means and covariances are drawn to, and how strongly."""
 
+    mean: Tensor
     pooled: Tensor
     strength: PriorStrength
 
@@ -53,7 +55,8 @@ def fit_gaussian_mixture(
     rows and :math:`S` that of all rows. The first, ``pooled_rows`` = :math:`\nu`,
     leads from one Gaussian to a kernel density with Scott's bandwidth; the second,
     ``diagonal_rows`` = :math:`\omega`, lets a component of few rows be narrow in
-    single columns without inventing correlations. Neither degenerates, so many
+    single columns without inventing correlations. Means are drawn to that of all rows,
+    as by a twentieth of a row. Neither degenerates, so many
     components are safe on few rows (cf. Fraley and Raftery, 2007).
 
     Parameters
@@ -71,7 +74,7 @@ def fit_gaussian_mixture(
     """
     n_columns = y.shape[0]
     pooled = _pooled_covariance(y) * n_components ** (-2 / n_columns)
-    prior = CovariancePrior(pooled, strength)
+    prior = ComponentPrior(y.mean(dim=1), pooled, strength)
     if n_components == 1:
         return _fit_gaussian(y, prior)
     # From broad components: they split up slowly, and into fewer local optima than
@@ -90,7 +93,7 @@ def fit_gaussian_mixture(
     return components
 
 
-def _fit_gaussian(y: Tensor, prior: CovariancePrior) -> GaussianComponents:
+def _fit_gaussian(y: Tensor, prior: ComponentPrior) -> GaussianComponents:
     """One component needs no iteration: what every step would return."""
     mean = y.mean(dim=1)
     centred = y - mean[:, None]
@@ -100,7 +103,7 @@ def _fit_gaussian(y: Tensor, prior: CovariancePrior) -> GaussianComponents:
 
 
 def _step(
-    y: Tensor, components: GaussianComponents, prior: CovariancePrior
+    y: Tensor, components: GaussianComponents, prior: ComponentPrior
 ) -> tuple[GaussianComponents, float]:
     """One E-step and one M-step, a block of rows at a time."""
     natural = _natural_parameters(components)
@@ -115,16 +118,27 @@ def _step(
     return _maximise(moments, prior), total / y.shape[1]
 
 
-def _maximise(moments: Tensor, prior: CovariancePrior) -> GaussianComponents:
+def responsibilities(y: Tensor, components: GaussianComponents) -> Tensor:
+    """Posterior probability of each component, ``(K, n_rows)``, for rows of ``y``."""
+    natural = _natural_parameters(components)
+    blocks = y.split(_block_rows(*natural.shape), dim=1)
+    log_joint = [natural @ _sufficient_statistics(block) for block in blocks]
+    return torch.softmax(torch.cat(log_joint, dim=1), dim=0)
+
+
+def _maximise(moments: Tensor, prior: ComponentPrior) -> GaussianComponents:
     """M-step, from the expected sufficient statistics ``(K, n_statistics)``."""
     n_components, n_columns = len(moments), len(prior.pooled)
     mass = moments[:, 0] + 10 * torch.finfo(moments.dtype).eps
-    means = moments[:, 1 : n_columns + 1] / mass[:, None]
+    sums = moments[:, 1 : n_columns + 1]
+    means = (sums + MEAN_ROWS * prior.mean) / (mass + MEAN_ROWS)[:, None]
     second = moments.new_zeros(n_components, n_columns, n_columns)
     rows, columns = _lower_triangle(n_columns, moments.device)
     second[:, rows, columns] = moments[:, n_columns + 1 :]
     second[:, columns, rows] = moments[:, n_columns + 1 :]
-    scatter = second - mass[:, None, None] * means[:, :, None] * means[:, None, :]
+    cross = sums[:, :, None] * means[:, None, :]
+    square = mass[:, None, None] * means[:, :, None] * means[:, None, :]
+    scatter = second - cross - cross.transpose(1, 2) + square
     return GaussianComponents(mass / mass.sum(), means, _posterior_mode(scatter, mass, prior))
 
 
@@ -161,7 +175,7 @@ def _lower_triangle(n_columns: int, device: torch.device) -> Tensor:
     return torch.tril_indices(n_columns, n_columns, device=device)
 
 
-def _posterior_mode(scatter: Tensor, mass: Tensor, prior: CovariancePrior) -> Tensor:
+def _posterior_mode(scatter: Tensor, mass: Tensor, prior: ComponentPrior) -> Tensor:
     """Covariances from scatter matrices ``(K, d, d)`` of ``mass`` rows each."""
     pooled_rows, diagonal_rows = prior.strength
     rows = mass[:, None, None]

@@ -5,10 +5,13 @@ the training rows. Beyond the outer knots the map grows logarithmically,
 
 .. math:: y = y_m + s \log(1 + \delta (x - x_m) / s),
 
-so that :math:`y^2` stays finite out to 1e300. ``s`` says how heavy the tail is.
+so that :math:`y^2` stays finite out to 1e300. ``s`` says how heavy the tail is. A
+bound of a column is a knot that is sent to 8: what lies beyond it keeps a place on
+the line, as it must to come back, but next to no probability.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +21,8 @@ from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 from skflow.flow import rational_quadratic
-from skflow.flow.bijection import Bijection
+from skflow.flow.bijection import Bijection, split_absent
+from skflow.flow.context import Context
 from skflow.flow.rational_quadratic import Knots
 
 FloatArray = NDArray[np.float64]
@@ -26,6 +30,10 @@ FloatArray = NDArray[np.float64]
 TAIL_SCALES = 2.0 ** np.arange(-3, 5)
 TAIL_ROWS = 5.5  # rows beyond an outer knot: enough to judge the tail's weight
 MIN_GAP = 1e-4  # between knots, as a share of their spread
+BOUND_SCORE = 8.0  # where a column's bound is sent
+BOUND_TAIL = 0.25  # tail scale beyond a bound
+ON_BOUND = 0.99  # share of the way to the bound from which a value lies on it
+UNBOUNDED = (-math.inf, math.inf)
 LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -67,13 +75,20 @@ class Marginals(Bijection):
         self.register_buffer("upper_tail", stack("upper_tail", 1)[0])
 
     @classmethod
-    def fit(cls, table: FloatArray, n_bins: int) -> "Marginals":
-        """Fit one map per column of ``table``, ``(n_rows, n_columns)``, none constant.
+    def fit(
+        cls,
+        table: FloatArray,
+        n_bins: int,
+        bounds: Sequence[tuple[float, float]] | None = None,
+    ) -> "Marginals":
+        """Fit one map per column of ``table``, ``(n_rows, n_columns)``; NaN is absent.
 
-        With one bin the map is affine between its two knots (standardised
-        columns); with more it Gaussianises.
+        With one bin the map is affine between its two inner knots (standardised
+        columns); with more it Gaussianises. ``bounds`` are those of each column.
         """
-        return cls([_fit_column(column, n_bins) for column in table.T])
+        bounds = bounds or [UNBOUNDED] * table.shape[1]
+        columns = zip(table.T, bounds, strict=True)
+        return cls([_fit_column(values, n_bins, *limits) for values, limits in columns])
 
     @classmethod
     def blank(cls, n_columns: int, n_knots: int) -> "Marginals":
@@ -81,8 +96,11 @@ class Marginals(Bijection):
         line = np.arange(float(n_knots))
         return cls([_ColumnMap(line, line, np.ones(n_knots), 1.0, 1.0)] * n_columns)
 
-    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, x: Tensor, context: Context | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Map original values to about N(0, 1)."""
+        x, absent = split_absent(x)
         knots = Knots(self.x_knots, self.y_knots, self.derivatives)
         inside = x.clamp(knots.x[0], knots.x[-1])
         y, log_derivative = rational_quadratic.forward_and_log_derivative(inside, knots)
@@ -93,10 +111,13 @@ class Marginals(Bijection):
         y = torch.where(below, knots.y[0] - y_below, y)
         log_derivative = torch.where(above, log_above, log_derivative)
         log_derivative = torch.where(below, log_below, log_derivative)
-        return y, log_derivative.sum(dim=0)
+        return y.masked_fill(absent, torch.nan), log_derivative.masked_fill(absent, 0.0).sum(dim=0)
 
-    def inverse_and_log_det(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, z: Tensor, context: Context | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Map back to original values."""
+        z, absent = split_absent(z)
         knots = Knots(self.x_knots, self.y_knots, self.derivatives)
         inside = z.clamp(knots.y[0], knots.y[-1])
         x, log_derivative = rational_quadratic.inverse_and_log_derivative(inside, knots)
@@ -104,10 +125,10 @@ class Marginals(Bijection):
         x_below, log_below = _exp_tail(knots.y[0] - z, knots.derivative[0], self.lower_tail)
         above, below = z > knots.y[-1], z < knots.y[0]
         x = torch.where(above, knots.x[-1] + x_above, x)
-        x = torch.where(below, knots.x[0] - x_below, x)
+        x = torch.where(below, knots.x[0] - x_below, x).clamp(-LARGEST, LARGEST)
         log_derivative = torch.where(above, log_above, log_derivative)
         log_derivative = torch.where(below, log_below, log_derivative)
-        return x.clamp(-LARGEST, LARGEST), log_derivative.sum(dim=0)
+        return x.masked_fill(absent, torch.nan), log_derivative.masked_fill(absent, 0.0).sum(dim=0)
 
 
 def _log_tail(distance: Tensor, derivative: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,15 +150,60 @@ def _exp_tail(rise: Tensor, derivative: Tensor, scale: Tensor) -> tuple[Tensor, 
     return distance.clamp_max(LARGEST), exponent - derivative.log()
 
 
-def _fit_column(values: FloatArray, n_bins: int) -> _ColumnMap:
+def _fit_column(values: FloatArray, n_bins: int, low: float, high: float) -> _ColumnMap:
+    values = values[~np.isnan(values)]
+    if len(values) < 2:  # nothing to learn: encoded columns are of moderate size
+        values = np.array([-1.0, 1.0])
     x, y = _place_knots(values, n_bins)
     slopes = np.diff(y) / np.diff(x)
     # Harmonic means keep the spline monotone and follow the flatter neighbour.
     inner = 2 / (1 / slopes[:-1] + 1 / slopes[1:])
     derivative = np.concatenate((slopes[:1], inner, slopes[-1:]))
-    lower = _fit_tail(x[0] - values, -y[0], derivative[0])
-    upper = _fit_tail(values - x[-1], y[-1], derivative[-1])
-    return _ColumnMap(x, y, derivative, lower, upper)
+    upper = _outer_knot(values - x[-1], y[-1], derivative[-1], high - x[-1])
+    # The lower side is the upper side of the mirrored column.
+    lower = _outer_knot(x[0] - values, -y[0], derivative[0], x[0] - low)
+    return _ColumnMap(
+        x=np.concatenate(([x[0] - lower.distance], x, [x[-1] + upper.distance])),
+        y=np.concatenate(([y[0] - lower.rise], y, [y[-1] + upper.rise])),
+        derivative=np.concatenate(([lower.derivative], derivative, [upper.derivative])),
+        lower_tail=lower.tail,
+        upper_tail=upper.tail,
+    )
+
+
+class _OuterKnot(NamedTuple):
+    """The last knot of one side, relative to the one before it, and the tail beyond."""
+
+    distance: float
+    rise: float
+    derivative: float
+    tail: float
+
+
+def _outer_knot(
+    exceedances: FloatArray, start: float, derivative: float, room: float
+) -> _OuterKnot:
+    """Put a knot on the bound, ``room`` beyond the knot before it, or on the tail's own curve.
+
+    A bound that the tail sends far out needs no knot. Nor does one with values on it,
+    too few to be an atom: they want the tail's density.
+    """
+    tail = _fit_tail(exceedances, start, derivative)
+    spread = float(np.abs(exceedances).max())
+
+    def reach(distance: float) -> float:
+        # start + tail * log(1 + derivative * distance / tail), free of overflow.
+        return start + tail * np.logaddexp(0, np.log(distance) + np.log(derivative / tail))
+
+    free = np.count_nonzero(exceedances > ON_BOUND * room) < 2
+    if MIN_GAP * spread < room < math.inf and free and reach(room) < BOUND_SCORE:
+        rise = max(BOUND_SCORE - start, 1.0)
+        # With this slope the bin is a Moebius function: its derivative is monotone.
+        return _OuterKnot(room, rise, (rise / room) ** 2 / derivative, BOUND_TAIL)
+    # The tail is its own continuation from any of its points.
+    rise = min(1.0, tail)
+    growth = math.exp(rise / tail)
+    return _OuterKnot(tail / derivative * (growth - 1), rise, derivative / growth, tail)
 
 
 def _place_knots(values: FloatArray, n_bins: int) -> tuple[FloatArray, FloatArray]:
@@ -151,7 +217,9 @@ def _place_knots(values: FloatArray, n_bins: int) -> tuple[FloatArray, FloatArra
     spread = 1.5
     outer = ndtri(1 - edge) / spread
     scores = spread * ndtri(np.linspace(ndtr(-outer), ndtr(outer), n_bins + 1))
-    x = np.interp(ndtr(scores), levels, distinct)
+    # Between two neighbouring quantiles, so that no knot is the value of one row.
+    below, above = ndtr(scores) - 0.4 / len(values), ndtr(scores) + 0.6 / len(values)
+    x = (np.interp(below, levels, distinct) + np.interp(above, levels, distinct)) / 2
     # A column of one value can still come here: constant within a fold.
     extent = x[-1] - x[0] or distinct[-1] - distinct[0] or abs(distinct[0]) or 1.0
     steps = MIN_GAP * extent * np.arange(n_bins + 1)

@@ -5,7 +5,7 @@ Component k says of column j, given the columns before it,
 .. math::
 
     f_{kj}(y_j) = (1 - e_j) \, N(y_j; m_{kj}, s_{kj}^2) + e_j \, b(y_j), \qquad
-    m_{kj} = c_{kj} + \sum_{i<j} A_{kji} \, r(y_i),
+    m_{kj} = c_{kj} + t_j + \sum_{i<j} A_{kji} \, (r(y_i) - t_i),
 
 with :math:`b` a broad density (:mod:`skflow.flow.broad`) and :math:`r` a clamp to
 the interval of the splines, then a rounding to 2^-20. The conditional density of
@@ -16,15 +16,21 @@ each column to the normal quantile of its conditional distribution function. The
 :math:`e_j` keeps scores finite far out, lets a row that is strange in one column
 pay for that column only, and bounds how far the map contracts, which is what an
 exact inverse needs.
+
+The labels of a row shift the logits of the weights, and the means by :math:`t`. A
+column that is absent in a row adds no factor, and each component reads a value of its
+own in its place.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from skflow.flow import broad
-from skflow.flow.bijection import Bijection
+from skflow.flow.bijection import Bijection, split_absent
+from skflow.flow.context import Context, sum_embeddings
 from skflow.flow.expectation_maximization import GaussianComponents
 from skflow.flow.normal import ndtr
 from skflow.flow.root import find_root
@@ -45,9 +51,21 @@ class Mixture(Bijection):
         Where to start, usually found by expectation maximisation.
     bound : float
         Other columns are read clamped to ``[-bound, bound]``.
+    label_effects : Tensor of shape (n_entries, n_components + n_columns), optional
+        What each label adds to the logits of the weights and to the means.
+    fills : bool
+        Whether components read a value of their own, at first their mean, for a
+        column that is absent. Otherwise it is read as 0.
     """
 
-    def __init__(self, components: GaussianComponents, bound: float) -> None:
+    def __init__(
+        self,
+        components: GaussianComponents,
+        bound: float,
+        label_effects: Tensor | None = None,
+        *,
+        fills: bool = False,
+    ) -> None:
         super().__init__()
         weights, means, covariances = components
         identity = torch.eye(means.shape[1], dtype=means.dtype, device=means.device)
@@ -63,62 +81,82 @@ class Mixture(Bijection):
         self.coefficients = nn.Parameter(coefficients)
         self.log_scale = nn.Parameter(scale.log())
         self.floor_logit = nn.Parameter(torch.logit(floor))
+        self.filling = nn.Parameter(means.clone()) if fills else None
+        self.label_effects = None if label_effects is None else nn.Parameter(label_effects)
 
     @classmethod
-    def blank(cls, n_columns: int, n_components: int, bound: float) -> "Mixture":
+    def blank(
+        cls,
+        n_columns: int,
+        n_components: int,
+        bound: float,
+        n_entries: int = 0,
+        *,
+        fills: bool = False,
+    ) -> "Mixture":
         """A mixture of the right shape, to load a state into."""
         weights = torch.full((n_components,), 1 / n_components, dtype=torch.float64)
         means = torch.zeros(n_components, n_columns, dtype=torch.float64)
         identity = torch.eye(n_columns, dtype=torch.float64)
         covariances = identity.expand(n_components, -1, -1)
-        return cls(GaussianComponents(weights, means, covariances), bound)
+        components = GaussianComponents(weights, means, covariances)
+        effects = means.new_zeros(n_entries, n_components + n_columns) if n_entries else None
+        return cls(components, bound, effects, fills=fills)
 
-    def log_prob(self, y: Tensor) -> Tensor:
+    def log_prob(self, y: Tensor, context: Context | None = None) -> Tensor:
         """Log-density of each row of ``y``, ``(n_columns, n_rows)``, in nats."""
+        y, absent = split_absent(y)
+        reading = self._influence_of(context)
         if self.training:
-            return self._log_prob_unrounded(y)
-        weights, mean = self._condition(y)
-        factors = self._factors(y, mean)
-        return (weights * factors).sum(dim=0).log().sum(dim=0)
+            return self._log_prob_unrounded(y, absent, reading)
+        weights, mean = self._condition(y, absent, reading)
+        density = (weights * self._factors(y, mean)).sum(dim=0)
+        return density.log().masked_fill(absent, 0.0).sum(dim=0)
 
-    def _log_prob_unrounded(self, y: Tensor) -> Tensor:
+    def _log_prob_unrounded(self, y: Tensor, absent: Tensor, reading: "_Influence") -> Tensor:
         """Log-density without rounded reads: the conditionals multiply to one sum."""
-        mean = self._mean(y.clamp(-self.bound, self.bound))
-        factors = self._factors(y, mean)
-        return torch.logsumexp(factors.log().sum(dim=1) + self._log_weights(), dim=0)
+        mean = self._mean(y.clamp(-self.bound, self.bound), absent, reading.shift)
+        log_factors = self._factors(y, mean).log().masked_fill(absent, 0.0)
+        return torch.logsumexp(log_factors.sum(dim=1) + reading.log_weights, dim=0)
 
-    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, x: Tensor, context: Context | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Send each column to the normal quantile of its conditional distribution."""
-        weights, mean = self._condition(x)
+        x, absent = split_absent(x)
+        weights, mean = self._condition(x, absent, self._influence_of(context))
         scale, floor = self._scale()[:, :, None], self._floor()[:, None]
         z, log_derivative = _normal_score(x, weights, mean, scale, floor)
-        return z, log_derivative.sum(dim=0)
+        return z.masked_fill(absent, torch.nan), log_derivative.masked_fill(absent, 0.0).sum(dim=0)
 
-    def inverse_and_log_det(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, z: Tensor, context: Context | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Solve for one column after the other."""
-        n_columns, n_rows = z.shape
-        log_weights = self._log_weights().expand(-1, n_rows)
-        y, read = torch.empty_like(z), torch.empty_like(z)
-        log_det = z.new_zeros(n_rows)
-        coefficients = self.coefficients.tril(-1)
+        z, absent = split_absent(z)
+        reading = self._influence_of(context)
+        log_weights = reading.log_weights.expand(-1, z.shape[1])
+        y, log_det = torch.zeros_like(z), z.new_zeros(z.shape[1])
         scales, floors = self._scale(), self._floor()
-        for j in range(n_columns):
-            mean = self.intercept[:, j, None] + coefficients[:, j, :j] @ read[:j]
+        for j in range(len(z)):
+            mean = self._mean_of(j, self._read(y[:j]), absent[:j], reading.shift)
             scale, floor = scales[:, j, None], floors[j]
             weights = torch.softmax(log_weights, dim=0)
-            y[j] = _solve_normal_score(z[j], weights, mean, scale, floor)
-            log_det = log_det - _normal_score(y[j], weights, mean, scale, floor)[1]
-            read[j] = self._read(y[j])
-            log_weights = log_weights + _floored_normal(read[j], mean, scale, floor).log()
-        return y, log_det
+            solved = _solve_normal_score(z[j], weights, mean, scale, floor)
+            log_derivative = _normal_score(solved, weights, mean, scale, floor)[1]
+            y[j] = solved.masked_fill(absent[j], 0.0)
+            log_det = log_det - log_derivative.masked_fill(absent[j], 0.0)
+            factor = _floored_normal(self._read(y[j]), mean, scale, floor)
+            log_weights = log_weights + factor.log().masked_fill(absent[j], 0.0)
+        return y.masked_fill(absent, torch.nan), log_det
 
-    def _condition(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def _condition(self, y: Tensor, absent: Tensor, reading: "_Influence") -> tuple[Tensor, Tensor]:
         """Weights and means ``(K, d, n)`` of each column given those before it."""
         read = self._read(y)
-        mean = self._mean(read)
-        log_factors = self._factors(read, mean).log()
+        mean = self._mean(read, absent, reading.shift)
+        log_factors = self._factors(read, mean).log().masked_fill(absent, 0.0)
         before = log_factors.cumsum(dim=1) - log_factors
-        return torch.softmax(before + self._log_weights()[:, :, None], dim=0), mean
+        return torch.softmax(before + reading.log_weights[:, None], dim=0), mean
 
     def _read(self, y: Tensor) -> Tensor:
         """What other columns see of a column: clamped, and rounded to a grid.
@@ -130,21 +168,49 @@ class Mixture(Bijection):
         """
         return torch.round(y.clamp(-self.bound, self.bound) / READ_STEP) * READ_STEP
 
-    def _mean(self, read: Tensor) -> Tensor:
-        return torch.matmul(self.coefficients.tril(-1), read) + self.intercept[:, :, None]
+    def _mean(self, read: Tensor, absent: Tensor, shift: Tensor) -> Tensor:
+        residual = self._residual(read, absent, shift)
+        return (
+            torch.matmul(self.coefficients.tril(-1), residual) + self.intercept[:, :, None] + shift
+        )
+
+    def _mean_of(self, j: int, read: Tensor, absent: Tensor, shift: Tensor) -> Tensor:
+        """Column j of :meth:`_mean`, ``(K, n)``, from the columns before it."""
+        residual = self._residual(read, absent, shift[:j])
+        products = torch.matmul(self.coefficients[:, j, None, :j], residual)
+        return self.intercept[:, j, None] + products.squeeze(1) + shift[j]
+
+    def _residual(self, read: Tensor, absent: Tensor, shift: Tensor) -> Tensor:
+        """What components regress on: the columns without what the labels say of them."""
+        if self.filling is None:
+            return read - shift
+        return torch.where(absent, self.filling[:, : len(read), None], read - shift)
+
+    def _influence_of(self, context: Context | None) -> "_Influence":
+        log_weights = self.log_weights[:, None]
+        if context is None or self.label_effects is None:
+            no_shift = torch.zeros_like(self.intercept[0, :, None])
+            return _Influence(torch.log_softmax(log_weights, dim=0), no_shift)
+        effects = sum_embeddings(context.codes, self.label_effects)
+        logits, shift = effects.split(self.intercept.shape)
+        return _Influence(torch.log_softmax(log_weights + logits, dim=0), shift)
 
     def _factors(self, y: Tensor, mean: Tensor) -> Tensor:
         """Densities ``(K, d, n)`` of each column under each component."""
         return _floored_normal(y, mean, self._scale()[:, :, None], self._floor()[:, None])
-
-    def _log_weights(self) -> Tensor:
-        return torch.log_softmax(self.log_weights, dim=0)[:, None]
 
     def _scale(self) -> Tensor:
         return self.log_scale.exp().clamp_min(MIN_SCALE)
 
     def _floor(self) -> Tensor:
         return MIN_FLOOR + (0.5 - MIN_FLOOR) * torch.sigmoid(self.floor_logit)
+
+
+class _Influence(NamedTuple):
+    """What the context says: log-weights ``(K, n or 1)`` and a shift of the means ``(d, n)``."""
+
+    log_weights: Tensor
+    shift: Tensor
 
 
 def _floored_normal(y: Tensor, mean: Tensor, scale: Tensor, floor: Tensor) -> Tensor:

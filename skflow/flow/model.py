@@ -1,88 +1,91 @@
 """The joint model: log-density, latents, inverse and samples of whole rows."""
 
-import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from skflow.flow.bijection import Bijection, Chain
-from skflow.flow.coupling import Coupling
-from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import Mixture
-from skflow.flow.point_mass import PointMass
+from skflow.flow.labels import Labels
+from skflow.flow.values import Values
 
-LOG_2PI = math.log(2 * math.pi)
+
+class Rows(NamedTuple):
+    """Rows of a table, each a column of these.
+
+    Attributes
+    ----------
+    labels : Tensor of int64, shape (n_labelled, n_rows)
+        The index after a column's last label means "never seen".
+    rare : Tensor of shape (n_labelled, n_rows)
+        Where a number was never seen, how far out it lies; NaN elsewhere.
+    values : Tensor of shape (n_valued, n_rows)
+        NaN where absent.
+    """
+
+    labels: Tensor
+    rare: Tensor
+    values: Tensor
+
+
+class Latents(NamedTuple):
+    """Latents of rows: one per label, ``(n_labelled, n_rows)``, one per value, ``(n_valued, ...)``.
+
+    A value that is absent has latent 0.
+    """
+
+    labels: Tensor
+    values: Tensor
 
 
 class Model(nn.Module):
-    r"""Marginals, then coupling layers, then the mixture layer, then N(0, I).
+    r"""Labels, then the values given the labels.
 
-    .. math:: \log p(x) = \log N(f(x); 0, I) + \log |\det \partial f / \partial x|
-
-    Columns that were constant in training go around the flow, to a point mass.
+    .. math:: \log p(l, x) = \log P(l) + \log p(x \mid l).
 
     Parameters
     ----------
-    varying : Tensor of bool, shape (n_columns,)
-        The columns that go through the flow.
-    marginals : Marginals
-        Fixed once fitted; float64 always.
-    couplings : Chain
-        Permutations and coupling layers; trained.
-    mixture : Mixture
-        Trained, from where expectation maximisation left it.
+    labels : Labels
+        Probabilities of the labels.
+    values : Values
+        Density of the values given the labels.
+    value_label : Tensor of int64, shape (n_valued, 2)
+        The labelled column of each value, and its label that says there is one;
+        -1 for a value that is always there.
     """
 
-    varying: Tensor
+    value_label: Tensor
 
-    def __init__(
-        self, varying: Tensor, marginals: Marginals, couplings: Chain, mixture: Mixture
-    ) -> None:
+    def __init__(self, labels: Labels, values: Values, value_label: Tensor) -> None:
         super().__init__()
-        self.register_buffer("varying", varying)
-        self.marginals = marginals
-        self.couplings = couplings
-        self.mixture = mixture
-        self.point_mass = PointMass()
+        self.labels = labels
+        self.values = values
+        self.register_buffer("value_label", value_label)
 
     @property
     def entries_per_row(self) -> int:
         """Size of the largest array that one row takes."""
-        n_columns = max(1, self.marginals.x_knots.shape[1])
-        splines = [len(self.marginals.x_knots)]
-        splines += [3 * m.n_bins for m in self.couplings.modules() if isinstance(m, Coupling)]
-        return n_columns * max(max(splines), self.mixture.intercept.shape[0])
+        return max(self.values.entries_per_row, self.labels.entries_per_row)
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Log-density of each row of ``x``, ``(n_columns, n_rows)``, in nats."""
-        y, log_det = self.marginals.forward_and_log_det(x[self.varying])
-        constants = self.point_mass.log_prob(x[~self.varying])
-        return constants + log_det + self.log_prob_of_scores(y)
+    def log_prob(self, rows: Rows) -> Tensor:
+        """Log-density of each row in nats, probabilities of labels included."""
+        of_labels = self.labels.log_prob(rows.labels) + self.labels.rare_log_prob(rows.rare)
+        return of_labels + self.values.log_prob(rows.labels, rows.values)
 
-    def log_prob_of_scores(self, y: Tensor) -> Tensor:
-        """Log-density of rows already sent through the marginals: what training sees."""
-        y, log_det = self.couplings.forward_and_log_det(y)
-        # The mixture's log-determinant and base density, without its map.
-        return log_det + self.mixture.log_prob(y)
-
-    def latents(self, x: Tensor) -> Tensor:
+    def latents(self, rows: Rows) -> Latents:
         """Send rows to independent standard normal variables."""
-        z = torch.empty_like(x)
-        z[self.varying] = self._flow().forward_and_log_det(x[self.varying])[0]
-        z[~self.varying] = self.point_mass.latents(x[~self.varying])
-        return z
+        return Latents(
+            self.labels.latents(rows.labels, rows.rare),
+            self.values.latents(rows.labels, rows.values),
+        )
 
-    def inverse(self, z: Tensor) -> Tensor:
+    def inverse(self, latents: Latents) -> Rows:
         """Send latents back to rows."""
-        x = torch.empty_like(z)
-        x[self.varying] = self._flow().inverse_and_log_det(z[self.varying])[0]
-        x[~self.varying] = self.point_mass.inverse(z[~self.varying])
-        return x
+        labels, rare = self.labels.inverse(latents.labels)
+        z = latents.values.masked_fill(~self._is_present(labels), torch.nan)
+        return Rows(labels, rare, self.values.inverse(labels, z))
 
-    def _flow(self) -> Bijection:
-        return Chain([self.marginals, self.couplings, self.mixture])
-
-
-def standard_normal_log_prob(z: Tensor) -> Tensor:
-    """Log-density of N(0, I) per row of ``z``, ``(n_columns, n_rows)``, in nats."""
-    return -(z.square().sum(dim=0) + LOG_2PI * z.shape[0]) / 2
+    def _is_present(self, labels: Tensor) -> Tensor:
+        column, label = self.value_label[:, 0], self.value_label[:, 1, None]
+        if not len(labels):
+            return labels.new_ones(len(column), labels.shape[1], dtype=torch.bool)
+        return (column[:, None] < 0) | (labels[column.clamp_min(0)] == label)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from skflow.flow.bijection import Bijection
+from skflow.flow.context import Context
 
 
 class Permutation(Bijection):
@@ -21,11 +22,15 @@ class Permutation(Bijection):
         self.register_buffer("order", order)
         self.register_buffer("inverse_order", torch.argsort(order))
 
-    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(
+        self, x: Tensor, context: Context | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Reorder the columns; the log-determinant is 0."""
         return x[self.order], x.new_zeros(x.shape[1])
 
-    def inverse_and_log_det(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(
+        self, z: Tensor, context: Context | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Restore the order of the columns; the log-determinant is 0."""
         return z[self.inverse_order], z.new_zeros(z.shape[1])
 

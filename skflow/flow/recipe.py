@@ -8,16 +8,22 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from skflow.flow.bijection import Bijection, Chain
+from skflow.flow.context import LabelFeatures, Vocabulary
 from skflow.flow.coupling import Coupling
+from skflow.flow.labels import Labels, LabelStart, blank_start
 from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
 from skflow.flow.model import Model
 from skflow.flow.permutation import Permutation, alternating_orders
+from skflow.flow.values import Values
+
+MOST_FEATURES = 64
+LAYERS_OF_ONE_COLUMN = 2  # each of which bends it given its labels
 
 
 @dataclass(frozen=True)
 class FlowRecipe:
-    """Sizes of the coupling layers.
+    """Sizes of a model.
 
     Attributes
     ----------
@@ -32,6 +38,12 @@ class FlowRecipe:
     bound : float
         The splines bend within ``[-bound, bound]``, and that is what conditioners
         and mixture read of a value farther out.
+    n_labels : tuple of int
+        Known labels of each labelled column.
+    unseen : tuple of float
+        Probability of a label never seen, of each.
+    value_label : tuple of (int, int)
+        Of each value, its labelled column and the label that says there is one.
     """
 
     n_layers: int
@@ -40,15 +52,67 @@ class FlowRecipe:
     dropout: float
     bound: float
     n_blocks: int = 1
+    n_labels: tuple[int, ...] = ()
+    unseen: tuple[float, ...] = ()
+    value_label: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def n_entries(self) -> int:
+        """Labels of all columns together, "never seen" of each among them."""
+        return sum(self.n_labels) + len(self.n_labels)
+
+    @property
+    def n_features(self) -> int:
+        """Features of the labels that conditioners read."""
+        return min(self.hidden_units, MOST_FEATURES) if self.n_labels else 0
+
+    def build(
+        self,
+        labels: LabelStart,
+        marginals: Marginals,
+        mixture: Mixture,
+        generator: torch.Generator,
+    ) -> Model:
+        """Return a model whose trained parts are where the closed form left them."""
+        n_columns = len(self.value_label)
+        model = Model(
+            self._build_labels(labels, generator),
+            Values(
+                Vocabulary(self.n_labels),
+                self._build_features(generator),
+                marginals,
+                self.build_couplings(n_columns, generator),
+                mixture,
+            ),
+            torch.tensor(self.value_label, dtype=torch.int64).view(n_columns, 2),
+        )
+        return model.double().eval()
+
+    def _build_features(self, generator: torch.Generator) -> LabelFeatures | None:
+        if not self.n_labels:
+            return None
+        return LabelFeatures(self.n_entries, self.n_features, self.dropout, generator)
+
+    def _build_labels(self, start: LabelStart, generator: torch.Generator) -> Labels:
+        return Labels(
+            self.n_labels,
+            self.unseen,
+            start,
+            width=_label_width(len(self.n_labels)),
+            dropout=self.dropout,
+            generator=generator,
+        )
 
     def build_couplings(self, n_columns: int, generator: torch.Generator) -> Chain:
         """Return permutations and coupling layers, the identity up to the orders."""
-        if n_columns < 2:
-            return Chain([])
+        n_layers = self.n_layers if n_columns > 1 else min(self.n_layers, LAYERS_OF_ONE_COLUMN)
+        if n_columns == 0 or (n_columns == 1 and not self.n_labels):
+            return Chain([])  # nothing to read
         layers: list[Bijection] = []
-        for order in alternating_orders(n_columns, self.n_layers, generator):
+        for order in alternating_orders(n_columns, n_layers, generator):
             coupling = Coupling(
                 n_columns,
+                n_features=self.n_features,
                 n_bins=self.n_bins,
                 bound=self.bound,
                 hidden_units=self.hidden_units,
@@ -69,14 +133,18 @@ def model_state(model: Model) -> dict[str, NDArray]:
 
 def restore_model(recipe: FlowRecipe, state: dict[str, NDArray]) -> Model:
     """Build the model that :func:`model_state` was taken from."""
-    varying = torch.tensor(state["varying"])
-    n_columns = int(varying.sum())
-    n_components = len(state["mixture.log_weights"])
-    model = Model(
-        varying,
-        Marginals.blank(n_columns, len(state["marginals.x_knots"])),
-        recipe.build_couplings(n_columns, torch.Generator()),
-        Mixture.blank(n_columns, n_components, recipe.bound),
+    n_columns, n_components = len(recipe.value_label), len(state["values.mixture.log_weights"])
+    model = recipe.build(
+        blank_start(recipe.n_labels, state["labels.parents"].tolist()),
+        Marginals.blank(n_columns, len(state["values.marginals.x_knots"])),
+        Mixture.blank(
+            n_columns,
+            n_components,
+            recipe.bound,
+            recipe.n_entries,
+            fills="values.mixture.filling" in state,
+        ),
+        torch.Generator(),
     )
     model.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
     return model.eval()
@@ -93,20 +161,31 @@ def _restoring_permutation(layers: list[Bijection], n_columns: int) -> Permutati
 
 def choose_recipe(
     n_rows: int,
-    n_columns: int,
+    *,
+    n_labels: tuple[int, ...],
+    unseen: tuple[float, ...],
+    value_label: tuple[tuple[int, int], ...],
     n_layers: int | str,
     hidden_units: int | str,
     n_bins: int,
     dropout: float | str,
 ) -> FlowRecipe:
-    """Fill in what is "auto" from the size of the training rows."""
+    """Fill in what is "auto" from the number of training rows."""
     return FlowRecipe(
         n_layers=_default_layers(n_rows) if isinstance(n_layers, str) else n_layers,
         hidden_units=_default_width(n_rows) if isinstance(hidden_units, str) else hidden_units,
         n_bins=n_bins,
         dropout=_default_dropout(n_rows) if isinstance(dropout, str) else dropout,
         bound=_spline_bound(n_rows),
+        n_labels=n_labels,
+        unseen=unseen,
+        value_label=value_label,
     )
+
+
+def _label_width(n_labelled: int) -> int:
+    """Of the network of labels: its work grows with the columns times this."""
+    return 64 if n_labelled <= 32 else 32 if n_labelled <= 128 else 16
 
 
 def _default_layers(n_rows: int) -> int:

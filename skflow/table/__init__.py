@@ -1,1 +1,1 @@
-"""Tables to float64 matrices and back, exactly. No torch here."""
+"""Tables to labels and float64 values, and back, exactly. No torch here."""

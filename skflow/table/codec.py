@@ -1,94 +1,222 @@
-"""A table to a float64 matrix and back, with its log-volume."""
+"""A table to labels and values, and back, exactly."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.table.columns import fit_column, round_to_digits
+from skflow.table.columns import ColumnCodec, fit_column
 from skflow.table.schema import Schema
+from skflow.table.storage import StoredColumn, StoredTable
 
 FloatArray = NDArray[np.float64]
 
-# A flow returns 0 as some 1e-16 of the column's scale, or 1e-12 where it contracts.
-# float16 and float32 are snapped there, not rounded. This costs nothing: its error
-# already swallows the digits of any value below 1e-9 of the scale.
-ZERO = 1e-10
+
+@dataclass(frozen=True)
+class EncodedTable:
+    """Rows as a model reads them.
+
+    Attributes
+    ----------
+    labels : ndarray of int64, shape (n_rows, n_labelled)
+        ``layout.n_labels[j]`` where the value, or missing marker, was never seen.
+    rare : ndarray of shape (n_rows, n_labelled)
+        Coordinate of a number never seen in a column of levels, else NaN.
+    values : ndarray of shape (n_rows, n_valued)
+        Encoded values; NaN where there is none.
+    cells : ndarray of shape (n_rows, n_valued)
+        Widths of the cells of values on a grid, encoded; 0 without a grid.
+    log_volume : ndarray of shape (n_rows,)
+        Log-derivative of the encoding, in nats, per unit of the columns.
+    """
+
+    labels: NDArray[np.int64]
+    rare: FloatArray
+    values: FloatArray
+    cells: FloatArray
+    log_volume: FloatArray
+
+    def take(self, rows: Any) -> Self:
+        """Return some rows, by slice, mask or index."""
+        return type(self)(
+            self.labels[rows],
+            self.rare[rows],
+            self.values[rows],
+            self.cells[rows],
+            self.log_volume[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a model must know of the columns.
+
+    Attributes
+    ----------
+    n_labels : tuple of int
+        Known labels of each labelled column.
+    unseen : tuple of float
+        Probability of a label never seen, of each labelled column.
+    value_label : tuple of (int, int)
+        Of each valued column: the labelled column, and its label, that say whether a
+        row has a value; (-1, 0) where every row has.
+    bounds : tuple of (float, float)
+        Support of each valued column, of encoded values.
+    """
+
+    n_labels: tuple[int, ...]
+    unseen: tuple[float, ...]
+    value_label: tuple[tuple[int, int], ...]
+    bounds: tuple[tuple[float, float], ...]
 
 
 class TableCodec:
     """Reversible encoding of every column, fitted on the training rows.
 
+    Holds no row: vocabularies, repeated values, and scales averaged over several rows.
+
     Parameters
     ----------
-    matrix : ndarray of shape (n_rows, n_columns)
+    table : StoredTable
         Training rows.
     schema : Schema
-        Kinds of the columns.
-    dtypes : sequence of numpy.dtype
-        What the columns are stored in, and given back in.
+        What its columns are taken for.
+
+    Attributes
+    ----------
+    layout : Layout
+    latent_names : list of str
+        A column's own name; ``<name>_label`` and ``<name>`` where it has a label and a value.
+    latent_is_label : ndarray of bool
     """
 
-    def __init__(self, matrix: FloatArray, schema: Schema, dtypes: Sequence[np.dtype]) -> None:
-        self.dtypes = list(dtypes)
-        self.kinds = [column.kind for column in schema.columns]
-        self.columns = [
-            fit_column(values, kind) for values, kind in zip(matrix.T, self.kinds, strict=True)
+    def __init__(self, table: StoredTable, schema: Schema) -> None:
+        self.columns: list[ColumnCodec] = [
+            fit_column(*pair) for pair in zip(table.columns, schema.columns, strict=True)
         ]
+        self._labelled = [c for c in self.columns if not c.labels.idle]
+        self._valued = [c for c in self.columns if c.labels.valued]
+        self.layout = self._lay_out()
+        taken = {column.name for column in schema.columns}
+        self.latent_names: list[str] = []
+        is_label: list[bool] = []
+        for column, codec in zip(schema.columns, self.columns, strict=True):
+            labelled, valued = not codec.labels.idle, codec.labels.valued
+            if labelled:
+                self.latent_names.append(_label_name(column.name, taken) if valued else column.name)
+            if valued:
+                self.latent_names.append(column.name)
+            is_label += [True] * labelled + [False] * valued
+        self.latent_is_label = np.array(is_label, dtype=bool)
+
+    def _lay_out(self) -> Layout:
+        position = {id(codec): j for j, codec in enumerate(self._labelled)}
+        return Layout(
+            n_labels=tuple(codec.labels.n_labels for codec in self._labelled),
+            unseen=tuple(codec.unseen for codec in self._labelled),
+            value_label=tuple(
+                (-1, 0) if codec.labels.idle else (position[id(codec)], codec.labels.number)
+                for codec in self._valued
+            ),
+            bounds=tuple(codec.bounds for codec in self._valued),
+        )
+
+    @property
+    def value_names(self) -> list[str]:
+        """Names of the columns that have values."""
+        pairs = zip(self.latent_names, self.latent_is_label, strict=True)
+        return [name for name, is_label in pairs if not is_label]
 
     @property
     def scales(self) -> FloatArray:
-        """Typical magnitude of each column."""
-        return np.array([column.scale for column in self.columns])
+        """Typical magnitude of each column, in its unit; NaN for categories."""
+        return np.array([codec.scale for codec in self.columns])
 
-    def blur(self, matrix: FloatArray, noise: FloatArray) -> FloatArray:
-        """Spread integers uniformly over their cell of width 1, for training only.
-
-        A density fitted to bare integers could be driven up without limit; fitted
-        to blurred ones it is, at each integer, that integer's probability. ``noise``
-        is uniform on [0, 1), of the shape of ``matrix``.
-        """
-        blurred = matrix.copy()
-        for j, kind in enumerate(self.kinds):
-            if kind == "integer":
-                blurred[:, j] += noise[:, j] - 0.5
-        return blurred
-
-    def encode(self, matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the encoded matrix and, per row, the log-volume of the encoding in nats."""
-        encoded = np.empty_like(matrix)
-        log_volume = np.zeros(len(matrix))
-        for j, column in enumerate(self.columns):
-            encoded[:, j], log_derivative = column.encode(matrix[:, j])
-            if self.kinds[j] == "constant":
-                # The constant itself is an event with a probability, not a density.
-                log_derivative = np.where(encoded[:, j] == 0, 0.0, log_derivative)
-            log_volume += log_derivative
-        return encoded, log_volume
-
-    def decode(self, encoded: FloatArray) -> list[NDArray]:
-        """Return the columns, each in the dtype it was stored in."""
-        stored = []
-        for j, column in enumerate(self.columns):
-            values = column.decode(encoded[:, j])
-            if self.kinds[j] == "continuous" and self.dtypes[j].itemsize >= 8:
-                values = round_to_digits(values, column.scale)
-            stored.append(_store(values, self.dtypes[j], column.scale))
-        return stored
-
-
-def _store(values: FloatArray, dtype: np.dtype, scale: float) -> NDArray:
-    """Cast values to ``dtype``, snapped to what it can hold."""
-    if dtype.kind == "b":
-        return values >= 0.5
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        # As floats the limits of 64 bits round outward: the last value inside them.
-        low, high = float(limits.min), np.nextafter(float(limits.max) + 1, 0)
-        return np.rint(values).clip(low, high).astype(dtype)
-    if dtype.itemsize < 8:
-        limit = float(np.finfo(dtype).max)
-        return np.where(np.abs(values) < ZERO * scale, 0.0, values.clip(-limit, limit)).astype(
-            dtype
+    def encode(self, table: StoredTable) -> EncodedTable:
+        """Encode rows."""
+        encoded = [
+            codec.encode(column) for column, codec in zip(table.columns, self.columns, strict=True)
+        ]
+        pairs = list(zip(self.columns, encoded, strict=True))
+        labelled = [part for codec, part in pairs if not codec.labels.idle]
+        valued = [part for codec, part in pairs if codec.labels.valued]
+        return EncodedTable(
+            labels=_stack([part.labels for part in labelled], table.n_rows, np.int64),
+            rare=_stack([part.rare for part in labelled], table.n_rows, np.float64),
+            values=_stack([part.values for part in valued], table.n_rows, np.float64),
+            cells=_stack([part.cells for part in valued], table.n_rows, np.float64),
+            log_volume=np.sum([part.log_volume for part in encoded], axis=0),
         )
-    return values.astype(dtype)
+
+    def refuse_irreversible(self, table: StoredTable) -> None:
+        """Raise where some cell would not come back.
+
+        Raises
+        ------
+        ValueError
+            Listing all columns that hold a category never seen, a missing value where
+            there was none, or an integer or date that its grid cannot hold.
+        """
+        faults = [
+            codec.fault(column) for column, codec in zip(table.columns, self.columns, strict=True)
+        ]
+        found = [fault for fault in faults if fault is not None]
+        if found:
+            raise ValueError(
+                "These values cannot be transformed, because they could not be given back:\n  "
+                + "\n  ".join(found)
+                + "\nDrop or replace them, or fit on rows that hold them. They can be scored."
+            )
+
+    def decode(
+        self,
+        labels: NDArray[np.int64],
+        rare: FloatArray,
+        values: FloatArray,
+        *,
+        on_grid: bool,
+    ) -> list[StoredColumn]:
+        """Return the columns, each in the dtype it was stored in.
+
+        Parameters
+        ----------
+        labels, rare, values : ndarray
+            As :meth:`encode` gave them, up to a relative error of 1e-13.
+        on_grid : bool
+            For rows drawn at random: whether to snap values to their grid and to
+            reflect them at their support.
+
+        Returns
+        -------
+        columns : list of StoredColumn
+        """
+        nothing = np.full(len(labels), np.nan)
+        no_label = np.zeros(len(labels), dtype=np.int64)
+        columns = []
+        label_position = value_position = 0
+        for codec in self.columns:
+            labelled, valued = not codec.labels.idle, codec.labels.valued
+            columns.append(
+                codec.decode(
+                    labels[:, label_position] if labelled else no_label,
+                    rare[:, label_position] if labelled else nothing,
+                    values[:, value_position] if valued else nothing,
+                    on_grid=on_grid,
+                )
+            )
+            label_position += labelled
+            value_position += valued
+        return columns
+
+
+def _stack(columns: list[NDArray[Any]], n_rows: int, dtype: type) -> NDArray[Any]:
+    return np.column_stack(columns) if columns else np.empty((n_rows, 0), dtype=dtype)
+
+
+def _label_name(name: str, taken: set[str]) -> str:
+    label = f"{name}_label"
+    while label in taken:
+        label += "_"
+    taken.add(label)
+    return label

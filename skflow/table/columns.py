@@ -1,139 +1,286 @@
-"""One reversible codec per column."""
+"""One reversible codec per column: a label and, perhaps, a value."""
 
 import math
-from typing import Protocol
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.table.schema import Kind
+from skflow.table.lines import fit_line
+from skflow.table.scaling import (
+    NOISE,
+    FloatArray,
+    decoding_error,
+    fit_rare_scaling,
+    fit_scaling,
+)
+from skflow.table.schema import ColumnSchema
+from skflow.table.storage import MARKERS, StoredColumn, as_objects, keys_of
 
-FloatArray = NDArray[np.float64]
+LabelArray = NDArray[np.int64]
 
-LARGEST = float(np.finfo(np.float64).max)
-DIGITS = 13
-# A column is wide, and bent by asinh, when a hundredth of its nonzero values is
-# this much smaller than the largest tenth.
-WIDE_RATIO = 1e-5
-# It is bent as well when its largest value is this much larger than that tenth: divided
-# by the largest, the others would lose their digits, and in the end underflow.
-FAR_RATIO = 1e6
-# asinh(r) = sign(r) log(2 |r|) to the last digit beyond this, where r may overflow.
-FAR = 1e150
+SHOWN = 3  # faulty values of a column in an error
+RAREST = 1e-9  # probability of what training rows say nothing about
 
 
-class ColumnCodec(Protocol):
-    """Values of one column to encoded values of moderate size, and back.
+class EncodedColumn(NamedTuple):
+    """Label, coordinate of a number never seen, value, its cell and log-volume of each row."""
+
+    labels: LabelArray
+    rare: FloatArray
+    values: FloatArray
+    cells: FloatArray
+    log_volume: FloatArray
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of one column, in order: what is known, "a number", missing markers.
 
     Attributes
     ----------
-    scale : float
-        Typical magnitude of the column's values; errors are judged against it.
+    n_known : int
+        Levels, or atoms.
+    valued : bool
+        Whether "a number" follows them.
+    markers : tuple of str
+        Missing markers, which come last.
     """
 
-    scale: float
+    n_known: int
+    valued: bool
+    markers: tuple[str, ...]
 
-    def encode(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return encoded values and the log-derivative of the encoding, row by row."""
-        ...
+    @property
+    def n_labels(self) -> int:
+        """Number of known labels; their index for "never seen"."""
+        return self.n_known + self.valued + len(self.markers)
 
-    def decode(self, encoded: FloatArray) -> FloatArray:
-        """Return the values, snapped to the column's grid or digits."""
-        ...
+    @property
+    def number(self) -> int:
+        """The label that says "a number"."""
+        return self.n_known
+
+    @property
+    def idle(self) -> bool:
+        """Whether rows are told apart by their values alone."""
+        return self.valued and self.n_labels == 1
+
+    def of_missing(self, missing: NDArray[np.int8]) -> LabelArray:
+        """Return labels of missing codes; of 0 as well, which means nothing there."""
+        table = np.full(1 + len(MARKERS), self.n_labels)
+        for i, marker in enumerate(self.markers):
+            table[1 + MARKERS.index(marker)] = self.n_known + self.valued + i
+        return table[missing]
+
+    def to_missing(self, labels: LabelArray) -> NDArray[np.int8]:
+        """Return the missing codes of labels: 0 where there is a value."""
+        table = np.zeros(self.n_labels + 1, dtype=np.int8)
+        for i, marker in enumerate(self.markers):
+            table[self.n_known + self.valued + i] = 1 + MARKERS.index(marker)
+        return table[labels]
 
 
-class Scaled:
-    """Division by a power of two: exact, and free of overflow later on."""
+class CategoryColumn:
+    """Categories: labels alone."""
 
-    def __init__(self, values: FloatArray) -> None:
-        self.exponent = int(np.frexp(np.abs(values).max())[1])
-        self.scale = _typical_magnitude(values)
+    scale = math.nan
+    bounds = (-math.inf, math.inf)
 
-    def encode(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Scale down; the log-derivative is constant."""
-        with np.errstate(over="ignore", under="ignore"):
-            encoded = np.ldexp(values, -self.exponent).clip(-LARGEST, LARGEST)
-        return encoded, np.full(len(values), -self.exponent * math.log(2))
+    def __init__(self, column: StoredColumn, schema: ColumnSchema) -> None:
+        self.stored = column.blank()
+        self.labels = Labels(len(schema.levels), False, schema.missing)
+        self.levels = as_objects(schema.levels)
+        self._label_of = {key: label for label, key in enumerate(keys_of(schema.levels))}
+        for label, level in enumerate(schema.levels):
+            # A hole turns a column of integers into floats: they are the same categories.
+            if type(level) in (int, float) and abs(level) < 2**53 and level % 1 == 0:
+                for key in keys_of([int(level), float(level)]):
+                    self._label_of.setdefault(key, label)
+        labels = self.encode(column).labels
+        repeats = Counter(keys_of(column.values[column.present].tolist()))
+        self.unseen = _good_turing(repeats.values(), len(labels))
+        self.rarest = _rarest(labels, self.labels)
 
-    def decode(self, encoded: FloatArray) -> FloatArray:
-        """Scale up."""
-        with np.errstate(over="ignore", under="ignore"):
-            return np.ldexp(encoded, self.exponent).clip(-LARGEST, LARGEST)
+    def encode(self, column: StoredColumn) -> EncodedColumn:
+        """Look categories up."""
+        labels = self.labels.of_missing(column.missing)
+        keys = keys_of(column.values[column.present].tolist())
+        never = repeat(self.labels.n_labels)
+        labels[column.present] = list(map(self._label_of.get, keys, never))
+        nothing, zeros = np.full(len(labels), np.nan), np.zeros(len(labels))
+        return EncodedColumn(labels, nothing, nothing, zeros, zeros)
+
+    def decode(
+        self, labels: LabelArray, rare: FloatArray, values: FloatArray, *, on_grid: bool
+    ) -> StoredColumn:
+        """Return the categories; one never seen becomes one of the rarest known, in turn."""
+        labels = _replace_unseen(labels, labels == self.labels.n_labels, self.rarest)
+        missing = self.labels.to_missing(labels)
+        objects = np.empty(len(labels), dtype=object)
+        objects[missing == 0] = self.levels[labels[missing == 0]]
+        return replace(self.stored, values=objects, missing=missing)
+
+    def fault(self, column: StoredColumn) -> str | None:
+        """Say what ``column`` holds that could not come back; None if nothing."""
+        labels = self.encode(column).labels
+        unseen = column.present & (labels == self.labels.n_labels)
+        return _fault(column, self.labels, unseen, "never seen")
 
 
-class Bent:
-    r"""``asinh((x - centre) / pivot)``: for values that span many orders of magnitude.
+class NumberColumn:
+    """Numbers, dates, durations: known ones are labels, others values.
 
-    Relative precision near the centre survives, where a flow's error, which is
-    absolute, would swallow it.
+    In a column of levels, a number that is none of them is "never seen", and its
+    coordinate kept apart.
     """
 
-    def __init__(self, centre: float, pivot: float) -> None:
-        self.centre = centre
-        self.pivot = pivot
-        self.scale = max(abs(centre), pivot)
+    def __init__(self, column: StoredColumn, schema: ColumnSchema) -> None:
+        self.stored = column.blank()
+        self.categorical = schema.kind == "categorical"
+        self.line = fit_line(column, schema)
+        known = schema.atoms if schema.valued else schema.levels
+        self.known = np.array([self.line.at(number) for number in known], dtype=np.float64)
+        self.labels = Labels(len(known), schema.valued, schema.missing)
+        self.support = tuple(
+            default if bound is None else self.line.at(bound)
+            for bound, default in ((schema.low, -math.inf), (schema.high, math.inf))
+        )
+        x = self.line.read(column)[column.present]
+        index = self._find(x)
+        self.scaling = (
+            fit_scaling(x[index < 0], self.line.resolution)
+            if schema.valued
+            else fit_rare_scaling(self.known)
+        )
+        self.scale = self.scaling.scale * math.exp(-self.line.log_unit)
+        counts = np.unique(x, return_counts=True)[1]
+        self.unseen = RAREST if schema.valued else _good_turing(counts, len(column.missing))
+        self.rarest = _rarest(self.encode(column).labels, self.labels)
 
-    def encode(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Bend; far out the logarithm is taken before anything can overflow."""
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore", under="ignore"):
-            offset = (values - self.centre).clip(-LARGEST, LARGEST)
-            ratio = offset / self.pivot
-            size = np.log(np.abs(offset)) - math.log(self.pivot) + math.log(2)
-            encoded = np.where(np.abs(ratio) < FAR, np.arcsinh(ratio), np.sign(offset) * size)
-            log_derivative = -np.log(np.hypot(offset, self.pivot).clip(max=LARGEST))
-        return encoded, log_derivative
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The support of encoded values, half a step beyond the last of the grid."""
+        low, high = np.array(self.support) + np.array([-0.5, 0.5]) * self.line.step
+        ends = self.scaling.encode(np.array([max(low, -1e308), min(high, 1e308)]))[0]
+        return (
+            float(ends[0]) if np.isfinite(low) else -math.inf,
+            float(ends[1]) if np.isfinite(high) else math.inf,
+        )
 
-    def decode(self, encoded: FloatArray) -> FloatArray:
-        """Unbend."""
-        with np.errstate(over="ignore", under="ignore"):
-            near = self.pivot * np.sinh(encoded.clip(-300, 300))
-            far = np.sign(encoded) * np.exp(np.abs(encoded) + math.log(self.pivot) - math.log(2))
-            offset = np.where(np.abs(encoded) < 300, near, far)
-            return (self.centre + offset).clip(-LARGEST, LARGEST)
+    def _find(self, x: FloatArray) -> LabelArray:
+        """Index of known numbers; -1 for others."""
+        if not self.known.size:
+            return np.full(len(x), -1)
+        nearest = np.searchsorted(self.known, x).clip(max=len(self.known) - 1)
+        return np.where(self.known[nearest] == x, nearest, -1)
+
+    def encode(self, column: StoredColumn) -> EncodedColumn:
+        """Label known and missing ones, encode others."""
+        x = self.line.read(column)
+        index = np.where(column.present, self._find(x), -1)
+        other = column.present & (index < 0)
+        labels = np.where(column.present, index, self.labels.of_missing(column.missing))
+        labels[other] = self.labels.number if self.labels.valued else self.labels.n_labels
+        rare, values = np.full((2, len(x)), np.nan)
+        cells, log_volume = np.zeros((2, len(x)))
+        if self.labels.idle:
+            log_volume[~column.present] = math.log(RAREST)
+        elif self.categorical:
+            return EncodedColumn(labels, rare, values, cells, log_volume)
+        encoded, log_derivative = self.scaling.encode(x[other])
+        (values if self.labels.valued else rare)[other] = encoded
+        if self.line.step:
+            cells[other] = self.line.step * np.exp(log_derivative)
+        log_volume[other] = log_derivative + self.line.log_unit
+        return EncodedColumn(labels, rare, values, cells, log_volume)
+
+    def decode(
+        self, labels: LabelArray, rare: FloatArray, values: FloatArray, *, on_grid: bool
+    ) -> StoredColumn:
+        """Return the numbers, snapped to the grid, to the dtype or to 13 digits."""
+        encoded = values if self.labels.valued else rare
+        never = (labels == self.labels.n_labels) & (self.labels.valued | np.isnan(rare))
+        labels = _replace_unseen(labels, never, self.rarest)
+        missing = self.labels.to_missing(labels)
+        is_known = labels < self.labels.n_known
+        x = np.zeros(len(labels))
+        x[is_known] = self.known[labels[is_known]]
+        other = ~is_known & (missing == 0)
+        x[other] = self._settle(self.scaling.decode(encoded[other]), on_grid=on_grid)
+        return replace(self.stored, values=self.line.write(x), missing=missing)
+
+    def _error(self, x: FloatArray) -> FloatArray:
+        # Of a value near 0, a flow's error is relative to the column. Twice, to be sure.
+        return 2 * decoding_error(self.scaling, x) + NOISE * self.scaling.scale
+
+    def _settle(self, x: FloatArray, *, on_grid: bool) -> FloatArray:
+        scale, error = self.scaling.scale, self._error(x)
+        if not on_grid:
+            return self.line.settle(x, scale, error, on_grid=False)
+        low, high = self.support
+        low_edge, high_edge = low - self.line.step / 2, high + self.line.step / 2
+        x = np.where(x < low_edge, 2 * low_edge - x, x)
+        x = np.where(x > high_edge, 2 * high_edge - x, x)
+        return self.line.settle(x, scale, error, on_grid=True).clip(low, high)
+
+    def fault(self, column: StoredColumn) -> str | None:
+        """Say what ``column`` holds that could not come back; None if nothing."""
+        x = self.line.read(column)
+        other = column.present & (self._find(x) < 0)
+        if not self.categorical:
+            other &= self.line.lost(column, self.scaling.scale, self._error(x))
+        reason = "never seen" if self.categorical else "off the grid, or too far out to come back"
+        return _fault(column, self.labels, other, reason)
 
 
-def fit_column(values: FloatArray, kind: Kind) -> ColumnCodec:
-    """Choose the encoding of a column from its training values."""
-    if kind == "constant":
-        centre = float(values[0])
-        return Bent(centre, pivot=abs(centre) or 1.0)
-    pivot = _find_pivot(values)
-    return Bent(0.0, pivot) if pivot > 0 else Scaled(values)
+ColumnCodec = CategoryColumn | NumberColumn
 
 
-def round_to_digits(values: FloatArray, scale: float) -> FloatArray:
-    """Round to 13 digits below ``scale``, or of the value where that is larger.
-
-    A float64 of at most that many digits then comes back equal: the flow's own
-    error is smaller than the last of them.
-    """
-    magnitude = np.maximum(np.abs(values), scale)
-    decimals = DIGITS - 1 - np.floor(np.log10(magnitude))
-    rounded = np.empty_like(values)
-    for step in np.unique(decimals):
-        rows = decimals == step
-        rounded[rows] = _round(values[rows], int(step))
-    return rounded
+def fit_column(column: StoredColumn, schema: ColumnSchema) -> ColumnCodec:
+    """Choose the codec of a column and fit it to its training rows."""
+    return (CategoryColumn if column.family == "category" else NumberColumn)(column, schema)
 
 
-def _round(values: FloatArray, decimals: int) -> FloatArray:
-    # Powers of ten above 10^22 are not exact in float64; beyond them, and where
-    # the value would overflow, Python's own correctly rounded conversion serves.
-    if abs(decimals) <= 22:
-        power = 10.0 ** abs(decimals)
-        return np.rint(values * power) / power if decimals >= 0 else np.rint(values / power) * power
-    return np.array([float(f"{value:.{DIGITS - 1}e}") for value in values])
+def _good_turing(counts: Iterable[int], n_rows: int) -> float:
+    """Probability that the next value is a new one: the share of those that came once."""
+    singles = sum(1 for count in counts if count == 1)
+    return max(RAREST, singles / (n_rows + 1))
 
 
-def _typical_magnitude(values: FloatArray) -> float:
-    return float(np.quantile(np.abs(values), 0.9)) or float(np.abs(values).max())
+def _rarest(labels: LabelArray, known: Labels) -> LabelArray:
+    """Labels, other than "a number", that fewest training rows have."""
+    counts = np.bincount(labels, minlength=known.n_labels)[: known.n_labels]
+    possible = counts > 0
+    if known.valued:
+        possible[known.number] = False
+    if not possible.any():
+        return np.zeros(1, dtype=np.int64)
+    return np.flatnonzero(possible & (counts == counts[possible].min()))
 
 
-def _find_pivot(values: FloatArray) -> float:
-    """Where asinh turns from linear to logarithmic; 0 for a column of one scale."""
-    magnitudes = np.abs(values[values != 0])
-    small = np.quantile(magnitudes, 0.01, method="lower")
-    large = np.quantile(magnitudes, 0.9, method="higher")
-    if small < WIDE_RATIO * large:
-        return max(float(small) / 10, float(np.finfo(np.float64).tiny))
-    return float(large) if magnitudes.max() / FAR_RATIO > large else 0.0
+def _replace_unseen(
+    labels: LabelArray, unseen: NDArray[np.bool_], rarest: LabelArray
+) -> LabelArray:
+    # In turn: one label alone would get all of their probability.
+    replaced = labels.copy()
+    replaced[unseen] = np.resize(rarest, unseen.sum())
+    return replaced
+
+
+def _fault(
+    column: StoredColumn, labels: Labels, faulty: NDArray[np.bool_], reason: str
+) -> str | None:
+    new = [marker for marker in column.markers() if marker not in labels.markers]
+    if new:
+        rows = int((~column.present).sum())
+        return f"{column.name!r}: {rows} missing ({', '.join(new)}), with no such at fit"
+    if not faulty.any():
+        return None
+    shown = list(dict.fromkeys(column.take(faulty).spell()))
+    more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
+    return f"{column.name!r}: {', '.join(shown[:SHOWN])}{more}, {reason}"

@@ -1,13 +1,52 @@
-"""Containers of tables; the only file that knows pandas and polars, through narwhals."""
+"""Containers of tables; the only file that knows pandas and polars, through narwhals.
+
+Reading is narwhals' business but for objects and categories. Building is each
+library's own: only they know how to spell their dtypes and missing markers.
+"""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import narwhals as nw
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from skflow.table.storage import (
+    MARKERS,
+    TICKS,
+    ContainerKind,
+    Faults,
+    StoredColumn,
+    StoredTable,
+    as_family,
+    as_objects,
+    code_of,
+    numbers_of_objects,
+    plain_objects,
+    refuse_infinite,
+    with_markers,
+)
+
+try:  # pandas columns of Arrow dtypes exist only where it is installed
+    import pyarrow as pa  # type: ignore[import-untyped]
+except ImportError:
+    pa = None
+
+__all__ = ["MARKERS", "Container", "StoredColumn", "StoredTable"]
+
+SENTINELS: dict[str, Any] = {"NaN": float("nan"), "NA": pd.NA, "NaT": pd.NaT, "None": None}
+NONES: dict[str, Any] = dict.fromkeys(MARKERS)  # for libraries that know what None means
+NUMBER_CELLS = {  # what pandas calls objects that are all numbers
+    "integer": int,
+    "floating": float,
+    "mixed-integer-float": float,
+    "decimal": Decimal,
+}
+COMPLEX = "Complex data not supported; split it into two columns"
 
 
 class Container:
@@ -21,38 +60,312 @@ class Container:
         The table that was fitted.
     names : sequence of str
         Column names, for arrays as well.
+
+    Raises
+    ------
+    TypeError
+        Where a column holds what no density here is of.
+    ValueError
+        Where a column holds infinities or complex numbers.
     """
 
     def __init__(self, table: Any, names: Sequence[str]) -> None:
         self.names = list(names)
-        frame = nw.from_native(table, eager_only=True, pass_through=True)
-        if isinstance(frame, nw.DataFrame):
-            self.template = frame.head(0).to_native()
-            self.dtypes = [_numpy_dtype(dtype) for dtype in frame.schema.values()]
+        self.template, self._dtypes = _empty_like(table)
+        stored = self._read(table)
+        self._kind = stored.container
+        self._fitted = tuple(column.blank() for column in stored.columns)
+        self._markers = tuple(column.markers() for column in stored.columns)
+
+    def read(self, table: Any) -> StoredTable:
+        """Read rows, of the table that was fitted or of a later one.
+
+        Parameters
+        ----------
+        table : array, pandas or polars DataFrame
+            The same columns; their dtypes, and the container, may differ as long as
+            they hold the same kind of thing.
+
+        Returns
+        -------
+        stored : StoredTable
+        """
+        stored = self._read(table)
+        columns, faults = [], Faults()
+        for j, column in enumerate(stored.columns):
+            with faults.collect(column.name):
+                same = as_family(column, self._fitted[j])
+                if (stored.container, column.dtype) != (self._kind, self._fitted[j].dtype):
+                    same = with_markers(same, self._markers[j], _markers_held(self._dtypes[j]))
+                columns.append(same)
+        faults.raise_any()
+        return replace(stored, columns=tuple(columns))
+
+    def build(self, columns: Sequence[StoredColumn], like: Any) -> Any:
+        """Return ``columns`` in the container.
+
+        Parameters
+        ----------
+        columns : sequence of StoredColumn
+        like : object
+            Lends its index, where it is a pandas frame.
+
+        Returns
+        -------
+        table : array, pandas or polars DataFrame
+        """
+        if isinstance(self.template, np.ndarray):
+            dtype = _native_dtype(self.template.dtype)
+            return np.column_stack([_to_numpy(column, dtype) for column in columns])
+        if isinstance(self.template, pd.DataFrame):
+            # As series of their dtype: pandas takes objects that are all strings for text.
+            pairs = enumerate(zip(columns, self._dtypes, strict=True))
+            series = {j: pd.Series(_to_pandas(*pair), dtype=pair[1]) for j, pair in pairs}
+            frame = pd.DataFrame(series)
+            frame.columns = self.template.columns
+            index = getattr(like, "index", None)
+            return frame if index is None or callable(index) else frame.set_axis(index)
+        polars = nw.get_native_namespace(self.template)
+        named = zip(columns, self.template.columns, self._dtypes, strict=True)
+        return polars.DataFrame([_to_polars(polars, *each) for each in named])
+
+    def _read(self, table: Any) -> StoredTable:
+        frame = _as_frame(table)
+        if frame is None:
+            matrix = np.asarray(table)
+            container: ContainerKind = "array"
+            n_rows, n_columns = matrix.shape
+            readers = [partial(_read_numpy, matrix[:, j]) for j in range(n_columns)]
         else:
-            self.template = None
-            dtype = np.asarray(table).dtype
-            # Numbers held as objects were read as float64.
-            stored = np.dtype(np.float64) if dtype.kind not in "iubf" else dtype
-            self.dtypes = [stored.newbyteorder("=")] * len(self.names)
-
-    def build(self, columns: Sequence[NDArray], like: Any) -> Any:
-        """Return ``columns`` in the container; ``like`` lends its pandas index."""
-        if self.template is None:
-            return np.column_stack(columns).astype(self.dtypes[0], copy=False)
-        template = nw.from_native(self.template, eager_only=True)
-        data = dict(zip(template.columns, columns, strict=True))
-        native = nw.from_dict(data, backend=template.implementation).to_native()
-        if not template.implementation.is_pandas_like():
-            return native.cast(self.template.schema)
-        index = getattr(like, "index", None)
-        native = native.astype(self.template.dtypes)
-        native.columns = self.template.columns
-        return native if index is None or callable(index) else native.set_axis(index)
+            container = "pandas" if frame.implementation.is_pandas() else "polars"
+            n_rows, n_columns = frame.shape
+            readers = [partial(_read_series, series) for series in frame.iter_columns()]
+        if n_columns != len(self.names):
+            raise ValueError(f"X has {n_columns} columns, but was fitted with {len(self.names)}.")
+        columns, faults = [], Faults()
+        for name, reader in zip(self.names, readers, strict=True):
+            with faults.collect(name):
+                columns.append(replace(reader(), name=name))
+        faults.raise_any()
+        refuse_infinite(columns)
+        return StoredTable(tuple(columns), n_rows, container)
 
 
-def _numpy_dtype(dtype: Any) -> np.dtype:
-    """Return the NumPy dtype whose values a column of ``dtype`` holds."""
-    if dtype.is_integer() or dtype.is_float():
-        return np.dtype(str(dtype).lower())
-    return np.dtype(bool if isinstance(dtype, nw.Boolean) else np.float64)
+def _as_frame(table: Any) -> "nw.DataFrame[Any] | None":
+    """Return a narwhals frame; None for arrays."""
+    try:
+        frame = nw.from_native(table, eager_only=True, pass_through=True)
+    except ValueError as error:  # of narwhals: column names that occur twice
+        raise ValueError(f"Column names must be unique: {error}") from error
+    if not isinstance(frame, nw.DataFrame):
+        return None
+    if not (frame.implementation.is_pandas() or frame.implementation.is_polars()):
+        raise TypeError(
+            "Expected an array, a pandas or a polars DataFrame; got "
+            f"{type(table).__module__}.{type(table).__name__}. Convert it first."
+        )
+    return frame
+
+
+def _empty_like(table: Any) -> tuple[Any, list[Any]]:
+    """Return a table of no rows, nor of any memory they are in, and the columns' dtypes."""
+    frame = _as_frame(table)
+    if frame is None:
+        matrix = np.asarray(table)
+        return np.empty(0, dtype=matrix.dtype), [matrix.dtype] * matrix.shape[1]
+    native = frame.to_native()
+    dtypes = list(native.dtypes)
+    if not isinstance(native, pd.DataFrame):
+        return native.clear(), dtypes
+    empty = pd.DataFrame({j: pd.Series(dtype=dtype) for j, dtype in enumerate(dtypes)})
+    return empty.set_axis(native.columns, axis=1), dtypes
+
+
+def _read_series(series: "nw.Series[Any]") -> StoredColumn:
+    """Read a column of a frame."""
+    native, dtype = series.to_native(), series.dtype
+    spelled = str(native.dtype)
+    if native.dtype == np.dtype(object):
+        return _read_objects(native.to_numpy(dtype=object))
+    null = series.is_null().to_numpy()
+    missing = np.where(null, code_of(_null_marker(native.dtype)), 0).astype(np.int8)
+    column = StoredColumn("", spelled, "category", np.empty(0), missing)
+    if isinstance(native.dtype, pd.CategoricalDtype):
+        categories = native.cat.categories.tolist()
+        objects = as_objects([*categories, None])[native.cat.codes.to_numpy()]
+        return replace(column, values=objects, categories=tuple(categories))
+    if isinstance(dtype, nw.String | nw.Categorical | nw.Enum):
+        declared = tuple(dtype.categories) if isinstance(dtype, nw.Enum) else None
+        return replace(column, values=as_objects(series.to_list()), categories=declared)
+    if isinstance(dtype, nw.Boolean):
+        return _read_values(column, series.fill_null(False).to_numpy())
+    if isinstance(dtype, nw.Decimal):
+        numbers = [
+            0.0 if lost else float(x) for x, lost in zip(series.to_list(), null, strict=True)
+        ]
+        return replace(column, family="number", values=np.array(numbers), cell=Decimal)
+    if (dtype.is_integer() or dtype.is_float()) and not isinstance(dtype, nw.Int128 | nw.UInt128):
+        return _read_values(column, series.fill_null(0).to_numpy())
+    if isinstance(dtype, nw.Datetime | nw.Duration):
+        zoned = isinstance(dtype, nw.Datetime) and dtype.time_zone is not None
+        return _read_values(replace(column, zoned=zoned), series.to_numpy())
+    if isinstance(dtype, nw.Date):
+        days = np.array([None if pd.isna(x) else x for x in series.to_list()], dtype="M8[D]")
+        read = _read_values(column, days)
+        return replace(read, values=read.values.astype(np.int32))
+    if null.all():
+        return replace(column, values=np.full(len(null), None))
+    if isinstance(dtype, nw.Object):
+        return _read_objects(as_objects(series.to_list()))
+    raise ValueError(COMPLEX) if "complex" in spelled else TypeError(_unsupported(spelled))
+
+
+def _read_numpy(values: NDArray[Any]) -> StoredColumn:
+    """Read a column of an array."""
+    if values.dtype.kind == "O":
+        return _read_objects(values)
+    missing = np.zeros(len(values), dtype=np.int8)
+    return _read_values(StoredColumn("", str(values.dtype), "category", values, missing), values)
+
+
+def _read_values(column: StoredColumn, values: NDArray[Any]) -> StoredColumn:
+    """Fill in what NumPy stores; NaN and NaT that are not yet known as missing are."""
+    kind = values.dtype.kind
+    if kind in "US":
+        return replace(column, values=plain_objects(values))
+    if kind == "b":
+        return replace(column, family="boolean", values=values)
+    if kind == "c":
+        raise ValueError(COMPLEX)
+    if kind not in "iufMm":
+        raise TypeError(_unsupported(str(values.dtype)))
+    if kind in "iu":
+        return replace(column, family="number", values=values.astype(_native_dtype(values.dtype)))
+    hole = np.isnan(values) if kind == "f" else np.isnat(values)
+    code = code_of("NaN" if kind == "f" else "NaT")
+    missing = np.where(hole & column.present, code, column.missing).astype(np.int8)
+    if kind == "f":
+        with np.errstate(over="ignore"):  # of longdouble
+            numbers = np.where(hole, 0, values).astype(_native_dtype(values.dtype))
+        return replace(column, family="number", values=numbers, missing=missing)
+    unit, count = np.datetime_data(values.dtype)
+    if unit not in TICKS:
+        raise TypeError(_unsupported(str(values.dtype)))
+    return replace(
+        column,
+        family="date" if kind == "M" else "duration",
+        values=np.where(hole, 0, values.astype(f"{kind}8[{count}{unit}]").view(np.int64)),
+        missing=missing,
+        tick=TICKS[unit] * count,
+    )
+
+
+def _read_objects(values: NDArray[Any]) -> StoredColumn:
+    """Read Python objects: numbers where they all are, else categories."""
+    hole = pd.isna(values)
+    missing = np.zeros(len(values), dtype=np.int8)
+    missing[hole] = [code_of(_marker_of(value)) for value in values[hole]]
+    column = StoredColumn("", "object", "category", values, missing)
+    present = values[~hole]
+    kind = pd.api.types.infer_dtype(present, skipna=False)
+    if kind == "complex":
+        raise ValueError(COMPLEX)
+    cell = NUMBER_CELLS.get(kind)
+    if cell is None:
+        objects = plain_objects(values)
+        try:
+            set(objects[~hole])
+        except TypeError as error:
+            raise TypeError(f"cells that are no single values ({error}); expand them") from error
+        return replace(column, values=objects)
+    numbers = numbers_of_objects(present)
+    filled = np.zeros(len(values), dtype=numbers.dtype)
+    filled[~hole] = numbers
+    return replace(column, family="number", values=filled, cell=cell)
+
+
+def _unsupported(dtype: str) -> str:
+    return f"dtype {dtype} is not supported; convert the column, or drop it"
+
+
+def _marker_of(value: Any) -> str:
+    """Return the marker that a missing Python object is."""
+    if value is None:
+        return "None"
+    if value is pd.NA:
+        return "NA"
+    return "NaT" if isinstance(value, type(pd.NaT) | np.datetime64 | np.timedelta64) else "NaN"
+
+
+def _null_marker(dtype: Any) -> str:
+    """Return the marker of a column's nulls."""
+    if not isinstance(dtype, np.dtype | pd.api.extensions.ExtensionDtype):
+        return "None"  # of polars
+    if isinstance(dtype, np.dtype):
+        return "NaT" if dtype.kind in "Mm" else "NaN"
+    return _marker_of(dtype.na_value)
+
+
+def _native_dtype(dtype: np.dtype) -> np.dtype:
+    """Return a dtype in this machine's byte order; float64 for the wider ones."""
+    return np.dtype(np.float64) if dtype.char == "g" else dtype.newbyteorder("=")
+
+
+def _markers_held(dtype: Any) -> tuple[str, ...]:
+    """Return the missing markers that a column of ``dtype`` can hold, the usual one first."""
+    if isinstance(dtype, np.dtype):
+        return {"f": ("NaN",), "M": ("NaT",), "m": ("NaT",), "O": MARKERS}.get(dtype.kind, ())
+    null = _null_marker(dtype)
+    floating = dtype.kind == "f" if null == "NA" else null == "None" and dtype.is_float()
+    return (null, "NaN") if floating else (null,)
+
+
+def _to_numpy(column: StoredColumn, dtype: np.dtype) -> NDArray[Any]:
+    """Return a column as an array of ``dtype``."""
+    if dtype.kind in "OUS":
+        return column.to_objects(SENTINELS).astype(dtype)
+    values = column.values
+    if dtype.kind in "Mm":
+        return np.where(column.present, values.view(dtype), np.array("NaT", dtype=dtype))
+    stored = values.astype(dtype)
+    return np.where(column.present, stored, dtype.type(np.nan)) if dtype.kind == "f" else stored
+
+
+def _to_pandas(column: StoredColumn, dtype: Any) -> Any:
+    """Return a column as a pandas array of ``dtype``."""
+    if isinstance(dtype, np.dtype):
+        return _to_numpy(column, dtype)
+    if isinstance(dtype, pd.CategoricalDtype):
+        return pd.Categorical(column.to_objects(NONES), dtype=dtype)
+    if isinstance(dtype, pd.StringDtype):
+        return pd.array(column.to_objects(NONES), dtype=dtype)
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        instants = _to_numpy(column, np.dtype(f"M8[{dtype.unit}]"))
+        return pd.DatetimeIndex(instants).tz_localize("UTC").tz_convert(dtype.tz).array
+    null = column.missing == code_of("NA")
+    values = column.values
+    if values.dtype.kind == "f":
+        values = np.where(column.missing == code_of("NaN"), np.nan, values)
+    if isinstance(dtype, pd.ArrowDtype):
+        return pd.arrays.ArrowExtensionArray(_to_arrow(column, values, null, dtype.pyarrow_dtype))
+    return dtype.construct_array_type()(values.astype(dtype.numpy_dtype), null)
+
+
+def _to_arrow(column: StoredColumn, values: NDArray[Any], null: NDArray[Any], dtype: Any) -> Any:
+    """Return a column as an Arrow array of ``dtype``."""
+    if column.family == "category" or column.cell is not None:
+        places = getattr(dtype, "scale", None)
+        return pa.array(column.to_objects(NONES, places).tolist(), type=dtype)
+    return pa.array(values, mask=null, from_pandas=False).cast(dtype)
+
+
+def _to_polars(polars: Any, column: StoredColumn, name: str, dtype: Any) -> Any:
+    """Return a column as a polars Series of ``dtype``."""
+    if column.family == "category" or column.cell is not None:
+        places = getattr(dtype, "scale", None)
+        return polars.Series(name, column.to_objects(NONES, places).tolist(), dtype=dtype)
+    values = column.values
+    if values.dtype.kind == "f":
+        values = np.where(column.missing == code_of("NaN"), np.nan, values)
+    series = polars.Series(name, values).cast(dtype)
+    return series.scatter(np.flatnonzero(column.missing == code_of("None")), None)

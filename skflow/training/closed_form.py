@@ -1,5 +1,6 @@
 """The start in closed form: marginals and mixture, chosen on held-out rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,18 +8,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skflow.flow.context import Context, sum_embeddings
 from skflow.flow.expectation_maximization import (
+    GaussianComponents,
     PriorStrength,
     fit_gaussian_mixture,
+    responsibilities,
 )
 from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
+from skflow.training.absent import fill_absent
+from skflow.training.label_effects import fit_mean_effects, fit_weight_effects
 
 FloatArray = NDArray[np.float64]
 
 FEW_ROWS = 30  # too few to choose anything by: one Gaussian on standardised columns
 FEW_COMPONENTS = (1, 8)  # enough to tell which marginals suit the table
 COMPONENTS = (1, 4, 8, 16, 32, 64, 128, 256)
+LEAST_GAIN = 0.01  # nats per row that more components must bring: each costs time for ever
 EM_ROWS = 20_000  # more add little to where the mixture starts
 EM_STEPS = 60
 COVARIANCE_ENTRIES = 100_000  # in all components together
@@ -36,39 +43,95 @@ class ClosedForm:
 
 
 @dataclass(frozen=True)
-class _Fold:
-    """Rows to fit and rows to judge by, ``(n_rows, n_columns)``."""
+class Sample:
+    """Rows to fit to, or to judge by.
 
-    train: FloatArray
-    held_out: FloatArray
+    Attributes
+    ----------
+    values : ndarray of shape (n_rows, n_valued)
+        NaN where absent.
+    codes : ndarray of int64, shape (n_rows, n_labelled)
+        Labels, as indices into the vocabulary.
+    """
+
+    values: FloatArray
+    codes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: NDArray) -> "Sample":
+        """Return some of the rows."""
+        return Sample(self.values[rows], self.codes[rows])
+
+    def send(self, marginals: Marginals) -> tuple[Tensor, Tensor]:
+        """Return scores ``(n_valued, n_rows)`` and log-determinants, in nats."""
+        with torch.inference_mode():
+            x = torch.tensor(np.ascontiguousarray(self.values.T))
+            y, log_det = marginals.forward_and_log_det(x)
+        return y.clone(), log_det
+
+    def context(self) -> Context | None:
+        """Return the labels as a mixture reads them."""
+        if not self.codes.shape[1]:
+            return None
+        return Context(torch.tensor(self.codes.T), torch.empty(0, len(self)))
 
 
 @dataclass(frozen=True)
-class _SentFold:
-    """A fold sent through marginals, ``(n_columns, n_rows)``.
+class Design:
+    """What is given of the table and of the flow around the closed form.
 
-    The offset is the mean log-determinant of its held-out rows, in nats.
+    Attributes
+    ----------
+    bounds : sequence of (low, high)
+        Of each valued column.
+    n_entries : int
+        Labels in the vocabulary; 0 where no column has labels.
+    bound : float
+        Of the mixture layer.
     """
 
-    train: Tensor
-    held_out: Tensor
-    offset: float
+    bounds: Sequence[tuple[float, float]]
+    n_entries: int
+    bound: float
 
-    @classmethod
-    def through(cls, marginals: Marginals, fold: _Fold) -> "_SentFold":
-        """Send a fold through marginals fitted on its training rows."""
-        held_out, offset = _send(marginals, fold.held_out)
-        return cls(_send(marginals, fold.train)[0], held_out, offset)
+
+@dataclass(frozen=True)
+class _Fold:
+    train: Sample
+    held_out: Sample
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A sample sent through its marginals, and what is left when labels have spoken.
+
+    Attributes
+    ----------
+    marginals : Marginals
+    codes : Tensor of int64, shape (n_labelled, n_rows)
+    mean_effects : Tensor of shape (n_entries, n_valued)
+    residuals : Tensor of shape (n_valued, n_rows)
+        Scores less the effects of labels; absent entries are drawn.
+    has_absent : bool
+    """
+
+    marginals: Marginals
+    codes: Tensor
+    mean_effects: Tensor
+    residuals: Tensor
+    has_absent: bool
 
 
 def fit_closed_form(
-    train: FloatArray,
-    validation: FloatArray | None,
+    train: Sample,
+    validation: Sample | None,
     n_components: int | None,
-    bound: float,
+    design: Design,
     generator: torch.Generator,
 ) -> ClosedForm:
-    """Fit marginals and mixture to ``train``, ``(n_rows, n_columns)``.
+    """Fit marginals and mixture to ``train``.
 
     Marginals (standardising or Gaussianising), the number of components and the
     strength of their prior are those with the highest mean log-density on rows
@@ -77,39 +140,67 @@ def fit_closed_form(
 
     Parameters
     ----------
-    train, validation : ndarray of shape (n_rows, n_columns)
+    train, validation : Sample
     n_components : int or None
         None chooses it.
-    bound : float
-        Of the mixture layer.
+    design : Design
     generator : torch.Generator
     """
-    if train.shape[1] == 0:
-        return ClosedForm(Marginals.fit(train, n_bins=1), Mixture.blank(0, 1, bound))
-    search = _Search(n_components, bound, generator)
+    if train.values.shape[1] == 0:
+        blank = Mixture.blank(0, 1, design.bound, design.n_entries)
+        return ClosedForm(Marginals.fit(train.values, n_bins=1), blank)
+    search = _Search(n_components, design, generator)
     if len(train) < FEW_ROWS:
-        return search.fit(train, _Candidate(1, n_components or 1, PriorStrength(1.0, 0.0)))
+        return search.fit(
+            train, _Candidate(_View(1, True), n_components or 1, PriorStrength(1.0, 0.0))
+        )
     return search.fit(train, search.best(_make_folds(train, validation, generator)))
 
 
 def _make_folds(
-    train: FloatArray, validation: FloatArray | None, generator: torch.Generator
+    train: Sample, validation: Sample | None, generator: torch.Generator
 ) -> list[_Fold]:
     """Pairs of rows to fit and rows to judge by."""
-    if len(train) >= MANY_ROWS and validation is not None:
+    if validation is None:
+        rows = train
+    elif len(train) >= MANY_ROWS:
         return [_Fold(train, validation)]
-    rows = train if validation is None else np.concatenate((train, validation))
+    else:
+        rows = Sample(
+            np.concatenate((train.values, validation.values)),
+            np.concatenate((train.codes, validation.codes)),
+        )
     n_parts = 5 if len(train) < SOME_ROWS else 3
     n_folds = n_parts if len(train) < MANY_ROWS else 1
-    parts = np.array_split(torch.randperm(len(rows), generator=generator).numpy(), n_parts)
-    return [_Fold(np.delete(rows, part, axis=0), rows[part]) for part in parts[:n_folds]]
+    order = torch.randperm(len(rows), generator=generator).numpy()
+    parts = np.array_split(order, n_parts)
+    return [
+        _Fold(rows.take(np.setdiff1d(order, part)), rows.take(part)) for part in parts[:n_folds]
+    ]
+
+
+@dataclass(frozen=True)
+class _View:
+    """How rows are seen before components are fitted.
+
+    Attributes
+    ----------
+    n_bins : int
+        Of the marginals.
+    shifts : bool
+        Whether labels move the components' means. Where values repeat, narrow
+        components want to stay where they are.
+    """
+
+    n_bins: int
+    shifts: bool
 
 
 @dataclass(frozen=True)
 class _Candidate:
     """What is chosen on held-out rows."""
 
-    n_bins: int
+    view: _View
     n_components: int
     strength: PriorStrength
 
@@ -117,53 +208,79 @@ class _Candidate:
 class _Search:
     """Fits candidates and compares them on held-out rows."""
 
-    def __init__(self, n_components: int | None, bound: float, generator: torch.Generator) -> None:
+    def __init__(
+        self, n_components: int | None, design: Design, generator: torch.Generator
+    ) -> None:
         self.n_components = n_components
-        self.bound = bound
+        self.design = design
         # Every candidate starts from the same draw: they differ in nothing else.
         self.seed = int(torch.randint(2**31, (1,), generator=generator))
 
     def best(self, folds: list[_Fold]) -> _Candidate:
         """Choose the marginals with few components, then climb with each prior."""
-        n_rows, n_columns = folds[0].train.shape
+        n_rows, n_columns = folds[0].train.values.shape
         priors = prior_strengths(n_columns)
         ladder = self._ladder(n_rows, n_columns)
         few = [k for k in ladder if k in FEW_COMPONENTS] or ladder
         more = [k for k in ladder if k not in few]
         scores: dict[_Candidate, float] = {}
         for n_bins in (1, gaussianising_bins(n_rows)):
-            scores |= self._climb(folds, n_bins, few, [priors["shared"], priors["narrow"]])
-        n_bins = max(scores, key=scores.__getitem__).n_bins
-        scores |= self._climb(folds, n_bins, more, list(priors.values()))
+            view = _View(n_bins, shifts=True)
+            scores |= self._climb(folds, view, few, [priors["shared"], priors["narrow"]])
+        n_bins = max(scores, key=scores.__getitem__).view.n_bins
+        scores |= self._climb(folds, _View(n_bins, shifts=True), more, list(priors.values()))
+        if self.design.n_entries:
+            still = _View(n_bins, shifts=False)
+            scores |= self._climb(folds, still, more or few, [priors["free"], priors["narrow"]])
         return max(scores, key=scores.__getitem__)
 
     def _climb(
-        self, folds: list[_Fold], n_bins: int, ladder: list[int], priors: list[PriorStrength]
+        self, folds: list[_Fold], view: _View, ladder: list[int], priors: list[PriorStrength]
     ) -> dict[_Candidate, float]:
         """Raise the number of components under each prior until the score falls."""
-        sent = [_SentFold.through(Marginals.fit(fold.train, n_bins), fold) for fold in folds]
+        prepared = [(self._prepare(fold.train, view), fold.held_out) for fold in folds]
         scores: dict[_Candidate, float] = {}
         for strength in priors:
             top = -np.inf
             for n_components in ladder:
-                candidate = _Candidate(n_bins, n_components, strength)
-                score = float(np.mean([self._judge(fold, candidate) for fold in sent]))
+                candidate = _Candidate(view, n_components, strength)
+                score = float(np.mean([self._judge(*fold, candidate) for fold in prepared]))
                 scores[candidate] = score
-                if not score > top:
+                if not score > top + LEAST_GAIN:
                     break
                 top = score
         return scores
 
-    def _judge(self, fold: _SentFold, candidate: _Candidate) -> float:
-        mixture = self._fit_mixture(fold.train, candidate)
+    def _judge(self, prepared: _Prepared, held_out: Sample, candidate: _Candidate) -> float:
+        mixture = self._fit_mixture(prepared, candidate).eval()
+        y, log_det = held_out.send(prepared.marginals)
         with torch.inference_mode():
-            return fold.offset + float(mixture.log_prob(fold.held_out).mean())
+            return float((log_det + mixture.log_prob(y, held_out.context())).mean())
 
-    def fit(self, train: FloatArray, candidate: _Candidate) -> ClosedForm:
+    def fit(self, train: Sample, candidate: _Candidate) -> ClosedForm:
         """Fit one candidate."""
-        marginals = Marginals.fit(train, candidate.n_bins)
-        y, _ = _send(marginals, train)
-        return ClosedForm(marginals, self._fit_mixture(y, candidate))
+        prepared = self._prepare(train, candidate.view)
+        return ClosedForm(prepared.marginals, self._fit_mixture(prepared, candidate))
+
+    def _prepare(self, train: Sample, view: _View) -> _Prepared:
+        marginals = Marginals.fit(train.values, view.n_bins, self.design.bounds)
+        y, _ = train.send(marginals)
+        codes = torch.tensor(train.codes.T)
+        effects = y.new_zeros(self.design.n_entries, len(y))
+        if view.shifts:
+            effects = fit_mean_effects(y, codes, self.design.n_entries)
+        residuals = y - sum_embeddings(codes, effects)
+        filled = fill_absent(residuals, torch.Generator().manual_seed(self.seed))
+        return _Prepared(marginals, codes, effects, filled, bool(y.isnan().any()))
+
+    def _fit_mixture(self, prepared: _Prepared, candidate: _Candidate) -> Mixture:
+        components = self._fit_components(prepared.residuals, candidate)
+        effects = None
+        if self.design.n_entries:
+            given = responsibilities(prepared.residuals, components)
+            on_weights = fit_weight_effects(given, prepared.codes, self.design.n_entries)
+            effects = torch.cat((on_weights, prepared.mean_effects), dim=1)
+        return Mixture(components, self.design.bound, effects, fills=prepared.has_absent)
 
     def _ladder(self, n_rows: int, n_columns: int) -> list[int]:
         if self.n_components is not None:
@@ -173,18 +290,17 @@ class _Search:
         most = min(n_rows // 6, COVARIANCE_ENTRIES // n_columns**2)
         return [k for k in COMPONENTS if k == 1 or k <= most]
 
-    def _fit_mixture(self, y: Tensor, candidate: _Candidate) -> Mixture:
+    def _fit_components(self, y: Tensor, candidate: _Candidate) -> GaussianComponents:
         generator = torch.Generator().manual_seed(self.seed)
         if y.shape[1] > EM_ROWS:
             y = y[:, torch.randperm(y.shape[1], generator=generator)[:EM_ROWS]]
-        components = fit_gaussian_mixture(
+        return fit_gaussian_mixture(
             y,
             min(candidate.n_components, y.shape[1]),
             strength=candidate.strength,
             n_iter=EM_STEPS,
             generator=generator,
         )
-        return Mixture(components, self.bound)
 
 
 def prior_strengths(n_columns: int) -> dict[str, PriorStrength]:
@@ -201,11 +317,3 @@ def prior_strengths(n_columns: int) -> dict[str, PriorStrength]:
 def gaussianising_bins(n_rows: int) -> int:
     """Bins of a Gaussianising marginal: resolution grows as the cube root of the rows."""
     return int(np.clip(round(n_rows ** (1 / 3)), 4, 32))
-
-
-def _send(marginals: Marginals, table: FloatArray) -> tuple[Tensor, float]:
-    """Rows sent through the marginals, and the mean log-determinant in nats per row."""
-    with torch.inference_mode():
-        x = torch.tensor(np.ascontiguousarray(table.T))
-        y, log_det = marginals.forward_and_log_det(x)
-    return y.clone(), float(log_det.mean())

@@ -3,41 +3,39 @@
 import math
 import time
 import warnings
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from skflow.exceptions import DivergenceWarning
-from skflow.flow.conditioner import Dropout
-from skflow.flow.model import Model
-from skflow.training.optimizer import Descent
+from skflow.training.blur import Blur
 from skflow.training.options import TrainingOptions
 from skflow.training.reporter import Reporter
 from skflow.training.schedule import rate_factor
-from skflow.training.stopping import BestWeights
-
-MAX_ROLL_BACKS = 5
-EVALUATION_ROWS = 8192
+from skflow.training.term import Scores, Term
 
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Rows already sent through the marginals, ``(n_columns, n_rows)``.
+    """Rows to learn from, and rows to judge by.
 
     The offsets are the mean log-determinants, in nats per row, that the encoding
-    and the marginals add to the log-density of these rows.
+    and the marginals add to the log-density of these rows. Where there is a blur, each
+    epoch learns from a fresh draw of the values.
     """
 
-    train: Tensor
-    validation: Tensor | None
+    train: Scores
+    validation: Scores | None
     train_offset: float
     validation_offset: float
+    blur: Blur | None = None
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> "TrainingRows":
-        """Return the same rows on another device, in another dtype."""
-        validation = None if self.validation is None else self.validation.to(device, dtype)
-        return replace(self, train=self.train.to(device, dtype), validation=validation)
+    def draw(self, generator: torch.Generator) -> Scores:
+        """Return the rows of one epoch."""
+        if self.blur is None:
+            return self.train
+        return self.train._replace(y=self.blur.draw(generator))
 
 
 @dataclass
@@ -63,91 +61,65 @@ class History:
 
 
 def train(
-    model: Model,
+    terms: Sequence[Term],
     rows: TrainingRows,
     options: TrainingOptions,
     reporter: Reporter,
     generator: torch.Generator,
     history: History,
 ) -> None:
-    """Improve ``model`` by gradient steps.
+    """Improve the terms of a model by gradient steps.
 
     Each epoch is judged by its held-out score, or by its training score where no
-    rows are held out. The best weights are kept, those from before the first
-    epoch among them, also when the loop is interrupted. Where a score is no
-    longer finite, the best weights come back and the rate is halved.
+    rows are held out. The best weights of each term are kept, those from before the
+    first epoch among them, also when the loop is interrupted; a term that no longer
+    gains rests.
 
     Scores are in nats per row; ``history`` is written epoch by epoch.
     """
-    _share_generator(model, generator)
     judge = rows.train if rows.validation is None else rows.validation
     offset = rows.train_offset if rows.validation is None else rows.validation_offset
-    best = BestWeights(model, mean_score(model, judge) + offset, options.tol)
-    n_batches = max(1, round(rows.train.shape[1] / options.batch_size))
-    descent = Descent(model, options, n_batches)
-    peak, roll_backs, start = options.learning_rate, 0, time.monotonic()
+    for term in terms:
+        term.begin(judge, generator)
+    start = time.monotonic()
     try:
         for epoch in range(options.max_iter):
             began = time.monotonic()
-            rate = peak * rate_factor(_progress(epoch, options, start))
-            train_score = _run_epoch(model, rows.train, descent, n_batches, rate, generator)
-            judged = train_score = train_score + rows.train_offset
-            with descent.averaged_weights():
-                if rows.validation is not None:
-                    judged = mean_score(model, rows.validation) + offset
-                best.update(judged)
+            factor = rate_factor(_progress(epoch, options, start))
+            awake = [term for term in terms if not term.is_over]
+            order = torch.randperm(rows.train.n_rows, generator=generator, device=judge.y.device)
+            drawn = rows.draw(generator)
+            for term in awake:
+                # Batches of equal size: a last one of a few rows would step on little evidence.
+                term.run_epoch(drawn, order.tensor_split(term.n_batches), factor)
+            train_score = rows.train_offset + sum(term.train_score for term in terms)
+            scores = [
+                term.judge(rows.validation) if term in awake else term.best.score for term in terms
+            ]
+            judged = offset + sum(scores)
             held_out = math.nan if rows.validation is None else judged
+            rate = factor * max(term.peak for term in awake)
             history.append(train_score, held_out, rate, time.monotonic() - began)
-            reporter.epoch(judged, best.score)
-            if not math.isfinite(judged):
-                roll_backs += 1
-                best.restore()
-                peak /= 2
-                descent = Descent(model, options, n_batches)
-            if best.is_stuck(options.n_iter_no_change) or _is_over(options):
-                break
-            if roll_backs > MAX_ROLL_BACKS:
+            reporter.epoch(judged, offset + sum(term.best.score for term in terms))
+            if all(term.is_over for term in terms) or _is_over(options):
                 break
     finally:
-        best.restore()
-        history.best_score = best.score
+        for term in terms:
+            term.best.restore()
+        history.best_score = offset + sum(term.best.score for term in terms)
+    _warn_of_roll_backs(terms)
+
+
+def _warn_of_roll_backs(terms: Sequence[Term]) -> None:
+    roll_backs = sum(term.roll_backs for term in terms)
     if roll_backs:
+        peak = min(term.peak for term in terms)
         warnings.warn(
             f"Training diverged {roll_backs} times; it went on from the best weights at half "
             f"the rate each time. Set learning_rate to {peak:.1g} or less.",
             DivergenceWarning,
             stacklevel=2,
         )
-
-
-def mean_score(model: Model, y: Tensor) -> float:
-    """Mean log-density of rows already sent through the marginals, in nats per row."""
-    model.eval()
-    with torch.inference_mode():
-        blocks = [model.log_prob_of_scores(block) for block in y.split(EVALUATION_ROWS, dim=1)]
-    return float(torch.cat(blocks).double().mean())
-
-
-def _run_epoch(
-    model: Model,
-    y: Tensor,
-    descent: Descent,
-    n_batches: int,
-    rate: float,
-    generator: torch.Generator,
-) -> float:
-    """Take one gradient step per batch of a fresh permutation; return the mean score."""
-    model.train()
-    n_rows = y.shape[1]
-    order = torch.randperm(n_rows, generator=generator, device=y.device)
-    total = y.new_zeros(())
-    # Batches of equal size: a last one of a few rows would step on little evidence.
-    for index in order.tensor_split(n_batches):
-        log_prob = model.log_prob_of_scores(y[:, index])
-        (-log_prob.mean()).backward()
-        descent.step(rate)
-        total += log_prob.detach().sum()
-    return float(total) / n_rows  # the only host synchronisation of an epoch
 
 
 def _progress(epoch: int, options: TrainingOptions, start: float) -> float:
@@ -161,9 +133,3 @@ def _progress(epoch: int, options: TrainingOptions, start: float) -> float:
 
 def _is_over(options: TrainingOptions) -> bool:
     return options.deadline is not None and time.monotonic() >= options.deadline
-
-
-def _share_generator(model: Model, generator: torch.Generator) -> None:
-    for module in model.modules():
-        if isinstance(module, Dropout):
-            module.generator = generator

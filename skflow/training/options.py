@@ -43,7 +43,6 @@ class TrainingOptions:
 
 def choose_options(
     n_rows: int,
-    n_columns: int,
     *,
     max_iter: int | str,
     deadline: float | None,

@@ -45,7 +45,8 @@ def check(X: NDArray, params: dict) -> None:
     scores, Z = flow.score_samples(X), flow.transform(X)
     back = flow.inverse_transform(Z)
     assert scores.shape == (len(X),)
-    assert Z.shape == back.shape == X.shape
+    assert Z.shape == (len(X), len(flow.get_feature_names_out()))
+    assert back.shape == X.shape
     assert np.isfinite(scores).all()
     assert np.isfinite(Z).all()
     assert np.isfinite(back).all()

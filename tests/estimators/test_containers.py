@@ -144,7 +144,8 @@ def test_names(pandas_flow: FlowDensity, trained: FlowDensity) -> None:
 
 def test_schema_says_what_columns_are_taken_for(pandas_flow: FlowDensity) -> None:
     kinds = {column.name: column.kind for column in pandas_flow.schema_.columns}
-    assert kinds["f64"] == kinds["f32"] == "continuous"
+    assert kinds["f64"] == kinds["f32"] == "decimal"
+    assert kinds["flag"] == "categorical"
     assert {kinds[name] for name in DTYPES if name[0] in "iu"} == {"integer"}
     text = repr(pandas_flow.schema_)
     assert all(name in text for name in DTYPES)
@@ -170,4 +171,4 @@ def test_rows_are_numbered_where_z_is_no_frame() -> None:
 
 def test_repeated_sampling_uses_no_rows_of_the_table(pandas_flow: FlowDensity) -> None:
     """The container that is kept holds names and dtypes, no rows."""
-    assert len(pandas_flow._container.template) == 0
+    assert len(pandas_flow._density.container.template) == 0

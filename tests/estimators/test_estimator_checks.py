@@ -1,7 +1,7 @@
 """scikit-learn's own checks, none of them expected to fail."""
 
 import pytest
-from sklearn.utils import estimator_checks
+from sklearn.utils import Tags, estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skflow import FlowDensity
@@ -19,6 +19,20 @@ ESTIMATORS = [
         early_stopping=False,
     ),
 ]
+
+
+class CategoricalFlowDensity(FlowDensity):
+    """Says so in its tags: the checks then round their data to few integers.
+
+    FlowDensity itself does not, as HistGradientBoosting: hardly anything continuous would
+    be fitted.
+    """
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.categorical = True
+        return tags
+
 
 # A warm start of trained layers goes on where it was: two fits cannot agree.
 MORE_ESTIMATORS = [
@@ -58,6 +72,16 @@ def test_generated_checks(estimator, check) -> None:
     check(estimator)
 
 
+@expect_degenerate
+@parametrize_with_checks(
+    [CategoricalFlowDensity(n_layers=2, hidden_units=4, max_iter=2)],
+    expected_failed_checks=lambda estimator: {},
+    xfail_strict=True,
+)
+def test_generated_checks_on_labels(estimator, check) -> None:
+    check(estimator)
+
+
 @pytest.mark.slow
 @expect_degenerate
 @parametrize_with_checks(
@@ -83,6 +107,8 @@ def test_set_output_checks(name: str) -> None:
 def test_tags_promise_what_the_checks_test() -> None:
     tags = FlowDensity().__sklearn_tags__()
     assert not tags.non_deterministic
-    assert not tags.input_tags.allow_nan
+    assert tags.input_tags.allow_nan
+    assert tags.input_tags.string
+    assert not tags.input_tags.categorical
     assert not tags.no_validation
     assert tags.transformer_tags.preserves_dtype == ["float64"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
@@ -17,11 +17,12 @@ from skflow.flow.expectation_maximization import (
     fit_gaussian_mixture,
 )
 from skflow.flow.mixture import READ_STEP, Mixture
-from skflow.flow.model import standard_normal_log_prob
-from tests.laws import BOUND, mixture, normal_rows, seeded
+from tests.laws import BOUND, CASES, Case, Given, given, mixture, normal_rows, seeded
 from tests.tables import clustered
 
 NO_PRIOR = PriorStrength(0.0, 0.0)
+
+every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
 def scipy_log_prob(components: GaussianComponents, y: Tensor) -> np.ndarray:
@@ -37,17 +38,25 @@ def broad_pdf(y: float) -> float:
     return (1 - HEAVY) * stats.logistic.pdf(y) + HEAVY * stats.t(2).pdf(y)
 
 
-def slow_log_prob(layer: Mixture, y: Tensor) -> np.ndarray:
+def slow_log_prob(layer: Mixture, rows: Given) -> np.ndarray:
     """The density as the module's text states it, row by row and column by column."""
-    prior = torch.softmax(layer.log_weights, dim=0).detach().numpy()
+    logits = layer.log_weights.detach().numpy()
     intercept, coefficients = layer.intercept.detach().numpy(), layer.coefficients.detach().numpy()
     scale, floor = layer._scale().detach().numpy(), layer._floor().detach().numpy()
     log_densities = []
-    for row in y.T.numpy():
+    for i, row in enumerate(rows.x.T.numpy()):
         read = np.round(row.clip(-BOUND, BOUND) / READ_STEP) * READ_STEP
-        weights, log_density = prior, 0.0
-        for j in range(len(row)):
-            mean = intercept[:, j] + np.array([c[j, :j] @ read[:j] for c in coefficients])
+        effects = np.zeros(sum(intercept.shape))
+        if rows.context is not None:
+            effects = layer.label_effects.detach().numpy()[rows.context.codes[:, i]].sum(axis=0)
+        extra, shift = effects[: len(logits)], effects[len(logits) :]
+        weights, log_density = softmax(logits + extra), 0.0
+        left = np.tile(read - shift, (len(logits), 1))
+        if layer.filling is not None:
+            left = np.where(np.isnan(row), layer.filling.detach().numpy(), left)
+        left = np.where(np.isnan(left), -shift, left)
+        for j in np.flatnonzero(~np.isnan(row)):
+            mean = intercept[:, j] + shift[j] + (coefficients[:, j, :j] * left[:, :j]).sum(axis=1)
 
             def factors(value: float, j: int = j, mean: np.ndarray = mean) -> np.ndarray:
                 normal = stats.norm.pdf(value, mean, scale[:, j])
@@ -59,10 +68,22 @@ def slow_log_prob(layer: Mixture, y: Tensor) -> np.ndarray:
     return np.array(log_densities)
 
 
+@every_case
 @pytest.mark.parametrize("scale", [1.0, 0.1])
-def test_log_prob_is_the_stated_density(scale: float) -> None:
-    layer, y = mixture(scale, n_components=3), normal_rows(25)
-    np.testing.assert_allclose(layer.log_prob(y).detach(), slow_log_prob(layer, y), atol=1e-9)
+def test_log_prob_is_the_stated_density(scale: float, case: Case) -> None:
+    layer, rows = mixture(scale, n_components=3, case=case), given(case, normal_rows(25))
+    np.testing.assert_allclose(
+        layer.log_prob(*rows).detach(), slow_log_prob(layer, rows), atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_without_fillings_what_is_absent_is_read_as_zero(labels: bool) -> None:
+    case = Case(holes=True, labels=labels)
+    layer, rows = mixture(0.5, case=case._replace(holes=False)), given(case, normal_rows(25))
+    np.testing.assert_allclose(
+        layer.log_prob(*rows).detach(), slow_log_prob(layer, rows), atol=1e-9
+    )
 
 
 def components_of(scale: float, n_columns: int = 3) -> GaussianComponents:
@@ -91,20 +112,25 @@ def test_its_floor_hardly_shows_where_the_density_is() -> None:
     assert abs(np.median(gap)) < 0.02
 
 
+@every_case
 @pytest.mark.parametrize("scale", [1.0, 0.1, 0.01])
-def test_log_prob_is_that_of_the_map(scale: float) -> None:
-    layer, y = mixture(scale), normal_rows(500)
-    z, log_det = layer.forward_and_log_det(y)
-    torch.testing.assert_close(
-        layer.log_prob(y), standard_normal_log_prob(z) + log_det, rtol=1e-9, atol=1e-9
+def test_log_prob_is_that_of_the_map(scale: float, case: Case) -> None:
+    layer, rows = mixture(scale, case=case), given(case, normal_rows(500))
+    z, log_det = layer.forward_and_log_det(*rows)
+    base = stats.norm.logpdf(z.detach()).copy()
+    base[np.isnan(base)] = 0
+    np.testing.assert_allclose(
+        layer.log_prob(*rows).detach(), base.sum(axis=0) + log_det.detach().numpy(), rtol=1e-9
     )
 
 
+@every_case
 @pytest.mark.parametrize("scale", [1.0, 0.1])
-def test_training_sees_the_density_but_for_the_rounding(scale: float) -> None:
+def test_training_sees_the_density_but_for_the_rounding(scale: float, case: Case) -> None:
     """Of rows within the interval; farther out other columns read a clamped value."""
-    layer, y = mixture(scale), normal_rows(500).clamp(-0.99 * BOUND, 0.99 * BOUND)
-    evaluated, trained = layer.log_prob(y), layer.train().log_prob(y)
+    rows = given(case, normal_rows(500).clamp(-0.99 * BOUND, 0.99 * BOUND))
+    layer = mixture(scale, case=case)
+    evaluated, trained = layer.log_prob(*rows), layer.train().log_prob(*rows)
     torch.testing.assert_close(trained, evaluated, rtol=0, atol=1e-3)
 
 
@@ -160,7 +186,42 @@ def test_densities_integrate_to_one() -> None:
     assert float(volume @ density @ volume) == pytest.approx(1, abs=1e-3)
 
 
+def test_what_is_absent_is_its_components_conditional_mean() -> None:
+    """Of Gaussian components, one column absent: scipy's marginal mixture of the others."""
+    components = components_of(0.5)
+    layer = Mixture(components, bound=1e6, fills=True).eval()
+    layer.floor_logit.data.fill_(-60.0)
+    y = 2 * torch.randn(3, 300, generator=seeded(0), dtype=torch.float64)
+    y[2] = torch.nan
+    marginal = components._replace(
+        means=components.means[:, :2], covariances=components.covariances[:, :2, :2]
+    )
+    # The floor cannot fall below 1e-3: where the mixture is thin it shows.
+    gap = layer.log_prob(y).detach().numpy() - scipy_log_prob(marginal, y[:2])
+    assert abs(np.median(gap)) < 0.02
+
+
+def test_densities_given_labels_integrate_to_one_for_each_pattern() -> None:
+    case = Case(holes=True, labels=True)
+    layer = mixture(0.3, n_components=3, n_columns=2, case=case)
+    u = torch.linspace(-9, 9, 500, dtype=torch.float64)
+    grid, volume = torch.sinh(u), torch.cosh(u) * (u[1] - u[0])
+    nothing = torch.full_like(grid, torch.nan)
+    for points in (torch.stack((grid, nothing)), torch.stack((nothing, grid))):
+        one = given(Case(holes=False, labels=True), torch.zeros(2, 1, dtype=torch.float64))
+        context = type(one.context)(*(part.expand(-1, 500) for part in one.context))
+        with torch.no_grad():
+            density = layer.log_prob(points, context).exp()
+        assert float(density @ volume) == pytest.approx(1, abs=1e-3)
+
+
 # Expectation maximisation
+
+
+@pytest.fixture
+def no_mean_prior(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain expectation maximisation: nothing draws the means."""
+    monkeypatch.setattr(expectation_maximization, "MEAN_ROWS", 0.0)
 
 
 def start_of(y: Tensor, n_components: int) -> GaussianComponents:
@@ -173,6 +234,7 @@ def rows_of_clusters() -> Tensor:
 
 @pytest.mark.parametrize("n_components", [1, 2, 4])
 @pytest.mark.parametrize("n_iter", [1, 5, 30])
+@pytest.mark.usefixtures("no_mean_prior")
 def test_steps_are_those_of_scikit_learn(n_components: int, n_iter: int) -> None:
     y = rows_of_clusters()
     start = start_of(y, n_components)
@@ -195,6 +257,7 @@ def test_steps_are_those_of_scikit_learn(n_components: int, n_iter: int) -> None
     np.testing.assert_allclose(found.covariances, reference.covariances_, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.usefixtures("no_mean_prior")
 def test_each_step_raises_the_likelihood() -> None:
     y = rows_of_clusters()
     likelihoods = [
@@ -217,6 +280,18 @@ def test_a_prior_keeps_components_of_few_rows_sound(strength: PriorStrength) -> 
     assert torch.isfinite(components.means).all()
     assert components.weights.sum() == pytest.approx(1)
     assert (torch.linalg.eigvalsh(components.covariances) > 0).all()
+
+
+def test_no_component_is_centred_on_one_row() -> None:
+    """It would be remembered: each mean is drawn to that of all rows."""
+    y = torch.randn(2, 50, generator=seeded(0), dtype=torch.float64)
+    y[:, 7] = 1e3
+    components = fit_gaussian_mixture(
+        y, 6, strength=PriorStrength(0.02, 0.0), n_iter=50, generator=seeded(0)
+    )
+    distance = (components.means[:, :, None] - y[None]).abs() / y.abs()
+    assert float(distance.min()) > 1e-6
+    assert float((components.means - 1e3).abs().min()) < 200
 
 
 def test_a_strong_prior_gives_the_pooled_covariance_to_all() -> None:
@@ -245,7 +320,7 @@ def test_one_component_is_where_the_iteration_would_end() -> None:
     strength = PriorStrength(pooled_rows=2.0, diagonal_rows=3.0)
     one = fit_gaussian_mixture(y, 1, strength=strength, n_iter=10, generator=seeded(0))
     pooled = expectation_maximization._pooled_covariance(y)
-    prior = expectation_maximization.CovariancePrior(pooled, strength)
+    prior = expectation_maximization.ComponentPrior(y.mean(dim=1), pooled, strength)
     stepped, _ = expectation_maximization._step(y, one, prior)
     for left, right in zip(one, stepped, strict=True):
         torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-10)

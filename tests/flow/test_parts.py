@@ -1,23 +1,19 @@
-"""Root search, Student's t, point mass, permutations: the small parts."""
+"""Root search, Student's t, permutations, conditioners: the small parts."""
 
 import numpy as np
 import pytest
 import torch
-from scipy import integrate, stats
+from scipy import stats
 from scipy.optimize import brentq
-from scipy.special import ndtr
 from torch import Tensor
 
 from skflow.flow import broad, student
 from skflow.flow.conditioner import Conditioner, Dropout
 from skflow.flow.permutation import Permutation, alternating_orders
-from skflow.flow.point_mass import RARE, PointMass
 from skflow.flow.root import find_root
 from tests.laws import seeded
 
 T2 = stats.t(2)
-# Encoded values: a column of one value is sent there by asinh, 1e308 to some 700.
-WIDE = np.concatenate((-np.geomspace(1e3, 1e-9, 60), [0.0], np.geomspace(1e-9, 1e3, 60)))
 
 
 def float64(values) -> Tensor:
@@ -106,43 +102,6 @@ def test_broad_quantiles_lie_in_their_bracket() -> None:
     assert (high >= y - 1e-9 * y.abs()).all()
 
 
-# Point mass
-
-
-def test_point_mass_sums_to_one() -> None:
-    def rare(w: float) -> float:
-        return float(PointMass().log_prob(float64([[w]])).exp())
-
-    beside, _ = integrate.quad(lambda u: rare(np.sinh(u)) * np.cosh(u), 1e-12, 40, limit=200)
-    assert 2 * beside == pytest.approx(RARE, rel=1e-6)
-    assert rare(0.0) + 2 * beside == pytest.approx(1, abs=1e-14)
-
-
-def test_point_mass_round_trip() -> None:
-    w = float64(WIDE)[None]
-    z = PointMass().latents(w)
-    assert torch.isfinite(z).all()
-    torch.testing.assert_close(PointMass().inverse(z), w, rtol=1e-11, atol=1e-11)
-
-
-def test_point_mass_latents_are_quantiles() -> None:
-    """Far left -inf, the atom in the middle, far right +inf, in order."""
-    w = float64(WIDE)[None]
-    z = PointMass().latents(w)[0]
-    assert (z.diff() >= 0).all()
-    assert z[60] == 0
-    np.testing.assert_allclose(ndtr(z[:60].numpy()), RARE * T2.cdf(w[0, :60]), rtol=1e-6)
-    inside = float64(np.linspace(-5, 5, 11))[None]
-    assert (PointMass().inverse(inside) == 0).all()
-
-
-def test_point_mass_adds_columns() -> None:
-    w = float64(np.random.default_rng(0).standard_normal((3, 8)))
-    apart = sum(PointMass().log_prob(row[None]) for row in w)
-    torch.testing.assert_close(PointMass().log_prob(w), apart)
-    assert PointMass().log_prob(torch.zeros(0, 4)).tolist() == [0.0] * 4
-
-
 # Permutations
 
 
@@ -175,10 +134,23 @@ def test_permutation_moves_columns() -> None:
 # Conditioners
 
 
-def conditioner(dropout: float = 0.0) -> Conditioner:
-    made = Conditioner(
-        3, 5, hidden_units=8, n_blocks=2, dropout=dropout, bound=4.0, generator=seeded(0)
+def start_of_conditioner(
+    n_features: int = 0, dropout: float = 0.0, n_blocks: int = 1
+) -> Conditioner:
+    return Conditioner(
+        3,
+        5,
+        n_features=n_features,
+        hidden_units=8,
+        n_blocks=n_blocks,
+        dropout=dropout,
+        bound=4.0,
+        generator=seeded(0),
     )
+
+
+def conditioner(n_features: int = 0, dropout: float = 0.0) -> Conditioner:
+    made = start_of_conditioner(n_features, dropout, n_blocks=2)
     torch.nn.init.normal_(made.write.weight, generator=seeded(1))
     return made
 
@@ -189,10 +161,15 @@ def test_conditioner_reads_no_further_than_its_bound() -> None:
     assert torch.equal(conditioner()(x), conditioner()(far))
 
 
+def test_conditioner_reads_features_of_any_size() -> None:
+    x = torch.randn(3, 20, generator=seeded(2))
+    features = 100 * torch.randn(2, 20, generator=seeded(3))
+    made = conditioner(n_features=2)
+    assert not torch.equal(made(x, features), made(x, features / 2))
+
+
 def test_conditioner_starts_at_zero() -> None:
-    made = Conditioner(
-        3, 5, hidden_units=8, n_blocks=1, dropout=0.0, bound=4.0, generator=seeded(0)
-    )
+    made = start_of_conditioner()
     assert (made(torch.randn(3, 20, generator=seeded(2))) == 0).all()
 
 

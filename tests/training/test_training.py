@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from skflow.flow.recipe import choose_recipe, model_state, restore_model
+from skflow.flow.recipe import FlowRecipe, choose_recipe, model_state, restore_model
 from skflow.training.averaging import AveragedWeights
-from skflow.training.closed_form import fit_closed_form
+from skflow.training.closed_form import Design, Sample, fit_closed_form
 from skflow.training.device import resolve_device
-from skflow.training.fitting import EncodedRows, start_model
+from skflow.training.fitting import start_model
 from skflow.training.optimizer import AdamW
 from skflow.training.options import choose_options
+from skflow.training.rows import EncodedRows
 from skflow.training.schedule import rate_factor
 from skflow.training.stopping import BestWeights
 from tests.laws import seeded
@@ -25,11 +26,26 @@ AUTO = dict.fromkeys(
 )
 
 
+def recipe_for(n_rows: int, n_columns: int, labels: tuple[int, ...] = (), **sizes) -> FlowRecipe:
+    """Of plain columns, the last one with holes, and columns of labels before them."""
+    sizes = {"n_layers": 2, "hidden_units": 4, "n_bins": 5, "dropout": 0.0} | sizes
+    value_label = [(-1, 0)] * n_columns
+    if labels and n_columns:
+        value_label[-1] = (len(labels) - 1, 0)
+    return choose_recipe(
+        n_rows,
+        n_labels=labels,
+        unseen=(1e-3,) * len(labels),
+        value_label=tuple(value_label),
+        **sizes,
+    )
+
+
 @pytest.mark.parametrize("n_rows", [2, 50, 1000, 100_000])
-@pytest.mark.parametrize("n_columns", [1, 10, 1000])
+@pytest.mark.parametrize("n_columns", [0, 1, 10, 1000])
 def test_defaults_are_sound_at_every_size(n_rows: int, n_columns: int) -> None:
-    options = choose_options(n_rows, n_columns, deadline=None, tol=1e-4, **AUTO)
-    recipe = choose_recipe(n_rows, n_columns, "auto", "auto", 8, "auto")
+    options = choose_options(n_rows, deadline=None, tol=1e-4, **AUTO)
+    recipe = recipe_for(n_rows, n_columns, n_layers="auto", hidden_units="auto", dropout="auto")
     assert options.max_iter >= 1
     assert options.batch_size >= 1
     assert 0 < options.learning_rate < 1
@@ -43,10 +59,10 @@ def test_defaults_are_sound_at_every_size(n_rows: int, n_columns: int) -> None:
 
 def test_given_options_are_kept() -> None:
     given = dict(zip(AUTO, (7, 33, 0.5, 0.25, 2), strict=True))
-    options = choose_options(1000, 5, deadline=12.0, tol=0.1, **given)
+    options = choose_options(1000, deadline=12.0, tol=0.1, **given)
     assert all(getattr(options, name) == value for name, value in given.items())
     assert (options.deadline, options.tol) == (12.0, 0.1)
-    recipe = choose_recipe(1000, 5, 3, 17, 5, 0.3)
+    recipe = recipe_for(1000, 5, n_layers=3, hidden_units=17, dropout=0.3)
     assert (recipe.n_layers, recipe.hidden_units, recipe.n_bins) == (3, 17, 5)
     assert recipe.dropout == 0.3
 
@@ -148,32 +164,65 @@ def test_auto_takes_cuda_where_the_work_is_large(monkeypatch: pytest.MonkeyPatch
         resolve_device("cuda", 10**9)
 
 
+def plain_sample(X: np.ndarray) -> Sample:
+    return Sample(X, np.empty((len(X), 0), dtype=np.int64))
+
+
+def plain_design(n_columns: int) -> Design:
+    return Design([(-np.inf, np.inf)] * n_columns, n_entries=0, bound=4.0)
+
+
 def test_clusters_are_given_components() -> None:
     """Three clusters, of which one Gaussian would know nothing."""
-    X = clustered(600, 3, seed=0)
-    form = fit_closed_form(X, None, None, 4.0, seeded(0))
+    X = plain_sample(clustered(600, 3, seed=0))
+    form = fit_closed_form(X, None, None, plain_design(3), seeded(0))
     assert len(form.mixture.log_weights) >= 3
 
 
 @pytest.mark.parametrize("n_components", [1, 2, 5])
 def test_a_given_number_of_components_is_kept(n_components: int) -> None:
-    X = correlated(200, 3, seed=0)
-    for held_out in (None, X[150:]):
-        form = fit_closed_form(X[:150], held_out, n_components, 4.0, seeded(0))
+    X = plain_sample(correlated(200, 3, seed=0))
+    train = X.take(np.arange(150))
+    for held_out in (None, X.take(np.arange(150, 200))):
+        form = fit_closed_form(train, held_out, n_components, plain_design(3), seeded(0))
         assert len(form.mixture.log_weights) == n_components
 
 
-@pytest.mark.parametrize(("n_rows", "n_columns"), [(2, 1), (5, 3), (40, 3), (150, 12)])
-def test_state_rebuilds_the_model(n_rows: int, n_columns: int) -> None:
-    X = correlated(n_rows, n_columns, seed=1)
-    X[:, n_columns // 2] = X[0, n_columns // 2]
-    rows = EncodedRows(X, np.zeros(n_rows))
-    recipe = choose_recipe(n_rows, n_columns, 2, 4, 5, 0.0)
-    model = start_model(rows, None, recipe, "auto", seeded(0)).eval()
+def encoded(n_rows: int, n_columns: int, labels: tuple[int, ...] = ()) -> EncodedRows:
+    """Values, a constant one among them, and labels; what the last label says is absent."""
+    values = correlated(n_rows, n_columns, seed=1) if n_columns else np.empty((n_rows, 0))
+    if n_columns > 1:
+        values[:, n_columns // 2] = values[0, n_columns // 2]
+    rng = np.random.default_rng(2)
+    codes = np.array([rng.integers(size, size=n_rows) for size in labels]).reshape(-1, n_rows).T
+    if labels and n_columns:
+        values[codes[:, -1] != 0, -1] = np.nan
+    return EncodedRows(
+        codes.astype(np.int64),
+        np.full(codes.shape, np.nan),
+        values,
+        np.zeros_like(values),
+        np.zeros(n_rows),
+    )
+
+
+TABLES = [(2, 1), (5, 3), (40, 3), (150, 12), (40, 0)]
+
+
+@pytest.mark.parametrize("labels", [(), (3,), (2, 1, 5, 2)])
+@pytest.mark.parametrize(("n_rows", "n_columns"), TABLES)
+def test_state_rebuilds_the_model(n_rows: int, n_columns: int, labels: tuple[int, ...]) -> None:
+    rows = encoded(n_rows, n_columns, labels)
+    recipe = recipe_for(n_rows, n_columns, labels)
+    bounds = [(-np.inf, np.inf)] * n_columns
+    model = start_model(rows, None, recipe, bounds, "auto", seeded(0)).eval()
     state = model_state(model)
     assert all(type(array) is np.ndarray for array in state.values())
     again = restore_model(recipe, state)
-    x = torch.tensor(X.T.copy())
     with torch.inference_mode():
-        assert torch.equal(again.log_prob(x), model.log_prob(x))
-        assert torch.equal(again.latents(x), model.latents(x))
+        assert torch.isfinite(model.log_prob(rows.tensors())).all()
+        assert torch.equal(again.log_prob(rows.tensors()), model.log_prob(rows.tensors()))
+        for part, of_model in zip(
+            again.latents(rows.tensors()), model.latents(rows.tensors()), strict=True
+        ):
+            assert torch.equal(part, of_model)

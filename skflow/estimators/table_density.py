@@ -1,0 +1,129 @@
+"""A fitted density of a table: its codec and its model, applied to whole tables."""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skflow.estimators.round_trip import InverseError, compare_columns
+from skflow.flow.model import Latents, Model, Rows
+from skflow.flow.recipe import FlowRecipe, model_state, restore_model
+from skflow.table.codec import TableCodec
+from skflow.table.frames import Container
+from skflow.table.storage import StoredColumn, StoredTable
+from skflow.training.device import resolve_device
+
+FloatArray = NDArray[np.float64]
+Step = Callable[..., Sequence[Tensor]]
+
+BLOCK_ENTRIES = 2_000_000  # of the largest array
+
+
+@dataclass
+class TableDensity:
+    """Log-densities, latents and rows of tables, block by block, in float64.
+
+    Attributes
+    ----------
+    container : Container
+        What rows came in, and are given back in.
+    codec : TableCodec
+        Tables to labels and values.
+    recipe : FlowRecipe
+        Sizes of the model.
+    model : Model
+        Labels and values to standard normal variables.
+    """
+
+    container: Container
+    codec: TableCodec
+    recipe: FlowRecipe
+    model: Model
+
+    def log_prob(self, table: StoredTable, device: str | torch.device) -> FloatArray:
+        """Log-density of each row, in nats, in the table's own units."""
+
+        def step(model: Model, *rows: Tensor) -> Sequence[Tensor]:
+            return (model.log_prob(Rows(*rows)),)
+
+        encoded = self.codec.encode(table)
+        columns = (encoded.labels, encoded.rare, encoded.values)
+        return encoded.log_volume + self._by_blocks(step, columns, device)[0]
+
+    def latents(self, table: StoredTable, device: str | torch.device) -> FloatArray:
+        """Latents of each row, ``(n_rows, n_latents)``, in the order of the columns."""
+
+        def step(model: Model, *rows: Tensor) -> Sequence[Tensor]:
+            return model.latents(Rows(*rows))
+
+        encoded = self.codec.encode(table)
+        columns = (encoded.labels, encoded.rare, encoded.values)
+        of_labels, of_values = self._by_blocks(step, columns, device)
+        latents = np.empty((len(of_values), len(self.codec.latent_names)))
+        latents[:, self.codec.latent_is_label] = of_labels
+        latents[:, ~self.codec.latent_is_label] = of_values
+        return latents
+
+    def inverse(
+        self,
+        latents: FloatArray,
+        device: str | torch.device,
+        *,
+        like: Any = None,
+        drawn: bool = False,
+    ) -> Any:
+        """Rows that have these latents, in the container; ``like`` lends its pandas index.
+
+        Drawn latents give known labels only, and values on each column's grid and
+        within its support.
+        """
+        return self.container.build(self._columns(latents, device, drawn=drawn), like)
+
+    def measure_inverse_error(self, table: StoredTable, device: str | torch.device) -> InverseError:
+        """Send rows there and back, and compare."""
+        columns = self._columns(self.latents(table, device), device, drawn=False)
+        return compare_columns(table.columns, columns, self.codec.scales)
+
+    def _columns(
+        self, latents: FloatArray, device: str | torch.device, *, drawn: bool
+    ) -> list[StoredColumn]:
+        def step(model: Model, of_labels: Tensor, of_values: Tensor) -> Sequence[Tensor]:
+            if drawn:
+                of_labels = model.labels.known_latents(of_labels)
+            return model.inverse(Latents(of_labels, of_values))
+
+        is_label = self.codec.latent_is_label
+        columns = (latents[:, is_label], latents[:, ~is_label])
+        return self.codec.decode(*self._by_blocks(step, columns, device), on_grid=drawn)
+
+    def _by_blocks(
+        self, step: Step, arrays: Sequence[NDArray], device: str | torch.device
+    ) -> list[NDArray]:
+        """Apply a step to rows, each a column of the tensors it takes and returns."""
+        n_rows = len(arrays[0])
+        where = resolve_device(device, sum(array.size for array in arrays))
+        # A copy only where it has to move: what is fitted never changes.
+        model = self.model if where.type == "cpu" else copy.deepcopy(self.model).to(where)
+        size = max(64, BLOCK_ENTRIES // model.entries_per_row)
+        results = []
+        with torch.inference_mode():
+            for rows in np.array_split(np.arange(n_rows), max(1, math.ceil(n_rows / size))):
+                tensors = [
+                    torch.tensor(np.ascontiguousarray(array[rows].T), device=where)
+                    for array in arrays
+                ]
+                results.append([tensor.cpu().numpy().T for tensor in step(model, *tensors)])
+        return [np.concatenate(blocks) for blocks in zip(*results, strict=True)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Arrays by name: no torch object, so no device, is in the pickle.
+        return vars(self) | {"model": model_state(self.model)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, model=restore_model(state["recipe"], state["model"]))

@@ -1,0 +1,96 @@
+"""The density of a row's values, given its labels."""
+
+from torch import Tensor, nn
+
+from skflow.flow.bijection import Chain
+from skflow.flow.context import Context, LabelFeatures, Vocabulary
+from skflow.flow.coupling import Coupling
+from skflow.flow.marginals import Marginals
+from skflow.flow.mixture import Mixture
+
+
+class Values(nn.Module):
+    r"""Marginals, then coupling layers, then the mixture layer, then N(0, I).
+
+    .. math:: \log p(x \mid l) = \log N(f(x; l); 0, I)
+              + \log |\det \partial f(x; l) / \partial x|.
+
+    What is absent in a row, NaN, is left out of both terms.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+        Numbers the labels of all columns.
+    features : LabelFeatures or None
+        What coupling layers read of the labels; None where there are none.
+    marginals : Marginals
+        Fixed once fitted; float64 always.
+    couplings : Chain
+        Permutations and coupling layers; trained.
+    mixture : Mixture
+        Trained, from where expectation maximisation left it.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        features: LabelFeatures | None,
+        marginals: Marginals,
+        couplings: Chain,
+        mixture: Mixture,
+    ) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.features = features
+        self.marginals = marginals
+        self.couplings = couplings
+        self.mixture = mixture
+
+    @property
+    def trained(self) -> list[nn.Module]:
+        """What gradient steps change: all but the marginals."""
+        features = [] if self.features is None else [self.features]
+        return [*features, self.couplings, self.mixture]
+
+    @property
+    def has_more_to_learn(self) -> bool:
+        """Whether there is more to fit than the closed form did."""
+        return len(self.couplings.bijections) > 0
+
+    @property
+    def entries_per_row(self) -> int:
+        """Size of the largest array that one row takes."""
+        n_columns = max(1, self.marginals.x_knots.shape[1])
+        splines = [len(self.marginals.x_knots)]
+        splines += [3 * m.n_bins for m in self.couplings.modules() if isinstance(m, Coupling)]
+        return n_columns * max(max(splines), self.mixture.intercept.shape[0])
+
+    def log_prob(self, labels: Tensor, x: Tensor) -> Tensor:
+        """Log-density of each row of ``x``, ``(n_columns, n_rows)``, in nats."""
+        y, log_det = self.marginals.forward_and_log_det(x)
+        return log_det + self.log_prob_of_scores(labels, y)
+
+    def log_prob_of_scores(self, labels: Tensor, y: Tensor) -> Tensor:
+        """Log-density of values already sent through the marginals: what training sees."""
+        context = self._context(labels)
+        y, log_det = self.couplings.forward_and_log_det(y, context)
+        # The mixture's log-determinant and base density, without its map.
+        return log_det + self.mixture.log_prob(y, context)
+
+    def latents(self, labels: Tensor, x: Tensor) -> Tensor:
+        """Send values to independent standard normal variables; 0 where absent."""
+        z, _ = self._flow().forward_and_log_det(x, self._context(labels))
+        return z.nan_to_num(0.0)
+
+    def inverse(self, labels: Tensor, z: Tensor) -> Tensor:
+        """Send latents back to values; NaN stays NaN."""
+        return self._flow().inverse_and_log_det(z, self._context(labels))[0]
+
+    def _context(self, labels: Tensor) -> Context | None:
+        if self.features is None:
+            return None
+        codes = self.vocabulary(labels)
+        return Context(codes, self.features(codes))
+
+    def _flow(self) -> Chain:
+        return Chain([self.marginals, self.couplings, self.mixture])

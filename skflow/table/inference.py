@@ -1,0 +1,267 @@
+"""What each column of a table is taken for, decided from all of its rows."""
+
+import warnings
+from collections.abc import Container, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from skflow.exceptions import LostDigitsWarning
+from skflow.table.options import (
+    POSSIBLE,
+    BoundsOption,
+    CategoricalOption,
+    KindsOption,
+    read_bounds,
+    read_categorical,
+    read_kinds,
+    refuse_outside,
+)
+from skflow.table.rules import (
+    Distinct,
+    are_levels,
+    are_whole,
+    find_atoms,
+    find_clock_step,
+    find_decimal_step,
+    find_support,
+    find_whole_step,
+)
+from skflow.table.schema import ColumnSchema, Kind, Number, Schema
+from skflow.table.storage import StoredColumn, StoredTable, keys_of
+
+# A column of this many strings, of which this share is distinct, names rows.
+IDENTIFIER_ROWS = 20
+IDENTIFIER_SHARE = 0.8
+
+
+def infer_schema(
+    table: StoredTable,
+    *,
+    column_kinds: KindsOption = None,
+    categorical_features: CategoricalOption = "from_dtype",
+    bounds: BoundsOption = None,
+) -> Schema:
+    """Decide what each column is taken for.
+
+    From all rows, whatever their order, by these rules; the first that applies counts.
+
+    1. What cannot be a number (strings, categories, other objects) is categorical,
+       and booleans are, unless ``categorical_features`` says otherwise. Levels: the
+       declared ones, else those that occur, sorted.
+    2. One number is constant. At most 64, each in 20 rows on average, are levels;
+       so are two that occur in 5 rows each.
+    3. Whole numbers are integers: a grid of step 1, or of the largest power of ten
+       that divides all (of 10 different ones at least).
+    4. Numbers of a fixed count of decimals are decimal, where that grid is coarser
+       than the floats' own, and the column spans at most 2^40 of its steps.
+    5. Other numbers are continuous. Dates and durations keep their kind, on a grid of
+       the largest unit of the clock, from day to nanosecond, that divides all.
+
+    In kinds with values, a value is an atom that is repeated in at least 1 % of rows
+    (at least 10) and 5 times as often as its neighbours; and numbers that are all of
+    one sign, durations too, end at 0. No level, atom or bound is a number that occurs
+    once.
+
+    Parameters
+    ----------
+    table : StoredTable
+        Training rows.
+    column_kinds : mapping or Schema, default=None
+        Kinds of some columns by name (or position), or a schema to be kept as it is.
+    categorical_features : "from_dtype", None, or array-like, default="from_dtype"
+        Names, indices or a mask of categorical columns; None: only what cannot be
+        numeric.
+    bounds : mapping, default=None
+        Supports, ``(low, high)``, of some columns; None is open.
+
+    Returns
+    -------
+    schema : Schema
+
+    Raises
+    ------
+    ValueError
+        Where options contradict the columns, or some columns look like identifiers.
+
+    Warns
+    -----
+    LostDigitsWarning
+        Where integers or dates span too many steps of their grid.
+    """
+    columns = table.columns
+    if isinstance(column_kinds, Schema):
+        return _pin(columns, column_kinds)
+    kinds = read_kinds(column_kinds, columns)
+    categorical = read_categorical(categorical_features, columns)
+    limits = read_bounds(bounds, columns)
+    refuse_outside(((columns[j], limits[j]) for j in limits), "bounds")
+    _refuse_identifiers(table, accepted={*kinds, *(categorical or ())})
+    inferred = []
+    for j, column in enumerate(columns):
+        by_dtype = column.family == "category" or (
+            categorical is None and column.family == "boolean"
+        )
+        kind = "categorical" if by_dtype or j in (categorical or ()) else None
+        schema = _infer_column(column, kinds.get(j, kind))
+        if j in limits:
+            schema = replace(schema, low=limits[j][0], high=limits[j][1])
+        inferred.append(schema)
+    _warn_of_lost_digits(columns, inferred, kinds)
+    return Schema(tuple(inferred))
+
+
+def _infer_column(column: StoredColumn, kind: str | None) -> ColumnSchema:
+    """Fill in a kind that is given, or the one the values suggest."""
+    schema = ColumnSchema(
+        column.name,
+        column.dtype,
+        "categorical",
+        missing=column.markers(),
+        family=column.family,
+    )
+    if column.family == "category":
+        return replace(schema, levels=_categories(column))
+    distinct = Distinct.of(column)
+    if not distinct.values.size:
+        return schema
+    kind = kind or _infer_kind(column, distinct)
+    schema = replace(schema, kind=cast(Kind, kind))
+    if kind == "categorical":
+        return replace(schema, levels=distinct.numbers(slice(None)))
+    if column.family == "boolean":
+        return replace(schema, levels=tuple(map(int, distinct.repeated())), step=1)
+    step = _find_step(schema, distinct)
+    low, high = (None, None) if column.family == "date" else find_support(distinct)
+    schema = replace(schema, step=step, low=low, high=high)
+    if schema.valued:
+        return replace(schema, atoms=find_atoms(distinct))
+    _refuse_contradiction(schema, distinct)
+    return replace(schema, levels=distinct.repeated())
+
+
+def _infer_kind(column: StoredColumn, distinct: Distinct) -> str:
+    if len(distinct.values) == 1:
+        return "constant"
+    if column.family in ("date", "duration"):
+        return column.family
+    if column.family == "boolean" or are_levels(distinct):
+        return "levels"
+    if are_whole(distinct):
+        return "integer" if find_whole_step(distinct) else "continuous"
+    return "decimal" if find_decimal_step(distinct) else "continuous"
+
+
+def _find_step(schema: ColumnSchema, distinct: Distinct) -> Number | None:
+    """Return the grid of a column of a known kind; raise where there must be one."""
+    if distinct.tick:
+        return find_clock_step(distinct)
+    if schema.kind == "continuous":
+        return None
+    whole = are_whole(distinct)
+    step = find_whole_step(distinct) if whole else find_decimal_step(distinct)
+    if schema.kind == "levels" or schema.kind == "constant":
+        return step
+    if step is None or (schema.kind == "integer" and not whole):
+        raise ValueError(
+            f"column_kinds takes column {schema.name!r} for {schema.kind!r}, but its values lie "
+            'on no such grid of at most 2^40 steps. Name it "continuous", or round it.'
+        )
+    return step
+
+
+def _refuse_contradiction(schema: ColumnSchema, distinct: Distinct) -> None:
+    if schema.kind == "constant" and len(distinct.values) > 1:
+        raise ValueError(
+            f"column_kinds takes column {schema.name!r} for constant, but it holds "
+            f"{len(distinct.values)} different values."
+        )
+    if schema.kind == "levels" and not (distinct.counts > 1).any():
+        raise ValueError(
+            f"column_kinds takes column {schema.name!r} for levels, but no value occurs twice. "
+            'Name it "continuous", or "categorical".'
+        )
+
+
+def _categories(column: StoredColumn) -> tuple[Any, ...]:
+    """Return declared categories, else those that occur, by type and then by value."""
+    if column.categories is not None:
+        return column.categories
+    values = column.values[column.present].tolist()
+    distinct = dict(zip(keys_of(values), values, strict=True)).values()
+    try:
+        return tuple(sorted(distinct, key=lambda value: (type(value).__name__, value)))
+    except TypeError:  # objects without an order
+        return tuple(sorted(distinct, key=lambda value: (type(value).__name__, repr(value))))
+
+
+def _refuse_identifiers(table: StoredTable, accepted: set[int]) -> None:
+    """Raise where nearly each row has a string of its own, listing all such columns."""
+    found = {}
+    for j, column in enumerate(table.columns):
+        if column.family == "category" and j not in accepted:
+            present = column.values[column.present].tolist()
+            n_distinct = len(set(keys_of(present)))
+            if len(present) >= IDENTIFIER_ROWS and n_distinct > IDENTIFIER_SHARE * len(present):
+                found[j] = f"{column.name!r} ({n_distinct} different in {len(present)} rows)"
+    if not found:
+        return
+    names = [table.columns[j].name for j in found]
+    drop = {
+        "array": f"X = np.delete(X, {list(found)}, axis=1)",
+        "pandas": f"X = X.drop(columns={names})",
+        "polars": f"X = X.drop({names})",
+    }[table.container]
+    kinds = dict.fromkeys(names, "categorical")
+    raise ValueError(
+        "These columns look like identifiers or free text, which have no density to learn: "
+        f"{', '.join(found.values())}.\nDrop them: {drop}\n"
+        f"or insist: column_kinds={kinds}"
+    )
+
+
+def _warn_of_lost_digits(
+    columns: Sequence[StoredColumn], schemas: Sequence[ColumnSchema], kinds: Container[int]
+) -> None:
+    names = []
+    for j, (column, schema) in enumerate(zip(columns, schemas, strict=True)):
+        integers = column.family == "number" and column.values.dtype.kind in "iu"
+        wide = schema.kind == "continuous" if integers else schema.kind in ("date", "duration")
+        if wide and schema.step is None and j not in kinds:
+            names.append(column.name)
+    if names:
+        warnings.warn(
+            f"Columns {names} span more than 2^40 steps of their grid (integers, or dates and "
+            "durations in fine units): they are taken as continuous, and inverse_transform "
+            "does not keep their last digits. Round them, or subtract what they share.",
+            LostDigitsWarning,
+            stacklevel=3,
+        )
+
+
+def _pin(columns: Sequence[StoredColumn], schema: Schema) -> Schema:
+    """Keep a schema as it stands, for other rows of the same columns."""
+    names, expected = [c.name for c in columns], [c.name for c in schema.columns]
+    if names != expected:
+        raise ValueError(
+            f"column_kinds is a schema of columns {expected}, but the columns are {names}."
+        )
+    pairs = list(zip(columns, schema.columns, strict=True))
+    faults = [
+        f"column {column.name!r} holds {column.dtype}, which cannot be {pinned.kind!r}"
+        for column, pinned in pairs
+        if pinned.kind not in POSSIBLE[column.family] or not _fits(column, pinned)
+    ]
+    if faults:
+        raise ValueError("column_kinds is a schema of other columns:\n  " + "\n  ".join(faults))
+    refuse_outside(
+        ((column, (pinned.low, pinned.high)) for column, pinned in pairs if pinned.valued),
+        "the bounds of column_kinds",
+    )
+    return Schema(
+        tuple(replace(pinned, dtype=column.dtype, family=column.family) for column, pinned in pairs)
+    )
+
+
+def _fits(column: StoredColumn, pinned: ColumnSchema) -> bool:
+    """Whether the levels are such as the column may hold."""
+    return column.family == "category" or all(isinstance(x, Number) for x in pinned.levels)

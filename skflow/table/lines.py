@@ -1,0 +1,277 @@
+"""Stored numbers, dates and durations as float64 coordinates, and back.
+
+Floats are their own coordinates. Integers, dates and durations are counted from an
+origin, in steps of their grid, in integer arithmetic: no digit is lost where 64 bits
+exceed a float's 53.
+"""
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skflow.table.scaling import round_to_digits, round_to_step
+from skflow.table.schema import PER_SECOND, ColumnSchema, Number
+from skflow.table.storage import TICKS, StoredColumn
+
+FloatArray = NDArray[np.float64]
+
+# A flow returns 0 as some 1e-16 of the column's scale, or 1e-12 where it contracts.
+# float16 and float32 are snapped there, not rounded. This costs nothing: its error
+# already swallows the digits of any value below 1e-9 of the scale.
+ZERO = 1e-10
+# A flow's error where it contracts most, as a share of the column's scale: what comes
+# back so near to the grid was on it.
+NEAR = 3e-12
+# Steps of the grid that a column may span for each to come back.
+MOST_STEPS = 2**40
+WORD = 2**64
+# Units of the clock, coarsest first, in nanoseconds.
+CLOCK = tuple(int(tick * PER_SECOND) for tick in sorted(TICKS.values(), reverse=True))
+
+
+class Line(Protocol):
+    """Coordinates of one column's numbers.
+
+    Attributes
+    ----------
+    step : float
+        Width of the grid in coordinates; 0 where there is none.
+    log_unit : float
+        Log of the coordinates per unit of the column, in nats.
+    resolution : float
+        What coordinates are snapped to, so that each comes back; 0 where they are not.
+    """
+
+    step: float
+    log_unit: float
+    resolution: float
+
+    def read(self, column: StoredColumn) -> FloatArray:
+        """Return coordinates; a finite filler where a value is missing."""
+        ...
+
+    def at(self, number: Number) -> float:
+        """Return the coordinate of a number of the schema."""
+        ...
+
+    def settle(
+        self, x: FloatArray, scale: float, error: FloatArray, *, on_grid: bool
+    ) -> FloatArray:
+        """Take an ``error`` of at most so much off coordinates: round or snap them."""
+        ...
+
+    def write(self, x: FloatArray) -> NDArray[Any]:
+        """Return the values, in the dtype that was fitted."""
+        ...
+
+    def lost(self, column: StoredColumn, scale: float, error: FloatArray) -> NDArray[np.bool_]:
+        """Say which values would not come back, where their coordinates err so much."""
+        ...
+
+
+class FloatLine:
+    """Floats as they are; whatever comes is read as float64.
+
+    Also for integers of more digits than a float holds, and for booleans taken as 0
+    and 1.
+    """
+
+    log_unit = 0.0
+    resolution = 0.0
+
+    def __init__(self, column: StoredColumn, schema: ColumnSchema) -> None:
+        self.dtype = column.values.dtype
+        self.step = 0.0 if schema.step is None else float(schema.step)
+
+    def read(self, column: StoredColumn) -> FloatArray:
+        """Return the values themselves."""
+        return np.where(column.present, column.values, 0).astype(np.float64) + 0.0
+
+    def at(self, number: Number) -> float:
+        """Return the number itself."""
+        return float(number)
+
+    def settle(
+        self, x: FloatArray, scale: float, error: FloatArray, *, on_grid: bool
+    ) -> FloatArray:
+        """Round to 13 digits, or to the grid where that is as near as the error.
+
+        Narrow floats are snapped to what they can hold by writing.
+        """
+        narrow = self.dtype.kind == "f" and self.dtype.itemsize < 8
+        rounded = (
+            np.where(np.abs(x) < ZERO * scale, 0.0, x) if narrow else round_to_digits(x, scale)
+        )
+        if not self.step:
+            return rounded
+        nearest = round_to_step(x, self.step)
+        near = _is_near(x, nearest, scale, error, self.step)
+        return np.where(on_grid | near, nearest, rounded)
+
+    def write(self, x: FloatArray) -> NDArray[Any]:
+        """Cast to the dtype, within its limits."""
+        if self.dtype.kind == "b":
+            return x >= 0.5
+        if self.dtype.kind in "iu":
+            limits = np.iinfo(self.dtype)
+            # As floats the limits of 64 bits round outward: the last value inside them.
+            low, high = float(limits.min), _round_inward(float(limits.max))
+            return np.rint(x).clip(low, high).astype(self.dtype)
+        limit = float(np.finfo(self.dtype).max)
+        with np.errstate(under="ignore"):
+            return x.clip(-limit, limit).astype(self.dtype)
+
+    def lost(self, column: StoredColumn, scale: float, error: FloatArray) -> NDArray[np.bool_]:
+        """Floats always come back, to 13 digits; other numbers in booleans do not."""
+        x = self.read(column)
+        lost: NDArray[np.bool_] = (x != 0) & (x != 1) if self.dtype.kind == "b" else x != x
+        return lost
+
+
+class GridLine:
+    """Integers, dates and durations, counted from an origin in steps of their grid.
+
+    Attributes
+    ----------
+    unit : int
+        Base units per unit of the column: nanoseconds per second, or 1.
+    tick, origin, width : int
+        Of one stored count, of coordinate 0, of one step, in base units.
+    """
+
+    def __init__(self, column: StoredColumn, schema: ColumnSchema) -> None:
+        timed = column.family in ("date", "duration")
+        self.stored = column.blank()
+        self.dtype = column.values.dtype
+        self.unit = PER_SECOND if timed else 1
+        self.tick = int(column.tick * self.unit)
+        self.width = self.unit if schema.step is None else int(Fraction(schema.step) * self.unit)
+        values = column.values[column.present]
+        low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+        span = (high - low) * self.tick
+        self.origin = _coarse_origin(low * self.tick, high * self.tick, self.width)
+        self.log_unit = math.log(self.unit / self.width)
+        self.step = 0.0 if schema.step is None else 1.0
+        # Off the grid, dates come back to the tick while that many ticks fit.
+        narrow = span <= MOST_STEPS * self.tick
+        exact = self.step > 0 or not schema.valued
+        self.resolution = (self.tick / self.width if narrow else 1.0) if exact else 0.0
+        finer = [unit / self.width for unit in CLOCK if timed and self.tick <= unit < self.width]
+        self.units = [1.0, *finer] if exact else []
+
+    def read(self, column: StoredColumn) -> FloatArray:
+        """Count steps from the origin, exactly below 2^53 of them."""
+        values = np.where(column.present, column.values, np.zeros((), column.values.dtype))
+        tick = int(column.tick * self.unit)
+        start, rest = divmod(self.origin, tick)
+        if values.dtype.kind == "b":
+            values = values.astype(np.int64)
+        if values.dtype.kind == "f":
+            nearest = float(start)
+            ticks = (values.astype(np.float64) - nearest) - float(start - int(nearest))
+        else:
+            ticks = _subtract(values, start)
+        if tick >= self.width:
+            return ticks * (tick // self.width) - rest / self.width
+        return ticks / (self.width // tick)
+
+    def at(self, number: Number) -> float:
+        """Return the coordinate of a number of the schema, exactly."""
+        return float((Fraction(number) * self.unit - self.origin) / self.width)
+
+    def settle(
+        self, x: FloatArray, scale: float, error: FloatArray, *, on_grid: bool
+    ) -> FloatArray:
+        """Snap to the grid, or to the coarsest unit of the clock, that the error leaves open."""
+        if on_grid:
+            return np.rint(x) if self.step else x
+        settled, open_rows = x.copy(), np.full(len(x), True)
+        for unit in self.units:
+            with np.errstate(over="ignore", invalid="ignore"):  # of far too large ones
+                nearest = np.rint(x / unit) * unit
+                near = open_rows & _is_near(x, nearest, scale, error, unit)
+            settled[near], open_rows[near] = nearest[near], False
+        return settled
+
+    def write(self, x: FloatArray) -> NDArray[Any]:
+        """Count ticks from the origin; within the dtype's limits, exactly."""
+        start, rest = divmod(self.origin, self.tick)
+        limits = np.iinfo(self.dtype)
+        lowest = limits.min + (self.unit > 1)  # NumPy keeps the least date for NaT
+        factor = max(1, self.width // self.tick)
+        if self.tick > self.width:
+            x = (x + rest / self.width) / (self.tick // self.width)
+        low, high = (lowest - start) / factor, (limits.max - start) / factor
+        x = x.clip(_round_inward(low), _round_inward(high))
+        whole = np.rint(x)
+        # Whole steps times ticks per step may need all of 64 bits, the rest does not.
+        magnitude = np.abs(whole).astype(np.uint64) * np.uint64(factor)
+        offset = np.where(whole < 0, -magnitude, magnitude)
+        offset += np.rint((x - whole) * factor).astype(np.int64).view(np.uint64)
+        ticks = offset + np.uint64(start % WORD)
+        wide = np.uint64 if self.dtype == np.uint64 else np.int64
+        return ticks.view(wide).clip(lowest, limits.max).astype(self.dtype)
+
+    def lost(self, column: StoredColumn, scale: float, error: FloatArray) -> NDArray[np.bool_]:
+        """Try it: what is off the grid, too far out or beyond the dtype does not."""
+        x = self.read(column)
+        lost = np.zeros(len(x), dtype=bool)
+        if not self.resolution:
+            return lost
+        present = np.zeros(len(x), dtype=np.int8)
+        for shift in (-error, error):
+            # The error that settling allows for is twice the flow's.
+            written = self.write(self.settle(x + shift / 2, scale, error, on_grid=False))
+            back = replace(self.stored, values=written, missing=present)
+            lost |= self.read(back) != x
+            if column.tick == self.stored.tick and column.values.dtype.kind in "iu":
+                lost |= written != column.values  # which coordinates may not tell apart
+        return lost
+
+
+def fit_line(column: StoredColumn, schema: ColumnSchema) -> Line:
+    """Choose the coordinates of a column of numbers, dates or durations."""
+    whole = schema.kind != "decimal" and (schema.step is None or schema.step >= 1)
+    counted = column.values.dtype.kind in "iu" and schema.kind != "continuous" and whole
+    if column.family in ("date", "duration") or counted:
+        return GridLine(column, schema)
+    return FloatLine(column, schema)
+
+
+def _coarse_origin(low: int, high: int, width: int) -> int:
+    """Return about the middle of a range, in whole steps and few binary digits.
+
+    A power of two of the span is one resolution's and another's, and no row's own.
+    """
+    span, middle = (high - low) // width, (low + high) // 2 // width
+    coarse = 1 << max(10, span.bit_length())
+    return (middle + coarse // 2) // coarse * coarse * width
+
+
+def _subtract(values: NDArray[Any], start: int) -> FloatArray:
+    """Subtract before rounding to float64, so that no digit of 64 bits is lost."""
+    near = values.astype(np.float64) - float(start)
+    words = values.astype(np.uint64 if values.dtype.kind == "u" else np.int64).view(np.uint64)
+    with np.errstate(over="ignore"):
+        exact = (words - np.uint64(start % WORD)).view(np.int64).astype(np.float64)
+    # Modulo 2^64: right where the difference has 63 bits, and rounding is idle beyond.
+    return np.where(np.abs(near) < 2.0**62, exact, near)
+
+
+def _is_near(
+    x: FloatArray, nearest: FloatArray, scale: float, error: FloatArray, step: float
+) -> NDArray[np.bool_]:
+    """Say where ``x`` must be meant for its nearest point on a grid of such a ``step``."""
+    # What the flow may err where it contracts most, if the grid is coarse enough for it.
+    slack = NEAR * scale if 2 * NEAR * scale < step else 0.0
+    near: NDArray[np.bool_] = np.abs(x - nearest) <= np.maximum(error, slack)
+    return near & (2 * error < step)
+
+
+def _round_inward(bound: float) -> float:
+    """Return a float no farther out than the integer that ``bound`` was rounded from."""
+    return float(np.nextafter(bound, 0)) if abs(bound) >= 2**53 else float(bound)

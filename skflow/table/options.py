@@ -1,0 +1,159 @@
+"""What a user says of columns, checked against them."""
+
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from numbers import Integral, Real
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skflow.table.schema import KINDS, PER_SECOND, Kind, Number, Schema, seconds_of
+from skflow.table.storage import TICKS, Family, StoredColumn
+
+KindsOption = Mapping[Any, str] | Schema | None
+CategoricalOption = ArrayLike | Literal["from_dtype"] | None
+BoundsOption = Mapping[Any, tuple[Any, Any]] | None
+Bounds = tuple[Number | None, Number | None]
+
+POSSIBLE: dict[Family, tuple[Kind, ...]] = {
+    "number": ("categorical", "levels", "constant", "integer", "decimal", "continuous"),
+    "boolean": ("categorical", "levels", "constant"),
+    "category": ("categorical",),
+    "date": ("categorical", "constant", "date"),
+    "duration": ("categorical", "constant", "duration"),
+}
+
+
+def read_kinds(option: Mapping[Any, str] | None, columns: Sequence[StoredColumn]) -> dict[int, str]:
+    """Return kinds by position; raise where a column cannot be of its kind."""
+    if option is None:
+        return {}
+    if not isinstance(option, Mapping):
+        raise TypeError(
+            "column_kinds must be a mapping of column to kind, a fitted schema_ or None; "
+            f"got {type(option).__name__}."
+        )
+    kinds = {find_column(key, columns, "column_kinds"): kind for key, kind in option.items()}
+    faults = [
+        f"column {columns[j].name!r} holds {columns[j].dtype}, which cannot be {kind!r}; "
+        f"possible: {', '.join(POSSIBLE[columns[j].family])}"
+        for j, kind in kinds.items()
+        if kind not in POSSIBLE[columns[j].family]
+    ]
+    if faults:
+        raise ValueError(
+            f"column_kinds must name kinds that fit the columns, of {', '.join(KINDS)}:\n  "
+            + "\n  ".join(faults)
+        )
+    return kinds
+
+
+def read_categorical(option: CategoricalOption, columns: Sequence[StoredColumn]) -> set[int] | None:
+    """Return the positions of columns named categorical; None where dtypes decide."""
+    if isinstance(option, str) and option == "from_dtype":
+        return None
+    if option is None:
+        return set()
+    chosen = np.atleast_1d(np.asarray(option, dtype=object)).tolist()
+    if chosen and all(isinstance(key, bool | np.bool_) for key in chosen):
+        if len(chosen) != len(columns):
+            raise ValueError(
+                f"categorical_features as a mask must have one entry for each of the "
+                f"{len(columns)} columns; got {len(chosen)}."
+            )
+        return set(np.flatnonzero(chosen).tolist())
+    return {find_column(key, columns, "categorical_features") for key in chosen}
+
+
+def read_bounds(option: BoundsOption, columns: Sequence[StoredColumn]) -> dict[int, Bounds]:
+    """Return bounds by position, as numbers of the schema."""
+    if option is None:
+        return {}
+    if not isinstance(option, Mapping):
+        raise TypeError(
+            "bounds must be a mapping of column to (low, high) or None; "
+            f"got {type(option).__name__}."
+        )
+    bounds = {}
+    for key, pair in option.items():
+        j = find_column(key, columns, "bounds")
+        bounds[j] = _read_pair(pair, columns[j])
+    return bounds
+
+
+def find_column(key: Hashable, columns: Sequence[StoredColumn], parameter: str) -> int:
+    """Return the position of a column given by name or position."""
+    names = [column.name for column in columns]
+    if key in names:
+        return names.index(key)
+    if isinstance(key, Integral) and not isinstance(key, bool) and 0 <= key < len(names):
+        return int(key)
+    shown = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
+    raise ValueError(f"{parameter} names {key!r}, which is no column. The columns are {shown}.")
+
+
+def count_outside(column: StoredColumn, bounds: Bounds) -> int:
+    """Count values below or above bounds."""
+    values = column.values[column.present]
+    low, high = bounds
+    if column.family in ("date", "duration"):
+        low = None if low is None else math.ceil(Fraction(low) / column.tick)
+        high = None if high is None else math.floor(Fraction(high) / column.tick)
+    below = 0 if low is None else int((values < low).sum())
+    return below + (0 if high is None else int((values > high).sum()))
+
+
+def refuse_outside(columns: Iterable[tuple[StoredColumn, Bounds]], origin: str) -> None:
+    """Raise where training values lie outside bounds, listing all such columns."""
+    faults = [
+        f"column {column.name!r}: {count} values outside [{low}, {high}]"
+        for column, (low, high) in columns
+        if (count := count_outside(column, (low, high)))
+    ]
+    if faults:
+        raise ValueError(
+            f"Training rows must lie within {origin}:\n  "
+            + "\n  ".join(faults)
+            + "\nDrop those rows, or widen the bounds (None is open)."
+        )
+
+
+def _read_pair(pair: Any, column: StoredColumn) -> Bounds:
+    expected = f"bounds of column {column.name!r} must be a pair (low, high), low < high, of "
+    expected += {"date": "dates", "duration": "durations"}.get(column.family, "numbers")
+    if column.family in ("category", "boolean"):
+        raise ValueError(f"bounds name column {column.name!r}, which holds no numbers: remove it.")
+    try:
+        low, high = (None if bound is None else _read_bound(bound, column) for bound in pair)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{expected} or None; got {pair!r}.") from error
+    if low is not None and high is not None and not low < high:
+        raise ValueError(f"{expected} or None; got {pair!r}.")
+    return low, high
+
+
+def _read_bound(bound: Any, column: StoredColumn) -> Number | None:
+    if column.family == "date":
+        if isinstance(bound, datetime) and bound.tzinfo is not None:
+            bound = bound.astimezone(UTC).replace(tzinfo=None)
+        return _seconds(np.datetime64(bound))
+    if column.family == "duration" and isinstance(bound, timedelta | np.timedelta64):
+        return _seconds(np.timedelta64(bound))
+    if not isinstance(bound, Real) or isinstance(bound, bool):
+        raise TypeError
+    number = int(bound) if isinstance(bound, Integral) else float(bound)
+    if math.isnan(number):
+        raise ValueError
+    return None if math.isinf(number) else number
+
+
+def _seconds(time: np.datetime64 | np.timedelta64) -> Number:
+    unit, count = np.datetime_data(time.dtype)
+    kind = time.dtype.kind
+    if unit in ("Y", "M", "W"):
+        time, unit, count = time.astype(f"{kind}8[D]"), "D", 1
+    ticks = time.astype(np.int64).item() * count
+    return seconds_of(int(ticks * TICKS[unit] * PER_SECOND))

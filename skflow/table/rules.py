@@ -1,0 +1,160 @@
+"""The rules by which numbers are taken for levels, a grid, atoms, a support.
+
+Each reads the distinct values of a column and how often they occur, so that neither
+the order of rows nor a random number matters. None returns a value that occurs once.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skflow.table.lines import CLOCK, MOST_STEPS
+from skflow.table.schema import PER_SECOND, Number, seconds_of
+from skflow.table.storage import StoredColumn
+
+MOST_LEVELS = 64
+ROWS_PER_LEVEL = 20
+ROWS_OF_A_FLAG = 5  # of each of two values, which make levels in short tables as well
+DISTINCT_ON_TENS = 10  # values that must be multiples of 10 for a grid of 10
+ATOM_ROWS = 10
+ATOM_SHARE = 0.01
+ATOM_RATIO = 5
+NEIGHBOURS = 10
+# How far decimals may lie off their grid, and how much coarser it must be than the
+# floats themselves, in units in the last place.
+OFF_GRID, COARSER = 2, 16
+FINEST = 22  # decimals; powers of ten beyond are not exact
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """The distinct values of a column, ascending, and how often each occurs.
+
+    Attributes
+    ----------
+    values : ndarray
+        Numbers in their own dtype, or ticks of dates and durations.
+    counts : ndarray of int64
+    n_rows : int
+        Rows of the column, missing ones included.
+    tick : int
+        Nanoseconds per tick; 0 for numbers.
+    """
+
+    values: NDArray[Any]
+    counts: NDArray[np.int64]
+    n_rows: int
+    tick: int = 0
+
+    @classmethod
+    def of(cls, column: StoredColumn) -> "Distinct":
+        """Count the values of a column."""
+        present = column.values[column.present]
+        if present.dtype.kind == "f":
+            present = present + 0.0  # one zero, not two
+        values, counts = np.unique(present, return_counts=True)
+        timed = column.family in ("date", "duration")
+        tick = int(column.tick * PER_SECOND) if timed else 0
+        return cls(values, counts, len(column.values), tick)
+
+    def numbers(self, chosen: Any) -> tuple[Number, ...]:
+        """Return some of the values as numbers of a schema."""
+        plain = self.values[chosen].tolist()
+        if self.tick:
+            return tuple(seconds_of(self.tick * ticks) for ticks in plain)
+        return tuple(plain)
+
+    def repeated(self) -> tuple[Number, ...]:
+        """Return what occurs more than once."""
+        return self.numbers(self.counts > 1)
+
+
+def are_levels(distinct: Distinct) -> bool:
+    """Say whether few numbers occur, each often."""
+    n_distinct, n_present = len(distinct.values), distinct.counts.sum()
+    flag = n_distinct == 2 and distinct.counts.min() >= ROWS_OF_A_FLAG
+    return flag or (n_distinct <= MOST_LEVELS and n_present >= ROWS_PER_LEVEL * n_distinct)
+
+
+def are_whole(distinct: Distinct) -> bool:
+    """Say whether all numbers are whole, and count things rather than being large."""
+    values = distinct.values
+    if values.dtype.kind != "f":
+        return True
+    return bool((values == np.rint(values)).all()) and _span(values) <= MOST_STEPS * _tens(distinct)
+
+
+def _span(values: NDArray[Any]) -> int:
+    return int(values[-1]) - int(values[0])
+
+
+def _tens(distinct: Distinct) -> int:
+    """Largest power of ten that divides all, where enough are distinct to tell."""
+    if len(distinct.values) < DISTINCT_ON_TENS:
+        return 1
+    divisor = math.gcd(*(int(value) for value in distinct.values.tolist()))
+    step = 1
+    while divisor and divisor % (10 * step) == 0:
+        step *= 10
+    return step
+
+
+def find_whole_step(distinct: Distinct) -> int | None:
+    """Return the grid of whole numbers, 1 or a power of ten; None if too many steps."""
+    step = _tens(distinct)
+    return step if _span(distinct.values) <= MOST_STEPS * step else None
+
+
+def find_decimal_step(distinct: Distinct) -> float | None:
+    """Return the coarsest grid of decimals that holds all numbers, if there is one."""
+    values = distinct.values.astype(np.float64)
+    with np.errstate(over="ignore"):
+        precision = np.spacing(np.abs(distinct.values)).astype(np.float64)
+    span, coarsest = values[-1] / 2 - values[0] / 2, precision.max()
+    if not 0 < span < 1e15:
+        return None
+    sketch = slice(None, None, len(values) // 1000 + 1)
+    for decimals in range(max(1, -math.floor(math.log10(span)) - 1), FINEST + 1):
+        step = 10.0**-decimals
+        if step < COARSER * coarsest or 2 * span > MOST_STEPS * step:
+            return None
+        if all(_on_grid(values[part], precision[part], decimals) for part in (sketch, slice(None))):
+            return step
+    return None
+
+
+def _on_grid(values: NDArray[Any], precision: NDArray[Any], decimals: int) -> bool:
+    power = 10.0**decimals
+    nearest = np.rint(values * power) / power
+    return bool((np.abs(values - nearest) <= OFF_GRID * precision).all())
+
+
+def find_clock_step(distinct: Distinct) -> Number | None:
+    """Return the largest unit of the clock that divides all; None if too many of it."""
+    ticks, tick = distinct.values, distinct.tick
+    divides = (not tick % unit or not (ticks % (unit // tick)).any() for unit in CLOCK)
+    unit = next(unit for unit, whole in zip(CLOCK, divides, strict=True) if whole)
+    return seconds_of(unit) if _span(ticks) * tick <= MOST_STEPS * unit else None
+
+
+def find_atoms(distinct: Distinct) -> tuple[Number, ...]:
+    """Return values repeated far more often than those around them."""
+    counts = distinct.counts
+    often = np.flatnonzero(counts >= max(ATOM_ROWS, ATOM_SHARE * distinct.n_rows))
+    atoms = []
+    for i in often:
+        around = np.concatenate(
+            (counts[max(0, i - NEIGHBOURS) : i], counts[i + 1 : i + 1 + NEIGHBOURS])
+        )
+        if not around.size or counts[i] >= ATOM_RATIO * np.median(around):
+            atoms.append(i)
+    return distinct.numbers(atoms)
+
+
+def find_support(distinct: Distinct) -> tuple[Number | None, Number | None]:
+    """Return 0 as the end of numbers that are all of one sign."""
+    values = distinct.values
+    return (0 if values[0] >= 0 else None), (0 if values[-1] <= 0 else None)

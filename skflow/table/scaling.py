@@ -1,0 +1,188 @@
+"""Numbers of any size to encoded values of moderate size, and back."""
+
+import math
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+LARGEST = float(np.finfo(np.float64).max)
+SMALLEST = float(np.finfo(np.float64).tiny)
+DIGITS = 13
+# A column is wide, and bent by asinh, when a hundredth of its nonzero values is
+# this much smaller than the largest tenth.
+WIDE_RATIO = 1e-5
+# It is bent as well when its largest value is this much larger than that tenth: divided
+# by the largest, the others would lose their digits, and in the end underflow.
+FAR_RATIO = 1e6
+# asinh(r) = sign(r) log(2 |r|) to the last digit beyond this, where r may overflow.
+FAR = 1e150
+# Relative error of encoded values that decoding must undo.
+NOISE = 1e-13
+
+
+class Scaling(Protocol):
+    """Numbers of one column to encoded values, increasing, and back.
+
+    Attributes
+    ----------
+    scale : float
+        Typical magnitude of the numbers; errors are judged against it.
+    """
+
+    scale: float
+
+    def encode(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return encoded values and the log-derivative of the encoding, row by row."""
+        ...
+
+    def decode(self, encoded: FloatArray) -> FloatArray:
+        """Return the numbers, as exactly as the encoding allows."""
+        ...
+
+
+class Scaled:
+    """Division by a power of two: exact, and free of overflow later on."""
+
+    def __init__(self, values: FloatArray) -> None:
+        magnitudes = np.abs(values[values != 0])
+        self.exponent = int(np.frexp(magnitudes.max(initial=0.0))[1])
+        self.scale = typical(magnitudes, 0.9) if magnitudes.size else 1.0
+
+    def encode(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Scale down; the log-derivative is constant."""
+        with np.errstate(over="ignore", under="ignore"):
+            encoded = np.ldexp(values, -self.exponent).clip(-LARGEST, LARGEST)
+        return encoded, np.full(len(values), -self.exponent * math.log(2))
+
+    def decode(self, encoded: FloatArray) -> FloatArray:
+        """Scale up."""
+        with np.errstate(over="ignore", under="ignore"):
+            return np.ldexp(encoded, self.exponent).clip(-LARGEST, LARGEST)
+
+
+class Bent:
+    r"""``asinh((x - centre) / pivot)``: for values that span many orders of magnitude.
+
+    Relative precision near the centre survives, where a flow's error, which is
+    absolute, would swallow it.
+    """
+
+    def __init__(self, centre: float, pivot: float) -> None:
+        self.centre = centre
+        self.pivot = pivot
+        self.scale = max(abs(centre), pivot)
+
+    def encode(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Bend; far out the logarithm is taken before anything can overflow."""
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore", under="ignore"):
+            offset = (values - self.centre).clip(-LARGEST, LARGEST)
+            ratio = offset / self.pivot
+            size = np.log(np.abs(offset)) - math.log(self.pivot) + math.log(2)
+            encoded = np.where(np.abs(ratio) < FAR, np.arcsinh(ratio), np.sign(offset) * size)
+            log_derivative = -np.log(np.hypot(offset, self.pivot).clip(max=LARGEST))
+        return encoded, log_derivative
+
+    def decode(self, encoded: FloatArray) -> FloatArray:
+        """Unbend."""
+        with np.errstate(over="ignore", under="ignore"):
+            near = self.pivot * np.sinh(encoded.clip(-300, 300))
+            far = np.sign(encoded) * np.exp(np.abs(encoded) + math.log(self.pivot) - math.log(2))
+            offset = np.where(np.abs(encoded) < 300, near, far)
+            return (self.centre + offset).clip(-LARGEST, LARGEST)
+
+
+def fit_scaling(values: FloatArray, resolution: float = 0.0) -> Scaling:
+    """Choose the encoding of a column's numbers.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,)
+    resolution : float, default=0.0
+        What decoded numbers are snapped to. They are not bent where that would cost
+        the largest of them.
+    """
+    pivot = _find_pivot(values)
+    if pivot == 0:
+        return Scaled(values)
+    bent = Bent(0.0, pivot)
+    farthest = np.abs(values).max(keepdims=True)
+    lost = resolution > 0 and decoding_error(bent, farthest)[0] > 0.2 * resolution
+    return Scaled(values) if lost else bent
+
+
+def fit_rare_scaling(levels: FloatArray) -> Bent:
+    """Return a coordinate for numbers that are none of a column's known levels."""
+    if not levels.size:
+        return Bent(0.0, 1.0)
+    # Halves first: the sum of two huge numbers could overflow.
+    centre = float(levels.min() / 2 + levels.max() / 2)
+    half_range = float(levels.max() / 2 - levels.min() / 2)
+    return Bent(centre, max(half_range or abs(centre) or 1.0, SMALLEST))
+
+
+def decoding_error(scaling: Scaling, values: FloatArray) -> FloatArray:
+    """Bound the error of decoded numbers, where encoded ones err by ``NOISE``."""
+    encoded, log_derivative = scaling.encode(values)
+    with np.errstate(over="ignore"):
+        return NOISE * np.maximum(np.abs(encoded), 1e-2) * np.exp(-log_derivative)
+
+
+def typical(magnitudes: FloatArray, quantile: float) -> float:
+    """Average positive numbers around a quantile, so that no row's own is returned.
+
+    Geometrically, so that columns in other units get the same, in their units.
+    """
+    ordered = np.sort(magnitudes)
+    middle = round(quantile * (len(ordered) - 1))
+    around = ordered[max(0, middle - 2) : middle + 3]
+    logarithms = np.log(around)
+    # Of a lone number, the order of magnitude is kept.
+    lone = len(around) == 1
+    mean = math.log(2) * round(logarithms[0] / math.log(2)) if lone else logarithms.mean()
+    return float(np.exp(mean).clip(np.finfo(np.float64).smallest_subnormal, LARGEST))
+
+
+def round_to_digits(values: FloatArray, scale: float) -> FloatArray:
+    """Round to 13 digits below ``scale``, or of the value where that is larger.
+
+    A float64 of at most that many digits then comes back equal: the flow's own
+    error is smaller than the last of them.
+    """
+    magnitude = np.maximum(np.abs(values), scale)
+    decimals = DIGITS - 1 - np.floor(np.log10(magnitude))
+    rounded = np.empty_like(values)
+    for step in np.unique(decimals):
+        rows = decimals == step
+        rounded[rows] = _round(values[rows], int(step))
+    return rounded
+
+
+def round_to_step(values: FloatArray, step: float) -> FloatArray:
+    """Return the nearest multiples of ``step``, a power of ten, as decimals are read."""
+    decimals = -round(math.log10(step))
+    # Beyond 2^53 steps floats are coarser than the grid.
+    rounded = _round(values.clip(-(2.0**53) * step, 2.0**53 * step), decimals)
+    return np.where(np.abs(values) < 2.0**53 * step, rounded, values)
+
+
+def _round(values: FloatArray, decimals: int) -> FloatArray:
+    # Powers of ten above 10^22 are not exact in float64; beyond them, and where
+    # the value would overflow, Python's own correctly rounded conversion serves.
+    if abs(decimals) <= 22:
+        power = 10.0 ** abs(decimals)
+        return np.rint(values * power) / power if decimals >= 0 else np.rint(values / power) * power
+    return np.array([float(f"{value:.{DIGITS - 1}e}") for value in values])
+
+
+def _find_pivot(values: FloatArray) -> float:
+    """Where asinh turns from linear to logarithmic; 0 for a column of one scale."""
+    magnitudes = np.abs(values[values != 0])
+    if not magnitudes.size:
+        return 0.0
+    small, large = typical(magnitudes, 0.01), typical(magnitudes, 0.9)
+    if small < WIDE_RATIO * large:
+        return max(small / 10, SMALLEST)
+    return large if magnitudes.max() / FAR_RATIO > large else 0.0

@@ -1,0 +1,73 @@
+"""What labels say of the values, in closed form."""
+
+import torch
+from torch import Tensor
+
+PRIOR_ROWS = 5.0  # rows without an effect that each label is given beforehand
+SWEEPS = 4
+TEMPER = 0.5  # labels repeat each other: each says less than it would alone
+
+
+def fit_mean_effects(y: Tensor, codes: Tensor, n_entries: int) -> Tensor:
+    r"""Fit an additive model of the labels, by backfitting (Buja et al., 1989).
+
+    .. math:: y_j = \sum_i t_{j, l_i} + \mathrm{residual}
+
+    Each label's effect is the mean of what the other columns' labels leave,
+    shrunk as by rows without an effect.
+
+    Parameters
+    ----------
+    y : Tensor of shape (n_columns, n_rows)
+        NaN where absent.
+    codes : Tensor of int64, shape (n_labelled, n_rows)
+        Indices into the vocabulary.
+    n_entries : int
+        Size of the vocabulary.
+
+    Returns
+    -------
+    effects : Tensor of shape (n_entries, n_columns)
+    """
+    present = ~y.isnan()
+    residual = (y - y.nanmean(dim=1, keepdim=True).nan_to_num(0.0)).masked_fill(~present, 0.0)
+    effects = y.new_zeros(n_entries, y.shape[0])
+    counts = y.new_zeros(n_entries, y.shape[0])
+    for code in codes:
+        counts.index_add_(0, code, present.T.to(y.dtype))
+    for _ in range(SWEEPS if len(codes) > 1 else 1):
+        for code in codes:
+            own = effects[code].T * present
+            sums = torch.zeros_like(effects).index_add_(0, code, (residual + own).T)
+            updated = sums / (counts + PRIOR_ROWS)
+            touched = torch.zeros(n_entries, dtype=torch.bool, device=y.device)
+            touched[code] = True
+            effects = torch.where(touched[:, None], updated, effects)
+            residual = residual + own - effects[code].T * present
+    return effects
+
+
+def fit_weight_effects(responsibilities: Tensor, codes: Tensor, n_entries: int) -> Tensor:
+    r"""Fit what each label adds to the logits of the components, by a tempered naive Bayes.
+
+    .. math:: t_{lk} = \tau \log P(k \mid l) / P(k)
+
+    Parameters
+    ----------
+    responsibilities : Tensor of shape (n_components, n_rows)
+    codes : Tensor of int64, shape (n_labelled, n_rows)
+        Indices into the vocabulary.
+    n_entries : int
+        Size of the vocabulary.
+
+    Returns
+    -------
+    effects : Tensor of shape (n_entries, n_components)
+    """
+    weights = responsibilities.mean(dim=1)
+    counts = responsibilities.new_zeros(n_entries, len(weights))
+    for code in codes:
+        counts.index_add_(0, code, responsibilities.T)
+    rows = counts.sum(dim=1, keepdim=True)
+    given = (counts + PRIOR_ROWS * weights) / (rows + PRIOR_ROWS)
+    return TEMPER * (given / weights).log().nan_to_num(0.0)

@@ -1,0 +1,293 @@
+"""What columns are taken for: stated rules, whatever the order of rows."""
+
+import datetime as dt
+import pickle
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from skflow.table.schema import ColumnSchema, Schema
+from tests.table.trips import fit, fit_column
+
+RNG = np.random.default_rng(0)
+REAL = RNG.normal(size=400)
+WHOLE = RNG.integers(0, 10**6, 400)
+START = pd.Timestamp("2020-01-01")
+
+
+def taken(values: Any, **options: Any) -> ColumnSchema:
+    return fit_column(values, **options).column
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "step"),
+    [
+        (REAL, "continuous", None),
+        (REAL.astype(np.float32), "continuous", None),
+        (REAL.astype(np.float16), "continuous", None),
+        (REAL * 1e-280, "continuous", None),
+        (REAL * 1e280, "continuous", None),
+        (REAL.round(2), "decimal", 0.01),
+        (REAL.round(2).astype(np.float32), "decimal", 0.01),
+        (np.arange(40).astype(np.float16) / 10, "decimal", 0.1),
+        (REAL.round(8) / 1000, "decimal", 1e-11),
+        (1e9 + REAL.round(3), "decimal", 1e-3),
+        (WHOLE / 1.0, "integer", 1),
+        (WHOLE, "integer", 1),
+        (WHOLE.astype(object), "integer", 1),
+        (100 * WHOLE, "integer", 100),
+        (100.0 * WHOLE, "integer", 100),
+        ([10, 20, 40], "integer", 1),
+        (np.arange(400) % 19, "levels", 1),
+        (np.arange(400) % 23, "integer", 1),
+        ([0, 1] * 5, "levels", 1),
+        ([0, 1] * 4, "integer", 1),
+        ([2.5, 2.5], "constant", None),
+        ([1.5, 2.5], "decimal", 0.1),
+        ([True, False] * 9, "categorical", None),
+        (["a", "b"], "categorical", None),
+        ([1, "b"], "categorical", None),
+        (np.full(9, np.nan), "categorical", None),
+        (START + pd.to_timedelta(WHOLE, "D").as_unit("s"), "date", 86400),
+        (START + pd.to_timedelta(WHOLE, "min"), "date", 60),
+        (START + pd.to_timedelta(WHOLE % 1000, "ns"), "date", Decimal("1e-9")),
+        (pd.to_timedelta(WHOLE, "h").as_unit("s"), "duration", 3600),
+        ([START, START], "constant", 86400),
+    ],
+)
+def test_kinds_and_grids(values: Any, kind: str, step: Any) -> None:
+    column = taken(values)
+    assert (column.kind, column.step) == (kind, step)
+
+
+def test_levels_are_sorted_or_as_declared() -> None:
+    assert taken(np.array([3, 1, 2] * 30)).levels == (1, 2, 3)
+    assert taken(np.array([1.5, 0.5] * 30)).levels == (0.5, 1.5)
+    assert taken(["b", "a"] * 3).levels == ("a", "b")
+    assert taken(pd.Categorical(["b", "a"], categories=["b", "c", "a"])).levels == ("b", "c", "a")
+    mixed = pd.Series([1, True, "1", 1.0, None, b"1", (1,)] * 3, dtype=object)
+    assert [type(level) for level in taken(mixed).levels] == [bool, bytes, float, int, str, tuple]
+
+
+def test_a_level_that_comes_once_is_none() -> None:
+    assert taken([*[1, 2, 3] * 40, 7]).levels == (1, 2, 3)
+    assert taken([5.25, *[np.nan] * 30]).levels == ()
+
+
+def test_markers_are_listed_in_their_order() -> None:
+    assert taken(pd.Series(["a", None, np.nan, "b"] * 9, dtype=object)).missing == ("NaN", "None")
+    assert taken(pd.array([1, None, 3], "Int64")).missing == ("NA",)
+    frame = pl.DataFrame({"a": [1.0, None, float("nan"), 2.5] * 9})
+    assert fit(frame).column.missing == ("NaN", "None")
+
+
+def test_atoms_tower_over_their_neighbours() -> None:
+    values = np.concatenate((np.zeros(40), REAL.round(4), np.full(12, 9.5)))
+    assert taken(values).atoms == (0.0, 9.5)
+    assert taken(np.concatenate((values, np.full(9, 4.5)))).atoms == (0.0, 9.5)
+    assert taken(np.repeat(WHOLE[:100], 10)).atoms == ()
+    days = START + pd.to_timedelta(np.append(WHOLE[:300] % 9999, [0] * 30), "D")
+    assert taken(days).atoms == (int(START.timestamp()),)
+
+
+def test_support_ends_at_zero() -> None:
+    ends = [(taken(x).low, taken(x).high) for x in (REAL, np.abs(REAL), -np.abs(REAL))]
+    assert ends == [(None, None), (0, None), (None, 0)]
+    assert taken(pd.to_timedelta(WHOLE, "s")).low == 0
+    assert taken(START + pd.to_timedelta(WHOLE, "s")).low is None
+
+
+def test_bounds_overrule() -> None:
+    assert taken(np.abs(REAL), bounds={"a": (None, 10)}).low is None
+    assert taken(np.abs(REAL), bounds={0: (-1, np.float64(10))}).high == 10
+    assert taken(WHOLE, bounds={"a": (0, 2**62 + 1)}).high == 2**62 + 1
+    days = START + pd.to_timedelta(WHOLE % 99, "D")
+    for low in (
+        "2019-12-31",
+        dt.date(2019, 12, 31),
+        np.datetime64("2019-12-31"),
+        dt.datetime(2019, 12, 31, 1, tzinfo=dt.timezone(dt.timedelta(hours=1))),
+    ):
+        assert taken(days, bounds={"a": (low, None)}).low == 1577750400
+    hours = pd.to_timedelta(WHOLE % 99, "h")
+    for high in (dt.timedelta(9), np.timedelta64(9, "D"), 9 * 86400):
+        assert taken(hours, bounds={"a": (None, high)}).high == 9 * 86400
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ({"b": (0, 1)}, "bounds names 'b', which is no column"),
+        ({"a": (1, 0)}, "low < high"),
+        ({"a": 3}, "must be a pair"),
+        ({"a": ("x", 1)}, "of numbers or None"),
+        ({"a": (np.nan, 1)}, "of numbers or None"),
+        ({"c": (0, 1)}, "'c', which holds no numbers"),
+        ({"a": (0, 1)}, r"'a': \d+ values outside \[0, 1\]"),
+        ({"d": (None, "2020-01-03")}, r"'d': \d+ values outside"),
+    ],
+)
+def test_bounds_that_make_no_sense(bounds: Any, message: str) -> None:
+    frame = pd.DataFrame(
+        {"a": REAL, "c": ["x", "y"] * 200, "d": START + pd.to_timedelta(WHOLE, "D").as_unit("s")}
+    )
+    with pytest.raises(ValueError, match=message):
+        fit(frame, bounds=bounds)
+    with pytest.raises(TypeError, match="bounds must be a mapping"):
+        fit(frame, bounds=[(0, 1)])
+
+
+def test_categorical_features() -> None:
+    frame = pd.DataFrame(
+        {"a": np.arange(90) % 3, "b": [True, False, True] * 30, "c": list("xyz") * 30}
+    )
+
+    def kinds(option: Any) -> list[str]:
+        return [c.kind for c in fit(frame, categorical_features=option).schema.columns]
+
+    assert kinds("from_dtype") == ["levels", "categorical", "categorical"]
+    assert kinds(None) == kinds([]) == ["levels", "levels", "categorical"]
+    for option in (["a"], [0], [True, False, False], np.array([True, False, False])):
+        assert kinds(option) == ["categorical", "levels", "categorical"]
+    for option, message in ((["z"], "'z', which is no column"), ([True], "one entry for each")):
+        with pytest.raises(ValueError, match=message):
+            kinds(option)
+
+
+def test_column_kinds_overrule() -> None:
+    assert taken(WHOLE, column_kinds={"a": "continuous"}).step is None
+    assert taken(np.arange(90) % 3, column_kinds={0: "integer"}).kind == "integer"
+    assert taken(REAL.round(1), column_kinds={"a": "levels"}).kind == "levels"
+    assert taken(WHOLE, column_kinds={"a": "categorical"}).levels == tuple(sorted(set(WHOLE)))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        ({"z": "integer"}, "column_kinds names 'z', which is no column"),
+        ({"a": "integral"}, "'a' holds float64, which cannot be 'integral'; possible: categ"),
+        ({"c": "integer"}, "'c' holds str, which cannot be 'integer'; possible: categorical"),
+        ({"d": "continuous"}, r"'d' holds datetime64\[s\], which cannot be 'continuous'"),
+        ({"a": "integer"}, "'a' for 'integer', but its values lie on no such grid"),
+        ({"a": "decimal"}, "'a' for 'decimal', but its values lie on no such grid"),
+        ({"a": "constant"}, "'a' for constant, but it holds 400 different values"),
+        ({"a": "levels"}, "'a' for levels, but no value occurs twice"),
+    ],
+)
+def test_column_kinds_that_contradict(kinds: dict[str, str], message: str) -> None:
+    days = START.as_unit("s") + pd.to_timedelta(WHOLE % 999, "D").as_unit("s")
+    frame = pd.DataFrame({"a": REAL, "c": pd.array(["x", "y"] * 200, "str"), "d": days})
+    with pytest.raises(ValueError, match=message):
+        fit(frame, column_kinds=kinds)
+
+
+NAMES = [f"name {i}" for i in range(30)]
+
+
+def test_identifiers_are_refused_at_once() -> None:
+    columns = {"id": NAMES, "x": list(range(30)), "text": pd.Categorical(NAMES), "few": ["a"] * 30}
+    kinds = "{'id': 'categorical', 'text': 'categorical'}"
+    for frame, drop in (
+        (pd.DataFrame(columns), "X = X.drop(columns=['id', 'text'])"),
+        (pl.DataFrame({**columns, "text": pl.Series(NAMES)}), "X = X.drop(['id', 'text'])"),
+    ):
+        with pytest.raises(ValueError, match="look like identifiers") as raised:
+            fit(frame)
+        for part in ("'id' (30 different in 30 rows), 'text' (30", drop, f"column_kinds={kinds}"):
+            assert part in str(raised.value)
+        fit(frame, column_kinds={"id": "categorical", "text": "categorical"})
+        fit(frame, categorical_features=["id", "text"])
+    with pytest.raises(ValueError, match=r"np\.delete\(X, \[0\], axis=1\)"):
+        fit(np.array([NAMES, ["a"] * 30]).T)
+
+
+def test_repeated_or_few_strings_are_no_identifiers() -> None:
+    assert len(taken(NAMES[:19]).levels) == 19
+    assert len(taken(NAMES[:24] + NAMES[:6]).levels) == 24
+    assert len(taken(NAMES[:25] * 1 + ["a"] * 10).levels) == 26
+
+
+columns = st.sampled_from(
+    [
+        REAL,
+        REAL.round(2),
+        WHOLE,
+        WHOLE % 7,
+        np.where(REAL > 0, 0.0, REAL),
+        np.where(REAL > 1, np.nan, WHOLE),
+    ]
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(columns, st.randoms(use_true_random=False))
+def test_the_order_of_rows_does_not_matter(values: NDArray, random: Any) -> None:
+    order = list(range(len(values)))
+    random.shuffle(order)
+    fitted, shuffled = fit_column(values), fit_column(values[order])
+    assert fitted.schema == shuffled.schema
+    assert fitted.codec.layout == shuffled.codec.layout
+    encoded = fitted.encode(pd.DataFrame({"a": values[order]}))
+    np.testing.assert_array_equal(
+        encoded.values, shuffled.encode(pd.DataFrame({"a": values[order]})).values
+    )
+
+
+def test_pinned_schemas_stand() -> None:
+    frame = pd.DataFrame(
+        {"a": np.arange(400) % 4, "b": np.abs(REAL).round(2), "c": ["x", "y", None, "z"] * 100}
+    )
+    schema = fit(frame).schema
+    other = frame[frame.a < 2].iloc[:30].astype({"a": float})
+    assert fit(other).schema != schema
+    pinned = fit(other, column_kinds=schema)
+    assert pinned.schema == schema
+    assert pinned.codec.layout.n_labels == fit(frame).codec.layout.n_labels
+    for table, message in (
+        (other[["b", "a", "c"]], "is a schema of columns"),
+        (other.assign(b=-other.b), r"'b': \d+ values outside \[0, None\]"),
+        (other.assign(a="x"), "'a' holds str, which cannot be 'levels'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fit(table, column_kinds=schema)
+
+
+def test_schemas_are_equal_by_measure() -> None:
+    schema = fit_column(np.arange(90) % 3).schema
+    assert schema == fit_column(np.arange(90.0)[::-1] % 3).schema
+    assert schema != fit_column(np.arange(90) % 4).schema
+    assert schema == pickle.loads(pickle.dumps(schema))
+    assert hash(schema) == hash(fit_column(np.arange(90) % 3).schema)
+
+
+def test_schemas_read_well() -> None:
+    frame = pd.DataFrame(
+        {
+            "price": np.where(REAL > 0, 0, np.abs(REAL).round(2)),
+            "<b>": pd.Categorical(["x", None] * 200),
+            "month": np.arange(400) % 12,
+            "day": START.as_unit("s")
+            + pd.to_timedelta(np.append(WHOLE[:380] % 999, [0] * 20), "D").as_unit("s"),
+            "wait": pd.to_timedelta(WHOLE, "min").as_unit("s"),
+        }
+    )
+    schema = fit(frame).schema
+    assert repr(schema).split("\n") == [
+        "Schema of 5 columns:",
+        "  price  decimal      float64         step 0.01; in [0, ]; often 0.0",
+        "  <b>    categorical  category        'x'; or missing (NaN)",
+        "  month  levels       int64           0, 1, 2, 3, ..., 11 (12 in all)",
+        "  day    date         datetime64[s]   step 1 d; often 2020-01-01",
+        "  wait   duration     timedelta64[s]  step 1 min; in [0 s, ]",
+    ]
+    page = schema._repr_html_()
+    assert "<td>&lt;b&gt;</td>" in page
+    assert page.count("<tr>") == 6
+    assert repr(Schema(())) == "Schema of 0 columns:"

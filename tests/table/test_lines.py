@@ -1,0 +1,183 @@
+"""Integers, dates and floats at the ends of their ranges: nothing is lost."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from skflow.exceptions import LostDigitsWarning
+from tests.table.trips import LESS_NOISE, Fitted, assert_comes_back, assert_same, fit, fit_column
+
+INTEGERS = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]
+UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+quick = settings(max_examples=40, deadline=None)
+
+
+def spread(rng: np.random.Generator, low: int, span: int, size: int) -> list[int]:
+    """Whole numbers from ``low`` to ``low + span``, both included, of any size."""
+    return [low, low + span, *(low + int(share * span) for share in rng.random(size - 2))]
+
+
+@quick
+@given(dtype=st.sampled_from(INTEGERS), bits=st.integers(1, 40), data=st.data())
+def test_integers_anywhere_in_their_range(dtype: type, bits: int, data: Any) -> None:
+    limits = np.iinfo(dtype)
+    span = min(2**bits, limits.max - limits.min)
+    low = data.draw(st.integers(int(limits.min), int(limits.max) - span))
+    rng = np.random.default_rng(bits)
+    assert_comes_back(np.array(spread(rng, low, span, 50), dtype=dtype)[:, None])
+
+
+@quick
+@given(unit=st.sampled_from(list(UNITS)), bits=st.integers(1, 40), data=st.data())
+def test_dates_anywhere_in_their_range(unit: str, bits: int, data: Any) -> None:
+    limits = np.iinfo(np.int64)
+    low = data.draw(st.integers(limits.min + 1, limits.max - 2**bits))
+    ticks = np.array(spread(np.random.default_rng(bits), low, 2**bits, 50))
+    for kind in "Mm":
+        assert_comes_back(ticks.view(f"{kind}8[{unit}]")[:, None])
+
+
+@quick
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2))
+def test_any_float32(values: list[float]) -> None:
+    X = np.array(values, dtype=np.float32)[:, None]
+    fitted = fit(X)
+    back = fitted.there_and_back(X)
+    size = np.maximum(np.abs(X.astype(float)), fitted.codec.scales)
+    # A column that spans the whole range is bent: 100 times the flow's relative error.
+    assert (np.abs(back.astype(float) - X) <= 1e-10 * size).all()
+
+
+def test_every_finite_float16() -> None:
+    values = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    X = values[np.isfinite(values)][:, None]
+    assert_comes_back(X)
+    assert_comes_back(X, after=np.linspace(-3, 5, 300).astype(np.float16)[:, None])
+
+
+def test_float32_bit_patterns() -> None:
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 2**32, 5000, dtype=np.uint32).view(np.float32)
+    X = bits[np.isfinite(bits) & (np.abs(bits) > 1e-30)][:, None]
+    assert_comes_back(X)
+
+
+@pytest.mark.parametrize("power", [-300, -9, 0, 9, 300])
+def test_float64_of_13_digits(power: int) -> None:
+    values = np.random.default_rng(1).uniform(1, 9.9, 300)
+    X = np.array([float(f"{x:.12f}e{power}") for x in values])[:, None]
+    assert_comes_back(X, noise=LESS_NOISE)
+
+
+def test_ten_orders_of_magnitude() -> None:
+    rng = np.random.default_rng(2)
+    values = 10 ** rng.uniform(-20, 6, 500) * rng.choice([-1, 1], 500)
+    values[::50] = 0
+    assert_comes_back(values.astype(np.float32)[:, None])
+
+
+def test_far_rows_come_back() -> None:
+    trained = np.random.default_rng(3).normal(size=(300, 1)).round(3)
+    assert_comes_back(
+        np.array([[1e300], [-1e12], [123.456], [1e-3], [0.0]]), after=trained, noise=LESS_NOISE
+    )
+    whole = np.arange(300)[:, None]
+    assert_comes_back(np.array([[2**40], [-(2**40)], [-1]]), after=whole)
+
+
+def test_numbers_never_seen_in_levels_come_back() -> None:
+    levels = np.arange(300)[:, None] % 4
+    assert_comes_back(np.array([[7], [-(2**30)], [2**33]]), after=levels)
+    assert_comes_back(np.array([[7.0], [-0.25], [1e6], [2.0]]), after=levels / 1.0)
+    constant = pd.DataFrame({"a": pd.to_datetime(["2020-01-01"] * 9).as_unit("ns")})
+    later = pd.DataFrame({"a": pd.to_datetime(["2020-01-01 00:00:01", "2020-01-03 04:05:06"])})
+    assert_comes_back(later.astype(constant.dtypes), after=constant)
+
+
+def test_integers_of_too_many_digits_are_continuous() -> None:
+    X = np.array(spread(np.random.default_rng(4), -(2**62), 2**63, 50))[:, None]
+    with pytest.warns(LostDigitsWarning, match="'x0'"):
+        fitted = fit(X)
+    assert fitted.column.kind == "continuous"
+    np.testing.assert_allclose(fitted.there_and_back(X), X, rtol=0, atol=1e-12 * 2**62)
+
+
+def test_dates_of_too_many_digits_lose_some() -> None:
+    ticks = np.array(spread(np.random.default_rng(5), 10**18, 3 * 10**17, 50))
+    X = (ticks // 2 * 2 + 1).view("M8[ns]")[:, None]
+    with pytest.warns(LostDigitsWarning, match="'x0'"):
+        fitted = fit(X)
+    assert fitted.column.step is None
+    assert np.abs(fitted.there_and_back(X) - X).max() < np.timedelta64(1, "ms")
+
+
+def test_dates_on_a_coarse_grid_of_many_ticks() -> None:
+    days = np.arange(0, 40_000, 7).astype("M8[D]").astype("M8[ns]")
+    fitted = assert_comes_back(days[:, None])
+    assert fitted.column.step == 86400
+    # Off the grid, they come back to the unit of the clock that the error leaves open.
+    assert_comes_back((days + np.timedelta64(36, "h"))[:, None], after=days[:, None])
+    with pytest.raises(ValueError, match=r"'x0': 2079-07-06 00:00:00\.000000001, off the grid"):
+        fitted.transform((days[-1:] + np.timedelta64(1, "ns"))[:, None])
+
+
+def coded(times: NDArray, **options: Any) -> tuple[Fitted, NDArray, NDArray]:
+    fitted = fit_column(times, **options)
+    encoded = fitted.encode(pd.DataFrame({"a": times}))
+    return fitted, encoded.values, encoded.log_volume
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(0, 40_000, 7).astype("M8[D]").astype("M8[ns]"),
+        np.arange(0, 10**6, 997).astype("m8[s]").astype("m8[us]"),
+        np.arange(0, 40_000, 7) / 100,
+        np.arange(0, 10**9, 10**6 + 1),
+    ],
+    ids=["days", "seconds", "cents", "integers"],
+)
+def test_grids_bear_more_of_the_error_of_a_flow_that_contracts(values: NDArray) -> None:
+    X = values[:, None]
+    fitted = fit(X)
+    encoded = fitted.encode(X)
+    error = 2e-12 * np.abs(encoded.values).max()
+    for shift in (-error, error):
+        assert_same(fitted.decode(replace(encoded, values=encoded.values + shift)), X)
+
+
+@pytest.mark.parametrize("kind", "Mm")
+def test_resolution_changes_nothing(kind: str) -> None:
+    seconds = np.random.default_rng(6).integers(-(10**9), 10**9, 200)
+    expected, values, volume = coded(seconds.view(f"{kind}8[s]"))
+    for unit in ("ms", "us", "ns"):
+        fitted, other_values, other_volume = coded((seconds * UNITS[unit]).view(f"{kind}8[{unit}]"))
+        assert fitted.schema == expected.schema
+        np.testing.assert_array_equal(other_values, values)
+        np.testing.assert_array_equal(other_volume, volume)
+        later = pd.DataFrame({"a": seconds.view(f"{kind}8[s]")})
+        np.testing.assert_array_equal(fitted.encode(later).values, values)
+
+
+def test_integers_as_floats_are_the_same_numbers() -> None:
+    frame = pd.DataFrame({"a": np.arange(2**52, 2**52 + 300)})
+    fitted = fit(frame)
+    np.testing.assert_array_equal(fitted.encode(frame).values, fitted.encode(frame * 1.0).values)
+    assert_same(fitted.there_and_back(frame * 1.0), frame)
+    whole = fit(frame - 2**52)
+    with pytest.raises(ValueError, match=r"2\.5, off the grid"):
+        whole.transform(pd.DataFrame({"a": [1.0, 2.5]}))
+
+
+def test_what_cannot_be_stored_is_refused() -> None:
+    fitted = fit(np.arange(100, dtype=np.int8)[:, None])
+    with pytest.raises(ValueError, match="300"):
+        fitted.transform(np.array([[5], [300]]))
+    with pytest.raises(ValueError, match="too far out"):
+        fit(np.arange(100)[:, None]).transform(np.array([[2**60 + 1]]))
