@@ -12,9 +12,17 @@ LIBRARIES = ("skflow", "scikit-learn", "torch", "numpy")
 
 
 def write(
-    name: str, command: str, summary: str, header: Sequence[str], rows: Sequence[Sequence[str]]
+    name: str,
+    command: str,
+    summary: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    peers: Sequence[str] = (),
 ) -> None:
-    """Print a table and write it to ``docs/benchmarks/<name>.rst``."""
+    """Print a table and write it to ``docs/benchmarks/<name>.rst``.
+
+    ``peers`` are further libraries whose versions belong to the figures.
+    """
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
@@ -22,7 +30,7 @@ def write(
     lines = [summary, "", ".. list-table::", "   :header-rows: 1", ""]
     for row in (header, *rows):
         lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
-    versions = ", ".join(f"{library} {version(library)}" for library in LIBRARIES)
+    versions = ", ".join(f"{library} {version(library)}" for library in (*LIBRARIES, *peers))
     lines += [
         "",
         f"Measured {date.today().isoformat()} with ``{command}``; {versions}; "
