@@ -4,14 +4,15 @@ How do I draw new rows?
 
 ``sample`` returns rows in the container that was fitted: the same column names and
 dtypes, integers as integers. Here from 178 wines, and from the last step of a
-Pipeline.
+Pipeline. For a table with categories and holes, and a harder look at how good sampled
+rows are, see :ref:`sphx_glr_auto_examples_plot_synthetic_rows.py`.
 """
 
 # %%
 # New rows
 # --------
 #
-# Two columns hold whole numbers. Stored as integers, they are taken for integers.
+# Two columns hold whole numbers, the others few decimals. Sampled rows do too.
 
 import matplotlib.pyplot as plt
 import numpy as np
