@@ -6,8 +6,9 @@ the training rows. Beyond the outer knots the map grows logarithmically,
 .. math:: y = y_m + s \log(1 + \delta (x - x_m) / s),
 
 so that :math:`y^2` stays finite out to 1e300. ``s`` says how heavy the tail is. A
-bound of a column is a knot that is sent to 8: what lies beyond it keeps a place on
-the line, as it must to come back, but next to no probability.
+bound of a column is a knot that is sent to 8, unless the tail goes as far on its own:
+what lies beyond it keeps a place on the line, as it must to come back, but next to no
+probability.
 """
 
 import math
