@@ -446,7 +446,7 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
                 f"Z has {latents.shape[1]} columns, but this {type(self).__name__} gives "
                 f"{self._n_features_out} latents per row. Pass what transform returned."
             )
-        return self._density.inverse(latents, self.device, like=Z)
+        return self._density.inverse(latents, self.device, Z)
 
     def sample(
         self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
@@ -463,7 +463,8 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         -------
         X : array or DataFrame of shape (n_samples, n_features)
             In the container and the dtypes that were fitted; values lie on each
-            column's grid, inside its support and among its labels.
+            column's grid, inside its support and among its labels. A row with a value
+            far beyond all that were fitted is drawn again.
         """
         check_is_fitted(self)
         validate_parameter_constraints(
@@ -471,9 +472,8 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
             {"n_samples": n_samples},
             caller_name=f"{type(self).__name__}.sample",
         )
-        shape = (n_samples, self._n_features_out)
-        latents = check_random_state(random_state).standard_normal(shape)
-        return self._density.inverse(latents, self.device, drawn=True)
+        generator = check_random_state(random_state)
+        return self._density.sample(n_samples, generator, self.device)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
         """Names of the latents: each column's own, ``<column>_label`` for its label.

@@ -23,6 +23,7 @@ FloatArray = NDArray[np.float64]
 Step = Callable[..., Sequence[Tensor]]
 
 BLOCK_ENTRIES = 2_000_000  # of the largest array
+MOST_DRAWS = 20  # of one row
 
 
 @dataclass
@@ -70,37 +71,53 @@ class TableDensity:
         latents[:, ~self.codec.latent_is_label] = of_values
         return latents
 
-    def inverse(
-        self,
-        latents: FloatArray,
-        device: str | torch.device,
-        *,
-        like: Any = None,
-        drawn: bool = False,
-    ) -> Any:
-        """Rows that have these latents, in the container; ``like`` lends its pandas index.
+    def inverse(self, latents: FloatArray, device: str | torch.device, like: Any = None) -> Any:
+        """Rows that have these latents, in the container; ``like`` lends its pandas index."""
+        return self.container.build(self._columns(latents, device), like)
 
-        Drawn latents give known labels only, and values on each column's grid and
-        within its support.
+    def sample(
+        self, n_rows: int, random_state: np.random.RandomState, device: str | torch.device
+    ) -> Any:
+        """New rows, in the container: known labels only, values on grids and in supports.
+
+        A row with a value far beyond all that were fitted is drawn again: it comes from
+        the floor of the mixture, which is there to keep scores finite.
         """
-        return self.container.build(self._columns(latents, device, drawn=drawn), like)
+
+        def step(model: Model, of_labels: Tensor, of_values: Tensor) -> Sequence[Tensor]:
+            rows = model.inverse(Latents(model.labels.known_latents(of_labels), of_values))
+            return (*rows, model.values.marginals.is_within_reach(rows.values)[None])
+
+        drawn: list[NDArray] = []
+        again = np.arange(n_rows)
+        for _ in range(MOST_DRAWS):
+            latents = random_state.standard_normal((len(again), len(self.codec.latent_names)))
+            fresh = self._by_blocks(step, self._split(latents), device)
+            drawn = drawn or [array.copy() for array in fresh]
+            for array, rows in zip(drawn, fresh, strict=True):
+                array[again] = rows
+            again = again[~fresh[-1][:, 0]]
+            if not len(again):
+                break
+        return self.container.build(self.codec.decode(*drawn[:-1], on_grid=True), None)
 
     def measure_inverse_error(self, table: StoredTable, device: str | torch.device) -> InverseError:
         """Send rows there and back, and compare."""
-        columns = self._columns(self.latents(table, device), device, drawn=False)
+        columns = self._columns(self.latents(table, device), device)
         return compare_columns(table.columns, columns, self.codec.scales)
 
-    def _columns(
-        self, latents: FloatArray, device: str | torch.device, *, drawn: bool
-    ) -> list[StoredColumn]:
-        def step(model: Model, of_labels: Tensor, of_values: Tensor) -> Sequence[Tensor]:
-            if drawn:
-                of_labels = model.labels.known_latents(of_labels)
-            return model.inverse(Latents(of_labels, of_values))
+    def _columns(self, latents: FloatArray, device: str | torch.device) -> list[StoredColumn]:
+        def step(model: Model, *of_rows: Tensor) -> Sequence[Tensor]:
+            return model.inverse(Latents(*of_rows))
 
+        return self.codec.decode(
+            *self._by_blocks(step, self._split(latents), device), on_grid=False
+        )
+
+    def _split(self, latents: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Latents of labels, and of values."""
         is_label = self.codec.latent_is_label
-        columns = (latents[:, is_label], latents[:, ~is_label])
-        return self.codec.decode(*self._by_blocks(step, columns, device), on_grid=drawn)
+        return latents[:, is_label], latents[:, ~is_label]
 
     def _by_blocks(
         self, step: Step, arrays: Sequence[NDArray], device: str | torch.device

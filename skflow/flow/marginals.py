@@ -33,6 +33,7 @@ TAIL_ROWS = 5.5  # rows beyond an outer knot: enough to judge the tail's weight
 MIN_GAP = 1e-4  # between knots, as a share of their spread
 BOUND_SCORE = 8.0  # where a column's bound is sent
 BOUND_TAIL = 0.25  # tail scale beyond a bound
+SLACK = 1.5  # of scores, beyond the last of the quantiles
 ON_BOUND = 0.99  # share of the way to the bound from which a value lies on it
 UNBOUNDED = (-math.inf, math.inf)
 LARGEST = float(np.finfo(np.float64).max)
@@ -96,6 +97,12 @@ class Marginals(Bijection):
         """Maps of the right shape, to load a state into."""
         line = np.arange(float(n_knots))
         return cls([_ColumnMap(line, line, np.ones(n_knots), 1.0, 1.0)] * n_columns)
+
+    def is_within_reach(self, x: Tensor) -> Tensor:
+        """Which rows lie where as many rows as were fitted may lie; absent entries do."""
+        y, _ = self.forward_and_log_det(x)
+        inside = (y > self.y_knots[1] - SLACK) & (y < self.y_knots[-2] + SLACK)
+        return (inside | y.isnan()).all(dim=0)
 
     def forward_and_log_det(
         self, x: Tensor, context: Context | None = None

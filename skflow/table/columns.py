@@ -226,7 +226,8 @@ class NumberColumn:
         low_edge, high_edge = low - self.line.step / 2, high + self.line.step / 2
         x = np.where(x < low_edge, 2 * low_edge - x, x)
         x = np.where(x > high_edge, 2 * high_edge - x, x)
-        return self.line.settle(x, scale, error, on_grid=True).clip(low, high)
+        # No negative zeros.
+        return self.line.settle(x, scale, error, on_grid=True).clip(low, high) + 0.0
 
     def fault(self, column: StoredColumn) -> str | None:
         """Say what ``column`` holds that could not come back; None if nothing."""
