@@ -111,7 +111,8 @@ class Marginals(Bijection):
         x, absent = split_absent(x)
         knots = Knots(self.x_knots, self.y_knots, self.derivatives)
         inside = x.clamp(knots.x[0], knots.x[-1])
-        y, log_derivative = rational_quadratic.forward_and_log_derivative(inside, knots)
+        cell = rational_quadratic.select_bin(inside, knots.x, knots)
+        y, log_derivative = rational_quadratic.forward_and_log_derivative(inside, cell)
         y_above, log_above = _log_tail(x - knots.x[-1], knots.derivative[-1], self.upper_tail)
         y_below, log_below = _log_tail(knots.x[0] - x, knots.derivative[0], self.lower_tail)
         above, below = x > knots.x[-1], x < knots.x[0]
@@ -128,7 +129,8 @@ class Marginals(Bijection):
         z, absent = split_absent(z)
         knots = Knots(self.x_knots, self.y_knots, self.derivatives)
         inside = z.clamp(knots.y[0], knots.y[-1])
-        x, log_derivative = rational_quadratic.inverse_and_log_derivative(inside, knots)
+        cell = rational_quadratic.select_bin(inside, knots.y, knots)
+        x, log_derivative = rational_quadratic.inverse_and_log_derivative(inside, cell)
         x_above, log_above = _exp_tail(z - knots.y[-1], knots.derivative[-1], self.upper_tail)
         x_below, log_below = _exp_tail(knots.y[0] - z, knots.derivative[0], self.lower_tail)
         above, below = z > knots.y[-1], z < knots.y[0]

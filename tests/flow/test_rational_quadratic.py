@@ -6,11 +6,16 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from skflow.flow.rational_quadratic import (
-    Knots,
-    forward_and_log_derivative,
-    inverse_and_log_derivative,
-)
+from skflow.flow import rational_quadratic
+from skflow.flow.rational_quadratic import Knots, select_bin
+
+
+def forward_and_log_derivative(x: Tensor, knots: Knots) -> tuple[Tensor, Tensor]:
+    return rational_quadratic.forward_and_log_derivative(x, select_bin(x, knots.x, knots))
+
+
+def inverse_and_log_derivative(y: Tensor, knots: Knots) -> tuple[Tensor, Tensor]:
+    return rational_quadratic.inverse_and_log_derivative(y, select_bin(y, knots.y, knots))
 
 
 def random_knots(n_bins: int, n_columns: int, n_rows: int, seed: int = 0) -> Knots:
