@@ -22,20 +22,19 @@ column that is absent in a row adds no factor, and each component reads a value 
 own in its place.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from skflow.flow import broad
+from skflow.flow import broad, floored_components
 from skflow.flow.bijection import Bijection, split_absent
 from skflow.flow.context import Context, sum_embeddings
 from skflow.flow.expectation_maximization import GaussianComponents
+from skflow.flow.floored_components import LOG_SQRT_2PI, Components
 from skflow.flow.normal import ndtr
 from skflow.flow.root import find_root
 
-LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 MIN_SCALE = 1e-4
 MIN_FLOOR = 1e-3
 START_FLOOR = 5e-3
@@ -115,9 +114,20 @@ class Mixture(Bijection):
 
     def _log_prob_unrounded(self, y: Tensor, absent: Tensor, reading: "_Influence") -> Tensor:
         """Log-density without rounded reads: the conditionals multiply to one sum."""
-        mean = self._mean(y.clamp(-self.bound, self.bound), absent, reading.shift)
-        log_factors = self._factors(y, mean).log().masked_fill(absent, 0.0)
-        return torch.logsumexp(log_factors.sum(dim=1) + reading.log_weights, dim=0)
+        residual = y.clamp(-self.bound, self.bound) - reading.shift
+        coefficients = self.coefficients.tril(-1)
+        if self.filling is not None:
+            # What is read in an absent column's place, as one more regressor for each.
+            residual = torch.cat((residual.masked_fill(absent, 0.0), absent.to(y.dtype)))
+            coefficients = torch.cat((coefficients, coefficients * self.filling[:, None]), dim=2)
+        log_prob = floored_components.log_prob(
+            y - reading.shift,
+            broad.density(y),
+            residual,
+            absent,
+            Components(coefficients, self.intercept, self._scale(), self._floor()),
+        )
+        return torch.logsumexp(log_prob + reading.log_weights, dim=0)
 
     def forward_and_log_det(
         self, x: Tensor, context: Context | None = None

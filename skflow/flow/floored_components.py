@@ -1,0 +1,103 @@
+r"""Log-densities of rows under floored triangular components, the step training spends there.
+
+Component k gives column j of a row the density
+
+.. math::
+
+    f_{kj} = (1 - e_j) \, N(y_j; m_{kj}, s_{kj}^2) + e_j b_j, \qquad
+    m_{kj} = c_{kj} + \sum_i A_{kji} x_i,
+
+and a row the sum of their logarithms over its present columns. The backward pass is
+written out. With :math:`q = (1 - e) N / f`, the normal part's share, and
+:math:`t = (y - m) / s`,
+
+.. math::
+
+    \frac{\partial \log f}{\partial m} = \frac{q t}{s}, \quad
+    \frac{\partial \log f}{\partial s} = \frac{q (t^2 - 1)}{s}, \quad
+    \frac{\partial \log f}{\partial e} = \frac{1 - q}{e} - \frac{q}{1 - e}, \quad
+    \frac{\partial \log f}{\partial b} = \frac{1 - q}{b},
+
+so q and t are all that is kept of the arrays of components by columns by rows.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
+
+
+class Components(NamedTuple):
+    """Of shapes ``(K, d, m)``, ``(K, d)``, ``(K, d)`` and ``(d,)``."""
+
+    coefficients: Tensor
+    intercept: Tensor
+    scale: Tensor
+    floor: Tensor
+
+
+def log_prob(
+    y: Tensor, broad: Tensor, regressors: Tensor, absent: Tensor, components: Components
+) -> Tensor:
+    """Log-density of each row under each component, ``(K, n_rows)``, in nats.
+
+    Parameters
+    ----------
+    y : Tensor of shape (d, n_rows)
+        Finite everywhere, also where absent.
+    broad : Tensor of shape (d, n_rows)
+        The broad density at ``y``.
+    regressors : Tensor of shape (m, n_rows)
+        What means are linear in.
+    absent : Tensor of bool, shape (d, n_rows)
+        Entries that add nothing.
+    components : Components
+    """
+    result: Tensor = _LogProb.apply(y, broad, regressors, absent, *components)
+    return result
+
+
+class _LogProb(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, y: Tensor, broad: Tensor, regressors: Tensor, absent: Tensor, *parameters: Tensor
+    ) -> Tensor:
+        coefficients, intercept, scale, floor = parameters
+        n_components, n_columns, n_regressors = coefficients.shape
+        precision = 1 / scale
+        weight = (-coefficients * precision[:, :, None]).view(-1, n_regressors)
+        offset = (-intercept * precision).view(-1, 1)
+        standardised = torch.addmm(offset, weight, regressors)
+        standardised = standardised.view(n_components, n_columns, -1)
+        standardised.addcmul_(y, precision[:, :, None])
+        log_peak = torch.log1p(-floor) - scale.log() - LOG_SQRT_2PI
+        normal = torch.addcmul(log_peak[:, :, None], standardised, standardised, value=-0.5).exp_()
+        density = normal + floor[:, None] * broad
+        share = normal.div_(density).masked_fill_(absent, 0.0)
+        ctx.save_for_backward(
+            standardised, share, weight, precision, broad, regressors, absent, floor
+        )
+        return density.log_().masked_fill_(absent, 0.0).sum(dim=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_result: Tensor) -> tuple[Tensor | None, ...]:
+        standardised, share, weight, precision, broad, regressors, absent, floor = ctx.saved_tensors
+        weighted = share * of_result[:, None]
+        of_normal = weighted.sum(dim=0)
+        of_broad = of_result.sum(dim=0).masked_fill(absent, 0.0) - of_normal
+        of_scale = precision * (-weighted.sum(dim=2))
+        of_mean = weighted.mul_(standardised)  # times the scale
+        of_scale += precision * torch.linalg.vecdot(of_mean, standardised, dim=2)
+        flat = of_mean.flatten(0, 1)
+        of_coefficients = (flat @ regressors.T).view(*precision.shape, -1) * precision[:, :, None]
+        of_regressors = -(weight.T @ flat)
+        of_intercept = of_mean.sum(dim=2) * precision
+        of_y = -of_mean.mul_(precision[:, :, None]).sum(dim=0)
+        of_floor = (of_broad / floor[:, None] - of_normal / (1 - floor[:, None])).sum(dim=1)
+        of_parameters = (of_coefficients, of_intercept, of_scale, of_floor)
+        return of_y, of_broad / broad, of_regressors, None, *of_parameters

@@ -1,0 +1,86 @@
+"""The step training spends in the mixture, against SciPy and autodiff."""
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor
+
+from skflow.flow import floored_components
+from skflow.flow.floored_components import Components
+
+K, D, M, N = 4, 3, 5, 30
+Inputs = tuple[Tensor, ...]
+
+
+def inputs(seed: int = 0) -> Inputs:
+    """``y, broad, regressors, coefficients, intercept, scale, floor``."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    return (
+        2 * normal(D, N),
+        normal(D, N).exp() / 10,
+        normal(M, N),
+        normal(K, D, M),
+        normal(K, D),
+        normal(K, D).exp(),
+        torch.sigmoid(normal(D) - 2),
+    )
+
+
+def absences() -> Tensor:
+    return torch.rand(D, N, generator=torch.Generator().manual_seed(1)) < 0.3
+
+
+def log_prob(*given: Tensor) -> Tensor:
+    y, broad, regressors, *parameters = given
+    return floored_components.log_prob(y, broad, regressors, absences(), Components(*parameters))
+
+
+def plain_log_prob(*given: Tensor) -> Tensor:
+    """The module's formulas, left to autodiff."""
+    y, broad, regressors, coefficients, intercept, scale, floor = given
+    mean = coefficients @ regressors + intercept[:, :, None]
+    normal = torch.distributions.Normal(mean, scale[:, :, None]).log_prob(y).exp()
+    density = (1 - floor[:, None]) * normal + floor[:, None] * broad
+    return density.log().masked_fill(absences(), 0.0).sum(dim=1)
+
+
+def test_it_is_the_sum_of_scipys_densities() -> None:
+    y, broad, regressors, coefficients, intercept, scale, floor = (t.numpy() for t in inputs())
+    found = log_prob(*inputs()).numpy()
+    absent = absences().numpy()
+    for k, i in np.ndindex(K, N):
+        mean = coefficients[k] @ regressors[:, i] + intercept[k]
+        density = (1 - floor) * stats.norm.pdf(y[:, i], mean, scale[k]) + floor * broad[:, i]
+        expected = np.log(density[~absent[:, i]]).sum()
+        np.testing.assert_allclose(found[k, i], expected, rtol=1e-12)
+
+
+def test_gradients_equal_autodiff() -> None:
+    weights = torch.linspace(-1, 2, K * N, dtype=torch.float64).view(K, N)
+
+    def gradients(function) -> list[Tensor]:
+        leaves = [tensor.requires_grad_() for tensor in inputs()]
+        (weights * function(*leaves)).sum().backward()
+        return [leaf.grad for leaf in leaves]
+
+    for found, expected in zip(gradients(log_prob), gradients(plain_log_prob), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_gradients_equal_finite_differences() -> None:
+    assert torch.autograd.gradcheck(log_prob, [tensor.requires_grad_() for tensor in inputs()])
+
+
+def test_far_rows_and_narrow_components_stay_finite_in_float32() -> None:
+    y, broad, regressors, coefficients, intercept, scale, floor = inputs()
+    given = [y * 1e3, broad * 1e-30, regressors, coefficients, intercept, scale * 1e-4, floor]
+    leaves = [tensor.float().requires_grad_() for tensor in given]
+    result = log_prob(*leaves)
+    result.sum().backward()
+    assert torch.isfinite(result).all()
+    for leaf in leaves:
+        assert not leaf.grad.isnan().any()
