@@ -31,11 +31,10 @@ class TrainingRows:
     validation_offset: float
     blur: Blur | None = None
 
-    def draw(self, generator: torch.Generator) -> Scores:
-        """Return the rows of one epoch."""
-        if self.blur is None:
-            return self.train
-        return self.train._replace(y=self.blur.draw(generator))
+    def draw(self, generator: torch.Generator) -> None:
+        """Draw the values of one epoch, into the place of those before: steps read there."""
+        if self.blur is not None:
+            self.train.y.copy_(self.blur.draw(generator))
 
 
 @dataclass
@@ -80,7 +79,7 @@ def train(
     judge = rows.train if rows.validation is None else rows.validation
     offset = rows.train_offset if rows.validation is None else rows.validation_offset
     for term in terms:
-        term.begin(judge, generator)
+        term.begin(rows.train, judge, generator)
     start = time.monotonic()
     try:
         for epoch in range(options.max_iter):
@@ -88,10 +87,9 @@ def train(
             factor = rate_factor(_progress(epoch, options, start))
             awake = [term for term in terms if not term.is_over]
             order = torch.randperm(rows.train.n_rows, generator=generator, device=judge.y.device)
-            drawn = rows.draw(generator)
+            rows.draw(generator)
             for term in awake:
-                # Batches of equal size: a last one of a few rows would step on little evidence.
-                term.run_epoch(drawn, order.tensor_split(term.n_batches), factor)
+                term.run_epoch(order, factor)
             train_score = rows.train_offset + sum(term.train_score for term in terms)
             scores = [
                 term.judge(rows.validation) if term in awake else term.best.score for term in terms
@@ -105,7 +103,7 @@ def train(
                 break
     finally:
         for term in terms:
-            term.best.restore()
+            term.end()
         history.best_score = offset + sum(term.best.score for term in terms)
     _warn_of_roll_backs(terms)
 

@@ -138,7 +138,7 @@ def test_average_of_the_weights() -> None:
     expected = 0.0
     for step, weight in enumerate([1.0, 2.0, 6.0, 8.0, 8.0, 8.0], start=1):
         model.weight.data.fill_(weight)
-        average.update()
+        average.update(average.next_share())
         expected += (weight - expected) * max(1 / (step + 1), 1 / 4)
         with average.in_place():
             assert weight_of(model) == pytest.approx(expected)
