@@ -285,16 +285,16 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
             train, held_out = table, container.read(check_table(self, X_val, reset=False))
         rows = encode_rows(codec, train)
         judge = None if held_out is None else encode_rows(codec, held_out)
+        device = resolve_device(self.device, train.n_rows * len(train.columns))
         if warm:
             self._density = copy.deepcopy(self._density)
         else:
             warn_if_degenerate(rows.values, codec.value_names)
             recipe = self._choose_recipe(codec, train.n_rows)
             model = start_model(
-                rows, judge, recipe, codec.layout.bounds, self.n_components, generator
+                rows, judge, recipe, codec.layout.bounds, self.n_components, generator, device
             )
             self._density = TableDensity(container, codec, recipe, model)
-        device = resolve_device(self.device, train.n_rows * len(train.columns))
         history = History()
         try:
             train_model(

@@ -22,6 +22,7 @@ from skflow.training.label_effects import fit_mean_effects, fit_weight_effects
 
 FloatArray = NDArray[np.float64]
 
+CPU = torch.device("cpu")
 FEW_ROWS = 30  # too few to choose anything by: one Gaussian on standardised columns
 FEW_COMPONENTS = (1, 8)  # enough to tell which marginals suit the table
 COMPONENTS = (1, 4, 8, 16, 32, 64, 128, 256)
@@ -90,11 +91,14 @@ class Design:
         Labels in the vocabulary; 0 where no column has labels.
     bound : float
         Of the mixture layer.
+    device : torch.device
+        Where expectation maximisation runs, in float64.
     """
 
     bounds: Sequence[tuple[float, float]]
     n_entries: int
     bound: float
+    device: torch.device = CPU
 
 
 @dataclass(frozen=True)
@@ -294,13 +298,14 @@ class _Search:
         generator = torch.Generator().manual_seed(self.seed)
         if y.shape[1] > EM_ROWS:
             y = y[:, torch.randperm(y.shape[1], generator=generator)[:EM_ROWS]]
-        return fit_gaussian_mixture(
-            y,
+        components = fit_gaussian_mixture(
+            y.to(self.design.device),
             min(candidate.n_components, y.shape[1]),
             strength=candidate.strength,
             n_iter=EM_STEPS,
             generator=generator,
         )
+        return GaussianComponents(*(part.to(y.device) for part in components))
 
 
 def prior_strengths(n_columns: int) -> dict[str, PriorStrength]:

@@ -14,7 +14,7 @@ from skflow.flow.label_tree import fit_label_tree
 from skflow.flow.model import Model
 from skflow.flow.recipe import FlowRecipe
 from skflow.training.blur import Blur
-from skflow.training.closed_form import Design, Sample, fit_closed_form
+from skflow.training.closed_form import CPU, Design, Sample, fit_closed_form
 from skflow.training.loop import History, TrainingRows, train
 from skflow.training.options import TrainingOptions
 from skflow.training.reporter import Reporter
@@ -29,15 +29,19 @@ def start_model(
     bounds: Sequence[tuple[float, float]],
     n_components: int | str,
     generator: torch.Generator,
+    device: torch.device = CPU,
 ) -> Model:
-    """Return the closed form: a model whose trained parts have no effect yet."""
+    """Return the closed form: a model whose trained parts have no effect yet.
+
+    It is on the CPU, wherever it was fitted.
+    """
     rows = rows.blurred(generator)
     held_out = None if held_out is None else held_out.blurred(generator)
     closed_form = fit_closed_form(
         _sample(rows, recipe),
         None if held_out is None else _sample(held_out, recipe),
         None if isinstance(n_components, str) else n_components,
-        Design(bounds, recipe.n_entries, recipe.bound),
+        Design(bounds, recipe.n_entries, recipe.bound, device),
         generator,
     )
     labels = fit_label_tree(rows.tensors().labels, recipe.n_labels)
