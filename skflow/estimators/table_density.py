@@ -1,8 +1,6 @@
 """A fitted density of a table: its codec and its model, applied to whole tables."""
 
-import copy
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skflow.estimators.blocks import Step, apply_by_blocks
 from skflow.estimators.round_trip import InverseError, compare_columns
 from skflow.flow.model import Latents, Model, Rows
 from skflow.flow.recipe import FlowRecipe, model_state, restore_model
@@ -20,9 +19,7 @@ from skflow.table.storage import StoredColumn, StoredTable
 from skflow.training.device import resolve_device
 
 FloatArray = NDArray[np.float64]
-Step = Callable[..., Sequence[Tensor]]
 
-BLOCK_ENTRIES = 2_000_000  # of the largest array
 MOST_DRAWS = 20  # of one row
 
 
@@ -123,20 +120,8 @@ class TableDensity:
         self, step: Step, arrays: Sequence[NDArray], device: str | torch.device
     ) -> list[NDArray]:
         """Apply a step to rows, each a column of the tensors it takes and returns."""
-        n_rows = len(arrays[0])
         where = resolve_device(device, sum(array.size for array in arrays))
-        # A copy only where it has to move: what is fitted never changes.
-        model = self.model if where.type == "cpu" else copy.deepcopy(self.model).to(where)
-        size = max(64, BLOCK_ENTRIES // model.entries_per_row)
-        results = []
-        with torch.inference_mode():
-            for rows in np.array_split(np.arange(n_rows), max(1, math.ceil(n_rows / size))):
-                tensors = [
-                    torch.tensor(np.ascontiguousarray(array[rows].T), device=where)
-                    for array in arrays
-                ]
-                results.append([tensor.cpu().numpy().T for tensor in step(model, *tensors)])
-        return [np.concatenate(blocks) for blocks in zip(*results, strict=True)]
+        return apply_by_blocks(step, self.model, arrays, where)
 
     def __getstate__(self) -> dict[str, Any]:
         # Arrays by name: no torch object, so no device, is in the pickle.

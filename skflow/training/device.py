@@ -9,7 +9,8 @@ import torch
 # they work; on a busy machine a small fit takes 40 times longer with two.
 THREADED_CELLS = 1_000_000
 
-# Cells below which a CPU ends before a GPU has been set up.
+# Cells below which a CPU ends before a GPU has been set up: a guess, until
+# benchmarks/gpu.py has measured it.
 CUDA_CELLS = 100_000
 
 
