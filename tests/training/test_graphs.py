@@ -241,3 +241,15 @@ def test_no_step_on_mixed_rows_waits_for_the_device(guarded: list[str]) -> None:
     """With labels, holes, values on grids; both terms of the log-density."""
     FlowDensity(**LAYERED, dropout=0.1).fit(mixed())
     assert set(guarded) == {"run", "draw"}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_step_stays_on_its_device(name: str) -> None:
+    """Tensors without values refuse others, and whatever asks for a value."""
+    part = Part(name, 0.0)
+    part.module.to("meta")
+    part.rows = Scores(*(tensor.to("meta") for tensor in part.rows))
+    log_prob = part.log_prob(torch.zeros(part.batch_size, dtype=torch.int64, device="meta"))
+    (-log_prob.mean()).backward()
+    assert log_prob.shape == (part.batch_size,)
+    assert {p.grad.device.type for p in part.module.parameters()} == {"meta"}
