@@ -1,7 +1,7 @@
 """One gradient step: eager, and captured as a CUDA graph.
 
-On a GPU a step of a small network costs what its launches cost, several hundred of them.
-A graph of them is launched at once. Its kernels read and write where they did when they
+On a GPU a step of a small network costs what its launches cost, a thousand and more. A graph
+of them is launched at once. Its kernels read and write where they did when they
 were captured, so all that changes from step to step lies in tensors of its own, on the
 device: the batch, the learning rate, the share of the moving average. Nothing in a step
 waits for the device.
@@ -21,7 +21,9 @@ from skflow.training.optimizer import Descent
 
 WARM_UP_STEPS = 3  # what is set up at first use must not be captured
 
-_SIDE_STREAM = threading.Lock()  # what another thread does there would be captured too
+# Held for work on the side stream, which another thread would capture too, and for
+# waiting for the device, which is forbidden while another thread captures.
+_SIDE_STREAM = threading.Lock()
 _FAILED: list[torch.cuda.CUDAGraph] = []  # torch's allocator may ask for them again
 
 Work = Callable[[], None]
@@ -100,10 +102,11 @@ class CudaRecorder:
     def warm_up(self, work: Work) -> None:
         """Do the work on the stream that will capture it."""
         before, side = torch.cuda.current_stream(self.device), _side_stream(self.device)
-        side.wait_stream(before)
-        with _SIDE_STREAM, torch.cuda.stream(side):
-            work()
-        before.wait_stream(side)
+        with _SIDE_STREAM:
+            side.wait_stream(before)
+            with torch.cuda.stream(side):
+                work()
+            before.wait_stream(side)
 
     def capture(self, work: Work) -> Work:
         """Return a replay of the work; the work itself is not done."""
@@ -129,10 +132,11 @@ class CudaRecorder:
         """Release the graph and give its memory back to the device."""
         if self.graph is None:
             return
-        torch.cuda.synchronize(self.device)
-        self.graph.reset()
+        with _SIDE_STREAM:
+            torch.cuda.synchronize(self.device)
+            self.graph.reset()
+            torch.cuda.empty_cache()
         self.graph = None
-        torch.cuda.empty_cache()
 
     def _abandon(self, graph: torch.cuda.CUDAGraph) -> None:
         """Undo what a capture leaves in torch that did not come to its end."""
