@@ -18,10 +18,12 @@ def write(
     header: Sequence[str],
     rows: Sequence[Sequence[str]],
     peers: Sequence[str] = (),
+    device: str = "no GPU used",
 ) -> None:
     """Print a table and write it to ``docs/benchmarks/<name>.rst``.
 
-    ``peers`` are further libraries whose versions belong to the figures.
+    ``peers`` are further libraries whose versions belong to the figures, ``device``
+    what computed them besides the processor.
     """
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
@@ -35,7 +37,7 @@ def write(
         "",
         f"Measured {date.today().isoformat()} with ``{command}``; {versions}; "
         f"Python {platform.python_version()}, {os.cpu_count()} cores "
-        f"({platform.machine()}), no GPU used.",
+        f"({platform.machine()}), {device}.",
         "",
     ]
     PAGES.mkdir(exist_ok=True)
