@@ -3,6 +3,7 @@
     python -m pip install . zuko nflows
     python benchmarks/density.py --data DIR [--seeds 0 1 2] [--methods zuko] [--tables stock]
     python benchmarks/density.py --fresh FlowDensity --data DIR
+    python benchmarks/density.py --page
 
 Every method gets the same rows of a table and one thread; seconds are the processor's.
 FlowDensity runs with its defaults, and again cut short, which says how soon it reaches
@@ -14,7 +15,8 @@ flow is.
 
 What is measured is kept in ``results/density.jsonl``, one result a line, and not measured
 twice, so the work can be stopped, resumed and shared out. ``--fresh`` drops the results
-of a method before measuring it again.
+of a method before measuring it again. ``--page`` writes the pages of all there is;
+without ``--data`` nothing is measured.
 """
 
 import argparse
@@ -27,6 +29,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+import density_pages
 import flow_peers
 import numpy as np
 import torch
@@ -184,11 +187,9 @@ def _chosen(beginnings: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Measure what is asked for and not there yet."""
+    """Measure what ``--data`` allows and is not there yet; write the pages if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder that holds reg/, uci_gp/ and density/"
-    )
+    parser.add_argument("--data", type=Path, help="holds reg/, uci_gp/ and density/")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--tables", nargs="+", help="all, if not given")
     parser.add_argument(
@@ -196,16 +197,20 @@ def main() -> None:
     )
     parser.add_argument("--fresh", nargs="+", metavar="BEGINNING", help="measure these again")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--page", action="store_true", help="write the pages of all there is")
     arguments = parser.parse_args()
-    tables = load_tables(arguments.data)
-    tables = {name: tables[name] for name in arguments.tables or tables}
-    methods = _chosen(arguments.fresh or arguments.methods)
-    if arguments.fresh:
-        drop_results(arguments.results, methods, tables, arguments.seeds)
-    warnings.simplefilter("ignore", ConvergenceWarning)
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
-        _measure_all(arguments.results, tables, methods, arguments.seeds)
+    if arguments.data is not None:
+        tables = load_tables(arguments.data)
+        tables = {name: tables[name] for name in arguments.tables or tables}
+        methods = _chosen(arguments.fresh or arguments.methods)
+        if arguments.fresh:
+            drop_results(arguments.results, methods, tables, arguments.seeds)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        torch.set_num_threads(1)
+        with threadpool_limits(1):
+            _measure_all(arguments.results, tables, methods, arguments.seeds)
+    if arguments.page:
+        density_pages.write(read_results(arguments.results))
 
 
 if __name__ == "__main__":

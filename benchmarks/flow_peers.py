@@ -157,21 +157,21 @@ def _train(
     model = build(train.shape[1])
     best_score, best_epoch, best_seconds, best_weights = -math.inf, 0, 0.0, None
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
-    ended, epoch = "all epochs", 0
+    ended, epoch, seconds = "all epochs", 0, 0.0
     try:
         for epoch in range(1, MAX_EPOCHS + 1):
-            done = max((epoch - 1) / MAX_EPOCHS, (time.process_time() - start) / max_seconds)
+            done = max((epoch - 1) / MAX_EPOCHS, seconds / max_seconds)
             optimizer.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * min(done, 1.0))) / 2
             _train_epoch(model, optimizer, train)
             score = _mean_score(model, held_out)
+            seconds = time.process_time() - start
             if score > best_score:
-                best_score, best_epoch = score, epoch
-                best_seconds = time.process_time() - start
+                best_score, best_epoch, best_seconds = score, epoch, seconds
                 best_weights = copy.deepcopy(model.state_dict())
             if epoch - best_epoch >= PATIENCE:
                 ended = "no improvement"
                 break
-            if time.process_time() - start >= max_seconds:
+            if seconds >= max_seconds:
                 ended = "max_seconds"
                 break
     except LIBRARY_ERRORS as error:
