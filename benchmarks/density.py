@@ -8,7 +8,7 @@
 Every method gets the same rows of a table and one thread; seconds are the processor's.
 FlowDensity runs with its defaults, and again cut short, which says how soon it reaches
 the score of the best flow beside it. The flows of zuko and nflows are trained as
-``flow_peers.py`` says, 600 processor seconds a rate at most. GaussianMixture and
+``flow_peers.py`` says, 300 processor seconds a rate at most. GaussianMixture and
 KernelDensity get standardised columns (the Jacobian is put back), choose their settings
 on a tenth of the training rows, and are then fitted once more to all of them, which no
 flow is.
@@ -47,7 +47,7 @@ Method = Callable[[FloatArray, FloatArray, int], dict]
 
 RESULTS = Path(__file__).parent / "results" / "density.jsonl"
 LIBRARIES = ("skflow", "scikit-learn", "torch", "numpy", "zuko", "nflows")
-MAX_SECONDS = 600.0  # of a flow's training at one rate
+MAX_SECONDS = 300.0  # of a flow's training at one rate
 COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 30, 50)
 COVARIANCES = ("full", "tied", "diag", "spherical")
 BANDWIDTHS = np.geomspace(0.02, 1.0, 14)
