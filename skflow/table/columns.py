@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.table.lines import fit_line
+from skflow.table.lines import Precision, fit_line
 from skflow.table.scaling import (
     NOISE,
     FloatArray,
     decoding_error,
+    fit_lens,
     fit_rare_scaling,
     fit_scaling,
 )
@@ -152,11 +153,16 @@ class NumberColumn:
         )
         x = self.line.read(column)[column.present]
         index = self._find(x)
+        others = x[index < 0]
         self.scaling = (
-            fit_scaling(x[index < 0], self.line.resolution)
+            fit_scaling(others, self.line.resolution)
             if schema.valued
-            else fit_rare_scaling(self.known)
+            else fit_rare_scaling(self.known, others)
         )
+        self.smallest = 0.0
+        if self.line.epsilon:
+            off_grid = others[:0] if self.line.step else others
+            self.scaling, self.smallest = fit_lens(self.scaling, off_grid, self.line.epsilon)
         self.scale = self.scaling.scale * math.exp(-self.line.log_unit)
         counts = np.unique(x, return_counts=True)[1]
         self.unseen = RAREST if schema.valued else _good_turing(counts, len(column.missing))
@@ -214,28 +220,29 @@ class NumberColumn:
         x[other] = self._settle(self.scaling.decode(encoded[other]), on_grid=on_grid)
         return replace(self.stored, values=self.line.write(x), missing=missing)
 
-    def _error(self, x: FloatArray) -> FloatArray:
+    def _precision(self, x: FloatArray) -> Precision:
         # Of a value near 0, a flow's error is relative to the column. Twice, to be sure.
-        return 2 * decoding_error(self.scaling, x) + NOISE * self.scaling.scale
+        error = 2 * decoding_error(self.scaling, x) + NOISE * self.scaling.scale
+        return Precision(self.scaling.scale, self.smallest, error)
 
     def _settle(self, x: FloatArray, *, on_grid: bool) -> FloatArray:
-        scale, error = self.scaling.scale, self._error(x)
+        precision = self._precision(x)
         if not on_grid:
-            return self.line.settle(x, scale, error, on_grid=False)
+            return self.line.settle(x, precision, on_grid=False)
         low, high = self.support
         low_edge, high_edge = low - self.line.step / 2, high + self.line.step / 2
         x = np.where(x < low_edge, 2 * low_edge - x, x)
         x = np.where(x > high_edge, 2 * high_edge - x, x)
         # No negative zeros.
-        return self.line.settle(x, scale, error, on_grid=True).clip(low, high) + 0.0
+        return self.line.settle(x, precision, on_grid=True).clip(low, high) + 0.0
 
     def fault(self, column: StoredColumn) -> str | None:
         """Say what ``column`` holds that could not come back; None if nothing."""
         x = self.line.read(column)
         other = column.present & (self._find(x) < 0)
         if not self.categorical:
-            other &= self.line.lost(column, self.scaling.scale, self._error(x))
-        reason = "never seen" if self.categorical else "off the grid, or too far out to come back"
+            other &= self.line.lost(column, self._precision(x))
+        reason = "never seen" if self.categorical else self.line.loss
         return _fault(column, self.labels, other, reason)
 
 

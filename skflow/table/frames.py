@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import narwhals as nw
@@ -47,6 +48,14 @@ NUMBER_CELLS = {  # what pandas calls objects that are all numbers
     "decimal": Decimal,
 }
 COMPLEX = "Complex data not supported; split it into two columns"
+DATE64 = "date64[ms][pyarrow]"  # which narwhals does not know
+REMEDIES = {  # by the letters that the dtype begins with
+    "time": "convert it to durations since midnight",
+    "binary": "convert it to text",
+    "decimal": "convert it to decimals of at most 38 digits, or floats",
+    "int": "convert it to 64 bits, or floats",
+    "uint": "convert it to 64 bits, or floats",
+}
 
 
 class Container:
@@ -209,7 +218,7 @@ def _read_series(series: "nw.Series[Any]") -> StoredColumn:
     if isinstance(dtype, nw.Datetime | nw.Duration):
         zoned = isinstance(dtype, nw.Datetime) and dtype.time_zone is not None
         return _read_values(replace(column, zoned=zoned), series.to_numpy())
-    if isinstance(dtype, nw.Date):
+    if isinstance(dtype, nw.Date) or spelled == DATE64:
         days = np.array([None if pd.isna(x) else x for x in series.to_list()], dtype="M8[D]")
         read = _read_values(column, days)
         return replace(read, values=read.values.astype(np.int32))
@@ -285,7 +294,8 @@ def _read_objects(values: NDArray[Any]) -> StoredColumn:
 
 
 def _unsupported(dtype: str) -> str:
-    return f"dtype {dtype} is not supported; convert the column, or drop it"
+    name = "".join(takewhile(str.isalpha, dtype.lower()))
+    return f"dtype {dtype} is not supported; {REMEDIES.get(name, 'convert the column')}, or drop it"
 
 
 def _marker_of(value: Any) -> str:
@@ -356,7 +366,9 @@ def _to_arrow(column: StoredColumn, values: NDArray[Any], null: NDArray[Any], dt
     if column.family == "category" or column.cell is not None:
         places = getattr(dtype, "scale", None)
         return pa.array(column.to_objects(NONES, places).tolist(), type=dtype)
-    return pa.array(values, mask=null, from_pandas=False).cast(dtype)
+    array = pa.array(values, mask=null, from_pandas=False)
+    days = pa.types.is_date64(dtype)  # counts milliseconds, and only those of whole days
+    return (array.cast(pa.date32()) if days else array).cast(dtype)
 
 
 def _to_polars(polars: Any, column: StoredColumn, name: str, dtype: Any) -> Any:
