@@ -18,10 +18,14 @@ def write(
     header: Sequence[str],
     rows: Sequence[Sequence[str]],
     peers: Sequence[str] = (),
+    device: str = "no GPU used",
+    footer: str | None = None,
 ) -> None:
     """Print a table and write it to ``docs/benchmarks/<name>.rst``.
 
-    ``peers`` are further libraries whose versions belong to the figures.
+    ``peers`` are further libraries whose versions belong to the figures, ``device``
+    what computed them besides the processor. ``footer`` says how they were measured;
+    without it, they were now and here with ``command``.
     """
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
@@ -30,13 +34,15 @@ def write(
     lines = [summary, "", ".. list-table::", "   :header-rows: 1", ""]
     for row in (header, *rows):
         lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
-    versions = ", ".join(f"{library} {version(library)}" for library in (*LIBRARIES, *peers))
-    lines += [
-        "",
-        f"Measured {date.today().isoformat()} with ``{command}``; {versions}; "
-        f"Python {platform.python_version()}, {os.cpu_count()} cores "
-        f"({platform.machine()}), no GPU used.",
-        "",
-    ]
+    lines += ["", footer or _measured_now(command, peers, device), ""]
     PAGES.mkdir(exist_ok=True)
     (PAGES / f"{name}.rst").write_text("\n".join(lines))
+
+
+def _measured_now(command: str, peers: Sequence[str], device: str) -> str:
+    versions = ", ".join(f"{library} {version(library)}" for library in (*LIBRARIES, *peers))
+    return (
+        f"Measured {date.today().isoformat()} with ``{command}``; {versions}; "
+        f"Python {platform.python_version()}, {os.cpu_count()} cores "
+        f"({platform.machine()}), {device}."
+    )

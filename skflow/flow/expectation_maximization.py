@@ -1,5 +1,6 @@
 """Expectation maximisation for a Gaussian mixture, with a covariance prior."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -7,7 +8,8 @@ from torch import Tensor
 
 RIDGE = 1e-8
 MEAN_ROWS = 0.05  # rows of prior in each mean: none is the value of a single row
-BLOCK = 4_000_000  # entries of the arrays held at once
+BLOCK = 500_000  # entries of the arrays worked on at once: they stay in the cache
+KEPT = 8_000_000  # entries of statistics that are made once and kept
 
 
 class GaussianComponents(NamedTuple):
@@ -33,8 +35,34 @@ class ComponentPrior(NamedTuple):
     strength: PriorStrength
 
 
+class SufficientStatistics:
+    """``(1, y_i, y_i y_j)`` for i >= j of each row: a Gaussian's log-density is linear in them.
+
+    So both steps of the algorithm are matrix products.
+
+    Parameters
+    ----------
+    y : Tensor of shape (n_columns, n_rows)
+        In float64: narrow components leave float32 no digits.
+    """
+
+    def __init__(self, y: Tensor) -> None:
+        self.y = y
+        n_columns = len(y)
+        self.size = 1 + n_columns + n_columns * (n_columns + 1) // 2
+        self.kept = _sufficient_statistics(y) if self.size * y.shape[1] <= KEPT else None
+
+    def blocks(self, n_components: int) -> Iterator[Tensor]:
+        """Yield ``(size, n_rows)`` of some rows after the other."""
+        n_rows = max(1, BLOCK // (self.size + n_components))
+        if self.kept is not None:
+            yield from self.kept.split(n_rows, dim=1)
+        else:
+            yield from map(_sufficient_statistics, self.y.split(n_rows, dim=1))
+
+
 def fit_gaussian_mixture(
-    y: Tensor,
+    rows: SufficientStatistics,
     n_components: int,
     *,
     strength: PriorStrength,
@@ -42,7 +70,7 @@ def fit_gaussian_mixture(
     generator: torch.Generator,
     tol: float = 1e-3,
 ) -> GaussianComponents:
-    r"""Fit a mixture to the rows of ``y``, ``(n_columns, n_rows)``.
+    r"""Fit a mixture to ``rows``.
 
     The M-step shrinks each component's scatter twice,
 
@@ -61,8 +89,7 @@ def fit_gaussian_mixture(
 
     Parameters
     ----------
-    y : Tensor of shape (n_columns, n_rows)
-        In float64: narrow components leave float32 no digits.
+    rows : SufficientStatistics
     n_components : int
     strength : PriorStrength
     n_iter : int
@@ -72,7 +99,8 @@ def fit_gaussian_mixture(
     tol : float
         Stop when the mean log-likelihood, in nats per row, gains less.
     """
-    n_columns = y.shape[0]
+    y = rows.y
+    n_columns = len(y)
     pooled = _pooled_covariance(y) * n_components ** (-2 / n_columns)
     prior = ComponentPrior(y.mean(dim=1), pooled, strength)
     if n_components == 1:
@@ -86,7 +114,7 @@ def fit_gaussian_mixture(
     )
     previous = -torch.inf
     for _ in range(n_iter):
-        components, log_likelihood = _step(y, components, prior)
+        components, log_likelihood = _step(rows, components, prior)
         if log_likelihood - previous < tol:
             break
         previous = log_likelihood
@@ -103,25 +131,26 @@ def _fit_gaussian(y: Tensor, prior: ComponentPrior) -> GaussianComponents:
 
 
 def _step(
-    y: Tensor, components: GaussianComponents, prior: ComponentPrior
+    rows: SufficientStatistics, components: GaussianComponents, prior: ComponentPrior
 ) -> tuple[GaussianComponents, float]:
     """One E-step and one M-step, a block of rows at a time."""
     natural = _natural_parameters(components)
     moments = torch.zeros_like(natural)
-    total = 0.0
-    for block in y.split(_block_rows(*natural.shape), dim=1):
-        statistics = _sufficient_statistics(block)
+    total = natural.new_zeros(())
+    for statistics in rows.blocks(len(natural)):
         log_joint = natural @ statistics
-        log_density = torch.logsumexp(log_joint, dim=0)
-        moments += torch.exp(log_joint - log_density) @ statistics.T
-        total += float(log_density.sum())
-    return _maximise(moments, prior), total / y.shape[1]
+        peak = log_joint.amax(dim=0)
+        joint = log_joint.sub_(peak).exp_()
+        density = joint.sum(dim=0)
+        moments += joint.div_(density) @ statistics.T
+        total += (density.log_() + peak).sum()
+    return _maximise(moments, prior), float(total) / rows.y.shape[1]
 
 
 def responsibilities(y: Tensor, components: GaussianComponents) -> Tensor:
     """Posterior probability of each component, ``(K, n_rows)``, for rows of ``y``."""
     natural = _natural_parameters(components)
-    blocks = y.split(_block_rows(*natural.shape), dim=1)
+    blocks = y.split(max(1, BLOCK // sum(natural.shape)), dim=1)
     log_joint = [natural @ _sufficient_statistics(block) for block in blocks]
     return torch.softmax(torch.cat(log_joint, dim=1), dim=0)
 
@@ -142,15 +171,7 @@ def _maximise(moments: Tensor, prior: ComponentPrior) -> GaussianComponents:
     return GaussianComponents(mass / mass.sum(), means, _posterior_mode(scatter, mass, prior))
 
 
-def _block_rows(n_components: int, n_statistics: int) -> int:
-    return max(1, BLOCK // (n_statistics + n_components))
-
-
 def _sufficient_statistics(y: Tensor) -> Tensor:
-    """``(1, y_i, y_i y_j)`` for i >= j: a Gaussian's log-density is linear in them.
-
-    So both steps of the algorithm are matrix products.
-    """
     rows, columns = _lower_triangle(y.shape[0], y.device)
     return torch.cat((torch.ones_like(y[:1]), y, y[rows] * y[columns]))
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from skflow.flow.context import Context, sum_embeddings
 from skflow.flow.expectation_maximization import (
-    GaussianComponents,
     PriorStrength,
+    SufficientStatistics,
     fit_gaussian_mixture,
     responsibilities,
 )
@@ -27,9 +27,12 @@ FloatArray = NDArray[np.float64]
 FEW_ROWS = 30  # too few to choose anything by: one Gaussian on standardised columns
 FEW_COMPONENTS = (1, 8)  # enough to tell which marginals suit the table
 COMPONENTS = (1, 4, 8, 16, 32, 64, 128, 256)
+MANY_COMPONENTS = 32
+BEST_PRIORS = 3
 LEAST_GAIN = 0.01  # nats per row that more components must bring: each costs time for ever
 EM_ROWS = 20_000  # more add little to where the mixture starts
 EM_STEPS = 60
+SEARCH_STEPS = 15  # enough to tell candidates apart
 COVARIANCE_ENTRIES = 100_000  # in all components together
 UNCORRELATED = 1e4  # rows of prior that leave components a diagonal covariance
 MANY_ROWS = 3_000  # from here on one split tells candidates apart
@@ -123,6 +126,8 @@ class _Prepared:
     mean_effects : Tensor of shape (n_entries, n_valued)
     residuals : Tensor of shape (n_valued, n_rows)
         Scores less the effects of labels; absent entries are drawn.
+    statistics : SufficientStatistics
+        Of the residuals, at most ``EM_ROWS`` of them.
     has_absent : bool
     """
 
@@ -130,6 +135,7 @@ class _Prepared:
     codes: Tensor
     mean_effects: Tensor
     residuals: Tensor
+    statistics: SufficientStatistics
     has_absent: bool
 
 
@@ -252,27 +258,32 @@ class _Search:
     def _climb(
         self, folds: list[_Fold], view: _View, ladder: list[int], priors: list[PriorStrength]
     ) -> dict[_Candidate, float]:
-        """Raise the number of components under each prior until the score falls."""
+        """Raise the number of components under each prior until its score falls.
+
+        Where components, and so the cost, are many, only the best priors go on.
+        """
         scores: dict[_Candidate, float] = {}
         if self._is_late:
             return scores
         prepared = [(self._prepare(fold.train, view), fold.held_out) for fold in folds]
-        for strength in priors:
-            top = -np.inf
-            for n_components in ladder:
+        climbing = dict.fromkeys(priors, -np.inf)
+        for n_components in ladder:
+            for strength, top in list(climbing.items()):
                 if self._is_late:
                     return scores
                 candidate = _Candidate(view, n_components, strength)
                 score = float(np.mean([self._judge(*fold, candidate) for fold in prepared]))
-                scores[candidate] = score
+                scores[candidate] = climbing[strength] = score
                 self.n_judged += 1
                 if not score > top + LEAST_GAIN:
-                    break
-                top = score
+                    del climbing[strength]
+            if n_components >= MANY_COMPONENTS:
+                best = sorted(climbing, key=climbing.__getitem__, reverse=True)[:BEST_PRIORS]
+                climbing = {strength: climbing[strength] for strength in best}
         return scores
 
     def _judge(self, prepared: _Prepared, held_out: Sample, candidate: _Candidate) -> float:
-        mixture = self._fit_mixture(prepared, candidate).eval()
+        mixture = self._fit_mixture(prepared, candidate, SEARCH_STEPS).eval()
         total = 0.0
         for block in row_blocks(len(held_out), mixture.intercept.numel()):
             rows = held_out.take(block)
@@ -284,7 +295,7 @@ class _Search:
     def fit(self, train: Sample, candidate: _Candidate) -> ClosedForm:
         """Fit one candidate."""
         prepared = self._prepare(train, candidate.view)
-        return ClosedForm(prepared.marginals, self._fit_mixture(prepared, candidate))
+        return ClosedForm(prepared.marginals, self._fit_mixture(prepared, candidate, EM_STEPS))
 
     def _prepare(self, train: Sample, view: _View) -> _Prepared:
         marginals = Marginals.fit(train.values, view.n_bins, self.design.bounds)
@@ -294,11 +305,20 @@ class _Search:
         if view.shifts:
             effects = fit_mean_effects(y, codes, self.design.n_entries)
         residuals = y - sum_embeddings(codes, effects)
-        filled = fill_absent(residuals, torch.Generator().manual_seed(self.seed))
-        return _Prepared(marginals, codes, effects, filled, bool(y.isnan().any()))
+        generator = torch.Generator().manual_seed(self.seed)
+        filled = fill_absent(residuals, generator)
+        drawn = torch.randperm(len(train), generator=generator)[:EM_ROWS]
+        statistics = SufficientStatistics(filled[:, drawn])
+        return _Prepared(marginals, codes, effects, filled, statistics, bool(y.isnan().any()))
 
-    def _fit_mixture(self, prepared: _Prepared, candidate: _Candidate) -> Mixture:
-        components = self._fit_components(prepared.residuals, candidate)
+    def _fit_mixture(self, prepared: _Prepared, candidate: _Candidate, n_iter: int) -> Mixture:
+        components = fit_gaussian_mixture(
+            prepared.statistics,
+            min(candidate.n_components, prepared.statistics.y.shape[1]),
+            strength=candidate.strength,
+            n_iter=n_iter,
+            generator=torch.Generator().manual_seed(self.seed),
+        )
         effects = None
         if self.design.n_entries:
             given = responsibilities(prepared.residuals, components)
@@ -313,18 +333,6 @@ class _Search:
         # times the square of the columns.
         most = min(n_rows // 6, COVARIANCE_ENTRIES // n_columns**2)
         return [k for k in COMPONENTS if k == 1 or k <= most]
-
-    def _fit_components(self, y: Tensor, candidate: _Candidate) -> GaussianComponents:
-        generator = torch.Generator().manual_seed(self.seed)
-        if y.shape[1] > EM_ROWS:
-            y = y[:, torch.randperm(y.shape[1], generator=generator)[:EM_ROWS]]
-        return fit_gaussian_mixture(
-            y,
-            min(candidate.n_components, y.shape[1]),
-            strength=candidate.strength,
-            n_iter=EM_STEPS,
-            generator=generator,
-        )
 
 
 def prior_strengths(n_columns: int) -> dict[str, PriorStrength]:

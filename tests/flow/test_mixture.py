@@ -14,7 +14,7 @@ from skflow.flow.broad import HEAVY
 from skflow.flow.expectation_maximization import (
     GaussianComponents,
     PriorStrength,
-    fit_gaussian_mixture,
+    SufficientStatistics,
 )
 from skflow.flow.mixture import READ_STEP, Mixture
 from tests.laws import BOUND, CASES, Case, Given, given, mixture, normal_rows, seeded
@@ -224,6 +224,11 @@ def no_mean_prior(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expectation_maximization, "MEAN_ROWS", 0.0)
 
 
+def fit_gaussian_mixture(y: Tensor, n_components: int, **options: object) -> GaussianComponents:
+    rows = SufficientStatistics(y)
+    return expectation_maximization.fit_gaussian_mixture(rows, n_components, **options)
+
+
 def start_of(y: Tensor, n_components: int) -> GaussianComponents:
     return fit_gaussian_mixture(y, n_components, strength=NO_PRIOR, n_iter=0, generator=seeded(0))
 
@@ -310,9 +315,12 @@ def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         return fit_gaussian_mixture(y, 3, strength=NO_PRIOR, n_iter=5, generator=seeded(0))
 
     whole = fit()
-    monkeypatch.setattr("skflow.flow.expectation_maximization.BLOCK", 500)
-    for part, again in zip(whole, fit(), strict=True):
-        torch.testing.assert_close(again, part, rtol=1e-8, atol=1e-8)
+    monkeypatch.setattr(expectation_maximization, "BLOCK", 500)
+    in_blocks = fit()
+    monkeypatch.setattr(expectation_maximization, "KEPT", 0)
+    for part, kept, made_anew in zip(whole, in_blocks, fit(), strict=True):
+        torch.testing.assert_close(kept, part, rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(made_anew, part, rtol=1e-8, atol=1e-8)
 
 
 def test_one_component_is_where_the_iteration_would_end() -> None:
@@ -321,6 +329,6 @@ def test_one_component_is_where_the_iteration_would_end() -> None:
     one = fit_gaussian_mixture(y, 1, strength=strength, n_iter=10, generator=seeded(0))
     pooled = expectation_maximization._pooled_covariance(y)
     prior = expectation_maximization.ComponentPrior(y.mean(dim=1), pooled, strength)
-    stepped, _ = expectation_maximization._step(y, one, prior)
+    stepped, _ = expectation_maximization._step(SufficientStatistics(y), one, prior)
     for left, right in zip(one, stepped, strict=True):
         torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-10)
