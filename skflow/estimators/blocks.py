@@ -1,6 +1,5 @@
 """Rows of whole tables through a model, a block at a time."""
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 
@@ -19,17 +18,13 @@ ARRAYS = 16  # of that size, at most, that are held at once
 FEWEST_ROWS = 64
 
 
-def apply_by_blocks(
-    step: Step, model: Model, arrays: Sequence[NDArray], device: torch.device
-) -> list[NDArray]:
+def apply_by_blocks(step: Step, model: Model, arrays: Sequence[NDArray]) -> list[NDArray]:
     """Apply a step of the model to the rows of arrays; return arrays of as many rows.
 
-    The step takes tensors on the device, in which each row is a column, and returns such.
-    A block for which memory does not suffice there is halved.
+    The step takes tensors where the model is, in which each row is a column, and returns
+    such. A block for which memory does not suffice there is halved.
     """
-    n_rows = len(arrays[0])
-    # A copy only where it has to move: what is fitted never changes.
-    model = model if device.type == "cpu" else copy.deepcopy(model).to(device)
+    n_rows, device = len(arrays[0]), model.value_label.device
     size = _rows_at_once(n_rows, model.entries_per_row, device)
     results: list[list[NDArray]] = []
     first = 0
@@ -43,6 +38,11 @@ def apply_by_blocks(
             size = math.ceil(size / 2)
         else:
             first += size
+    return concatenate(results)
+
+
+def concatenate(results: Sequence[Sequence[NDArray]]) -> list[NDArray]:
+    """Join the arrays of one block after the other."""
     return [np.concatenate(blocks) for blocks in zip(*results, strict=True)]
 
 

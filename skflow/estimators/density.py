@@ -1,7 +1,6 @@
 """FlowDensity: the density of a table, reversible row by row."""
 
 import copy
-import time
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -14,12 +13,8 @@ from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from skflow.estimators.fitting import (
-    encode_rows,
-    hold_out_rows,
-    keep_earlier_fit,
-    warn_if_degenerate,
-)
+from skflow.estimators.degenerate import warn_if_degenerate
+from skflow.estimators.fitting import FEWEST_ROWS_TO_SPLIT, TableRows, keep_earlier_fit
 from skflow.estimators.table_density import TableDensity
 from skflow.estimators.validation import check_table
 from skflow.flow.recipe import FlowRecipe, choose_recipe
@@ -28,6 +23,7 @@ from skflow.table.frames import Container
 from skflow.table.inference import infer_schema
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
+from skflow.training.clock import Clock
 from skflow.training.device import fitting_threads, resolve_device
 from skflow.training.fitting import start_model, train_model
 from skflow.training.loop import History
@@ -266,42 +262,41 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
             Where training had to go back to earlier weights.
         """
         with keep_earlier_fit(self):
-            started = time.monotonic()
+            clock = Clock(self.max_time)
             warm = self.warm_start and hasattr(self, "_density")
             table = check_table(self, X, reset=not warm, fewest_rows=2)
             with fitting_threads(table.shape[0] * table.shape[1]):
-                self._fit(table, X_val, warm=warm, started=started)
+                self._fit(table, X_val, warm=warm, clock=clock)
         return self
 
-    def _fit(self, X: Any, X_val: Any, *, warm: bool, started: float) -> None:
+    def _fit(self, X: Any, X_val: Any, *, warm: bool, clock: Clock) -> None:
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         generator = torch.Generator().manual_seed(int(seed))
         container, codec, table = self._learn_table(X, warm=warm)
-        if X_val is None:
-            train, held_out = hold_out_rows(
-                table, self.early_stopping, self.validation_fraction, generator
-            )
-        else:
-            train, held_out = table, container.read(check_table(self, X_val, reset=False))
-        rows = encode_rows(codec, train)
-        judge = None if held_out is None else encode_rows(codec, held_out)
-        device = resolve_device(self.device, train.n_rows * len(train.columns))
+        train, held_out = TableRows.all_of(codec, table), None
+        if X_val is not None:
+            judge = container.read(check_table(self, X_val, reset=False))
+            held_out = TableRows.all_of(codec, judge)
+        elif self._holds_out(len(train)):
+            train, held_out = train.split(self.validation_fraction, generator)
+        device = resolve_device(self.device, len(train) * len(table.columns))
         if warm:
             self._density = copy.deepcopy(self._density)
         else:
-            warn_if_degenerate(rows.values, codec.value_names)
-            recipe = self._choose_recipe(codec, train.n_rows)
+            warn_if_degenerate(train, codec.value_names)
+            recipe = self._choose_recipe(codec, len(train))
+            bounds = codec.layout.bounds
             model = start_model(
-                rows, judge, recipe, codec.layout.bounds, self.n_components, generator, device
+                train, held_out, recipe, bounds, self.n_components, generator, clock, device
             )
             self._density = TableDensity(container, codec, recipe, model)
         history = History()
         try:
             train_model(
                 self._density.model,
-                rows,
-                judge,
-                self._training_options(train.n_rows, started),
+                train,
+                held_out,
+                self._training_options(len(train), clock),
                 n_layers=self._density.recipe.n_layers,
                 device=device,
                 generator=generator,
@@ -314,7 +309,7 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
             self.history_ = history.as_dict()
             self.n_iter_ = len(history.train_score)
             self.best_validation_score_ = history.best_score
-            compared = (train if held_out is None else held_out).take(slice(COMPARED_ROWS))
+            compared = (train if held_out is None else held_out).stored(slice(COMPARED_ROWS))
             self.inverse_error_ = self._density.measure_inverse_error(compared, self.device)
 
     def _learn_table(self, X: Any, *, warm: bool) -> tuple[Container, TableCodec, StoredTable]:
@@ -334,6 +329,12 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         self._n_features_out = len(codec.latent_names)
         return container, codec, table
 
+    def _holds_out(self, n_rows: int) -> bool:
+        """Whether some of so many rows are held out for early stopping."""
+        if isinstance(self.early_stopping, str):
+            return n_rows >= FEWEST_ROWS_TO_SPLIT
+        return self.early_stopping
+
     def _choose_recipe(self, codec: TableCodec, n_rows: int) -> FlowRecipe:
         return choose_recipe(
             n_rows,
@@ -346,11 +347,11 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
             dropout=self.dropout,
         )
 
-    def _training_options(self, n_rows: int, started: float) -> TrainingOptions:
+    def _training_options(self, n_rows: int, clock: Clock) -> TrainingOptions:
         return choose_options(
             n_rows,
             max_iter=self.max_iter,
-            deadline=None if self.max_time is None else started + self.max_time,
+            clock=clock,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,

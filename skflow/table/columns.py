@@ -91,6 +91,7 @@ class CategoryColumn:
 
     scale = math.nan
     bounds = (-math.inf, math.inf)
+    gridded = False
 
     def __init__(self, column: StoredColumn, schema: ColumnSchema) -> None:
         self.stored = column.blank()
@@ -166,7 +167,12 @@ class NumberColumn:
         self.scale = self.scaling.scale * math.exp(-self.line.log_unit)
         counts = np.unique(x, return_counts=True)[1]
         self.unseen = RAREST if schema.valued else _good_turing(counts, len(column.missing))
-        self.rarest = _rarest(self.encode(column).labels, self.labels)
+        self.rarest = _rarest(self._label(column, self._find(self.line.read(column))), self.labels)
+
+    @property
+    def gridded(self) -> bool:
+        """Whether values lie on a grid."""
+        return self.line.step > 0
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -185,13 +191,18 @@ class NumberColumn:
         nearest = np.searchsorted(self.known, x).clip(max=len(self.known) - 1)
         return np.where(self.known[nearest] == x, nearest, -1)
 
+    def _label(self, column: StoredColumn, index: LabelArray) -> LabelArray:
+        """Labels, where ``index`` is that of known numbers and -1 of others."""
+        unknown = self.labels.number if self.labels.valued else self.labels.n_labels
+        present = np.where(index < 0, unknown, index)
+        return np.where(column.present, present, self.labels.of_missing(column.missing))
+
     def encode(self, column: StoredColumn) -> EncodedColumn:
         """Label known and missing ones, encode others."""
         x = self.line.read(column)
-        index = np.where(column.present, self._find(x), -1)
+        index = self._find(x)
         other = column.present & (index < 0)
-        labels = np.where(column.present, index, self.labels.of_missing(column.missing))
-        labels[other] = self.labels.number if self.labels.valued else self.labels.n_labels
+        labels = self._label(column, index)
         rare, values = np.full((2, len(x)), np.nan)
         cells, log_volume = np.zeros((2, len(x)))
         if self.labels.idle:

@@ -19,7 +19,9 @@ from skflow.flow.expectation_maximization import (
 from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
 from skflow.training.absent import fill_absent
+from skflow.training.clock import Clock
 from skflow.training.label_effects import fit_mean_effects, fit_weight_effects
+from skflow.training.rows import row_blocks
 
 FloatArray = NDArray[np.float64]
 
@@ -37,6 +39,7 @@ COVARIANCE_ENTRIES = 100_000  # in all components together
 UNCORRELATED = 1e4  # rows of prior that leave components a diagonal covariance
 MANY_ROWS = 3_000  # from here on one split tells candidates apart
 SOME_ROWS = 1_000  # and from here on three folds do
+SEARCH_SHARE = 1 / 3  # of the time a fit may take: after it no further candidate is tried
 
 
 @dataclass(frozen=True)
@@ -65,16 +68,19 @@ class Sample:
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, rows: NDArray) -> "Sample":
+    def take(self, rows: NDArray | slice) -> "Sample":
         """Return some of the rows."""
         return Sample(self.values[rows], self.codes[rows])
 
     def send(self, marginals: Marginals) -> tuple[Tensor, Tensor]:
         """Return scores ``(n_valued, n_rows)`` and log-determinants, in nats."""
-        with torch.inference_mode():
-            x = torch.tensor(np.ascontiguousarray(self.values.T))
-            y, log_det = marginals.forward_and_log_det(x)
-        return y.clone(), log_det
+        y = torch.empty(self.values.shape[::-1], dtype=torch.float64)
+        log_det = torch.empty(len(self), dtype=torch.float64)
+        for block in row_blocks(*self.values.shape):
+            x = torch.tensor(np.ascontiguousarray(self.values[block].T))
+            with torch.no_grad():
+                y[:, block], log_det[block] = marginals.forward_and_log_det(x)
+        return y, log_det
 
     def context(self) -> Context | None:
         """Return the labels as a mixture reads them."""
@@ -95,6 +101,8 @@ class Design:
         Labels in the vocabulary; 0 where no column has labels.
     bound : float
         Of the mixture layer.
+    clock : Clock
+        Of the whole fit.
     device : torch.device
         Where expectation maximisation runs, in float64.
     """
@@ -102,6 +110,7 @@ class Design:
     bounds: Sequence[tuple[float, float]]
     n_entries: int
     bound: float
+    clock: Clock
     device: torch.device = CPU
 
 
@@ -226,6 +235,12 @@ class _Search:
         self.design = design
         # Every candidate starts from the same draw: they differ in nothing else.
         self.seed = int(torch.randint(2**31, (1,), generator=generator))
+        self.n_judged = 0
+
+    @property
+    def _is_late(self) -> bool:
+        """Whether the search has had its time; one candidate is always judged."""
+        return self.n_judged > 0 and self.design.clock.share() > SEARCH_SHARE
 
     def best(self, folds: list[_Fold]) -> _Candidate:
         """Choose the marginals with few components, then climb with each prior."""
@@ -252,14 +267,19 @@ class _Search:
 
         Where components, and so the cost, are many, only the best priors go on.
         """
-        prepared = [(self._prepare(fold.train, view), fold.held_out) for fold in folds]
         scores: dict[_Candidate, float] = {}
+        if self._is_late:
+            return scores
+        prepared = [(self._prepare(fold.train, view), fold.held_out) for fold in folds]
         climbing = dict.fromkeys(priors, -np.inf)
         for n_components in ladder:
             for strength, top in list(climbing.items()):
+                if self._is_late:
+                    return scores
                 candidate = _Candidate(view, n_components, strength)
                 score = float(np.mean([self._judge(*fold, candidate) for fold in prepared]))
                 scores[candidate] = climbing[strength] = score
+                self.n_judged += 1
                 if not score > top + LEAST_GAIN:
                     del climbing[strength]
             if n_components >= MANY_COMPONENTS:
@@ -269,9 +289,13 @@ class _Search:
 
     def _judge(self, prepared: _Prepared, held_out: Sample, candidate: _Candidate) -> float:
         mixture = self._fit_mixture(prepared, candidate, SEARCH_STEPS).eval()
-        y, log_det = held_out.send(prepared.marginals)
-        with torch.inference_mode():
-            return float((log_det + mixture.log_prob(y, held_out.context())).mean())
+        total = 0.0
+        for block in row_blocks(len(held_out), mixture.intercept.numel()):
+            rows = held_out.take(block)
+            y, log_det = rows.send(prepared.marginals)
+            with torch.inference_mode():
+                total += float((log_det + mixture.log_prob(y, rows.context())).sum())
+        return total / len(held_out)
 
     def fit(self, train: Sample, candidate: _Candidate) -> ClosedForm:
         """Fit one candidate."""

@@ -1,7 +1,6 @@
 """The training loop."""
 
 import math
-import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from skflow.exceptions import DivergenceWarning
 from skflow.training.blur import Blur
 from skflow.training.options import TrainingOptions
 from skflow.training.reporter import Reporter
+from skflow.training.rows import fork
 from skflow.training.schedule import rate_factor
 from skflow.training.term import Scores, Term
 
@@ -33,8 +33,9 @@ class TrainingRows:
 
     def draw(self, generator: torch.Generator) -> None:
         """Draw the values of one epoch, into the place of those before: steps read there."""
+        noise = fork(generator)
         if self.blur is not None:
-            self.train.y.copy_(self.blur.draw(generator))
+            self.blur.draw(self.train.y, noise)
 
 
 @dataclass
@@ -80,11 +81,13 @@ def train(
     offset = rows.train_offset if rows.validation is None else rows.validation_offset
     for term in terms:
         term.begin(rows.train, judge, generator)
-    start = time.monotonic()
+    clock, seconds = options.clock, 0.0
+    start = clock.passed()
     try:
         for epoch in range(options.max_iter):
-            began = time.monotonic()
-            factor = rate_factor(_progress(epoch, options, start))
+            began = clock.passed()
+            by_epochs = (epoch + 0.5) / options.max_iter
+            factor = rate_factor(max(by_epochs, clock.progress(start, seconds)))
             awake = [term for term in terms if not term.is_over]
             order = torch.randperm(rows.train.n_rows, generator=generator, device=judge.y.device)
             rows.draw(generator)
@@ -97,9 +100,10 @@ def train(
             judged = offset + sum(scores)
             held_out = math.nan if rows.validation is None else judged
             rate = factor * max(term.peak for term in awake)
-            history.append(train_score, held_out, rate, time.monotonic() - began)
+            seconds = clock.passed() - began
+            history.append(train_score, held_out, rate, seconds)
             reporter.epoch(judged, offset + sum(term.best.score for term in terms))
-            if all(term.is_over for term in terms) or _is_over(options):
+            if all(term.is_over for term in terms) or not clock.allows(seconds):
                 break
     finally:
         for term in terms:
@@ -118,16 +122,3 @@ def _warn_of_roll_backs(terms: Sequence[Term]) -> None:
             DivergenceWarning,
             stacklevel=2,
         )
-
-
-def _progress(epoch: int, options: TrainingOptions, start: float) -> float:
-    """Share of the schedule that is over: by epochs or by time, whichever is further."""
-    by_epochs = (epoch + 0.5) / options.max_iter
-    if options.deadline is None:
-        return by_epochs
-    by_time = (time.monotonic() - start) / max(options.deadline - start, 1e-9)
-    return min(1.0, max(by_epochs, by_time))
-
-
-def _is_over(options: TrainingOptions) -> bool:
-    return options.deadline is not None and time.monotonic() >= options.deadline

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +13,16 @@ from skflow.training.optimizer import Descent
 from skflow.training.options import TrainingOptions
 from skflow.training.stopping import BestWeights
 
-EVALUATION_ROWS = 8192
+EVALUATION_ROWS = 8192  # at once, or fewer where a row takes many entries
+EVALUATION_ENTRIES = 2_000_000
 MAX_ROLL_BACKS = 5
 
 
 class Scores(NamedTuple):
-    """Labels, and values already sent through the marginals, each row a column."""
+    """Labels, and values already sent through the marginals, each row a column.
+
+    Labels are kept in as few bytes as hold them.
+    """
 
     labels: Tensor
     y: Tensor
@@ -30,11 +34,11 @@ class Scores(NamedTuple):
 
     def take(self, rows: Tensor) -> "Scores":
         """Return some of the rows."""
-        return Scores(self.labels[:, rows], self.y[:, rows])
+        return Scores(self.labels[:, rows].long(), self.y[:, rows])
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> "Scores":
-        """Return the same rows on another device, the values in another dtype."""
-        return Scores(self.labels.to(device), self.y.to(device, dtype))
+    def to(self, device: torch.device) -> "Scores":
+        """Return the same rows on another device."""
+        return Scores(self.labels.to(device), self.y.to(device))
 
 
 LogProb = Callable[[Tensor, Tensor], Tensor]
@@ -119,7 +123,7 @@ class Term:
     def mean_score(self, rows: Scores) -> float:
         """Mean of the term, in nats per row."""
         self.module.eval()
-        return mean_log_prob(self.log_prob, rows)
+        return mean_log_prob(self.module, self.log_prob, rows)
 
     def _descend(self) -> None:
         """Start gradient steps afresh, from the weights as they stand."""
@@ -147,9 +151,11 @@ def equal_batches(order: Tensor, n_batches: int) -> Tensor:
     return order[: n_batches * size].view(n_batches, size)
 
 
-def mean_log_prob(log_prob: LogProb, rows: Scores) -> float:
-    """Mean of ``log_prob`` over rows, block by block, in nats per row."""
-    blocks = torch.arange(rows.n_rows, device=rows.y.device).split(EVALUATION_ROWS)
+def mean_log_prob(module: nn.Module, log_prob: LogProb, rows: Scores) -> float:
+    """Mean of a module's term over rows, block by block, in nats per row."""
+    entries_per_row = max(1, cast(int, module.entries_per_row))
+    size = min(EVALUATION_ROWS, max(64, EVALUATION_ENTRIES // entries_per_row))
+    blocks = torch.arange(rows.n_rows, device=rows.y.device).split(size)
     with torch.inference_mode():
         values = [log_prob(*rows.take(block)) for block in blocks]
     return float(torch.cat(values).double().mean())

@@ -28,6 +28,7 @@ class Doubling:
     """A step that runs out of memory above some rows."""
 
     entries_per_row = 1
+    value_label = torch.empty(0, 2)
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -51,7 +52,7 @@ def test_blocks_are_about_equal(
 ) -> None:
     monkeypatch.setattr(blocks, "CPU_ENTRIES", 400)
     step, rows = Doubling(10**9), arrays(n_rows)
-    values, labels = apply_by_blocks(step, step, rows, CPU)
+    values, labels = apply_by_blocks(step, step, rows)
     np.testing.assert_array_equal(values, 2 * rows[1])
     assert labels.shape == (n_rows, 0)
     assert step.sizes == sizes
@@ -59,10 +60,10 @@ def test_blocks_are_about_equal(
 
 def test_blocks_are_halved_where_memory_does_not_suffice() -> None:
     step, rows = Doubling(300), arrays(1000)
-    np.testing.assert_array_equal(apply_by_blocks(step, step, rows, CPU)[0], 2 * rows[1])
+    np.testing.assert_array_equal(apply_by_blocks(step, step, rows)[0], 2 * rows[1])
     assert step.sizes == [1000, 500, 250, 250, 250, 250]
     with pytest.raises(torch.OutOfMemoryError):
-        apply_by_blocks(step := Doubling(10), step, rows, CPU)
+        apply_by_blocks(step := Doubling(10), step, rows)
 
 
 def test_blocks_on_cuda_follow_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:

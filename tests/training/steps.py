@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from skflow import FlowDensity
-from skflow.estimators.fitting import encode_rows
+from skflow.estimators.fitting import TableRows
+from skflow.training.clock import Clock
 from skflow.training.graphs import EagerStep, Step
 from skflow.training.optimizer import Descent
 from skflow.training.options import choose_options
@@ -30,9 +31,9 @@ class Part:
         randomise(flow, seed=1)
         self.generator = torch.Generator(device).manual_seed(0)
         density = flow._density
-        labels, _, x = encode_rows(density.codec, flow._read(df)).tensors()
+        labels, _, x = TableRows.all_of(density.codec, flow._read(df)).take(slice(None)).tensors()
         y, _ = density.model.values.marginals.forward_and_log_det(x)
-        self.rows = Scores(labels, y).to(torch.device(device), torch.float32)
+        self.rows = Scores(labels, y.float()).to(torch.device(device))
         self.noise = torch.randn(self.rows.y.shape, generator=seeded(2)).to(device)
         self.module = getattr(density.model, name).to(device, torch.float32).train()
         for module in self.module.modules():
@@ -41,7 +42,7 @@ class Part:
         self.of_labels = name == "labels"
         options = choose_options(
             N_ROWS,
-            deadline=None,
+            clock=Clock(),
             tol=1e-4,
             max_iter=N_EPOCHS,
             batch_size=N_ROWS // N_BATCHES,

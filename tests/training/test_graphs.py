@@ -14,6 +14,7 @@ from skflow import FlowDensity
 from skflow.exceptions import CaptureWarning, DivergenceWarning
 from skflow.training import graphs, term
 from skflow.training.blur import Blur
+from skflow.training.clock import Clock
 from skflow.training.graphs import CapturedStep, EagerStep
 from skflow.training.loop import TrainingRows
 from skflow.training.optimizer import Descent
@@ -29,7 +30,7 @@ from tests.training.tape import NoSync, SyncError, TapeRecorder
 def descent_of(module: nn.Module, n_batches: int = 2, **options: float) -> Descent:
     auto = dict.fromkeys(("max_iter", "batch_size", "learning_rate", "n_iter_no_change"), "auto")
     given = auto | {"weight_decay": 0.1} | options
-    return Descent(module, choose_options(1000, deadline=None, tol=1e-4, **given), n_batches)
+    return Descent(module, choose_options(1000, clock=Clock(), tol=1e-4, **given), n_batches)
 
 
 def test_eager_step_is_that_of_autograd_and_torch() -> None:
@@ -90,8 +91,8 @@ def test_batches_are_of_one_size_and_cover_the_rows(n_rows: int, n_batches: int)
 
 def test_fresh_values_are_drawn_into_the_place_of_those_before() -> None:
     class Drawn:
-        def draw(self, generator: torch.Generator) -> Tensor:
-            return torch.rand(2, 5, generator=generator)
+        def draw(self, scores: Tensor, generator: torch.Generator) -> None:
+            scores.uniform_(generator=generator)
 
     train = Scores(torch.zeros(0, 5), torch.zeros(2, 5))
     rows = TrainingRows(train, None, 0.0, 0.0, Drawn())
