@@ -20,13 +20,10 @@ without ``--data`` nothing is measured.
 """
 
 import argparse
-import json
 import time
 import warnings
-from collections.abc import Callable, Iterable
-from datetime import date
+from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import density_pages
@@ -34,6 +31,7 @@ import flow_peers
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from records import RESULTS, drop_records, measure_missing, read_records
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
@@ -45,7 +43,6 @@ from skflow import FlowDensity
 FloatArray = NDArray[np.float64]
 Method = Callable[[FloatArray, FloatArray, int], dict]
 
-RESULTS = Path(__file__).parent / "results" / "density.jsonl"
 LIBRARIES = ("skflow", "scikit-learn", "torch", "numpy", "zuko", "nflows")
 MAX_SECONDS = 300.0  # of a flow's training at one rate
 COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 30, 50)
@@ -126,59 +123,16 @@ METHODS: dict[str, Method] = {
 }
 
 
-def measure(method: str, table: FloatArray, seed: int) -> dict:
+def measure(tables: dict[str, FloatArray], table: str, seed: int, method: str) -> dict:
     """Return one result; where the method fails, its nats are None and the error is told."""
-    train, test = split(table, seed)
+    n_rows, n_columns = tables[table].shape
+    train, test = split(tables[table], seed)
     try:
-        return METHODS[method](train, test, seed)
+        measured = METHODS[method](train, test, seed)
     except flow_peers.LIBRARY_ERRORS as error:
-        return {"nats": None, "seconds": None, "error": f"{type(error).__name__}: {error}"[:200]}
-
-
-def read_results(path: Path) -> list[dict]:
-    """Return every result that is kept in ``path``."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def drop_results(path: Path, methods: Iterable[str], tables: Iterable[str], seeds: list) -> None:
-    """Remove the results of ``methods`` on ``tables`` and ``seeds`` from ``path``."""
-    dropped = {(table, seed, method) for table in tables for seed in seeds for method in methods}
-    kept = [result for result in read_results(path) if _key(result) not in dropped]
-    written = path.with_suffix(".new")
-    written.write_text("".join(json.dumps(result) + "\n" for result in kept))
-    written.replace(path)
-
-
-def _key(result: dict) -> tuple[str, int, str]:
-    return result["table"], result["seed"], result["method"]
-
-
-def _measure_all(
-    path: Path, tables: dict[str, FloatArray], methods: list[str], seeds: list[int]
-) -> None:
-    """Measure what ``path`` lacks, a line for each result as soon as it is there."""
-    path.parent.mkdir(exist_ok=True)
-    versions = {library: version(library) for library in LIBRARIES}
-    jobs = [(table, seed, method) for seed in seeds for table in tables for method in methods]
-    for name, seed, method in jobs:
-        if (name, seed, method) in map(_key, read_results(path)):
-            continue
-        n_rows, n_columns = tables[name].shape
-        result = {
-            "table": name,
-            "rows": n_rows,
-            "columns": n_columns,
-            "seed": seed,
-            "method": method,
-            **measure(method, tables[name], seed),
-            "date": date.today().isoformat(),
-            "versions": versions,
-        }
-        with path.open("a") as lines:
-            lines.write(json.dumps(result) + "\n")
-        print(*_key(result), result["nats"], result["seconds"], sep="  ", flush=True)
+        told = f"{type(error).__name__}: {error}"[:200]
+        measured = {"nats": None, "seconds": None, "error": told}
+    return {"rows": n_rows, "columns": n_columns, **measured}
 
 
 def _chosen(beginnings: list[str]) -> list[str]:
@@ -190,7 +144,7 @@ def main() -> None:
     """Measure what ``--data`` allows and is not there yet; write the pages if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="holds reg/, uci_gp/ and density/")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, default=RESULTS / "density.jsonl")
     parser.add_argument("--tables", nargs="+", help="all, if not given")
     parser.add_argument(
         "--methods", nargs="+", default=[""], metavar="BEGINNING", help="as their names begin"
@@ -203,14 +157,22 @@ def main() -> None:
         tables = load_tables(arguments.data)
         tables = {name: tables[name] for name in arguments.tables or tables}
         methods = _chosen(arguments.fresh or arguments.methods)
+        jobs = [
+            {"table": table, "seed": seed, "method": method}
+            for seed in arguments.seeds
+            for table in tables
+            for method in methods
+        ]
         if arguments.fresh:
-            drop_results(arguments.results, methods, tables, arguments.seeds)
+            drop_records(arguments.results, jobs)
         warnings.simplefilter("ignore", ConvergenceWarning)
         torch.set_num_threads(1)
         with threadpool_limits(1):
-            _measure_all(arguments.results, tables, methods, arguments.seeds)
+            measure_missing(
+                arguments.results, jobs, partial(measure, tables), LIBRARIES, ("nats", "seconds")
+            )
     if arguments.page:
-        density_pages.write(read_results(arguments.results))
+        density_pages.write(read_records(arguments.results))
 
 
 if __name__ == "__main__":
