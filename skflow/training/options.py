@@ -60,7 +60,7 @@ def choose_options(
         clock=clock,
         batch_size=_default_batch_size(n_rows) if isinstance(batch_size, str) else batch_size,
         learning_rate=4e-3 if isinstance(learning_rate, str) else learning_rate,
-        weight_decay=min(1.0, 30 / n_rows) if isinstance(weight_decay, str) else weight_decay,
+        weight_decay=min(1.0, 10_000 / n_rows) if isinstance(weight_decay, str) else weight_decay,
         n_iter_no_change=12 if isinstance(n_iter_no_change, str) else n_iter_no_change,
         tol=tol,
     )
