@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -14,7 +15,12 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from skflow.estimators.degenerate import warn_if_degenerate
-from skflow.estimators.fitting import FEWEST_ROWS_TO_SPLIT, TableRows, keep_earlier_fit
+from skflow.estimators.fitting import (
+    FEWEST_ROWS_TO_SPLIT,
+    FitPlan,
+    TableRows,
+    keep_earlier_fit,
+)
 from skflow.estimators.table_density import TableDensity
 from skflow.estimators.validation import check_table
 from skflow.flow.recipe import FlowRecipe, choose_recipe
@@ -25,13 +31,13 @@ from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
 from skflow.training.clock import Clock
 from skflow.training.device import fitting_threads, resolve_device
-from skflow.training.fitting import start_model, train_model
 from skflow.training.loop import History
 from skflow.training.options import TrainingOptions, choose_options
 
 FloatArray = NDArray[np.float64]
 
 COMPARED_ROWS = 256  # for inverse_error_
+MOST_ROWS_TO_REFIT = 5_000  # with more, a tenth of them is hardly missed
 
 
 class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
@@ -273,36 +279,38 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         generator = torch.Generator().manual_seed(int(seed))
         container, codec, table = self._learn_table(X, warm=warm)
-        train, held_out = TableRows.all_of(codec, table), None
+        everything = TableRows.all_of(codec, table)
+        train, held_out = everything, None
         if X_val is not None:
             judge = container.read(check_table(self, X_val, reset=False))
             held_out = TableRows.all_of(codec, judge)
-        elif self._holds_out(len(train)):
-            train, held_out = train.split(self.validation_fraction, generator)
+        elif self._holds_out(len(everything)):
+            train, held_out = everything.split(self.validation_fraction, generator)
         device = resolve_device(self.device, len(train) * len(table.columns))
+        recipe = self._density.recipe if warm else self._choose_recipe(codec, len(train))
+        plan = FitPlan(
+            recipe,
+            codec.layout.bounds,
+            self.n_components,
+            self._training_options(len(train), clock),
+            held_out,
+            device,
+            generator,
+            self.verbose,
+        )
+        candidate, history = None, History()
         if warm:
             self._density = copy.deepcopy(self._density)
         else:
             warn_if_degenerate(train, codec.value_names)
-            recipe = self._choose_recipe(codec, len(train))
-            bounds = codec.layout.bounds
-            model = start_model(
-                train, held_out, recipe, bounds, self.n_components, generator, clock, device
-            )
+            model, candidate = plan.start(train)
             self._density = TableDensity(container, codec, recipe, model)
-        history = History()
         try:
-            train_model(
-                self._density.model,
-                train,
-                held_out,
-                self._training_options(len(train), clock),
-                n_layers=self._density.recipe.n_layers,
-                device=device,
-                generator=generator,
-                verbose=self.verbose,
-                history=history,
-            )
+            n_iter = plan.train(self._density.model, train, history)
+            few = train is not everything and len(everything) <= MOST_ROWS_TO_REFIT
+            if few and not warm and clock.allows(clock.passed()):
+                refitted = plan.refit(everything, candidate, n_iter, history.best_score)
+                self._density = replace(self._density, model=refitted or self._density.model)
         finally:
             # Also when interrupted: the best weights so far are in the model.
             self.device_ = str(device)

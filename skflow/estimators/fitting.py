@@ -1,6 +1,6 @@
 """What every fit owes its caller: held-out rows, an earlier fit kept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -9,8 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from skflow.flow.model import Model
+from skflow.flow.recipe import FlowRecipe
 from skflow.table.codec import TableCodec
 from skflow.table.storage import StoredTable
+from skflow.training.closed_form import Candidate
+from skflow.training.fitting import start_model, train_model
+from skflow.training.loop import History
+from skflow.training.options import TrainingOptions
 from skflow.training.rows import EncodedRows
 
 FEWEST_ROWS_TO_SPLIT = 100
@@ -80,3 +86,62 @@ class TableRows:
         n_held_out = min(max(1, round(fraction * n_rows)), n_rows - 1)
         order = self.rows[torch.randperm(n_rows, generator=generator).numpy()]
         return replace(self, rows=order[n_held_out:]), replace(self, rows=order[:n_held_out])
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """What all fits of one table share; see :mod:`skflow.training.fitting`."""
+
+    recipe: FlowRecipe
+    bounds: Sequence[tuple[float, float]]
+    n_components: int | str
+    options: TrainingOptions
+    held_out: TableRows | None
+    device: torch.device
+    generator: torch.Generator
+    verbose: int
+
+    def start(
+        self, rows: TableRows, candidate: Candidate | None = None
+    ) -> tuple[Model, Candidate | None]:
+        """Fit the closed form."""
+        return start_model(
+            rows,
+            self.held_out,
+            self.recipe,
+            self.bounds,
+            self.n_components,
+            self.generator,
+            self.options.clock,
+            self.device,
+            candidate,
+        )
+
+    def train(
+        self, model: Model, rows: TableRows, history: History, n_iter: list[int] | None = None
+    ) -> list[int]:
+        """Train a model; return the epochs that were best, or run as many as were."""
+        return train_model(
+            model,
+            rows,
+            self.held_out,
+            self.options,
+            n_layers=self.recipe.n_layers,
+            device=self.device,
+            generator=self.generator,
+            verbose=self.verbose if n_iter is None else 0,
+            history=history,
+            n_iter=n_iter,
+        )
+
+    def refit(
+        self, rows: TableRows, candidate: Candidate | None, n_iter: list[int], score: float
+    ) -> Model | None:
+        """Fit once more what was chosen, to all rows, for as many epochs as were best.
+
+        The rows held out are learnt from: unless they now score better than ``score``,
+        something went wrong, and there is no model.
+        """
+        model, history = self.start(rows, candidate)[0], History()
+        self.train(model, rows, history, n_iter)
+        return model if history.best_score > score else None

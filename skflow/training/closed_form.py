@@ -44,10 +44,11 @@ SEARCH_SHARE = 1 / 3  # of the time a fit may take: after it no further candidat
 
 @dataclass(frozen=True)
 class ClosedForm:
-    """Fitted marginals and mixture."""
+    """Fitted marginals and mixture, and how they were chosen to be."""
 
     marginals: Marginals
     mixture: Mixture
+    candidate: "Candidate | None"
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,7 @@ def fit_closed_form(
     n_components: int | None,
     design: Design,
     generator: torch.Generator,
+    candidate: "Candidate | None" = None,
 ) -> ClosedForm:
     """Fit marginals and mixture to ``train``.
 
@@ -165,16 +167,16 @@ def fit_closed_form(
         None chooses it.
     design : Design
     generator : torch.Generator
+    candidate : Candidate, optional
+        What was chosen before; nothing is compared then.
     """
     if train.values.shape[1] == 0:
         blank = Mixture.blank(0, 1, design.bound, design.n_entries)
-        return ClosedForm(Marginals.fit(train.values, n_bins=1), blank)
+        return ClosedForm(Marginals.fit(train.values, n_bins=1), blank, None)
     search = _Search(n_components, design, generator)
-    if len(train) < FEW_ROWS:
-        return search.fit(
-            train, _Candidate(_View(1, True), n_components or 1, PriorStrength(1.0, 0.0))
-        )
-    return search.fit(train, search.best(_make_folds(train, validation, generator)))
+    if candidate is None and len(train) < FEW_ROWS:
+        candidate = Candidate(_View(1, True), n_components or 1, PriorStrength(1.0, 0.0))
+    return search.fit(train, candidate or search.best(_make_folds(train, validation, generator)))
 
 
 def _make_folds(
@@ -217,7 +219,7 @@ class _View:
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class Candidate:
     """What is chosen on held-out rows."""
 
     view: _View
@@ -242,14 +244,14 @@ class _Search:
         """Whether the search has had its time; one candidate is always judged."""
         return self.n_judged > 0 and self.design.clock.share() > SEARCH_SHARE
 
-    def best(self, folds: list[_Fold]) -> _Candidate:
+    def best(self, folds: list[_Fold]) -> Candidate:
         """Choose the marginals with few components, then climb with each prior."""
         n_rows, n_columns = folds[0].train.values.shape
         priors = prior_strengths(n_columns)
         ladder = self._ladder(n_rows, n_columns)
         few = [k for k in ladder if k in FEW_COMPONENTS] or ladder
         more = [k for k in ladder if k not in few]
-        scores: dict[_Candidate, float] = {}
+        scores: dict[Candidate, float] = {}
         for n_bins in (1, gaussianising_bins(n_rows)):
             view = _View(n_bins, shifts=True)
             scores |= self._climb(folds, view, few, [priors["shared"], priors["narrow"]])
@@ -262,12 +264,12 @@ class _Search:
 
     def _climb(
         self, folds: list[_Fold], view: _View, ladder: list[int], priors: list[PriorStrength]
-    ) -> dict[_Candidate, float]:
+    ) -> dict[Candidate, float]:
         """Raise the number of components under each prior until its score falls.
 
         Where components, and so the cost, are many, only the best priors go on.
         """
-        scores: dict[_Candidate, float] = {}
+        scores: dict[Candidate, float] = {}
         if self._is_late:
             return scores
         prepared = [(self._prepare(fold.train, view), fold.held_out) for fold in folds]
@@ -276,7 +278,7 @@ class _Search:
             for strength, top in list(climbing.items()):
                 if self._is_late:
                     return scores
-                candidate = _Candidate(view, n_components, strength)
+                candidate = Candidate(view, n_components, strength)
                 score = float(np.mean([self._judge(*fold, candidate) for fold in prepared]))
                 scores[candidate] = climbing[strength] = score
                 self.n_judged += 1
@@ -287,7 +289,7 @@ class _Search:
                 climbing = {strength: climbing[strength] for strength in best}
         return scores
 
-    def _judge(self, prepared: _Prepared, held_out: Sample, candidate: _Candidate) -> float:
+    def _judge(self, prepared: _Prepared, held_out: Sample, candidate: Candidate) -> float:
         mixture = self._fit_mixture(prepared, candidate, SEARCH_STEPS).eval()
         total = 0.0
         for block in row_blocks(len(held_out), mixture.intercept.numel()):
@@ -297,10 +299,12 @@ class _Search:
                 total += float((log_det + mixture.log_prob(y, rows.context())).sum())
         return total / len(held_out)
 
-    def fit(self, train: Sample, candidate: _Candidate) -> ClosedForm:
+    def fit(self, train: Sample, candidate: Candidate) -> ClosedForm:
         """Fit one candidate."""
         prepared = self._prepare(train, candidate.view)
-        return ClosedForm(prepared.marginals, self._fit_mixture(prepared, candidate, EM_STEPS))
+        return ClosedForm(
+            prepared.marginals, self._fit_mixture(prepared, candidate, EM_STEPS), candidate
+        )
 
     def _prepare(self, train: Sample, view: _View) -> _Prepared:
         marginals = Marginals.fit(train.values, view.n_bins, self.design.bounds)
@@ -316,7 +320,7 @@ class _Search:
         statistics = SufficientStatistics(filled[:, drawn].to(self.design.device))
         return _Prepared(marginals, codes, effects, filled, statistics, bool(y.isnan().any()))
 
-    def _fit_mixture(self, prepared: _Prepared, candidate: _Candidate, n_iter: int) -> Mixture:
+    def _fit_mixture(self, prepared: _Prepared, candidate: Candidate, n_iter: int) -> Mixture:
         components = fit_gaussian_mixture(
             prepared.statistics,
             min(candidate.n_components, prepared.statistics.y.shape[1]),

@@ -4,14 +4,14 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skflow.flow.context import Vocabulary
 from skflow.flow.label_tree import fit_label_tree
 from skflow.flow.model import Model
 from skflow.flow.recipe import FlowRecipe
 from skflow.training.clock import Clock
-from skflow.training.closed_form import CPU, EM_ROWS, Design, Sample, fit_closed_form
+from skflow.training.closed_form import CPU, EM_ROWS, Candidate, Design, Sample, fit_closed_form
 from skflow.training.loop import History, TrainingRows, train
 from skflow.training.options import TrainingOptions
 from skflow.training.preparation import Part, prepare, read_labels
@@ -34,10 +34,12 @@ def start_model(
     generator: torch.Generator,
     clock: Clock,
     device: torch.device = CPU,
-) -> Model:
-    """Return the closed form: a model whose trained parts have no effect yet.
+    candidate: Candidate | None = None,
+) -> tuple[Model, Candidate | None]:
+    """Return the closed form, a model whose trained parts have no effect yet, and the choice.
 
-    It is on the CPU, wherever it was fitted.
+    It is on the CPU, wherever it was fitted. A ``candidate`` that was chosen before is
+    fitted as it is.
     """
     closed_form = fit_closed_form(
         _draw_sample(rows, recipe, generator),
@@ -45,9 +47,11 @@ def start_model(
         None if isinstance(n_components, str) else n_components,
         Design(bounds, recipe.n_entries, recipe.bound, clock, device),
         generator,
+        candidate,
     )
     labels = fit_label_tree(read_labels(rows, recipe.n_labels), recipe.n_labels)
-    return recipe.build(labels, closed_form.marginals, closed_form.mixture, generator)
+    model = recipe.build(labels, closed_form.marginals, closed_form.mixture, generator)
+    return model, closed_form.candidate
 
 
 def _draw_sample(source: RowSource, recipe: FlowRecipe, generator: torch.Generator) -> Sample:
@@ -74,18 +78,25 @@ def train_model(
     generator: torch.Generator,
     verbose: int,
     history: History,
-) -> None:
+    n_iter: Sequence[int] | None = None,
+) -> list[int]:
     """Train in float32 on ``device``; leave the model in float64 on the CPU.
 
     ``history`` takes the scores, in nats per row of the original columns. Where there
     are no coupling layers, or no time, nothing is trained: the closed form is the one
-    epoch.
+    epoch. With ``n_iter``, as returned by an earlier training, each part is trained for
+    so many epochs, whatever its scores.
+
+    Returns
+    -------
+    n_iter : list of int
+        Epochs that led to the best weights of each part.
     """
-    parts = _trained_parts(model) if n_layers and options.clock.allows(0.0) else []
+    parts = _trained_parts(model, n_iter) if n_layers and options.clock.allows(0.0) else []
     data = _prepare(model, rows, held_out, parts, generator, device)
     if not parts:
         _note_closed_form(data, history)
-        return
+        return [0] * len(_parts(model))
     n_batches = max(1, round(len(rows) / options.batch_size))
     moved = (model.labels, *model.values.trained)
     for module in moved:
@@ -93,12 +104,22 @@ def train_model(
     on_device = torch.Generator(device).manual_seed(generator.initial_seed())
     try:
         with Reporter(options.max_iter, verbose) as reporter:
-            terms = [Term(module, log_prob, options, n_batches) for module, log_prob in parts]
+            planned = dict(zip(_modules(model), n_iter, strict=True)) if n_iter else {}
+            terms = [
+                Term(module, log_prob, options, n_batches, planned.get(module))
+                for module, log_prob in parts
+            ]
             train(terms, data, options, reporter, on_device, history)
     finally:
         for module in moved:
             module.to("cpu", torch.float64)
         model.eval()
+    best = {term.module: term.best.best_iter for term in terms}
+    return [best.get(module, 0) for module in _modules(model)]
+
+
+def _modules(model: Model) -> list[nn.Module]:
+    return [module for module, _ in _parts(model)]
 
 
 def _parts(model: Model) -> list[Part]:
@@ -110,10 +131,10 @@ def _parts(model: Model) -> list[Part]:
     return [(model.labels, of_labels), (model.values, model.values.log_prob_of_scores)]
 
 
-def _trained_parts(model: Model) -> list[Part]:
-    """Those that can become better than their closed form."""
-    learns = (model.labels.has_more_to_learn, model.values.has_more_to_learn)
-    return [part for part, more in zip(_parts(model), learns, strict=True) if more]
+def _trained_parts(model: Model, n_iter: Sequence[int] | None) -> list[Part]:
+    """Those that can become better than their closed form, and are to be trained."""
+    learns: Sequence[int] = (model.labels.has_more_to_learn, model.values.has_more_to_learn)
+    return [part for part, more in zip(_parts(model), n_iter or learns, strict=True) if more]
 
 
 def _prepare(

@@ -11,7 +11,7 @@ from skflow.flow.conditioner import Dropout
 from skflow.training.graphs import choose_step
 from skflow.training.optimizer import Descent
 from skflow.training.options import TrainingOptions
-from skflow.training.stopping import BestWeights
+from skflow.training.stopping import BestWeights, LatestWeights
 
 EVALUATION_ROWS = 8192  # at once, or fewer where a row takes many entries
 EVALUATION_ENTRIES = 2_000_000
@@ -59,15 +59,23 @@ class Term:
     options : TrainingOptions
     n_batches : int
         Steps per epoch.
+    n_iter : int, optional
+        Epochs to run, whatever their scores; by default the best weights count.
     """
 
     def __init__(
-        self, module: nn.Module, log_prob: LogProb, options: TrainingOptions, n_batches: int
+        self,
+        module: nn.Module,
+        log_prob: LogProb,
+        options: TrainingOptions,
+        n_batches: int,
+        n_iter: int | None = None,
     ) -> None:
         self.module = module
         self.log_prob = log_prob
         self.options = options
         self.n_batches = n_batches
+        self.n_iter = n_iter
         self.peak = options.learning_rate
         self.roll_backs = 0
         self.train_score = math.nan
@@ -79,7 +87,12 @@ class Term:
         """
         self.rows, self.generator = rows, generator
         self._use_generator(generator)
-        self.best = BestWeights(self.module, self.mean_score(judge), self.options.tol)
+        score = self.mean_score(judge)
+        self.best = (
+            BestWeights(self.module, score, self.options.tol)
+            if self.n_iter is None
+            else LatestWeights(self.module, score, self.n_iter)
+        )
         self._descend()
 
     def end(self) -> None:

@@ -197,7 +197,7 @@ def test_state_rebuilds_the_model(n_rows: int, n_columns: int, labels: tuple[int
     rows = encoded(n_rows, n_columns, labels)
     recipe = recipe_for(n_rows, n_columns, labels)
     bounds = [(-np.inf, np.inf)] * n_columns
-    model = start_model(rows, None, recipe, bounds, "auto", seeded(0), Clock()).eval()
+    model, _ = start_model(rows, None, recipe, bounds, "auto", seeded(0), Clock())
     state = model_state(model)
     assert all(type(array) is np.ndarray for array in state.values())
     again = restore_model(recipe, state)
