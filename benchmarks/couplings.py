@@ -21,8 +21,8 @@ from zuko.flows import UnconditionalDistribution
 from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.transforms import MonotonicRQSTransform
 
-from skflow.flow.coupling import Coupling
 from skflow.flow.recipe import FlowRecipe
+from skflow.training.clock import Clock
 from skflow.training.optimizer import Descent
 from skflow.training.options import TrainingOptions
 
@@ -36,8 +36,9 @@ WRITTEN = 0.05  # scale of weights that start at zero, as after some training
 class Sizes:
     """What the flows have in common.
 
-    Half of the columns are read by a network of four matrix products: to the width,
-    two within it, to the parameters of the other half's splines.
+    A network of four matrix products, to the width, two within it, to the parameters of
+    the splines: zuko's and nflows' read half of the columns and bend the other half,
+    skflow's, in groups, read and bend all.
     """
 
     n_columns: int = 20
@@ -76,7 +77,7 @@ class CouplingFlow(nn.Module):
 
 
 class Skflow(CouplingFlow):
-    """Permutations and coupling layers of skflow; its step keeps an average of the weights."""
+    """Coupling layers of skflow; its step keeps an average of the weights."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -110,30 +111,29 @@ class Skflow(CouplingFlow):
         """Return the step of skflow's training."""
         options = TrainingOptions(
             max_iter=1,
-            deadline=None,
+            clock=Clock(),
             batch_size=1,
             learning_rate=RATE,
             weight_decay=WEIGHT_DECAY,
+            label_weight_decay=WEIGHT_DECAY,
             n_iter_no_change=1,
             tol=0.0,
             max_norm=MAX_NORM,
         )
-        return partial(Descent(self, options, n_batches=100).step, RATE)
+        descent = Descent(self, options, n_batches=100)
+        return lambda: descent.step(RATE, descent.average.next_share())
 
 
 class MatrixProducts(Skflow):
-    """The limit: skflow's permutations and conditioners, the splines left out."""
+    """The limit: skflow's conditioners, the splines left out."""
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return no density, but a number per row that depends on every raw parameter."""
         if torch.is_grad_enabled():
             x = x.detach().requires_grad_()  # what is read has its backward, too
         total = x.new_zeros(x.shape[1])
-        for bijection in self.couplings.bijections:
-            if isinstance(bijection, Coupling):
-                total = total - bijection.conditioner(x[: bijection.n_read]).mean(dim=0)
-            else:
-                x, _ = bijection.forward_and_log_det(x)
+        for layer in self.couplings.bijections:
+            total = total - layer.conditioner(x).mean(dim=(0, 1))
         return total
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -104,9 +105,11 @@ def train_model(
     on_device = torch.Generator(device).manual_seed(generator.initial_seed())
     try:
         with Reporter(options.max_iter, verbose) as reporter:
+            of_labels = replace(options, weight_decay=options.label_weight_decay)
+            own = {model.labels: of_labels, model.values: options}
             planned = dict(zip(_modules(model), n_iter, strict=True)) if n_iter else {}
             terms = [
-                Term(module, log_prob, options, n_batches, planned.get(module))
+                Term(module, log_prob, own[module], n_batches, planned.get(module))
                 for module, log_prob in parts
             ]
             train(terms, data, options, reporter, on_device, history)

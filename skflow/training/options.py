@@ -21,7 +21,10 @@ class TrainingOptions:
     learning_rate : float
         Peak of the schedule.
     weight_decay : float
-        Of the conditioners' weight matrices (AdamW).
+        Of the conditioners' weight matrices (AdamW): what is left between the few
+        columns that do depend on each other is smooth.
+    label_weight_decay : float
+        Of the network of labels, whose rules are sharp.
     n_iter_no_change : int
         Epochs without a gain of ``tol`` before training stops.
     tol : float
@@ -37,6 +40,7 @@ class TrainingOptions:
     batch_size: int
     learning_rate: float
     weight_decay: float
+    label_weight_decay: float
     n_iter_no_change: int
     tol: float
     max_norm: float = 5.0
@@ -60,7 +64,8 @@ def choose_options(
         clock=clock,
         batch_size=_default_batch_size(n_rows) if isinstance(batch_size, str) else batch_size,
         learning_rate=4e-3 if isinstance(learning_rate, str) else learning_rate,
-        weight_decay=min(1.0, 10_000 / n_rows) if isinstance(weight_decay, str) else weight_decay,
+        weight_decay=min(3.0, 30_000 / n_rows) if isinstance(weight_decay, str) else weight_decay,
+        label_weight_decay=min(1.0, 30 / n_rows) if isinstance(weight_decay, str) else weight_decay,
         n_iter_no_change=12 if isinstance(n_iter_no_change, str) else n_iter_no_change,
         tol=tol,
     )
