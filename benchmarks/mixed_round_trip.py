@@ -163,7 +163,8 @@ def main() -> None:
     add_arguments(parser, max_iter=2)
     arguments = parser.parse_args()
     tallies, rows = [], []
-    for name, table in load_mixed(arguments.data, arguments.tables, arguments.rows).items():
+    tables = load_mixed(arguments.data, arguments.tables, arguments.rows)
+    for name, table in sorted(tables.items(), key=lambda pair: pair[1].size):
         tally, row = measure(name, table, arguments.max_iter)
         tallies.append(tally)
         rows.append(row)

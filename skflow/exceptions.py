@@ -3,6 +3,10 @@
 from sklearn.exceptions import ConvergenceWarning
 
 
+class CaptureWarning(UserWarning):
+    """A training step could not be captured as a CUDA graph; training goes on, slower."""
+
+
 class DegenerateDensityWarning(UserWarning):
     """Some columns are exact functions of others: their density has no finite limit."""
 

@@ -16,7 +16,6 @@ from skflow.flow.coupling import Coupling
 from skflow.flow.expectation_maximization import GaussianComponents
 from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
-from skflow.flow.permutation import Permutation
 
 N_COLUMNS = 4
 BOUND = 4.0
@@ -90,13 +89,17 @@ def given(case: Case, x: Tensor) -> Given:
     return Given(x, Context(codes, features(codes).detach()))
 
 
-def permutation(case: Case = PLAIN) -> Permutation:
-    return Permutation(torch.tensor([2, 0, 3, 1]))
-
-
-def identity_coupling(case: Case = PLAIN, n_columns: int = N_COLUMNS) -> Coupling:
+def identity_coupling(
+    case: Case = PLAIN,
+    n_columns: int = N_COLUMNS,
+    *,
+    n_groups: int | None = None,
+    backwards: bool = False,
+) -> Coupling:
     return Coupling(
         n_columns,
+        n_groups=n_groups,
+        backwards=backwards,
         n_features=N_FEATURES if case.labels else 0,
         n_bins=8,
         bound=BOUND,
@@ -107,8 +110,10 @@ def identity_coupling(case: Case = PLAIN, n_columns: int = N_COLUMNS) -> Couplin
     ).double()
 
 
-def random_coupling(case: Case = PLAIN, seed: int = 1) -> Coupling:
-    coupling = identity_coupling(case)
+def random_coupling(
+    case: Case = PLAIN, seed: int = 1, *, n_groups: int | None = None, backwards: bool = False
+) -> Coupling:
+    coupling = identity_coupling(case, n_groups=n_groups, backwards=backwards)
     generator = seeded(seed)
     with torch.no_grad():
         for name, parameter in coupling.named_parameters():
@@ -166,19 +171,20 @@ def chain(case: Case = PLAIN) -> Chain:
     return Chain(
         [
             marginals(8, case),
-            permutation(),
             random_coupling(case, 4),
-            permutation(),
-            random_coupling(case, 5),
+            random_coupling(case, 5, backwards=True),
             mixture(0.5, case=case),
         ]
     )
 
 
 BIJECTIONS: dict[str, Callable[[Case], Bijection]] = {
-    "permutation": permutation,
     "identity coupling": identity_coupling,
     "random coupling": random_coupling,
+    "random coupling, backwards": lambda case: random_coupling(case, backwards=True),
+    "random coupling, two groups": lambda case: random_coupling(case, n_groups=2),
+    "random coupling, three groups": lambda case: random_coupling(case, n_groups=3),
+    "random coupling, one group": lambda case: random_coupling(case, n_groups=1),
     "marginals, one bin": lambda case: marginals(1, case),
     "marginals, many bins": lambda case: marginals(12, case),
     "marginals, bounded": bounded_marginals,

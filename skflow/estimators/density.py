@@ -1,8 +1,8 @@
 """FlowDensity: the density of a table, reversible row by row."""
 
 import copy
-import time
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -14,11 +14,12 @@ from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from skflow.estimators.degenerate import warn_if_degenerate
 from skflow.estimators.fitting import (
-    encode_rows,
-    hold_out_rows,
+    FEWEST_ROWS_TO_SPLIT,
+    FitPlan,
+    TableRows,
     keep_earlier_fit,
-    warn_if_degenerate,
 )
 from skflow.estimators.table_density import TableDensity
 from skflow.estimators.validation import check_table
@@ -28,14 +29,15 @@ from skflow.table.frames import Container
 from skflow.table.inference import infer_schema
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
+from skflow.training.clock import Clock
 from skflow.training.device import fitting_threads, resolve_device
-from skflow.training.fitting import start_model, train_model
 from skflow.training.loop import History
 from skflow.training.options import TrainingOptions, choose_options
 
 FloatArray = NDArray[np.float64]
 
 COMPARED_ROWS = 256  # for inverse_error_
+MOST_ROWS_TO_REFIT = 5_000  # with more, a tenth of them is hardly missed
 
 
 class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
@@ -266,55 +268,56 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
             Where training had to go back to earlier weights.
         """
         with keep_earlier_fit(self):
-            started = time.monotonic()
+            clock = Clock(self.max_time)
             warm = self.warm_start and hasattr(self, "_density")
             table = check_table(self, X, reset=not warm, fewest_rows=2)
             with fitting_threads(table.shape[0] * table.shape[1]):
-                self._fit(table, X_val, warm=warm, started=started)
+                self._fit(table, X_val, warm=warm, clock=clock)
         return self
 
-    def _fit(self, X: Any, X_val: Any, *, warm: bool, started: float) -> None:
+    def _fit(self, X: Any, X_val: Any, *, warm: bool, clock: Clock) -> None:
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         generator = torch.Generator().manual_seed(int(seed))
         container, codec, table = self._learn_table(X, warm=warm)
-        if X_val is None:
-            train, held_out = hold_out_rows(
-                table, self.early_stopping, self.validation_fraction, generator
-            )
-        else:
-            train, held_out = table, container.read(check_table(self, X_val, reset=False))
-        rows = encode_rows(codec, train)
-        judge = None if held_out is None else encode_rows(codec, held_out)
+        everything = TableRows.all_of(codec, table)
+        train, held_out = everything, None
+        if X_val is not None:
+            judge = container.read(check_table(self, X_val, reset=False))
+            held_out = TableRows.all_of(codec, judge)
+        elif self._holds_out(len(everything)):
+            train, held_out = everything.split(self.validation_fraction, generator)
+        device = resolve_device(self.device, len(train) * len(table.columns))
+        recipe = self._density.recipe if warm else self._choose_recipe(codec, len(train))
+        plan = FitPlan(
+            recipe,
+            codec.layout.bounds,
+            self.n_components,
+            self._training_options(len(train), clock),
+            held_out,
+            device,
+            generator,
+            self.verbose,
+        )
+        candidate, history = None, History()
         if warm:
             self._density = copy.deepcopy(self._density)
         else:
-            warn_if_degenerate(rows.values, codec.value_names)
-            recipe = self._choose_recipe(codec, train.n_rows)
-            model = start_model(
-                rows, judge, recipe, codec.layout.bounds, self.n_components, generator
-            )
+            warn_if_degenerate(train, codec.value_names)
+            model, candidate = plan.start(train)
             self._density = TableDensity(container, codec, recipe, model)
-        device = resolve_device(self.device, train.n_rows * len(train.columns))
-        history = History()
         try:
-            train_model(
-                self._density.model,
-                rows,
-                judge,
-                self._training_options(train.n_rows, started),
-                n_layers=self._density.recipe.n_layers,
-                device=device,
-                generator=generator,
-                verbose=self.verbose,
-                history=history,
-            )
+            n_iter = plan.train(self._density.model, train, history)
+            few = train is not everything and len(everything) <= MOST_ROWS_TO_REFIT
+            if few and not warm and clock.allows(clock.passed()):
+                refitted = plan.refit(everything, candidate, n_iter, history.best_score)
+                self._density = replace(self._density, model=refitted or self._density.model)
         finally:
             # Also when interrupted: the best weights so far are in the model.
             self.device_ = str(device)
             self.history_ = history.as_dict()
             self.n_iter_ = len(history.train_score)
             self.best_validation_score_ = history.best_score
-            compared = (train if held_out is None else held_out).take(slice(COMPARED_ROWS))
+            compared = (train if held_out is None else held_out).stored(slice(COMPARED_ROWS))
             self.inverse_error_ = self._density.measure_inverse_error(compared, self.device)
 
     def _learn_table(self, X: Any, *, warm: bool) -> tuple[Container, TableCodec, StoredTable]:
@@ -334,6 +337,12 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         self._n_features_out = len(codec.latent_names)
         return container, codec, table
 
+    def _holds_out(self, n_rows: int) -> bool:
+        """Whether some of so many rows are held out for early stopping."""
+        if isinstance(self.early_stopping, str):
+            return n_rows >= FEWEST_ROWS_TO_SPLIT
+        return self.early_stopping
+
     def _choose_recipe(self, codec: TableCodec, n_rows: int) -> FlowRecipe:
         return choose_recipe(
             n_rows,
@@ -346,11 +355,11 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
             dropout=self.dropout,
         )
 
-    def _training_options(self, n_rows: int, started: float) -> TrainingOptions:
+    def _training_options(self, n_rows: int, clock: Clock) -> TrainingOptions:
         return choose_options(
             n_rows,
             max_iter=self.max_iter,
-            deadline=None if self.max_time is None else started + self.max_time,
+            clock=clock,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,

@@ -1,23 +1,25 @@
-"""What every fit owes its caller: held-out rows, warnings, an earlier fit kept."""
+"""What every fit owes its caller: held-out rows, an earlier fit kept."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skflow.exceptions import DegenerateDensityWarning
+from skflow.flow.model import Model
+from skflow.flow.recipe import FlowRecipe
 from skflow.table.codec import TableCodec
 from skflow.table.storage import StoredTable
+from skflow.training.closed_form import Candidate
+from skflow.training.fitting import start_model, train_model
+from skflow.training.loop import History
+from skflow.training.options import TrainingOptions
 from skflow.training.rows import EncodedRows
 
-FloatArray = NDArray[np.float64]
-
 FEWEST_ROWS_TO_SPLIT = 100
-COLLINEAR = 1e-12  # share of a column's variance that the columns before it leave
 
 
 @contextmanager
@@ -38,47 +40,108 @@ def keep_earlier_fit(estimator: Any) -> Iterator[None]:
         raise
 
 
-def hold_out_rows(
-    table: StoredTable,
-    early_stopping: bool | str,
-    validation_fraction: float,
-    generator: torch.Generator,
-) -> tuple[StoredTable, StoredTable | None]:
-    """Split off rows for early stopping, or none: ``(train, held out)``."""
-    n_rows = table.n_rows
-    if early_stopping == "auto":
-        early_stopping = n_rows >= FEWEST_ROWS_TO_SPLIT
-    if not early_stopping:
-        return table, None
-    n_held_out = min(max(1, round(validation_fraction * n_rows)), n_rows - 1)
-    rows = torch.randperm(n_rows, generator=generator).numpy()
-    return table.take(rows[n_held_out:]), table.take(rows[:n_held_out])
+@dataclass(frozen=True)
+class TableRows:
+    """Rows of a table to learn from, or to judge by, encoded when they are asked for.
 
-
-def encode_rows(codec: TableCodec, table: StoredTable) -> EncodedRows:
-    """Encode rows to learn from."""
-    encoded = codec.encode(table)
-    return EncodedRows(
-        encoded.labels, encoded.rare, encoded.values, encoded.cells, encoded.log_volume
-    )
-
-
-def warn_if_degenerate(values: FloatArray, names: Sequence[str]) -> None:
-    """Warn of values that are exact linear functions of the values before them.
-
-    Only of columns that have a value in every row.
+    Attributes
+    ----------
+    codec : TableCodec
+    table : StoredTable
+    rows : ndarray of int64
+        Which of the table's rows these are.
     """
-    varying = np.flatnonzero((values != values[0]).any(axis=0) & ~np.isnan(values).any(axis=0))
-    if len(values) <= len(varying) + 1:
-        return  # so few rows always lie in a plane
-    columns = values[:, varying]
-    standardised = (columns - columns.mean(axis=0)) / columns.std(axis=0)
-    left = np.diag(np.linalg.qr(standardised, mode="r")) ** 2 / len(values)
-    names = [names[j] for j in varying[left < COLLINEAR]]
-    if names:
-        warnings.warn(
-            f"Columns {names} are linear functions of the columns before them: their density "
-            "has no finite limit, and scores are high by an arbitrary amount. Drop them.",
-            DegenerateDensityWarning,
-            stacklevel=5,
+
+    codec: TableCodec
+    table: StoredTable
+    rows: NDArray[np.int64]
+
+    @classmethod
+    def all_of(cls, codec: TableCodec, table: StoredTable) -> Self:
+        """Return all rows of a table."""
+        return cls(codec, table, np.arange(table.n_rows))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def gridded(self) -> list[int]:
+        """Columns of values on a grid."""
+        return self.codec.gridded
+
+    def stored(self, rows: Any) -> StoredTable:
+        """Return some of the rows, as they are stored."""
+        return self.table.take(self.rows[rows])
+
+    def take(self, rows: Any) -> EncodedRows:
+        """Encode some of the rows, by slice or index."""
+        encoded = self.codec.encode(self.stored(rows))
+        return EncodedRows(
+            encoded.labels, encoded.rare, encoded.values, encoded.cells, encoded.log_volume
         )
+
+    def split(self, fraction: float, generator: torch.Generator) -> tuple[Self, Self]:
+        """Split off a fraction of the rows at random: ``(train, held out)``."""
+        n_rows = len(self)
+        n_held_out = min(max(1, round(fraction * n_rows)), n_rows - 1)
+        order = self.rows[torch.randperm(n_rows, generator=generator).numpy()]
+        return replace(self, rows=order[n_held_out:]), replace(self, rows=order[:n_held_out])
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """What all fits of one table share; see :mod:`skflow.training.fitting`."""
+
+    recipe: FlowRecipe
+    bounds: Sequence[tuple[float, float]]
+    n_components: int | str
+    options: TrainingOptions
+    held_out: TableRows | None
+    device: torch.device
+    generator: torch.Generator
+    verbose: int
+
+    def start(
+        self, rows: TableRows, candidate: Candidate | None = None
+    ) -> tuple[Model, Candidate | None]:
+        """Fit the closed form."""
+        return start_model(
+            rows,
+            self.held_out,
+            self.recipe,
+            self.bounds,
+            self.n_components,
+            self.generator,
+            self.options.clock,
+            self.device,
+            candidate,
+        )
+
+    def train(
+        self, model: Model, rows: TableRows, history: History, n_iter: list[int] | None = None
+    ) -> list[int]:
+        """Train a model; return the epochs that were best, or run as many as were."""
+        return train_model(
+            model,
+            rows,
+            self.held_out,
+            self.options,
+            n_layers=self.recipe.n_layers,
+            device=self.device,
+            generator=self.generator,
+            verbose=self.verbose if n_iter is None else 0,
+            history=history,
+            n_iter=n_iter,
+        )
+
+    def refit(
+        self, rows: TableRows, candidate: Candidate | None, n_iter: list[int], score: float
+    ) -> Model | None:
+        """Fit once more what was chosen, to all rows, for as many epochs as were best.
+
+        The rows held out are learnt from: unless they now score better than ``score``,
+        something went wrong, and there is no model.
+        """
+        model, history = self.start(rows, candidate)[0], History()
+        self.train(model, rows, history, n_iter)
+        return model if history.best_score > score else None

@@ -1,8 +1,7 @@
 """A fitted density of a table: its codec and its model, applied to whole tables."""
 
 import copy
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skflow.estimators.blocks import Step, apply_by_blocks, concatenate
 from skflow.estimators.round_trip import InverseError, compare_columns
 from skflow.flow.model import Latents, Model, Rows
 from skflow.flow.recipe import FlowRecipe, model_state, restore_model
@@ -18,11 +18,10 @@ from skflow.table.codec import TableCodec
 from skflow.table.frames import Container
 from skflow.table.storage import StoredColumn, StoredTable
 from skflow.training.device import resolve_device
+from skflow.training.rows import row_blocks
 
 FloatArray = NDArray[np.float64]
-Step = Callable[..., Sequence[Tensor]]
 
-BLOCK_ENTRIES = 2_000_000  # of the largest array
 MOST_DRAWS = 20  # of one row
 
 
@@ -50,22 +49,18 @@ class TableDensity:
     def log_prob(self, table: StoredTable, device: str | torch.device) -> FloatArray:
         """Log-density of each row, in nats, in the table's own units."""
 
-        def step(model: Model, *rows: Tensor) -> Sequence[Tensor]:
-            return (model.log_prob(Rows(*rows)),)
+        def step(model: Model, log_volume: Tensor, *rows: Tensor) -> Sequence[Tensor]:
+            return (log_volume + model.log_prob(Rows(*rows)),)
 
-        encoded = self.codec.encode(table)
-        columns = (encoded.labels, encoded.rare, encoded.values)
-        return encoded.log_volume + self._by_blocks(step, columns, device)[0]
+        return self._of_table(step, table, device)[0]
 
     def latents(self, table: StoredTable, device: str | torch.device) -> FloatArray:
         """Latents of each row, ``(n_rows, n_latents)``, in the order of the columns."""
 
-        def step(model: Model, *rows: Tensor) -> Sequence[Tensor]:
+        def step(model: Model, log_volume: Tensor, *rows: Tensor) -> Sequence[Tensor]:
             return model.latents(Rows(*rows))
 
-        encoded = self.codec.encode(table)
-        columns = (encoded.labels, encoded.rare, encoded.values)
-        of_labels, of_values = self._by_blocks(step, columns, device)
+        of_labels, of_values = self._of_table(step, table, device)
         latents = np.empty((len(of_values), len(self.codec.latent_names)))
         latents[:, self.codec.latent_is_label] = of_labels
         latents[:, ~self.codec.latent_is_label] = of_values
@@ -92,7 +87,7 @@ class TableDensity:
         again = np.arange(n_rows)
         for _ in range(MOST_DRAWS):
             latents = random_state.standard_normal((len(again), len(self.codec.latent_names)))
-            fresh = self._by_blocks(step, self._split(latents), device)
+            fresh = self._of_latents(step, latents, device)
             drawn = drawn or [array.copy() for array in fresh]
             for array, rows in zip(drawn, fresh, strict=True):
                 array[again] = rows
@@ -110,33 +105,34 @@ class TableDensity:
         def step(model: Model, *of_rows: Tensor) -> Sequence[Tensor]:
             return model.inverse(Latents(*of_rows))
 
-        return self.codec.decode(
-            *self._by_blocks(step, self._split(latents), device), on_grid=False
-        )
+        return self.codec.decode(*self._of_latents(step, latents, device), on_grid=False)
 
-    def _split(self, latents: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Latents of labels, and of values."""
-        is_label = self.codec.latent_is_label
-        return latents[:, is_label], latents[:, ~is_label]
-
-    def _by_blocks(
-        self, step: Step, arrays: Sequence[NDArray], device: str | torch.device
+    def _of_table(
+        self, step: Step, table: StoredTable, device: str | torch.device
     ) -> list[NDArray]:
-        """Apply a step to rows, each a column of the tensors it takes and returns."""
-        n_rows = len(arrays[0])
-        where = resolve_device(device, sum(array.size for array in arrays))
-        # A copy only where it has to move: what is fitted never changes.
-        model = self.model if where.type == "cpu" else copy.deepcopy(self.model).to(where)
-        size = max(64, BLOCK_ENTRIES // model.entries_per_row)
+        """Encode rows, block by block, and apply a step to their log-volumes and themselves."""
+        n_columns = len(self.codec.latent_names)
+        model = self._move_model(table.n_rows * n_columns, device)
         results = []
-        with torch.inference_mode():
-            for rows in np.array_split(np.arange(n_rows), max(1, math.ceil(n_rows / size))):
-                tensors = [
-                    torch.tensor(np.ascontiguousarray(array[rows].T), device=where)
-                    for array in arrays
-                ]
-                results.append([tensor.cpu().numpy().T for tensor in step(model, *tensors)])
-        return [np.concatenate(blocks) for blocks in zip(*results, strict=True)]
+        for block in row_blocks(table.n_rows, n_columns):
+            encoded = self.codec.encode(table.take(block))
+            arrays = (encoded.log_volume, encoded.labels, encoded.rare, encoded.values)
+            results.append(apply_by_blocks(step, model, arrays))
+        return concatenate(results)
+
+    def _of_latents(
+        self, step: Step, latents: FloatArray, device: str | torch.device
+    ) -> list[NDArray]:
+        """Apply a step to latents of labels, and of values."""
+        is_label = self.codec.latent_is_label
+        model = self._move_model(latents.size, device)
+        return apply_by_blocks(step, model, (latents[:, is_label], latents[:, ~is_label]))
+
+    def _move_model(self, n_cells: int, device: str | torch.device) -> Model:
+        """Return the model where so many cells are best worked on."""
+        where = resolve_device(device, n_cells)
+        # A copy only where it has to move: what is fitted never changes.
+        return self.model if where.type == "cpu" else copy.deepcopy(self.model).to(where)
 
     def __getstate__(self) -> dict[str, Any]:
         # Arrays by name: no torch object, so no device, is in the pickle.

@@ -1,7 +1,5 @@
 """The networks that choose spline parameters."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -9,19 +7,30 @@ from torch import Tensor, nn
 class Linear(nn.Module):
     """Affine map of columns: ``(n_in, n_rows)`` to ``(n_out, n_rows)``.
 
-    Weights are drawn from the given generator, never from torch's global one.
+    Weights are drawn from the given generator, never from torch's global one. Where a
+    mask, ``(n_out, n_in)``, is 0, an output does not see an input.
     """
 
-    def __init__(self, n_in: int, n_out: int, generator: torch.Generator) -> None:
+    mask: Tensor | None
+
+    def __init__(
+        self, n_in: int, n_out: int, generator: torch.Generator, mask: Tensor | None = None
+    ) -> None:
         super().__init__()
-        bound = 1 / math.sqrt(max(n_in, 1))
+        mask = None if mask is None else mask.to(torch.get_default_dtype())
+        n_seen = torch.tensor(n_in) if mask is None else mask.sum(dim=1, keepdim=True)
         weight = torch.rand(n_out, n_in, generator=generator)
-        self.weight = nn.Parameter(bound * (2 * weight - 1))
+        self.weight = nn.Parameter((2 * weight - 1) / n_seen.clamp_min(1).sqrt())
         self.bias = nn.Parameter(torch.zeros(n_out))
+        self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``weight @ x + bias``."""
-        return torch.addmm(self.bias[:, None], self.weight, x)
+        return torch.addmm(self.bias[:, None], self.seen_weight(), x)
+
+    def seen_weight(self) -> Tensor:
+        """Return the weight, 0 where masked."""
+        return self.weight if self.mask is None else self.weight * self.mask
 
 
 class Dropout(nn.Module):
@@ -44,31 +53,55 @@ class Dropout(nn.Module):
 class ResidualBlock(nn.Module):
     """``h + W2 dropout(relu(W1 relu(h)))`` (He et al., 2016, pre-activation)."""
 
-    def __init__(self, width: int, dropout: float, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        width: int,
+        dropout: float,
+        generator: torch.Generator,
+        mask: Tensor | None = None,
+    ) -> None:
         super().__init__()
-        self.first = Linear(width, width, generator)
-        self.second = Linear(width, width, generator)
+        self.first = Linear(width, width, generator, mask)
+        self.second = Linear(width, width, generator, mask)
         self.dropout = Dropout(dropout)
 
     def forward(self, h: Tensor) -> Tensor:
         """Add the block's correction to ``h``."""
-        hidden = self.dropout(torch.relu(self.first(torch.relu(h))))
+        hidden = self.dropout(self.first(torch.relu(h)).relu_())
         return h + self.second(hidden)
 
 
 class Conditioner(nn.Module):
-    """Residual network from the columns that are read to spline parameters.
+    r"""Masked residual network from columns to the spline parameters of later columns.
 
-    It reads features of the labels as well. Values are clamped to
-    ``[-bound, bound]``: a far one can then not saturate the network and so destroy
-    the *other* columns on the way back. The last layer starts at zero: the coupling
-    layer is then the identity.
+    A column of group g is told of the groups before g only. Each hidden unit has a
+    degree m: it sees groups below m, and is seen by units of at least its degree and by
+    the parameters of groups from m on (Germain et al., "MADE", 2015, arXiv:1502.03509,
+    section 3). Features of the labels are seen by all.
+
+    Values are clamped to ``[-bound, bound]``: a far one can then not saturate the
+    network and so destroy the *other* columns on the way back. The last layer starts at
+    zero: the coupling layer is then the identity.
+
+    Parameters
+    ----------
+    groups : Tensor of int64, shape (n_columns,)
+        The group of each column, from 0.
+    n_parameters : int
+        Of each column.
+    n_features : int
+        Features of the labels.
+    hidden_units, n_blocks : int
+        Width, and residual blocks.
+    dropout, generator
+        Of the residual blocks, and of all starting weights.
+    bound : float
     """
 
     def __init__(
         self,
-        n_in: int,
-        n_out: int,
+        groups: Tensor,
+        n_parameters: int,
         *,
         n_features: int,
         hidden_units: int,
@@ -78,18 +111,46 @@ class Conditioner(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
+        self.n_parameters = n_parameters
         self.bound = bound
-        self.read = Linear(n_in + n_features, hidden_units, generator)
-        self.blocks = nn.ModuleList(
-            ResidualBlock(hidden_units, dropout, generator) for _ in range(n_blocks)
+        degrees = _spread_degrees(hidden_units, int(groups.max()), has_features=n_features > 0)
+        inputs = torch.cat((groups + 1, groups.new_zeros(n_features)))
+        outputs = groups.repeat(n_parameters)
+        self.read = Linear(
+            len(inputs), hidden_units, generator, degrees[:, None] >= inputs[None, :]
         )
-        self.write = Linear(hidden_units, n_out, generator)
+        mask = degrees[:, None] >= degrees[None, :]
+        self.blocks = nn.ModuleList(
+            ResidualBlock(hidden_units, dropout, generator, mask) for _ in range(n_blocks)
+        )
+        self.write = Linear(
+            hidden_units, len(outputs), generator, outputs[:, None] >= degrees[None, :]
+        )
         nn.init.zeros_(self.write.weight)
 
-    def forward(self, x: Tensor, features: Tensor | None = None) -> Tensor:
-        """Return raw parameters, ``(n_out, n_rows)``."""
+    def forward(
+        self, x: Tensor, features: Tensor | None = None, columns: slice = slice(None)
+    ) -> Tensor:
+        """Return raw parameters of some columns, ``(n_parameters, n_chosen, n_rows)``."""
         clamped = x.clamp(-self.bound, self.bound)
         h = self.read(clamped if features is None else torch.cat((clamped, features)))
         for block in self.blocks:
             h = block(h)
-        return self.write(torch.relu(h))
+        weight, bias = self._chosen(columns)
+        raw = torch.addmm(bias[:, None], weight, torch.relu(h))
+        return raw.view(self.n_parameters, -1, x.shape[1])
+
+    def _chosen(self, columns: slice) -> tuple[Tensor, Tensor]:
+        """The part of the last layer that writes the parameters of some columns."""
+        weight, bias = self.write.seen_weight(), self.write.bias
+        if columns == slice(None):
+            return weight, bias
+        shape = (self.n_parameters, -1)
+        by_column = weight.view(*shape, weight.shape[1])[:, columns]
+        return by_column.flatten(0, 1), bias.view(shape)[:, columns].flatten()
+
+
+def _spread_degrees(hidden_units: int, last_group: int, *, has_features: bool) -> Tensor:
+    """Degrees of the hidden units: as many of each, 0 where there are features to read."""
+    lowest = 0 if has_features or last_group == 0 else 1
+    return lowest + torch.arange(hidden_units) % (last_group - lowest + 1)

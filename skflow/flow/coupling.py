@@ -1,6 +1,6 @@
-"""The coupling layer: half of the columns bend, given the other half."""
+"""The coupling layer: groups of columns bend, each given the groups before it."""
 
-from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -10,22 +10,32 @@ from skflow.flow.bijection import Bijection, split_absent
 from skflow.flow.conditioner import Conditioner
 from skflow.flow.context import Context
 
-Spline = Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
+MOST_GROUPS = 16  # the way back takes a pass of the conditioner for each
 
 
 class Coupling(Bijection):
     r"""Rational-quadratic coupling layer, the identity outside ``[-bound, bound]``.
 
-    With columns split into :math:`(a, b)`, maps :math:`(a, b)` to
-    :math:`(a, g(b; \theta(a)))`, where :math:`g` is a monotone spline per entry
-    of :math:`b` and :math:`\theta` the conditioner, which reads the labels as well.
-    Its Jacobian is triangular, so the log-determinant is the sum of the splines'
-    log-derivatives (Durkan et al., 2019, arXiv:1906.04032, section 3).
+    With columns cut into groups :math:`(x_1, \dots, x_G)`, in their order or, where the
+    layer runs ``backwards``, from the last to the first,
+
+    .. math:: x_g \mapsto g(x_g; \theta_g(x_1, \dots, x_{g - 1})),
+
+    where :math:`g` is a monotone spline per entry and the conditioner :math:`\theta`,
+    one network for all groups, reads the labels as well. The Jacobian is triangular, so
+    the log-determinant is the sum of the splines' log-derivatives (Durkan et al., 2019,
+    arXiv:1906.04032, section 3). Two groups are the classic coupling, as many as columns
+    the autoregressive layer (Papamakarios et al., 2017, arXiv:1705.07057): the more
+    groups, the more a column reads. Forward all groups are bent at once; back, one after
+    the other.
 
     Parameters
     ----------
     n_columns : int
-        The first ``n_columns // 2`` are read, the others bend.
+    n_groups : int, optional
+        By default as many as columns, :data:`MOST_GROUPS` at most.
+    backwards : bool
+        Whether the last group comes first.
     n_features : int
         Features of the context.
     n_bins : int
@@ -40,6 +50,8 @@ class Coupling(Bijection):
         self,
         n_columns: int,
         *,
+        n_groups: int | None = None,
+        backwards: bool = False,
         n_features: int = 0,
         n_bins: int,
         bound: float,
@@ -49,12 +61,18 @@ class Coupling(Bijection):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.n_read = n_columns // 2
         self.n_bins = n_bins
         self.bound = bound
+        n_groups = min(n_columns, n_groups or MOST_GROUPS)
+        starts = [g * n_columns // n_groups for g in range(n_groups + 1)]
+        groups = [slice(*edges) for edges in pairwise(starts)]
+        self.groups = groups[::-1] if backwards else groups
+        place = torch.empty(n_columns, dtype=torch.int64)
+        for g, columns in enumerate(self.groups):
+            place[columns] = g
         self.conditioner = Conditioner(
-            self.n_read,
-            conditional_spline.n_parameters(n_bins) * (n_columns - self.n_read),
+            place,
+            conditional_spline.n_parameters(n_bins),
             n_features=n_features,
             hidden_units=hidden_units,
             n_blocks=n_blocks,
@@ -66,20 +84,24 @@ class Coupling(Bijection):
     def forward_and_log_det(
         self, x: Tensor, context: Context | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Bend the second half of the columns given the first."""
-        return self._bend(conditional_spline.forward_and_log_derivative, x, context)
+        """Bend all groups at once."""
+        raw = self.conditioner(split_absent(x)[0], _features_of(context))
+        y, log_derivative = conditional_spline.forward_and_log_derivative(x, raw, self.bound)
+        return y, log_derivative.sum(dim=0)
 
     def inverse_and_log_det(
         self, z: Tensor, context: Context | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Unbend the second half of the columns given the first."""
-        return self._bend(conditional_spline.inverse_and_log_derivative, z, context)
+        """Unbend one group after the other."""
+        x, log_det = torch.zeros_like(z), z.new_zeros(z.shape[1])
+        for columns in self.groups:
+            raw = self.conditioner(split_absent(x)[0], _features_of(context), columns)
+            x[columns], log_derivative = conditional_spline.inverse_and_log_derivative(
+                z[columns], raw, self.bound
+            )
+            log_det = log_det + log_derivative.sum(dim=0)
+        return x, log_det
 
-    def _bend(
-        self, spline: Spline, columns: Tensor, context: Context | None
-    ) -> tuple[Tensor, Tensor]:
-        read, values = columns[: self.n_read], columns[self.n_read :]
-        features = None if context is None else context.features
-        raw = self.conditioner(split_absent(read)[0], features)
-        bent, log_derivative = spline(values, raw.view(-1, *values.shape), self.bound)
-        return torch.cat((read, bent)), log_derivative.sum(dim=0)
+
+def _features_of(context: Context | None) -> Tensor | None:
+    return None if context is None else context.features

@@ -29,21 +29,22 @@ def fit_label_tree(labels: Tensor, n_labels: Sequence[int]) -> LabelStart:
 
     Parameters
     ----------
-    labels : Tensor of int64, shape (n_labelled, n_rows)
+    labels : Tensor of integers, shape (n_labelled, n_rows)
         ``n_labels[j]`` means "never seen".
     n_labels : sequence of int
     """
     parents, log_frequencies, log_tables = [], [], []
     for j, size in enumerate(n_labels):
         known = labels[j] < size
-        frequency = _smoothed_frequencies(labels[j, known], size)
+        own = labels[j, known].long()
+        frequency = _smoothed_frequencies(own, size)
         parent, table = -1, frequency[None]
-        best = _gain(_count(labels[j, known] * 0, labels[j, known], 1, size), frequency)
+        best = _gain(_count(own * 0, own, 1, size), frequency)
         for i in reversed(range(max(0, j - MOST_CANDIDATES), j)):
             n_rows = n_labels[i] + 1
             if n_rows * size > MOST_ENTRIES or size < 2 or n_labels[i] < 2:
                 continue
-            counts = _count(labels[i, known], labels[j, known], n_rows, size)
+            counts = _count(labels[i, known].long(), own, n_rows, size)
             gain = _gain(counts, frequency)
             if gain > best + MARGIN * (parent < 0):
                 parent, table, best = i, _posterior_mean(counts, frequency), gain

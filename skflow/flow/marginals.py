@@ -98,6 +98,12 @@ class Marginals(Bijection):
         line = np.arange(float(n_knots))
         return cls([_ColumnMap(line, line, np.ones(n_knots), 1.0, 1.0)] * n_columns)
 
+    def of_columns(self, columns: list[int]) -> "Marginals":
+        """Return the maps of some of the columns."""
+        part = Marginals.blank(len(columns), len(self.x_knots))
+        part.load_state_dict({name: t[..., columns, :] for name, t in self.state_dict().items()})
+        return part
+
     def is_within_reach(self, x: Tensor) -> Tensor:
         """Which rows lie where as many rows as were fitted may lie; absent entries do."""
         y, _ = self.forward_and_log_det(x)

@@ -7,14 +7,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from skflow.flow.bijection import Bijection, Chain
+from skflow.flow.bijection import Chain
 from skflow.flow.context import LabelFeatures, Vocabulary
 from skflow.flow.coupling import Coupling
 from skflow.flow.labels import Labels, LabelStart, blank_start
 from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
 from skflow.flow.model import Model
-from skflow.flow.permutation import Permutation, alternating_orders
 from skflow.flow.values import Values
 
 MOST_FEATURES = 64
@@ -33,6 +32,8 @@ class FlowRecipe:
         Width and residual blocks of each conditioner.
     n_bins : int
         Bins of each spline.
+    n_groups : int or None
+        Groups of columns of each coupling layer; None chooses.
     dropout : float
         Rate inside the residual blocks.
     bound : float
@@ -52,6 +53,7 @@ class FlowRecipe:
     dropout: float
     bound: float
     n_blocks: int = 1
+    n_groups: int | None = None
     n_labels: tuple[int, ...] = ()
     unseen: tuple[float, ...] = ()
     value_label: tuple[tuple[int, int], ...] = ()
@@ -104,14 +106,19 @@ class FlowRecipe:
         )
 
     def build_couplings(self, n_columns: int, generator: torch.Generator) -> Chain:
-        """Return permutations and coupling layers, the identity up to the orders."""
+        """Return coupling layers that are the identity.
+
+        They run through the columns by turns from first to last and from last to first:
+        a table's own order is often that of causes and effects.
+        """
         n_layers = self.n_layers if n_columns > 1 else min(self.n_layers, LAYERS_OF_ONE_COLUMN)
         if n_columns == 0 or (n_columns == 1 and not self.n_labels):
             return Chain([])  # nothing to read
-        layers: list[Bijection] = []
-        for order in alternating_orders(n_columns, n_layers, generator):
-            coupling = Coupling(
+        return Chain(
+            Coupling(
                 n_columns,
+                n_groups=self.n_groups,
+                backwards=layer % 2 == 1,
                 n_features=self.n_features,
                 n_bins=self.n_bins,
                 bound=self.bound,
@@ -120,10 +127,8 @@ class FlowRecipe:
                 dropout=self.dropout,
                 generator=generator,
             )
-            layers += [Permutation(order), coupling]
-        if layers:
-            layers.append(_restoring_permutation(layers, n_columns))
-        return Chain(layers).double()
+            for layer in range(n_layers)
+        ).double()
 
 
 def model_state(model: Model) -> dict[str, NDArray]:
@@ -148,15 +153,6 @@ def restore_model(recipe: FlowRecipe, state: dict[str, NDArray]) -> Model:
     )
     model.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
     return model.eval()
-
-
-def _restoring_permutation(layers: list[Bijection], n_columns: int) -> Permutation:
-    """Return to the table's own order, in which the mixture was fitted."""
-    order = torch.arange(n_columns)
-    for layer in layers:
-        if isinstance(layer, Permutation):
-            order = order[layer.order]
-    return Permutation(torch.argsort(order))
 
 
 def choose_recipe(
@@ -189,8 +185,8 @@ def _label_width(n_labelled: int) -> int:
 
 
 def _default_layers(n_rows: int) -> int:
-    """None where so few rows could only mislead them, fewer where they are few."""
-    return 0 if n_rows < 80 else 4 if n_rows < 2000 else 6
+    """None where so few rows could only mislead them."""
+    return 0 if n_rows < 80 else 3
 
 
 def _default_width(n_rows: int) -> int:

@@ -26,7 +26,7 @@ class Values(nn.Module):
     marginals : Marginals
         Fixed once fitted; float64 always.
     couplings : Chain
-        Permutations and coupling layers; trained.
+        Coupling layers; trained.
     mixture : Mixture
         Trained, from where expectation maximisation left it.
     """

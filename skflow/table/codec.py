@@ -129,6 +129,11 @@ class TableCodec:
         return [name for name, is_label in pairs if not is_label]
 
     @property
+    def gridded(self) -> list[int]:
+        """Those of the columns that have values whose values lie on a grid."""
+        return [j for j, codec in enumerate(self._valued) if codec.gridded]
+
+    @property
     def scales(self) -> FloatArray:
         """Typical magnitude of each column, in its unit; NaN for categories."""
         return np.array([codec.scale for codec in self.columns])

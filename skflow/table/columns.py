@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.table.lines import fit_line
+from skflow.table.lines import Precision, fit_line
 from skflow.table.scaling import (
     NOISE,
     FloatArray,
     decoding_error,
+    fit_lens,
     fit_rare_scaling,
     fit_scaling,
 )
@@ -90,6 +91,7 @@ class CategoryColumn:
 
     scale = math.nan
     bounds = (-math.inf, math.inf)
+    gridded = False
 
     def __init__(self, column: StoredColumn, schema: ColumnSchema) -> None:
         self.stored = column.blank()
@@ -152,15 +154,25 @@ class NumberColumn:
         )
         x = self.line.read(column)[column.present]
         index = self._find(x)
+        others = x[index < 0]
         self.scaling = (
-            fit_scaling(x[index < 0], self.line.resolution)
+            fit_scaling(others, self.line.resolution)
             if schema.valued
-            else fit_rare_scaling(self.known)
+            else fit_rare_scaling(self.known, others)
         )
+        self.smallest = 0.0
+        if self.line.epsilon:
+            off_grid = others[:0] if self.line.step else others
+            self.scaling, self.smallest = fit_lens(self.scaling, off_grid, self.line.epsilon)
         self.scale = self.scaling.scale * math.exp(-self.line.log_unit)
         counts = np.unique(x, return_counts=True)[1]
         self.unseen = RAREST if schema.valued else _good_turing(counts, len(column.missing))
-        self.rarest = _rarest(self.encode(column).labels, self.labels)
+        self.rarest = _rarest(self._label(column, self._find(self.line.read(column))), self.labels)
+
+    @property
+    def gridded(self) -> bool:
+        """Whether values lie on a grid."""
+        return self.line.step > 0
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -179,13 +191,18 @@ class NumberColumn:
         nearest = np.searchsorted(self.known, x).clip(max=len(self.known) - 1)
         return np.where(self.known[nearest] == x, nearest, -1)
 
+    def _label(self, column: StoredColumn, index: LabelArray) -> LabelArray:
+        """Labels, where ``index`` is that of known numbers and -1 of others."""
+        unknown = self.labels.number if self.labels.valued else self.labels.n_labels
+        present = np.where(index < 0, unknown, index)
+        return np.where(column.present, present, self.labels.of_missing(column.missing))
+
     def encode(self, column: StoredColumn) -> EncodedColumn:
         """Label known and missing ones, encode others."""
         x = self.line.read(column)
-        index = np.where(column.present, self._find(x), -1)
+        index = self._find(x)
         other = column.present & (index < 0)
-        labels = np.where(column.present, index, self.labels.of_missing(column.missing))
-        labels[other] = self.labels.number if self.labels.valued else self.labels.n_labels
+        labels = self._label(column, index)
         rare, values = np.full((2, len(x)), np.nan)
         cells, log_volume = np.zeros((2, len(x)))
         if self.labels.idle:
@@ -214,28 +231,29 @@ class NumberColumn:
         x[other] = self._settle(self.scaling.decode(encoded[other]), on_grid=on_grid)
         return replace(self.stored, values=self.line.write(x), missing=missing)
 
-    def _error(self, x: FloatArray) -> FloatArray:
+    def _precision(self, x: FloatArray) -> Precision:
         # Of a value near 0, a flow's error is relative to the column. Twice, to be sure.
-        return 2 * decoding_error(self.scaling, x) + NOISE * self.scaling.scale
+        error = 2 * decoding_error(self.scaling, x) + NOISE * self.scaling.scale
+        return Precision(self.scaling.scale, self.smallest, error)
 
     def _settle(self, x: FloatArray, *, on_grid: bool) -> FloatArray:
-        scale, error = self.scaling.scale, self._error(x)
+        precision = self._precision(x)
         if not on_grid:
-            return self.line.settle(x, scale, error, on_grid=False)
+            return self.line.settle(x, precision, on_grid=False)
         low, high = self.support
         low_edge, high_edge = low - self.line.step / 2, high + self.line.step / 2
         x = np.where(x < low_edge, 2 * low_edge - x, x)
         x = np.where(x > high_edge, 2 * high_edge - x, x)
         # No negative zeros.
-        return self.line.settle(x, scale, error, on_grid=True).clip(low, high) + 0.0
+        return self.line.settle(x, precision, on_grid=True).clip(low, high) + 0.0
 
     def fault(self, column: StoredColumn) -> str | None:
         """Say what ``column`` holds that could not come back; None if nothing."""
         x = self.line.read(column)
         other = column.present & (self._find(x) < 0)
         if not self.categorical:
-            other &= self.line.lost(column, self.scaling.scale, self._error(x))
-        reason = "never seen" if self.categorical else "off the grid, or too far out to come back"
+            other &= self.line.lost(column, self._precision(x))
+        reason = "never seen" if self.categorical else self.line.loss
         return _fault(column, self.labels, other, reason)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import narwhals as nw
@@ -47,6 +48,14 @@ NUMBER_CELLS = {  # what pandas calls objects that are all numbers
     "decimal": Decimal,
 }
 COMPLEX = "Complex data not supported; split it into two columns"
+DATE64 = "date64[ms][pyarrow]"  # which narwhals does not know
+REMEDIES = {  # by the letters that the dtype begins with
+    "time": "convert it to durations since midnight",
+    "binary": "convert it to text",
+    "decimal": "convert it to decimals of at most 38 digits, or floats",
+    "int": "convert it to 64 bits, or floats",
+    "uint": "convert it to 64 bits, or floats",
+}
 
 
 class Container:
@@ -188,7 +197,8 @@ def _read_series(series: "nw.Series[Any]") -> StoredColumn:
     if native.dtype == np.dtype(object):
         return _read_objects(native.to_numpy(dtype=object))
     null = series.is_null().to_numpy()
-    missing = np.where(null, code_of(_null_marker(native.dtype)), 0).astype(np.int8)
+    missing = np.zeros(len(null), dtype=np.int8)
+    missing[null] = code_of(_null_marker(native.dtype))
     column = StoredColumn("", spelled, "category", np.empty(0), missing)
     if isinstance(native.dtype, pd.CategoricalDtype):
         categories = native.cat.categories.tolist()
@@ -198,18 +208,18 @@ def _read_series(series: "nw.Series[Any]") -> StoredColumn:
         declared = tuple(dtype.categories) if isinstance(dtype, nw.Enum) else None
         return replace(column, values=as_objects(series.to_list()), categories=declared)
     if isinstance(dtype, nw.Boolean):
-        return _read_values(column, series.fill_null(False).to_numpy())
+        return _read_values(column, _fill(series, null, False))
     if isinstance(dtype, nw.Decimal):
         numbers = [
             0.0 if lost else float(x) for x, lost in zip(series.to_list(), null, strict=True)
         ]
         return replace(column, family="number", values=np.array(numbers), cell=Decimal)
     if (dtype.is_integer() or dtype.is_float()) and not isinstance(dtype, nw.Int128 | nw.UInt128):
-        return _read_values(column, series.fill_null(0).to_numpy())
+        return _read_values(column, _fill(series, null, 0))
     if isinstance(dtype, nw.Datetime | nw.Duration):
         zoned = isinstance(dtype, nw.Datetime) and dtype.time_zone is not None
         return _read_values(replace(column, zoned=zoned), series.to_numpy())
-    if isinstance(dtype, nw.Date):
+    if isinstance(dtype, nw.Date) or spelled == DATE64:
         days = np.array([None if pd.isna(x) else x for x in series.to_list()], dtype="M8[D]")
         read = _read_values(column, days)
         return replace(read, values=read.values.astype(np.int32))
@@ -218,6 +228,11 @@ def _read_series(series: "nw.Series[Any]") -> StoredColumn:
     if isinstance(dtype, nw.Object):
         return _read_objects(as_objects(series.to_list()))
     raise ValueError(COMPLEX) if "complex" in spelled else TypeError(_unsupported(spelled))
+
+
+def _fill(series: "nw.Series[Any]", null: NDArray[np.bool_], filler: Any) -> NDArray[Any]:
+    """Return an array, with a filler for nulls; the series' own memory where it has none."""
+    return (series.fill_null(filler) if null.any() else series).to_numpy()
 
 
 def _read_numpy(values: NDArray[Any]) -> StoredColumn:
@@ -229,7 +244,10 @@ def _read_numpy(values: NDArray[Any]) -> StoredColumn:
 
 
 def _read_values(column: StoredColumn, values: NDArray[Any]) -> StoredColumn:
-    """Fill in what NumPy stores; NaN and NaT that are not yet known as missing are."""
+    """Fill in what NumPy stores; NaN and NaT that are not yet known as missing are.
+
+    Numbers without holes are left where they are: a table need not be held twice.
+    """
     kind = values.dtype.kind
     if kind in "US":
         return replace(column, values=plain_objects(values))
@@ -240,21 +258,22 @@ def _read_values(column: StoredColumn, values: NDArray[Any]) -> StoredColumn:
     if kind not in "iufMm":
         raise TypeError(_unsupported(str(values.dtype)))
     if kind in "iu":
-        return replace(column, family="number", values=values.astype(_native_dtype(values.dtype)))
+        return replace(column, family="number", values=_as_native(values))
     hole = np.isnan(values) if kind == "f" else np.isnat(values)
     code = code_of("NaN" if kind == "f" else "NaT")
-    missing = np.where(hole & column.present, code, column.missing).astype(np.int8)
+    missing = column.missing
+    if hole.any():
+        missing = np.where(hole & column.present, np.int8(code), missing)
+        values = np.where(hole, np.zeros((), dtype=values.dtype), values)
     if kind == "f":
-        with np.errstate(over="ignore"):  # of longdouble
-            numbers = np.where(hole, 0, values).astype(_native_dtype(values.dtype))
-        return replace(column, family="number", values=numbers, missing=missing)
+        return replace(column, family="number", values=_as_native(values), missing=missing)
     unit, count = np.datetime_data(values.dtype)
     if unit not in TICKS:
         raise TypeError(_unsupported(str(values.dtype)))
     return replace(
         column,
         family="date" if kind == "M" else "duration",
-        values=np.where(hole, 0, values.astype(f"{kind}8[{count}{unit}]").view(np.int64)),
+        values=values.astype(f"{kind}8[{count}{unit}]", copy=False).view(np.int64),
         missing=missing,
         tick=TICKS[unit] * count,
     )
@@ -285,7 +304,8 @@ def _read_objects(values: NDArray[Any]) -> StoredColumn:
 
 
 def _unsupported(dtype: str) -> str:
-    return f"dtype {dtype} is not supported; convert the column, or drop it"
+    name = "".join(takewhile(str.isalpha, dtype.lower()))
+    return f"dtype {dtype} is not supported; {REMEDIES.get(name, 'convert the column')}, or drop it"
 
 
 def _marker_of(value: Any) -> str:
@@ -309,6 +329,12 @@ def _null_marker(dtype: Any) -> str:
 def _native_dtype(dtype: np.dtype) -> np.dtype:
     """Return a dtype in this machine's byte order; float64 for the wider ones."""
     return np.dtype(np.float64) if dtype.char == "g" else dtype.newbyteorder("=")
+
+
+def _as_native(values: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers in this machine's byte order, uncopied where they are so already."""
+    with np.errstate(over="ignore"):  # of longdouble
+        return values.astype(_native_dtype(values.dtype), copy=False)
 
 
 def _markers_held(dtype: Any) -> tuple[str, ...]:
@@ -356,7 +382,9 @@ def _to_arrow(column: StoredColumn, values: NDArray[Any], null: NDArray[Any], dt
     if column.family == "category" or column.cell is not None:
         places = getattr(dtype, "scale", None)
         return pa.array(column.to_objects(NONES, places).tolist(), type=dtype)
-    return pa.array(values, mask=null, from_pandas=False).cast(dtype)
+    array = pa.array(values, mask=null, from_pandas=False)
+    days = pa.types.is_date64(dtype)  # counts milliseconds, and only those of whole days
+    return (array.cast(pa.date32()) if days else array).cast(dtype)
 
 
 def _to_polars(polars: Any, column: StoredColumn, name: str, dtype: Any) -> Any:

@@ -58,7 +58,8 @@ def infer_schema(
        the largest unit of the clock, from day to nanosecond, that divides all.
 
     In kinds with values, a value is an atom that is repeated in at least 1 % of rows
-    (at least 10) and 5 times as often as its neighbours; and numbers that are all of
+    (at least 10) and 5 times as often as its neighbours, unless ``column_kinds`` says
+    "continuous": that is numbers alone, without grid or atom. Numbers that are all of
     one sign, durations too, end at 0. No level, atom or bound is a number that occurs
     once.
 
@@ -124,6 +125,7 @@ def _infer_column(column: StoredColumn, kind: str | None) -> ColumnSchema:
     distinct = Distinct.of(column)
     if not distinct.values.size:
         return schema
+    plain = kind == "continuous"
     kind = kind or _infer_kind(column, distinct)
     schema = replace(schema, kind=cast(Kind, kind))
     if kind == "categorical":
@@ -134,7 +136,7 @@ def _infer_column(column: StoredColumn, kind: str | None) -> ColumnSchema:
     low, high = (None, None) if column.family == "date" else find_support(distinct)
     schema = replace(schema, step=step, low=low, high=high)
     if schema.valued:
-        return replace(schema, atoms=find_atoms(distinct))
+        return replace(schema, atoms=() if plain else find_atoms(distinct))
     _refuse_contradiction(schema, distinct)
     return replace(schema, levels=distinct.repeated())
 

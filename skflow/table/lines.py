@@ -8,7 +8,7 @@ exceed a float's 53.
 import math
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,10 @@ from skflow.table.storage import TICKS, StoredColumn
 
 FloatArray = NDArray[np.float64]
 
-# A flow returns 0 as some 1e-16 of the column's scale, or 1e-12 where it contracts.
-# float16 and float32 are snapped there, not rounded. This costs nothing: its error
-# already swallows the digits of any value below 1e-9 of the scale.
-ZERO = 1e-10
+# Narrow floats are not rounded. What comes back below this share of the smallest number
+# that can come back was 0, which a flow returns as some 1e-16 of the column's scale, or
+# 1e-12 where it contracts.
+ZERO = 0.5
 # A flow's error where it contracts most, as a share of the column's scale: what comes
 # back so near to the grid was on it.
 NEAR = 3e-12
@@ -31,6 +31,24 @@ MOST_STEPS = 2**40
 WORD = 2**64
 # Units of the clock, coarsest first, in nanoseconds.
 CLOCK = tuple(int(tick * PER_SECOND) for tick in sorted(TICKS.values(), reverse=True))
+
+
+class Precision(NamedTuple):
+    """How exactly coordinates come back.
+
+    Attributes
+    ----------
+    scale : float
+        Typical magnitude of the coordinates.
+    smallest : float
+        Magnitude from which on narrow floats have all of their digits; 0 for others.
+    error : ndarray
+        What each of them may err.
+    """
+
+    scale: float
+    smallest: float
+    error: FloatArray
 
 
 class Line(Protocol):
@@ -44,11 +62,17 @@ class Line(Protocol):
         Log of the coordinates per unit of the column, in nats.
     resolution : float
         What coordinates are snapped to, so that each comes back; 0 where they are not.
+    epsilon : float
+        Relative precision of narrow floats, which all come back; 0 for other numbers.
+    loss : str
+        Why values do not come back, where some do not.
     """
 
     step: float
     log_unit: float
     resolution: float
+    epsilon: float
+    loss: str
 
     def read(self, column: StoredColumn) -> FloatArray:
         """Return coordinates; a finite filler where a value is missing."""
@@ -58,18 +82,16 @@ class Line(Protocol):
         """Return the coordinate of a number of the schema."""
         ...
 
-    def settle(
-        self, x: FloatArray, scale: float, error: FloatArray, *, on_grid: bool
-    ) -> FloatArray:
-        """Take an ``error`` of at most so much off coordinates: round or snap them."""
+    def settle(self, x: FloatArray, precision: Precision, *, on_grid: bool) -> FloatArray:
+        """Take the error off coordinates: round or snap them."""
         ...
 
     def write(self, x: FloatArray) -> NDArray[Any]:
         """Return the values, in the dtype that was fitted."""
         ...
 
-    def lost(self, column: StoredColumn, scale: float, error: FloatArray) -> NDArray[np.bool_]:
-        """Say which values would not come back, where their coordinates err so much."""
+    def lost(self, column: StoredColumn, precision: Precision) -> NDArray[np.bool_]:
+        """Say which values would not come back."""
         ...
 
 
@@ -86,6 +108,9 @@ class FloatLine:
     def __init__(self, column: StoredColumn, schema: ColumnSchema) -> None:
         self.dtype = column.values.dtype
         self.step = 0.0 if schema.step is None else float(schema.step)
+        narrow = self.dtype.kind == "f" and self.dtype.itemsize < 8
+        self.epsilon = float(np.finfo(self.dtype).eps) if narrow else 0.0
+        self.loss = "neither 0 nor 1" if self.dtype.kind == "b" else "too near to 0 to come back"
 
     def read(self, column: StoredColumn) -> FloatArray:
         """Return the values themselves."""
@@ -95,21 +120,19 @@ class FloatLine:
         """Return the number itself."""
         return float(number)
 
-    def settle(
-        self, x: FloatArray, scale: float, error: FloatArray, *, on_grid: bool
-    ) -> FloatArray:
+    def settle(self, x: FloatArray, precision: Precision, *, on_grid: bool) -> FloatArray:
         """Round to 13 digits, or to the grid where that is as near as the error.
 
         Narrow floats are snapped to what they can hold by writing.
         """
-        narrow = self.dtype.kind == "f" and self.dtype.itemsize < 8
-        rounded = (
-            np.where(np.abs(x) < ZERO * scale, 0.0, x) if narrow else round_to_digits(x, scale)
-        )
+        if self.epsilon:
+            rounded = np.where(np.abs(x) < ZERO * precision.smallest, 0.0, x)
+        else:
+            rounded = round_to_digits(x, precision.scale)
         if not self.step:
             return rounded
         nearest = round_to_step(x, self.step)
-        near = _is_near(x, nearest, scale, error, self.step)
+        near = _is_near(x, nearest, precision, self.step)
         return np.where(on_grid | near, nearest, rounded)
 
     def write(self, x: FloatArray) -> NDArray[Any]:
@@ -125,11 +148,20 @@ class FloatLine:
         with np.errstate(under="ignore"):
             return x.clip(-limit, limit).astype(self.dtype)
 
-    def lost(self, column: StoredColumn, scale: float, error: FloatArray) -> NDArray[np.bool_]:
-        """Floats always come back, to 13 digits; other numbers in booleans do not."""
+    def lost(self, column: StoredColumn, precision: Precision) -> NDArray[np.bool_]:
+        """Say which are too small, or too near to the grid, or are no booleans.
+
+        Wide floats always come back, to 13 digits.
+        """
         x = self.read(column)
-        lost: NDArray[np.bool_] = (x != 0) & (x != 1) if self.dtype.kind == "b" else x != x
-        return lost
+        if self.dtype.kind == "b":
+            not_boolean: NDArray[np.bool_] = (x != 0) & (x != 1)
+            return not_boolean
+        if not self.epsilon:
+            return np.zeros(len(x), dtype=bool)
+        small = (x != 0) & (np.abs(x) < precision.smallest)
+        moved = self.write(self.settle(x, precision, on_grid=False)) != self.write(x)
+        return small | moved
 
 
 class GridLine:
@@ -162,6 +194,8 @@ class GridLine:
         self.resolution = (self.tick / self.width if narrow else 1.0) if exact else 0.0
         finer = [unit / self.width for unit in CLOCK if timed and self.tick <= unit < self.width]
         self.units = [1.0, *finer] if exact else []
+        self.epsilon = 0.0
+        self.loss = "off the grid, or too far out to come back"
 
     def read(self, column: StoredColumn) -> FloatArray:
         """Count steps from the origin, exactly below 2^53 of them."""
@@ -183,9 +217,7 @@ class GridLine:
         """Return the coordinate of a number of the schema, exactly."""
         return float((Fraction(number) * self.unit - self.origin) / self.width)
 
-    def settle(
-        self, x: FloatArray, scale: float, error: FloatArray, *, on_grid: bool
-    ) -> FloatArray:
+    def settle(self, x: FloatArray, precision: Precision, *, on_grid: bool) -> FloatArray:
         """Snap to the grid, or to the coarsest unit of the clock, that the error leaves open."""
         if on_grid:
             return np.rint(x) if self.step else x
@@ -193,7 +225,7 @@ class GridLine:
         for unit in self.units:
             with np.errstate(over="ignore", invalid="ignore"):  # of far too large ones
                 nearest = np.rint(x / unit) * unit
-                near = open_rows & _is_near(x, nearest, scale, error, unit)
+                near = open_rows & _is_near(x, nearest, precision, unit)
             settled[near], open_rows[near] = nearest[near], False
         return settled
 
@@ -216,16 +248,17 @@ class GridLine:
         wide = np.uint64 if self.dtype == np.uint64 else np.int64
         return ticks.view(wide).clip(lowest, limits.max).astype(self.dtype)
 
-    def lost(self, column: StoredColumn, scale: float, error: FloatArray) -> NDArray[np.bool_]:
+    def lost(self, column: StoredColumn, precision: Precision) -> NDArray[np.bool_]:
         """Try it: what is off the grid, too far out or beyond the dtype does not."""
         x = self.read(column)
         lost = np.zeros(len(x), dtype=bool)
         if not self.resolution:
             return lost
         present = np.zeros(len(x), dtype=np.int8)
-        for shift in (-error, error):
+        for side in (-1, 1):
             # The error that settling allows for is twice the flow's.
-            written = self.write(self.settle(x + shift / 2, scale, error, on_grid=False))
+            shifted = x + side * precision.error / 2
+            written = self.write(self.settle(shifted, precision, on_grid=False))
             back = replace(self.stored, values=written, missing=present)
             lost |= self.read(back) != x
             if column.tick == self.stored.tick and column.values.dtype.kind in "iu":
@@ -263,13 +296,13 @@ def _subtract(values: NDArray[Any], start: int) -> FloatArray:
 
 
 def _is_near(
-    x: FloatArray, nearest: FloatArray, scale: float, error: FloatArray, step: float
+    x: FloatArray, nearest: FloatArray, precision: Precision, step: float
 ) -> NDArray[np.bool_]:
     """Say where ``x`` must be meant for its nearest point on a grid of such a ``step``."""
     # What the flow may err where it contracts most, if the grid is coarse enough for it.
-    slack = NEAR * scale if 2 * NEAR * scale < step else 0.0
-    near: NDArray[np.bool_] = np.abs(x - nearest) <= np.maximum(error, slack)
-    return near & (2 * error < step)
+    slack = NEAR * precision.scale if 2 * NEAR * precision.scale < step else 0.0
+    near: NDArray[np.bool_] = np.abs(x - nearest) <= np.maximum(precision.error, slack)
+    return near & (2 * precision.error < step)
 
 
 def _round_inward(bound: float) -> float:

@@ -21,6 +21,13 @@ FAR_RATIO = 1e6
 FAR = 1e150
 # Relative error of encoded values that decoding must undo.
 NOISE = 1e-13
+# Error of numbers near 0 that come back through a flow, as a share of the column's scale.
+NEAR_ZERO = 6e-15
+# Where numbers of few digits are too small to keep them so, a lens makes room for them,
+# within this share of the scale.
+LENS = 1e-3
+# Powers of two below the smallest number of a lens that come back through it as well.
+ROOM = 10
 
 
 class Scaling(Protocol):
@@ -94,6 +101,38 @@ class Bent:
             return (self.centre + offset).clip(-LARGEST, LARGEST)
 
 
+class Lens:
+    r"""Another encoding, after numbers near 0 were spread over their orders of magnitude.
+
+    Numbers within ``edge`` of 0 are sent to ``gain * asinh(x / pivot)``, the others stay
+    where they are; ``gain`` is such that the two meet. So the smallest ones keep their
+    digits, at no cost to any other number.
+    """
+
+    def __init__(self, base: Scaling, edge: float, pivot: float) -> None:
+        self.base = base
+        self.edge = edge
+        self.pivot = pivot
+        self.gain = edge / math.asinh(edge / pivot)
+        self.scale = base.scale
+
+    def encode(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Spread numbers near 0, then encode all."""
+        near = np.abs(values) < self.edge
+        inside = np.where(near, values, 0.0)
+        spread = np.where(near, self.gain * np.arcsinh(inside / self.pivot), values)
+        encoded, log_derivative = self.base.encode(spread)
+        steeper = math.log(self.gain) - np.log(np.hypot(inside, self.pivot))
+        return encoded, log_derivative + np.where(near, steeper, 0.0)
+
+    def decode(self, encoded: FloatArray) -> FloatArray:
+        """Decode, then draw together what is near 0."""
+        spread = self.base.decode(encoded)
+        near = np.abs(spread) < self.edge
+        inside = np.where(near, spread, 0.0)
+        return np.where(near, self.pivot * np.sinh(inside / self.gain), spread)
+
+
 def fit_scaling(values: FloatArray, resolution: float = 0.0) -> Scaling:
     """Choose the encoding of a column's numbers.
 
@@ -113,14 +152,49 @@ def fit_scaling(values: FloatArray, resolution: float = 0.0) -> Scaling:
     return Scaled(values) if lost else bent
 
 
-def fit_rare_scaling(levels: FloatArray) -> Bent:
-    """Return a coordinate for numbers that are none of a column's known levels."""
+def fit_rare_scaling(levels: FloatArray, others: FloatArray) -> Bent:
+    """Return a coordinate for numbers that are none of a column's known levels.
+
+    ``others`` are those among the training rows: zeros alone have no scale.
+    """
+    magnitudes = np.abs(others[others != 0])
+    usual = typical(magnitudes, 0.9) if magnitudes.size else 1.0
     if not levels.size:
-        return Bent(0.0, 1.0)
+        return Bent(0.0, max(usual, SMALLEST))
     # Halves first: the sum of two huge numbers could overflow.
     centre = float(levels.min() / 2 + levels.max() / 2)
     half_range = float(levels.max() / 2 - levels.min() / 2)
-    return Bent(centre, max(half_range or abs(centre) or 1.0, SMALLEST))
+    return Bent(centre, max(half_range or abs(centre) or usual, SMALLEST))
+
+
+def fit_lens(scaling: Scaling, values: FloatArray, epsilon: float) -> tuple[Scaling, float]:
+    """Add a lens where some numbers would come back without a precision of ``epsilon``.
+
+    Returns
+    -------
+    scaling : Scaling
+    smallest : float
+        Magnitude from which on numbers come back with that precision.
+    """
+    magnitudes = np.abs(values[values != 0])
+    reach = _find_reach(scaling, magnitudes)
+    smallest, least = 2 * NEAR_ZERO / epsilon * reach, magnitudes.min(initial=np.inf)
+    if least >= smallest:
+        return scaling, smallest
+    edge = LENS * reach
+    # A power of two of the edge, below all numbers, so that it is none of them.
+    pivot = math.ldexp(edge, math.floor(math.log2(least / edge)) - ROOM)
+    return Lens(scaling, edge, pivot), pivot
+
+
+def _find_reach(scaling: Scaling, magnitudes: FloatArray) -> float:
+    """Return the size, as of numbers near 0, of which a flow's error there is a share."""
+    if not magnitudes.size:
+        return scaling.scale
+    largest = magnitudes[magnitudes >= np.quantile(magnitudes, 0.9, method="higher")]
+    encoded, _ = scaling.encode(np.array([typical(largest, 0.0)]))
+    _, log_slope = scaling.encode(np.zeros(1))
+    return max(scaling.scale, float(np.abs(encoded[0]) * np.exp(-log_slope[0])))
 
 
 def decoding_error(scaling: Scaling, values: FloatArray) -> FloatArray:
@@ -169,12 +243,19 @@ def round_to_step(values: FloatArray, step: float) -> FloatArray:
 
 
 def _round(values: FloatArray, decimals: int) -> FloatArray:
-    # Powers of ten above 10^22 are not exact in float64; beyond them, and where
-    # the value would overflow, Python's own correctly rounded conversion serves.
+    # Powers of ten above 10^22 are not exact in float64; beyond them Python's own
+    # correctly rounded conversion serves.
     if abs(decimals) <= 22:
         power = 10.0 ** abs(decimals)
         return np.rint(values * power) / power if decimals >= 0 else np.rint(values / power) * power
-    return np.array([float(f"{value:.{DIGITS - 1}e}") for value in values])
+    return np.array([_round_one(value, decimals) for value in values.tolist()])
+
+
+def _round_one(value: float, decimals: int) -> float:
+    try:
+        return round(value, decimals)
+    except OverflowError:  # the largest of them
+        return value
 
 
 def _find_pivot(values: FloatArray) -> float:

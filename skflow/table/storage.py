@@ -129,7 +129,7 @@ class StoredTable:
     def take(self, rows: Any) -> Self:
         """Return some rows, by slice, mask or index."""
         columns = tuple(column.take(rows) for column in self.columns)
-        return replace(self, columns=columns, n_rows=len(np.arange(self.n_rows)[rows]))
+        return replace(self, columns=columns, n_rows=len(columns[0].missing))
 
 
 class Faults:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class AveragedWeights:
@@ -23,12 +23,21 @@ class AveragedWeights:
         self.horizon = horizon
         self.n_steps = 0
 
-    def update(self) -> None:
-        """Take in the weights after a step; the first steps are averaged evenly."""
+    def next_share(self) -> float:
+        """Weight of the next step in the average; the first steps are averaged evenly."""
         self.n_steps += 1
-        share = max(1 / (self.n_steps + 1), 1 / self.horizon)
+        return max(1 / (self.n_steps + 1), 1 / self.horizon)
+
+    def update(self, share: float | Tensor) -> None:
+        """Take in the weights after a step; a share on the device is read there."""
+        weights = [p.data for p in self.parameters]
         with torch.no_grad():
-            torch._foreach_lerp_(self.average, [p.data for p in self.parameters], share)
+            if isinstance(share, Tensor):
+                steps = torch._foreach_sub(weights, self.average)
+                torch._foreach_mul_(steps, share)
+                torch._foreach_add_(self.average, steps)
+            else:
+                torch._foreach_lerp_(self.average, weights, share)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from skflow.flow.context import Context, sum_embeddings
 from skflow.flow.expectation_maximization import (
+    GaussianComponents,
     PriorStrength,
     SufficientStatistics,
     fit_gaussian_mixture,
@@ -18,10 +19,13 @@ from skflow.flow.expectation_maximization import (
 from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
 from skflow.training.absent import fill_absent
+from skflow.training.clock import Clock
 from skflow.training.label_effects import fit_mean_effects, fit_weight_effects
+from skflow.training.rows import row_blocks
 
 FloatArray = NDArray[np.float64]
 
+CPU = torch.device("cpu")
 FEW_ROWS = 30  # too few to choose anything by: one Gaussian on standardised columns
 FEW_COMPONENTS = (1, 8)  # enough to tell which marginals suit the table
 COMPONENTS = (1, 4, 8, 16, 32, 64, 128, 256)
@@ -35,14 +39,16 @@ COVARIANCE_ENTRIES = 100_000  # in all components together
 UNCORRELATED = 1e4  # rows of prior that leave components a diagonal covariance
 MANY_ROWS = 3_000  # from here on one split tells candidates apart
 SOME_ROWS = 1_000  # and from here on three folds do
+SEARCH_SHARE = 1 / 3  # of the time a fit may take: after it no further candidate is tried
 
 
 @dataclass(frozen=True)
 class ClosedForm:
-    """Fitted marginals and mixture."""
+    """Fitted marginals and mixture, and how they were chosen to be."""
 
     marginals: Marginals
     mixture: Mixture
+    candidate: "Candidate | None"
 
 
 @dataclass(frozen=True)
@@ -63,16 +69,19 @@ class Sample:
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, rows: NDArray) -> "Sample":
+    def take(self, rows: NDArray | slice) -> "Sample":
         """Return some of the rows."""
         return Sample(self.values[rows], self.codes[rows])
 
     def send(self, marginals: Marginals) -> tuple[Tensor, Tensor]:
         """Return scores ``(n_valued, n_rows)`` and log-determinants, in nats."""
-        with torch.inference_mode():
-            x = torch.tensor(np.ascontiguousarray(self.values.T))
-            y, log_det = marginals.forward_and_log_det(x)
-        return y.clone(), log_det
+        y = torch.empty(self.values.shape[::-1], dtype=torch.float64)
+        log_det = torch.empty(len(self), dtype=torch.float64)
+        for block in row_blocks(*self.values.shape):
+            x = torch.tensor(np.ascontiguousarray(self.values[block].T))
+            with torch.no_grad():
+                y[:, block], log_det[block] = marginals.forward_and_log_det(x)
+        return y, log_det
 
     def context(self) -> Context | None:
         """Return the labels as a mixture reads them."""
@@ -93,11 +102,17 @@ class Design:
         Labels in the vocabulary; 0 where no column has labels.
     bound : float
         Of the mixture layer.
+    clock : Clock
+        Of the whole fit.
+    device : torch.device
+        Where expectation maximisation runs, in float64.
     """
 
     bounds: Sequence[tuple[float, float]]
     n_entries: int
     bound: float
+    clock: Clock
+    device: torch.device = CPU
 
 
 @dataclass(frozen=True)
@@ -118,7 +133,7 @@ class _Prepared:
     residuals : Tensor of shape (n_valued, n_rows)
         Scores less the effects of labels; absent entries are drawn.
     statistics : SufficientStatistics
-        Of the residuals, at most ``EM_ROWS`` of them.
+        Of the residuals, at most ``EM_ROWS`` of them, on the design's device.
     has_absent : bool
     """
 
@@ -136,6 +151,7 @@ def fit_closed_form(
     n_components: int | None,
     design: Design,
     generator: torch.Generator,
+    candidate: "Candidate | None" = None,
 ) -> ClosedForm:
     """Fit marginals and mixture to ``train``.
 
@@ -151,16 +167,16 @@ def fit_closed_form(
         None chooses it.
     design : Design
     generator : torch.Generator
+    candidate : Candidate, optional
+        What was chosen before; nothing is compared then.
     """
     if train.values.shape[1] == 0:
         blank = Mixture.blank(0, 1, design.bound, design.n_entries)
-        return ClosedForm(Marginals.fit(train.values, n_bins=1), blank)
+        return ClosedForm(Marginals.fit(train.values, n_bins=1), blank, None)
     search = _Search(n_components, design, generator)
-    if len(train) < FEW_ROWS:
-        return search.fit(
-            train, _Candidate(_View(1, True), n_components or 1, PriorStrength(1.0, 0.0))
-        )
-    return search.fit(train, search.best(_make_folds(train, validation, generator)))
+    if candidate is None and len(train) < FEW_ROWS:
+        candidate = Candidate(_View(1, True), n_components or 1, PriorStrength(1.0, 0.0))
+    return search.fit(train, candidate or search.best(_make_folds(train, validation, generator)))
 
 
 def _make_folds(
@@ -203,7 +219,7 @@ class _View:
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class Candidate:
     """What is chosen on held-out rows."""
 
     view: _View
@@ -221,15 +237,21 @@ class _Search:
         self.design = design
         # Every candidate starts from the same draw: they differ in nothing else.
         self.seed = int(torch.randint(2**31, (1,), generator=generator))
+        self.n_judged = 0
 
-    def best(self, folds: list[_Fold]) -> _Candidate:
+    @property
+    def _is_late(self) -> bool:
+        """Whether the search has had its time; one candidate is always judged."""
+        return self.n_judged > 0 and self.design.clock.share() > SEARCH_SHARE
+
+    def best(self, folds: list[_Fold]) -> Candidate:
         """Choose the marginals with few components, then climb with each prior."""
         n_rows, n_columns = folds[0].train.values.shape
         priors = prior_strengths(n_columns)
         ladder = self._ladder(n_rows, n_columns)
         few = [k for k in ladder if k in FEW_COMPONENTS] or ladder
         more = [k for k in ladder if k not in few]
-        scores: dict[_Candidate, float] = {}
+        scores: dict[Candidate, float] = {}
         for n_bins in (1, gaussianising_bins(n_rows)):
             view = _View(n_bins, shifts=True)
             scores |= self._climb(folds, view, few, [priors["shared"], priors["narrow"]])
@@ -242,19 +264,24 @@ class _Search:
 
     def _climb(
         self, folds: list[_Fold], view: _View, ladder: list[int], priors: list[PriorStrength]
-    ) -> dict[_Candidate, float]:
+    ) -> dict[Candidate, float]:
         """Raise the number of components under each prior until its score falls.
 
         Where components, and so the cost, are many, only the best priors go on.
         """
+        scores: dict[Candidate, float] = {}
+        if self._is_late:
+            return scores
         prepared = [(self._prepare(fold.train, view), fold.held_out) for fold in folds]
-        scores: dict[_Candidate, float] = {}
         climbing = dict.fromkeys(priors, -np.inf)
         for n_components in ladder:
             for strength, top in list(climbing.items()):
-                candidate = _Candidate(view, n_components, strength)
+                if self._is_late:
+                    return scores
+                candidate = Candidate(view, n_components, strength)
                 score = float(np.mean([self._judge(*fold, candidate) for fold in prepared]))
                 scores[candidate] = climbing[strength] = score
+                self.n_judged += 1
                 if not score > top + LEAST_GAIN:
                     del climbing[strength]
             if n_components >= MANY_COMPONENTS:
@@ -262,16 +289,22 @@ class _Search:
                 climbing = {strength: climbing[strength] for strength in best}
         return scores
 
-    def _judge(self, prepared: _Prepared, held_out: Sample, candidate: _Candidate) -> float:
+    def _judge(self, prepared: _Prepared, held_out: Sample, candidate: Candidate) -> float:
         mixture = self._fit_mixture(prepared, candidate, SEARCH_STEPS).eval()
-        y, log_det = held_out.send(prepared.marginals)
-        with torch.inference_mode():
-            return float((log_det + mixture.log_prob(y, held_out.context())).mean())
+        total = 0.0
+        for block in row_blocks(len(held_out), mixture.intercept.numel()):
+            rows = held_out.take(block)
+            y, log_det = rows.send(prepared.marginals)
+            with torch.inference_mode():
+                total += float((log_det + mixture.log_prob(y, rows.context())).sum())
+        return total / len(held_out)
 
-    def fit(self, train: Sample, candidate: _Candidate) -> ClosedForm:
+    def fit(self, train: Sample, candidate: Candidate) -> ClosedForm:
         """Fit one candidate."""
         prepared = self._prepare(train, candidate.view)
-        return ClosedForm(prepared.marginals, self._fit_mixture(prepared, candidate, EM_STEPS))
+        return ClosedForm(
+            prepared.marginals, self._fit_mixture(prepared, candidate, EM_STEPS), candidate
+        )
 
     def _prepare(self, train: Sample, view: _View) -> _Prepared:
         marginals = Marginals.fit(train.values, view.n_bins, self.design.bounds)
@@ -284,10 +317,10 @@ class _Search:
         generator = torch.Generator().manual_seed(self.seed)
         filled = fill_absent(residuals, generator)
         drawn = torch.randperm(len(train), generator=generator)[:EM_ROWS]
-        statistics = SufficientStatistics(filled[:, drawn])
+        statistics = SufficientStatistics(filled[:, drawn].to(self.design.device))
         return _Prepared(marginals, codes, effects, filled, statistics, bool(y.isnan().any()))
 
-    def _fit_mixture(self, prepared: _Prepared, candidate: _Candidate, n_iter: int) -> Mixture:
+    def _fit_mixture(self, prepared: _Prepared, candidate: Candidate, n_iter: int) -> Mixture:
         components = fit_gaussian_mixture(
             prepared.statistics,
             min(candidate.n_components, prepared.statistics.y.shape[1]),
@@ -295,6 +328,7 @@ class _Search:
             n_iter=n_iter,
             generator=torch.Generator().manual_seed(self.seed),
         )
+        components = GaussianComponents(*(part.to(CPU) for part in components))
         effects = None
         if self.design.n_entries:
             given = responsibilities(prepared.residuals, components)

@@ -1,7 +1,7 @@
 """Where to compute."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -9,7 +9,8 @@ import torch
 # they work; on a busy machine a small fit takes 40 times longer with two.
 THREADED_CELLS = 1_000_000
 
-# Cells below which a CPU ends before a GPU has been set up.
+# Cells below which a CPU ends before a GPU has been set up: a guess, until
+# benchmarks/gpu.py has measured it.
 CUDA_CELLS = 100_000
 
 
@@ -43,13 +44,45 @@ def resolve_device(device: str | torch.device, n_cells: int) -> torch.device:
     return resolved
 
 
-@contextmanager
-def fitting_threads(n_cells: int) -> Iterator[None]:
-    """Use one CPU thread for a while where the table is small."""
-    n_threads = torch.get_num_threads()
-    if n_cells < THREADED_CELLS:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
+class _OneThread:
+    """One CPU thread for torch, within a Python thread, for as long as anything is in it.
+
+    Torch has a number of threads for the process, which each Python thread copies when
+    it first uses torch, and another may have lowered by then. So what is put back is
+    what the first to come found, and each thread puts it back for itself.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.n_inside = 0
+        self.n_threads = 0
+        self.own = threading.local()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            # Always asked: a thread that has not yet used torch makes its copy now.
+            n_threads = torch.get_num_threads()
+            if self.n_inside == 0:
+                self.n_threads = n_threads
+            self.n_inside += 1
+            self.own.depth = getattr(self.own, "depth", 0) + 1
+            torch.set_num_threads(1)
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.n_inside -= 1
+            self.own.depth -= 1
+            if self.own.depth == 0:
+                torch.set_num_threads(self.n_threads)
+
+
+_one_thread = _OneThread()
+
+
+def fitting_threads(n_cells: int) -> AbstractContextManager[None]:
+    """Use one CPU thread for a while where the table is small.
+
+    Elsewhere torch's own number is kept: that of ``torch.set_num_threads``, or of
+    ``OMP_NUM_THREADS``, by which joblib's workers share the cores.
+    """
+    return _one_thread if n_cells < THREADED_CELLS else nullcontext()

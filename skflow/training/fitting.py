@@ -1,11 +1,8 @@
-"""Fit a model to encoded rows: closed form first, gradients last."""
+"""Fit a model to rows: closed form first, gradients last."""
 
-import copy
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,45 +10,67 @@ from skflow.flow.context import Vocabulary
 from skflow.flow.label_tree import fit_label_tree
 from skflow.flow.model import Model
 from skflow.flow.recipe import FlowRecipe
-from skflow.training.blur import Blur
-from skflow.training.closed_form import Design, Sample, fit_closed_form
+from skflow.training.clock import Clock
+from skflow.training.closed_form import CPU, EM_ROWS, Candidate, Design, Sample, fit_closed_form
 from skflow.training.loop import History, TrainingRows, train
 from skflow.training.options import TrainingOptions
+from skflow.training.preparation import Part, prepare, read_labels
 from skflow.training.reporter import Reporter
-from skflow.training.rows import EncodedRows
-from skflow.training.term import LogProb, Scores, Term, mean_log_prob
+from skflow.training.rows import RowSource, fork
+from skflow.training.term import Term
+
+# Rows and cells that the closed form is fitted to: more would move its few numbers
+# by less than training does.
+CLOSED_FORM_ROWS = 100_000
+CLOSED_FORM_CELLS = 2_000_000
 
 
 def start_model(
-    rows: EncodedRows,
-    held_out: EncodedRows | None,
+    rows: RowSource,
+    held_out: RowSource | None,
     recipe: FlowRecipe,
     bounds: Sequence[tuple[float, float]],
     n_components: int | str,
     generator: torch.Generator,
-) -> Model:
-    """Return the closed form: a model whose trained parts have no effect yet."""
-    rows = rows.blurred(generator)
-    held_out = None if held_out is None else held_out.blurred(generator)
+    clock: Clock,
+    device: torch.device = CPU,
+    candidate: Candidate | None = None,
+) -> tuple[Model, Candidate | None]:
+    """Return the closed form, a model whose trained parts have no effect yet, and the choice.
+
+    It is on the CPU, wherever it was fitted. A ``candidate`` that was chosen before is
+    fitted as it is.
+    """
     closed_form = fit_closed_form(
-        _sample(rows, recipe),
-        None if held_out is None else _sample(held_out, recipe),
+        _draw_sample(rows, recipe, generator),
+        None if held_out is None else _draw_sample(held_out, recipe, generator),
         None if isinstance(n_components, str) else n_components,
-        Design(bounds, recipe.n_entries, recipe.bound),
+        Design(bounds, recipe.n_entries, recipe.bound, clock, device),
         generator,
+        candidate,
     )
-    labels = fit_label_tree(rows.tensors().labels, recipe.n_labels)
-    return recipe.build(labels, closed_form.marginals, closed_form.mixture, generator)
+    labels = fit_label_tree(read_labels(rows, recipe.n_labels), recipe.n_labels)
+    model = recipe.build(labels, closed_form.marginals, closed_form.mixture, generator)
+    return model, closed_form.candidate
 
 
-def _sample(rows: EncodedRows, recipe: FlowRecipe) -> Sample:
+def _draw_sample(source: RowSource, recipe: FlowRecipe, generator: torch.Generator) -> Sample:
+    """Some of the rows, or all where they are few, drawn within their cells."""
+    by_cells = CLOSED_FORM_CELLS // max(1, len(recipe.value_label))
+    most = min(CLOSED_FORM_ROWS, max(EM_ROWS, by_cells))
+    if len(source) > most:
+        chosen = torch.randperm(len(source), generator=generator)[:most].sort().values
+        rows = source.take(chosen.numpy())
+    else:
+        rows = source.take(slice(None))
+    rows = rows.blurred(source.gridded, fork(generator))
     return Sample(rows.values, Vocabulary(recipe.n_labels)(rows.tensors().labels).T.numpy())
 
 
 def train_model(
     model: Model,
-    rows: EncodedRows,
-    held_out: EncodedRows | None,
+    rows: RowSource,
+    held_out: RowSource | None,
     options: TrainingOptions,
     *,
     n_layers: int,
@@ -59,22 +78,25 @@ def train_model(
     generator: torch.Generator,
     verbose: int,
     history: History,
-) -> None:
+    n_iter: Sequence[int] | None = None,
+) -> list[int]:
     """Train in float32 on ``device``; leave the model in float64 on the CPU.
 
-    ``history`` takes the scores, in nats per row of the original columns. Without
-    coupling layers nothing is trained: the closed form is its one epoch.
+    ``history`` takes the scores, in nats per row of the original columns. Where there
+    are no coupling layers, or no time, nothing is trained: the closed form is the one
+    epoch. With ``n_iter``, as returned by an earlier training, each part is trained for
+    so many epochs, whatever its scores.
+
+    Returns
+    -------
+    n_iter : list of int
+        Epochs that led to the best weights of each part.
     """
-    parts = _trained_parts(model) if n_layers else []
-    data = _prepare(
-        model,
-        rows.blurred(generator),
-        None if held_out is None else held_out.blurred(generator),
-        parts,
-    )
+    parts = _trained_parts(model, n_iter) if n_layers and options.clock.allows(0.0) else []
+    data = _prepare(model, rows, held_out, parts, generator, device)
     if not parts:
         _note_closed_form(data, history)
-        return
+        return [0] * len(_parts(model))
     n_batches = max(1, round(len(rows) / options.batch_size))
     moved = (model.labels, *model.values.trained)
     for module in moved:
@@ -82,16 +104,25 @@ def train_model(
     on_device = torch.Generator(device).manual_seed(generator.initial_seed())
     try:
         with Reporter(options.max_iter, verbose) as reporter:
-            data = _move(data, _blur(model, rows, device), device)
-            terms = [Term(module, log_prob, options, n_batches) for module, log_prob in parts]
+            planned = dict(zip(_modules(model), n_iter, strict=True)) if n_iter else {}
+            terms = [
+                Term(module, log_prob, options, n_batches, planned.get(module))
+                for module, log_prob in parts
+            ]
             train(terms, data, options, reporter, on_device, history)
     finally:
         for module in moved:
             module.to("cpu", torch.float64)
         model.eval()
+    best = {term.module: term.best.best_iter for term in terms}
+    return [best.get(module, 0) for module in _modules(model)]
 
 
-def _terms(model: Model) -> list[tuple[nn.Module, LogProb]]:
+def _modules(model: Model) -> list[nn.Module]:
+    return [module for module, _ in _parts(model)]
+
+
+def _parts(model: Model) -> list[Part]:
     """Parts of a model with the terms of the log-density that they alone decide."""
 
     def of_labels(labels: Tensor, y: Tensor) -> Tensor:
@@ -100,57 +131,31 @@ def _terms(model: Model) -> list[tuple[nn.Module, LogProb]]:
     return [(model.labels, of_labels), (model.values, model.values.log_prob_of_scores)]
 
 
-def _trained_parts(model: Model) -> list[tuple[nn.Module, LogProb]]:
-    """Those that can become better than their closed form."""
-    learns = (model.labels.has_more_to_learn, model.values.has_more_to_learn)
-    return [term for term, more in zip(_terms(model), learns, strict=True) if more]
+def _trained_parts(model: Model, n_iter: Sequence[int] | None) -> list[Part]:
+    """Those that can become better than their closed form, and are to be trained."""
+    learns: Sequence[int] = (model.labels.has_more_to_learn, model.values.has_more_to_learn)
+    return [part for part, more in zip(_parts(model), n_iter or learns, strict=True) if more]
 
 
 def _prepare(
     model: Model,
-    rows: EncodedRows,
-    held_out: EncodedRows | None,
-    parts: list[tuple[nn.Module, LogProb]],
+    rows: RowSource,
+    held_out: RowSource | None,
+    parts: Sequence[Part],
+    generator: torch.Generator,
+    device: torch.device,
 ) -> TrainingRows:
-    """Send rows through what training leaves as it is, once."""
+    """Prepare rows for training, where they are learnt from."""
     trained = [module for module, _ in parts]
-    fixed = [log_prob for module, log_prob in _terms(model) if module not in trained]
-
-    def send(rows: EncodedRows) -> tuple[Scores, float]:
-        labels, rare, x = rows.tensors()
-        with torch.no_grad():
-            y, log_det = model.values.marginals.forward_and_log_det(x)
-            offset = log_det + model.labels.rare_log_prob(rare)
-        scores = Scores(labels, y)
-        given = sum(mean_log_prob(log_prob, scores) for log_prob in fixed)
-        return scores, float(offset.mean() + rows.log_volume.mean()) + given
-
-    scores, offset = send(rows)
-    if held_out is None:
-        return TrainingRows(scores, None, offset, math.nan)
-    held_out_scores, held_out_offset = send(held_out)
-    return TrainingRows(scores, held_out_scores, offset, held_out_offset)
-
-
-def _blur(model: Model, rows: EncodedRows, device: torch.device) -> Blur | None:
-    if not rows.cells.any():
-        return None
-    marginals = copy.deepcopy(model.values.marginals).to(device)
-    values, cells = (
-        torch.tensor(np.ascontiguousarray(array.T), device=device)
-        for array in (rows.values, rows.cells)
-    )
-    return Blur(marginals, values, cells, torch.float32)
-
-
-def _move(data: TrainingRows, blur: Blur | None, device: torch.device) -> TrainingRows:
-    """Send rows to where they are learnt from, in float32."""
-    validation = data.validation
-    return replace(
-        data,
-        train=data.train.to(device, torch.float32),
-        validation=None if validation is None else validation.to(device, torch.float32),
-        blur=blur,
+    fixed = [part for part in _parts(model) if part[0] not in trained]
+    train_rows = prepare(model, rows, fixed, generator)
+    judged = None if held_out is None else prepare(model, held_out, fixed, generator)
+    return TrainingRows(
+        train=train_rows.scores.to(device),
+        validation=None if judged is None else judged.scores.to(device),
+        train_offset=train_rows.offset,
+        validation_offset=math.nan if judged is None else judged.offset,
+        blur=None if train_rows.blur is None else train_rows.blur.to(device),
     )
 
 

@@ -1,7 +1,6 @@
 """The training loop."""
 
 import math
-import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from skflow.exceptions import DivergenceWarning
 from skflow.training.blur import Blur
 from skflow.training.options import TrainingOptions
 from skflow.training.reporter import Reporter
+from skflow.training.rows import fork
 from skflow.training.schedule import rate_factor
 from skflow.training.term import Scores, Term
 
@@ -31,11 +31,11 @@ class TrainingRows:
     validation_offset: float
     blur: Blur | None = None
 
-    def draw(self, generator: torch.Generator) -> Scores:
-        """Return the rows of one epoch."""
-        if self.blur is None:
-            return self.train
-        return self.train._replace(y=self.blur.draw(generator))
+    def draw(self, generator: torch.Generator) -> None:
+        """Draw the values of one epoch, into the place of those before: steps read there."""
+        noise = fork(generator)
+        if self.blur is not None:
+            self.blur.draw(self.train.y, noise)
 
 
 @dataclass
@@ -80,18 +80,19 @@ def train(
     judge = rows.train if rows.validation is None else rows.validation
     offset = rows.train_offset if rows.validation is None else rows.validation_offset
     for term in terms:
-        term.begin(judge, generator)
-    start = time.monotonic()
+        term.begin(rows.train, judge, generator)
+    clock, seconds = options.clock, 0.0
+    start = clock.passed()
     try:
         for epoch in range(options.max_iter):
-            began = time.monotonic()
-            factor = rate_factor(_progress(epoch, options, start))
+            began = clock.passed()
+            by_epochs = (epoch + 0.5) / options.max_iter
+            factor = rate_factor(max(by_epochs, clock.progress(start, seconds)))
             awake = [term for term in terms if not term.is_over]
             order = torch.randperm(rows.train.n_rows, generator=generator, device=judge.y.device)
-            drawn = rows.draw(generator)
+            rows.draw(generator)
             for term in awake:
-                # Batches of equal size: a last one of a few rows would step on little evidence.
-                term.run_epoch(drawn, order.tensor_split(term.n_batches), factor)
+                term.run_epoch(order, factor)
             train_score = rows.train_offset + sum(term.train_score for term in terms)
             scores = [
                 term.judge(rows.validation) if term in awake else term.best.score for term in terms
@@ -99,13 +100,14 @@ def train(
             judged = offset + sum(scores)
             held_out = math.nan if rows.validation is None else judged
             rate = factor * max(term.peak for term in awake)
-            history.append(train_score, held_out, rate, time.monotonic() - began)
+            seconds = clock.passed() - began
+            history.append(train_score, held_out, rate, seconds)
             reporter.epoch(judged, offset + sum(term.best.score for term in terms))
-            if all(term.is_over for term in terms) or _is_over(options):
+            if all(term.is_over for term in terms) or not clock.allows(seconds):
                 break
     finally:
         for term in terms:
-            term.best.restore()
+            term.end()
         history.best_score = offset + sum(term.best.score for term in terms)
     _warn_of_roll_backs(terms)
 
@@ -120,16 +122,3 @@ def _warn_of_roll_backs(terms: Sequence[Term]) -> None:
             DivergenceWarning,
             stacklevel=2,
         )
-
-
-def _progress(epoch: int, options: TrainingOptions, start: float) -> float:
-    """Share of the schedule that is over: by epochs or by time, whichever is further."""
-    by_epochs = (epoch + 0.5) / options.max_iter
-    if options.deadline is None:
-        return by_epochs
-    by_time = (time.monotonic() - start) / max(options.deadline - start, 1e-9)
-    return min(1.0, max(by_epochs, by_time))
-
-
-def _is_over(options: TrainingOptions) -> bool:
-    return options.deadline is not None and time.monotonic() >= options.deadline

@@ -34,10 +34,13 @@ class Descent:
             self.optimizer.parameters, max(1.0, options.averaged_epochs * n_batches)
         )
 
-    def step(self, learning_rate: float) -> None:
-        """Update the weights from their gradients."""
+    def step(self, learning_rate: float | Tensor, share: float | Tensor) -> None:
+        """Update the weights from their gradients, and the average by its ``share``.
+
+        As tensors on the device both are read there, at each replay of a captured step.
+        """
         self.optimizer.step(learning_rate)
-        self.average.update()
+        self.average.update(share)
 
     def averaged_weights(self) -> AbstractContextManager[None]:
         """Put the average into the model for a while."""
@@ -71,11 +74,15 @@ class AdamW:
         self.parameters = decayed + plain + fitted
         self.max_norm = max_norm
 
-    def step(self, learning_rate: float) -> None:
+    def step(self, learning_rate: float | Tensor) -> None:
         """Clip the gradients, update the parameters, clear the gradients."""
         torch.nn.utils.clip_grad_norm_(self.parameters, self.max_norm)
         for group in self.groups:
             group.step(learning_rate)
+        self.clear_gradients()
+
+    def clear_gradients(self) -> None:
+        """Have the next backward pass make gradients anew, not add to these."""
         for parameter in self.parameters:
             parameter.grad = None
 
@@ -93,7 +100,7 @@ class _Group:
         self.squares = [torch.zeros_like(p) for p in self.parameters]
         self.steps = [p.new_zeros(()) for p in self.parameters]
 
-    def step(self, learning_rate: float) -> None:
+    def step(self, learning_rate: float | Tensor) -> None:
         gradients: list[Tensor] = [
             torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters
         ]

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from skflow.training.clock import Clock
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
@@ -12,8 +14,8 @@ class TrainingOptions:
     ----------
     max_iter : int
         Epochs at most.
-    deadline : float or None
-        Value of ``time.monotonic()`` at which training must be over.
+    clock : Clock
+        Says whether there is time for another epoch.
     batch_size : int
         Rows per gradient step.
     learning_rate : float
@@ -31,7 +33,7 @@ class TrainingOptions:
     """
 
     max_iter: int
-    deadline: float | None
+    clock: Clock
     batch_size: int
     learning_rate: float
     weight_decay: float
@@ -45,7 +47,7 @@ def choose_options(
     n_rows: int,
     *,
     max_iter: int | str,
-    deadline: float | None,
+    clock: Clock,
     batch_size: int | str,
     learning_rate: float | str,
     weight_decay: float | str,
@@ -55,10 +57,10 @@ def choose_options(
     """Fill in what is "auto" from the size of the training rows."""
     return TrainingOptions(
         max_iter=60 if isinstance(max_iter, str) else max_iter,
-        deadline=deadline,
+        clock=clock,
         batch_size=_default_batch_size(n_rows) if isinstance(batch_size, str) else batch_size,
         learning_rate=4e-3 if isinstance(learning_rate, str) else learning_rate,
-        weight_decay=min(1.0, 30 / n_rows) if isinstance(weight_decay, str) else weight_decay,
+        weight_decay=min(1.0, 10_000 / n_rows) if isinstance(weight_decay, str) else weight_decay,
         n_iter_no_change=12 if isinstance(n_iter_no_change, str) else n_iter_no_change,
         tol=tol,
     )

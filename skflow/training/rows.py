@@ -1,6 +1,8 @@
-"""Encoded rows on their way to a model."""
+"""Encoded rows on their way to a model, block by block."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -9,6 +11,9 @@ from numpy.typing import NDArray
 from skflow.flow.model import Rows
 
 FloatArray = NDArray[np.float64]
+
+BLOCK_CELLS = 2**17
+FEWEST_BLOCK_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -38,15 +43,68 @@ class EncodedRows:
     def __len__(self) -> int:
         return len(self.values)
 
-    def blurred(self, generator: torch.Generator) -> "EncodedRows":
-        """Return the rows with values drawn uniformly within their cells."""
-        noise = torch.rand(self.values.shape, generator=generator, dtype=torch.float64).numpy()
-        return replace(self, values=self.values + (noise - 0.5) * self.cells)
+    @property
+    def gridded(self) -> list[int]:
+        """Columns of values on a grid."""
+        return np.flatnonzero(self.cells.any(axis=0)).tolist()
 
-    def tensors(self, device: torch.device | str = "cpu") -> Rows:
+    def take(self, rows: Any) -> Self:
+        """Return some of the rows, by slice or index."""
+        return replace(self, **{name: array[rows] for name, array in vars(self).items()})
+
+    def blurred(self, columns: list[int], generator: torch.Generator) -> Self:
+        """Return the rows with values of some columns drawn uniformly within their cells."""
+        noise = torch.rand((len(self), len(columns)), generator=generator, dtype=torch.float64)
+        values = self.values.copy()
+        values[:, columns] += (noise.numpy() - 0.5) * self.cells[:, columns]
+        return replace(self, values=values)
+
+    def tensors(self) -> Rows:
         """Return the rows as a model takes them, each a column."""
 
         def columns(array: NDArray) -> torch.Tensor:
-            return torch.tensor(np.ascontiguousarray(array.T), device=device)
+            return torch.tensor(np.ascontiguousarray(array.T))
 
         return Rows(columns(self.labels), columns(self.rare), columns(self.values))
+
+
+def fork(generator: torch.Generator) -> torch.Generator:
+    """Return a generator of its own for draws of which there may be any number.
+
+    What ``generator`` draws next does not depend on how many columns lie on a grid.
+    """
+    device = generator.device
+    seed = torch.randint(2**31, (1,), generator=generator, device=device)
+    return torch.Generator(device).manual_seed(int(seed))
+
+
+class RowSource(Protocol):
+    """Rows that are encoded when they are asked for, lest a whole table be held twice.
+
+    Attributes
+    ----------
+    gridded : list of int
+        Columns of values on a grid.
+    """
+
+    @property
+    def gridded(self) -> list[int]: ...  # noqa: D102
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Any) -> EncodedRows:
+        """Encode some of the rows, by slice or index."""
+        ...
+
+
+def row_blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """Slices of rows, of so few cells each that arrays of them weigh nothing."""
+    size = max(FEWEST_BLOCK_ROWS, BLOCK_CELLS // max(1, n_columns))
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
+
+
+def encoded_blocks(source: RowSource, n_columns: int) -> Iterator[tuple[slice, EncodedRows]]:
+    """Encode all rows of a source, in their order: ``(which, rows)``."""
+    for block in row_blocks(len(source), n_columns):
+        yield block, source.take(block)

@@ -1,6 +1,7 @@
 """When to stop, and which weights to keep."""
 
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
@@ -24,13 +25,15 @@ class BestWeights:
         self.score = score
         self.reference = score
         self.n_iter_no_change = 0
+        self.n_iter = 0
+        self.best_iter = 0
         self.state = _copy_state(model)
 
     def update(self, score: float) -> None:
         """Take note of an epoch's score; one that is not finite is no gain."""
+        self.n_iter += 1
         if score > self.score:
-            self.score = score
-            self.state = _copy_state(self.model)
+            self._keep(score)
         if score > self.reference + self.tol:
             self.reference = score
             self.n_iter_no_change = 0
@@ -41,9 +44,40 @@ class BestWeights:
         """Whether as many epochs have passed without a gain."""
         return self.n_iter_no_change >= n_iter_no_change
 
+    def _keep(self, score: float) -> None:
+        self.score = score
+        self.best_iter = self.n_iter
+        self.state = _copy_state(self.model)
+
     def restore(self) -> None:
         """Put the best weights back into the model."""
         self.model.load_state_dict(self.state)
+
+
+class LatestWeights(BestWeights):
+    """Keeps the latest weights, for as many epochs as were best before.
+
+    Parameters
+    ----------
+    model, score
+        As above.
+    n_iter : int
+        Epochs to run.
+    """
+
+    def __init__(self, model: nn.Module, score: float, n_iter: int) -> None:
+        super().__init__(model, score, tol=0.0)
+        self.most_iter = n_iter
+
+    def update(self, score: float) -> None:
+        """Keep the weights of an epoch, unless its score is not finite."""
+        self.n_iter += 1
+        if math.isfinite(score):
+            self._keep(score)
+
+    def is_stuck(self, n_iter_no_change: int) -> bool:
+        """Whether all epochs have run."""
+        return self.n_iter >= self.most_iter
 
 
 def _copy_state(model: nn.Module) -> dict[str, Tensor]:

@@ -1,23 +1,28 @@
 """One term of the log-density in training."""
 
 import math
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from skflow.flow.conditioner import Dropout
+from skflow.training.graphs import choose_step
 from skflow.training.optimizer import Descent
 from skflow.training.options import TrainingOptions
-from skflow.training.stopping import BestWeights
+from skflow.training.stopping import BestWeights, LatestWeights
 
-EVALUATION_ROWS = 8192
+EVALUATION_ROWS = 8192  # at once, or fewer where a row takes many entries
+EVALUATION_ENTRIES = 2_000_000
 MAX_ROLL_BACKS = 5
 
 
 class Scores(NamedTuple):
-    """Labels, and values already sent through the marginals, each row a column."""
+    """Labels, and values already sent through the marginals, each row a column.
+
+    Labels are kept in as few bytes as hold them.
+    """
 
     labels: Tensor
     y: Tensor
@@ -29,11 +34,11 @@ class Scores(NamedTuple):
 
     def take(self, rows: Tensor) -> "Scores":
         """Return some of the rows."""
-        return Scores(self.labels[:, rows], self.y[:, rows])
+        return Scores(self.labels[:, rows].long(), self.y[:, rows])
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> "Scores":
-        """Return the same rows on another device, the values in another dtype."""
-        return Scores(self.labels.to(device), self.y.to(device, dtype))
+    def to(self, device: torch.device) -> "Scores":
+        """Return the same rows on another device."""
+        return Scores(self.labels.to(device), self.y.to(device))
 
 
 LogProb = Callable[[Tensor, Tensor], Tensor]
@@ -54,42 +59,62 @@ class Term:
     options : TrainingOptions
     n_batches : int
         Steps per epoch.
+    n_iter : int, optional
+        Epochs to run, whatever their scores; by default the best weights count.
     """
 
     def __init__(
-        self, module: nn.Module, log_prob: LogProb, options: TrainingOptions, n_batches: int
+        self,
+        module: nn.Module,
+        log_prob: LogProb,
+        options: TrainingOptions,
+        n_batches: int,
+        n_iter: int | None = None,
     ) -> None:
         self.module = module
         self.log_prob = log_prob
         self.options = options
         self.n_batches = n_batches
+        self.n_iter = n_iter
         self.peak = options.learning_rate
         self.roll_backs = 0
         self.train_score = math.nan
-        self.descent = Descent(module, options, n_batches)
 
-    def begin(self, judge: Scores, generator: torch.Generator) -> None:
-        """Take the weights as they stand, by their score on ``judge``, as the best so far."""
-        for module in self.module.modules():
-            if isinstance(module, Dropout):
-                module.generator = generator
-        self.best = BestWeights(self.module, self.mean_score(judge), self.options.tol)
+    def begin(self, rows: Scores, judge: Scores, generator: torch.Generator) -> None:
+        """Take the weights as they stand, by their score on ``judge``, as the best so far.
+
+        Steps will read from ``rows`` where they lie, and draw from ``generator``.
+        """
+        self.rows, self.generator = rows, generator
+        self._use_generator(generator)
+        score = self.mean_score(judge)
+        self.best = (
+            BestWeights(self.module, score, self.options.tol)
+            if self.n_iter is None
+            else LatestWeights(self.module, score, self.n_iter)
+        )
+        self._descend()
+
+    def end(self) -> None:
+        """Put the best weights back; leave nothing of the training behind."""
+        self.best.restore()
+        self.step.close()
+        self._use_generator(None)
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more is to be gained."""
         return self.roll_backs > MAX_ROLL_BACKS or self.best.is_stuck(self.options.n_iter_no_change)
 
-    def run_epoch(self, rows: Scores, batches: Iterable[Tensor], factor: float) -> None:
-        """Take one gradient step per batch, at ``factor`` times the peak rate."""
+    def run_epoch(self, order: Tensor, factor: float) -> None:
+        """Take rows in this order, a gradient step a batch, at ``factor`` times the peak rate."""
         self.module.train()
-        total = rows.y.new_zeros(())
+        self.step.total.zero_()
+        batches = equal_batches(order, self.n_batches)
         for batch in batches:
-            log_prob = self.log_prob(*rows.take(batch))
-            (-log_prob.mean()).backward()
-            self.descent.step(self.peak * factor)
-            total += log_prob.detach().sum()
-        self.train_score = float(total) / rows.n_rows  # the epoch's only host synchronisation
+            self.step(batch, self.peak * factor)
+        # The epoch's only host synchronisation.
+        self.train_score = float(self.step.total) / batches.numel()
 
     def judge(self, held_out: Scores | None) -> float:
         """Score the averaged weights on held-out rows, else the epoch; keep the best.
@@ -104,18 +129,46 @@ class Term:
             self.roll_backs += 1
             self.best.restore()
             self.peak /= 2
-            self.descent = Descent(self.module, self.options, self.n_batches)
+            self.step.close()
+            self._descend()
         return score
 
     def mean_score(self, rows: Scores) -> float:
         """Mean of the term, in nats per row."""
         self.module.eval()
-        return mean_log_prob(self.log_prob, rows)
+        return mean_log_prob(self.module, self.log_prob, rows)
+
+    def _descend(self) -> None:
+        """Start gradient steps afresh, from the weights as they stand."""
+        log_prob, rows = self.log_prob, self.rows
+        self.descent = Descent(self.module, self.options, self.n_batches)
+        self.step = choose_step(
+            lambda batch: log_prob(*rows.take(batch)),
+            self.descent,
+            rows.n_rows // self.n_batches,
+            self.generator,
+        )
+
+    def _use_generator(self, generator: torch.Generator | None) -> None:
+        for module in self.module.modules():
+            if isinstance(module, Dropout):
+                module.generator = generator
 
 
-def mean_log_prob(log_prob: LogProb, rows: Scores) -> float:
-    """Mean of ``log_prob`` over rows, block by block, in nats per row."""
-    blocks = torch.arange(rows.n_rows, device=rows.y.device).split(EVALUATION_ROWS)
+def equal_batches(order: Tensor, n_batches: int) -> Tensor:
+    """Cut an order of rows into batches of one size, ``(n_batches, size)``.
+
+    The rows left over are fewer than there are batches, and others in each epoch.
+    """
+    size = len(order) // n_batches
+    return order[: n_batches * size].view(n_batches, size)
+
+
+def mean_log_prob(module: nn.Module, log_prob: LogProb, rows: Scores) -> float:
+    """Mean of a module's term over rows, block by block, in nats per row."""
+    entries_per_row = max(1, cast(int, module.entries_per_row))
+    size = min(EVALUATION_ROWS, max(64, EVALUATION_ENTRIES // entries_per_row))
+    blocks = torch.arange(rows.n_rows, device=rows.y.device).split(size)
     with torch.inference_mode():
         values = [log_prob(*rows.take(block)) for block in blocks]
     return float(torch.cat(values).double().mean())

@@ -193,6 +193,8 @@ OUTLIERS: dict[str, Callable[[FloatArray], FloatArray]] = {
     "one among equals": lambda x: np.append(0 * x + 7.77, 31.4159265),
     "one huge": lambda x: np.append(x, 1.23456789e200),
     "one tiny": lambda x: np.append(1e3 * (x + 10), 1.23456789e-100),
+    "a tiny float32": lambda x: np.append(x, np.float32(1.23456789e-30)).astype(np.float32),
+    "tiny float32s": lambda x: np.append(x, [2.0**-80, -(3.0**-50)]).astype(np.float32),
 }
 
 

@@ -1,4 +1,4 @@
-"""Root search, Student's t, permutations, conditioners: the small parts."""
+"""Root search, Student's t, coupling groups, conditioners: the small parts."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from skflow.flow import broad, student
 from skflow.flow.conditioner import Conditioner, Dropout
-from skflow.flow.permutation import Permutation, alternating_orders
+from skflow.flow.coupling import Coupling
 from skflow.flow.root import find_root
 from tests.laws import seeded
 
@@ -102,33 +102,52 @@ def test_broad_quantiles_lie_in_their_bracket() -> None:
     assert (high >= y - 1e-9 * y.abs()).all()
 
 
-# Permutations
+# Groups of coupling layers
 
 
-@pytest.mark.parametrize("n_columns", [2, 3, 4, 9])
-def test_each_pair_of_layers_bends_every_column(n_columns: int) -> None:
-    """Of a pair, the second halves that the two layers see cover all columns."""
-    orders = alternating_orders(n_columns, 6, seeded(0))
-    position = torch.arange(n_columns)
-    for pair in range(3):
-        bent: set[int] = set()
-        for order in orders[2 * pair : 2 * pair + 2]:
-            position = position[order]
-            bent |= set(position[n_columns // 2 :].tolist())
-        assert bent == set(range(n_columns))
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize(("n_columns", "n_groups"), [(1, 1), (2, 2), (5, 2), (5, 5), (40, 16)])
+@pytest.mark.parametrize("n_features", [0, 3])
+def test_a_group_reads_the_groups_before_it(
+    n_columns: int, n_groups: int, n_features: int, backwards: bool
+) -> None:
+    """By autodiff: which raw parameters move with which columns, and with the features."""
+    coupling = Coupling(
+        n_columns,
+        n_groups=None if n_groups == 16 else n_groups,
+        backwards=backwards,
+        n_features=n_features,
+        n_bins=2,
+        bound=4.0,
+        hidden_units=64,
+        n_blocks=2,
+        dropout=0.0,
+        generator=seeded(0),
+    )
+    torch.nn.init.normal_(coupling.conditioner.write.weight, generator=seeded(1))
+    features = torch.randn(n_features, 30, generator=seeded(2)) if n_features else None
+
+    def sizes(x: torch.Tensor) -> torch.Tensor:
+        return coupling.conditioner(x, features).square().sum(dim=(0, 2))
+
+    x = torch.randn(n_columns, 30, generator=seeded(3))
+    reads = (torch.autograd.functional.jacobian(sizes, x) != 0).any(dim=2)
+    place = {j: g for g, group in enumerate(coupling.groups) for j in range(n_columns)[group]}
+    assert len(place) == n_columns
+    assert sorted(set(place.values())) == list(range(n_groups))
+    for i in range(n_columns):
+        assert reads[i].tolist() == [place[j] < place[i] for j in range(n_columns)]
+    if features is not None:
+        features.requires_grad_()
+        first = sizes(x)[coupling.groups[0]].sum()
+        assert torch.autograd.grad(first, features)[0].any(dim=1).all()
 
 
-def test_orders_come_from_the_generator_alone() -> None:
-    first, second, other = (alternating_orders(20, 4, seeded(s)) for s in (0, 0, 1))
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
-
-
-def test_permutation_moves_columns() -> None:
-    x = torch.arange(8.0).view(4, 2)
-    z, log_det = Permutation(torch.tensor([3, 1, 0, 2])).forward_and_log_det(x)
-    assert z[:, 0].tolist() == [6.0, 2.0, 0.0, 4.0]
-    assert log_det.tolist() == [0.0, 0.0]
+def test_a_groups_parameters_are_those_of_all() -> None:
+    made = conditioner()
+    x = torch.randn(3, 20, generator=seeded(2))
+    for columns in (slice(0, 1), slice(1, 3)):
+        torch.testing.assert_close(made(x, columns=columns), made(x)[:, columns])
 
 
 # Conditioners
@@ -138,7 +157,7 @@ def start_of_conditioner(
     n_features: int = 0, dropout: float = 0.0, n_blocks: int = 1
 ) -> Conditioner:
     return Conditioner(
-        3,
+        torch.tensor([0, 1, 2]),
         5,
         n_features=n_features,
         hidden_units=8,

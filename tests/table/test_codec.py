@@ -1,5 +1,6 @@
 """Labels, values and their log-volume; what is never seen; what is not memorised."""
 
+import datetime as dt
 import math
 import pickle
 from collections.abc import Iterator
@@ -236,6 +237,15 @@ def test_what_no_density_is_of() -> None:
     assert "'fine'" not in str(raised.value)
     with pytest.raises(TypeError, match=r"'a': dtype List\(Int64\) is not supported"):
         fit(pl.DataFrame({"a": [[1], [2]]}))
+    for values, remedy in (
+        ([dt.time(3), None], r"'a': dtype Time is not supported; .*since midnight, or drop it"),
+        ([b"x", b"y"], "'a': dtype Binary .*convert it to text"),
+        (pl.Series([1, 2], dtype=pl.Int128), "'a': dtype Int128 .*to 64 bits"),
+    ):
+        with pytest.raises(TypeError, match=remedy):
+            fit(pl.DataFrame({"a": values}))
+    with pytest.raises(TypeError, match=r"timedelta64.* not supported; convert the column, or"):
+        fit(np.arange(6).astype("m8[Y]")[:, None])
     with pytest.raises(ValueError, match="Complex data not supported"):
         fit(pd.DataFrame({"a": [1j, 2]}))
     with pytest.raises(

@@ -163,6 +163,10 @@ def test_categorical_features() -> None:
 
 def test_column_kinds_overrule() -> None:
     assert taken(WHOLE, column_kinds={"a": "continuous"}).step is None
+    zeros = np.where(np.arange(400) % 4 == 0, 0.0, REAL)
+    assert taken(zeros).atoms == (0.0,)
+    assert taken(zeros, column_kinds={"a": "continuous"}).atoms == ()
+    assert taken(zeros, column_kinds=fit_column(zeros).schema).atoms == (0.0,)
     assert taken(np.arange(90) % 3, column_kinds={0: "integer"}).kind == "integer"
     assert taken(REAL.round(1), column_kinds={"a": "levels"}).kind == "levels"
     assert taken(WHOLE, column_kinds={"a": "categorical"}).levels == tuple(sorted(set(WHOLE)))

@@ -46,12 +46,54 @@ def test_dates_anywhere_in_their_range(unit: str, bits: int, data: Any) -> None:
 @quick
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2))
 def test_any_float32(values: list[float]) -> None:
-    X = np.array(values, dtype=np.float32)[:, None]
+    assert_comes_back(np.array(values, dtype=np.float32)[:, None])
+
+
+@quick
+@given(
+    st.lists(st.floats(-(2**-20), 2**-20, width=32), min_size=1),
+    st.sampled_from([0.0, 1.0, 3e4]),
+    st.sampled_from([-1, 1]),
+)
+def test_float32_far_below_the_others(few: list[float], centre: float, side: int) -> None:
+    """The error of a flow near 0 is a share of the column's scale, not of the value."""
+    rows = centre + np.random.default_rng(0).standard_normal(300)
+    X = np.append(rows, few).astype(np.float32)[:, None]
     fitted = fit(X)
-    back = fitted.there_and_back(X)
-    size = np.maximum(np.abs(X.astype(float)), fitted.codec.scales)
-    # A column that spans the whole range is bent: 100 times the flow's relative error.
-    assert (np.abs(back.astype(float) - X) <= 1e-10 * size).all()
+    encoded = fitted.transform(X)
+    error = 3e-15 * np.abs(encoded.values).max()
+    shifted = replace(encoded, values=encoded.values + side * error)
+    near = np.abs(X[:, 0]) < 0.1
+    np.testing.assert_array_equal(fitted.decode(shifted)[near], X[near])
+
+
+def test_narrow_floats_too_near_to_0_are_refused() -> None:
+    """Unless the training rows hold such; nothing comes back as another number."""
+    rows = np.random.default_rng(0).standard_normal((300, 1))
+    for dtype, small, smaller in ((np.float32, 1e-6, 1e-9), (np.float16, 6e-8, None)):
+        fitted = fit(rows.astype(dtype))
+        held_out = np.array([[0.0], [small], [-small]], dtype=dtype)
+        assert_same(fitted.there_and_back(held_out), held_out)
+        if smaller is not None:
+            with pytest.raises(ValueError, match=r"'x0': 9\.99.*e-10, too near to 0 to come back"):
+                fitted.transform(np.array([[1.0], [smaller]], dtype=dtype))
+            assert np.isfinite(fitted.encode(np.array([[smaller]], dtype=dtype)).log_volume).all()
+    assert_comes_back(np.append(rows, 1e-9)[:, None].astype(np.float32))
+    wide = fit(rows)
+    assert np.abs(wide.there_and_back(np.array([[1e-9]])) - 1e-9) <= 1e-13
+
+
+def test_float32_levels_and_what_is_far_below_them() -> None:
+    levels = np.append(np.resize([0, 5], 80), [2.3, 3e-30]).astype(np.float32)[:, None]
+    zeros = np.append(np.zeros(60), 3e-30).astype(np.float32)[:, None]
+    for X in (levels, zeros):
+        fitted = fit(X)
+        assert fitted.column.kind == "levels"
+        encoded = fitted.transform(X)
+        shifted = replace(encoded, rare=encoded.rare + 1e-14)
+        assert_same(fitted.decode(shifted), X)
+    with pytest.raises(ValueError, match=r"'x0': 0\.0010.*, too near to 0"):
+        fit(1e4 * levels[:-1]).transform(np.array([[1e-3]], dtype=np.float32))
 
 
 def test_every_finite_float16() -> None:

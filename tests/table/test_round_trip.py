@@ -100,6 +100,7 @@ PANDAS = {
     ),
     "arrow duration": arrow(cycle(dt.timedelta(1), None, dt.timedelta(2)), pa.duration("us")),
     "arrow date32": arrow(cycle(dt.date(2020, 1, 1), None, dt.date(1, 1, 1)), pa.date32()),
+    "arrow date64": arrow(cycle(dt.date(2020, 1, 1), None, dt.date(9999, 12, 31)), pa.date64()),
     "arrow decimal128": arrow(
         cycle(Decimal("1.10"), None, Decimal("-2.25"), Decimal("99.01")), pa.decimal128(10, 2)
     ),

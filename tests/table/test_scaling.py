@@ -7,8 +7,10 @@ from scipy.differentiate import derivative
 
 from skflow.table.scaling import (
     Bent,
+    Lens,
     Scaled,
     decoding_error,
+    fit_lens,
     fit_rare_scaling,
     fit_scaling,
     round_to_digits,
@@ -44,8 +46,10 @@ def test_whole_numbers_are_not_bent_out_of_reach() -> None:
 SCALINGS = {
     "scaled": Scaled(np.array([3.0, 700.0])),
     "bent": Bent(0.0, 1e-3),
-    "bent around a level": fit_rare_scaling(np.array([5.0])),
-    "bent around levels": fit_rare_scaling(np.array([-1.0, 0.0, 7.0])),
+    "bent around a level": fit_rare_scaling(np.array([5.0]), np.array([])),
+    "bent around levels": fit_rare_scaling(np.array([-1.0, 0.0, 7.0]), np.array([])),
+    "through a lens": Lens(Scaled(np.array([3.0, 700.0])), edge=0.7, pivot=1e-40),
+    "bent, through a lens": Lens(Bent(0.0, 1e-3), edge=1e-6, pivot=1e-40),
 }
 
 
@@ -90,6 +94,26 @@ def test_the_largest_numbers_stay_finite(name: str) -> None:
     assert np.isfinite(SCALINGS[name].decode(np.array([1e308, -1e308]))).all()
 
 
+def test_a_lens_only_where_numbers_are_too_small() -> None:
+    rows = np.random.default_rng(0).standard_normal(1000)
+    tiny = np.append(rows, 1e-30)
+    for values, expected in ((rows, Scaled), (tiny, Lens), (np.append(WIDE, 1e-40), Lens)):
+        base = fit_scaling(values)
+        found, smallest = fit_lens(base, values, 1e-7)
+        assert type(found) is expected
+        assert smallest <= np.abs(values[values != 0]).min()
+        for power in (1e-6, 1e12):
+            scaled, scaled_smallest = fit_lens(fit_scaling(values * power), values * power, 1e-7)
+            assert type(scaled) is expected
+            np.testing.assert_allclose(scaled_smallest / power, smallest)
+    lens, smallest = fit_lens(fit_scaling(tiny), tiny, 1e-7)
+    assert not np.isin([smallest, lens.edge], np.abs(tiny)).any()
+    far = np.abs(rows) >= lens.edge
+    for before, after in zip(lens.base.encode(rows), lens.encode(rows), strict=True):
+        np.testing.assert_array_equal(before[far], after[far])
+    assert type(fit_lens(fit_scaling(rows[:0]), rows[:0], 1e-7)[0]) is Scaled
+
+
 def test_typical_magnitude_is_no_row_and_follows_the_unit() -> None:
     magnitudes = np.random.default_rng(0).exponential(size=40)
     for quantile in (0.01, 0.5, 0.9):
@@ -114,6 +138,13 @@ def test_rounding_finds_the_decimal(unit: float, digits: int) -> None:
 def test_rounding_leaves_large_values_13_digits() -> None:
     values = np.array([1.23456789e20, -9.87e150, 4e-3])
     np.testing.assert_array_equal(round_to_digits(values, 1.0), values)
+
+
+def test_rounding_takes_noise_off_zeros_of_any_unit() -> None:
+    for unit in (1e-300, 1e-30, 1e-12, 1.0, 1e30, 1e300):
+        noisy = unit * np.array([1e-15, -1e-14, 1.0])
+        np.testing.assert_array_equal(round_to_digits(noisy, unit), [0, 0, unit])
+    assert np.isfinite(round_to_digits(np.array([1.7976931348623157e308]), 1.0)).all()
 
 
 def test_rounding_to_steps_reads_decimals() -> None:

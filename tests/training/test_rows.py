@@ -129,7 +129,7 @@ def encoded(n_rows: int = 3000) -> EncodedRows:
 
 def test_blurred_rows_are_uniform_within_their_cells() -> None:
     rows = encoded()
-    moved = rows.blurred(seeded(0)).values - rows.values
+    moved = rows.blurred(rows.gridded, seeded(0)).values - rows.values
     assert (moved[:, 1] == 0).all()
     assert (np.isnan(moved) == np.isnan(rows.values)).all()
     assert stats.kstest(moved[:, 0], stats.uniform(-0.5, 1).cdf).pvalue > 1e-3
@@ -139,12 +139,15 @@ def test_blurred_rows_are_uniform_within_their_cells() -> None:
 
 def test_each_epoch_draws_anew() -> None:
     rows = encoded()
-    marginals = Marginals.fit(rows.blurred(seeded(0)).values, 8)
-    x, cells = rows.tensors().values, torch.tensor(rows.cells.T.copy())
-    blur = Blur(marginals, x, cells, torch.float32)
-    generator = seeded(1)
-    first, second = blur.draw(generator), blur.draw(generator)
-    assert first.dtype == torch.float32
+    marginals = Marginals.fit(rows.blurred(rows.gridded, seeded(0)).values, 8)
+    x = rows.tensors().values
+    blur = Blur(marginals, rows.gridded, len(rows))
+    blur.keep(slice(None), rows)
+    y, generator, draws = marginals.forward_and_log_det(x)[0].float(), seeded(1), []
+    for _ in range(2):
+        blur.draw(y, generator)
+        draws.append(y.clone())
+    first, second = draws
     assert torch.equal(first.isnan(), x.isnan())
     assert (first[0] != second[0]).all()
     assert torch.equal(first[1], second[1])

@@ -1,4 +1,4 @@
-"""Options, schedule, stopping, optimiser, device and the choices of the closed form."""
+"""Options, schedule, stopping, optimiser and the choices of the closed form."""
 
 import copy
 import math
@@ -10,8 +10,8 @@ from torch import nn
 
 from skflow.flow.recipe import FlowRecipe, choose_recipe, model_state, restore_model
 from skflow.training.averaging import AveragedWeights
+from skflow.training.clock import Clock
 from skflow.training.closed_form import Design, Sample, fit_closed_form
-from skflow.training.device import resolve_device
 from skflow.training.fitting import start_model
 from skflow.training.optimizer import AdamW
 from skflow.training.options import choose_options
@@ -44,7 +44,7 @@ def recipe_for(n_rows: int, n_columns: int, labels: tuple[int, ...] = (), **size
 @pytest.mark.parametrize("n_rows", [2, 50, 1000, 100_000])
 @pytest.mark.parametrize("n_columns", [0, 1, 10, 1000])
 def test_defaults_are_sound_at_every_size(n_rows: int, n_columns: int) -> None:
-    options = choose_options(n_rows, deadline=None, tol=1e-4, **AUTO)
+    options = choose_options(n_rows, clock=Clock(), tol=1e-4, **AUTO)
     recipe = recipe_for(n_rows, n_columns, n_layers="auto", hidden_units="auto", dropout="auto")
     assert options.max_iter >= 1
     assert options.batch_size >= 1
@@ -59,9 +59,10 @@ def test_defaults_are_sound_at_every_size(n_rows: int, n_columns: int) -> None:
 
 def test_given_options_are_kept() -> None:
     given = dict(zip(AUTO, (7, 33, 0.5, 0.25, 2), strict=True))
-    options = choose_options(1000, deadline=12.0, tol=0.1, **given)
+    clock = Clock(12.0)
+    options = choose_options(1000, clock=clock, tol=0.1, **given)
     assert all(getattr(options, name) == value for name, value in given.items())
-    assert (options.deadline, options.tol) == (12.0, 0.1)
+    assert (options.clock, options.tol) == (clock, 0.1)
     recipe = recipe_for(1000, 5, n_layers=3, hidden_units=17, dropout=0.3)
     assert (recipe.n_layers, recipe.hidden_units, recipe.n_bins) == (3, 17, 5)
     assert recipe.dropout == 0.3
@@ -138,30 +139,11 @@ def test_average_of_the_weights() -> None:
     expected = 0.0
     for step, weight in enumerate([1.0, 2.0, 6.0, 8.0, 8.0, 8.0], start=1):
         model.weight.data.fill_(weight)
-        average.update()
+        average.update(average.next_share())
         expected += (weight - expected) * max(1 / (step + 1), 1 / 4)
         with average.in_place():
             assert weight_of(model) == pytest.approx(expected)
         assert weight_of(model) == weight
-
-
-def test_devices() -> None:
-    assert resolve_device("cpu", 10**9).type == "cpu"
-    assert resolve_device("auto", 1).type == "cpu"
-    assert resolve_device(torch.device("cpu"), 1).type == "cpu"
-    for device in ("mps", "meta", "abacus"):
-        with pytest.raises(ValueError, match="device must be 'auto', 'cpu' or 'cuda"):
-            resolve_device(device, 1)
-
-
-def test_auto_takes_cuda_where_the_work_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert resolve_device("auto", 10**9).type == "cuda"
-    assert resolve_device("auto", 100).type == "cpu"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert resolve_device("auto", 10**9).type == "cpu"
-    with pytest.raises(ValueError, match="torch finds no CUDA device"):
-        resolve_device("cuda", 10**9)
 
 
 def plain_sample(X: np.ndarray) -> Sample:
@@ -169,7 +151,7 @@ def plain_sample(X: np.ndarray) -> Sample:
 
 
 def plain_design(n_columns: int) -> Design:
-    return Design([(-np.inf, np.inf)] * n_columns, n_entries=0, bound=4.0)
+    return Design([(-np.inf, np.inf)] * n_columns, n_entries=0, bound=4.0, clock=Clock())
 
 
 def test_clusters_are_given_components() -> None:
@@ -215,7 +197,7 @@ def test_state_rebuilds_the_model(n_rows: int, n_columns: int, labels: tuple[int
     rows = encoded(n_rows, n_columns, labels)
     recipe = recipe_for(n_rows, n_columns, labels)
     bounds = [(-np.inf, np.inf)] * n_columns
-    model = start_model(rows, None, recipe, bounds, "auto", seeded(0)).eval()
+    model, _ = start_model(rows, None, recipe, bounds, "auto", seeded(0), Clock())
     state = model_state(model)
     assert all(type(array) is np.ndarray for array in state.values())
     again = restore_model(recipe, state)

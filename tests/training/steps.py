@@ -1,0 +1,79 @@
+"""A term of a fitted model, with rows to step on."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from skflow import FlowDensity
+from skflow.estimators.fitting import TableRows
+from skflow.training.clock import Clock
+from skflow.training.graphs import EagerStep, Step
+from skflow.training.optimizer import Descent
+from skflow.training.options import choose_options
+from skflow.training.term import Scores, equal_batches
+from tests.laws import seeded
+from tests.mixed import LAYERED, every_kind
+from tests.tables import randomise
+
+N_ROWS, N_EPOCHS, N_BATCHES = 200, 3, 4
+RATE = 1e-3
+
+PARTS = ("labels", "values")
+
+
+class Part:
+    """A term that is about to be trained on a mixed table, in float32."""
+
+    def __init__(self, name: str, dropout: float, device: str = "cpu") -> None:
+        df = every_kind(N_ROWS)
+        flow = FlowDensity(**LAYERED | {"max_iter": 1}, dropout=dropout).fit(df)
+        randomise(flow, seed=1)
+        self.generator = torch.Generator(device).manual_seed(0)
+        density = flow._density
+        labels, _, x = TableRows.all_of(density.codec, flow._read(df)).take(slice(None)).tensors()
+        y, _ = density.model.values.marginals.forward_and_log_det(x)
+        self.rows = Scores(labels, y.float()).to(torch.device(device))
+        self.noise = torch.randn(self.rows.y.shape, generator=seeded(2)).to(device)
+        self.module = getattr(density.model, name).to(device, torch.float32).train()
+        for module in self.module.modules():
+            if hasattr(module, "generator"):
+                module.generator = self.generator
+        self.of_labels = name == "labels"
+        options = choose_options(
+            N_ROWS,
+            clock=Clock(),
+            tol=1e-4,
+            max_iter=N_EPOCHS,
+            batch_size=N_ROWS // N_BATCHES,
+            learning_rate=RATE,
+            weight_decay=0.1,
+            n_iter_no_change=9,
+        )
+        self.batch_size = options.batch_size
+        self.eager = EagerStep(self.log_prob, Descent(self.module, options, N_BATCHES))
+
+    def log_prob(self, batch: Tensor) -> Tensor:
+        labels, y = self.rows.take(batch)
+        if self.of_labels:
+            return self.module.log_prob(labels)
+        return self.module.log_prob_of_scores(labels, y)
+
+    def results(self) -> dict[str, Tensor]:
+        """All that steps change."""
+        averages = self.eager.descent.average.average
+        average = {f"average {n}": tensor for n, tensor in enumerate(averages)}
+        return {"total": self.eager.total} | average | dict(self.module.named_parameters())
+
+
+def run_steps(part: Part, make_step: Callable[[EagerStep], Step]) -> int:
+    """Step through some epochs, each with other batches, values and rates; return how many."""
+    step = make_step(part.eager)
+    centres = part.rows.y.clone()
+    for epoch in range(N_EPOCHS):
+        order = torch.randperm(N_ROWS, generator=seeded(epoch)).to(part.rows.y.device)
+        part.rows.y.copy_(centres + 0.01 * epoch * part.noise)
+        for batch in equal_batches(order, N_BATCHES):
+            step(batch, RATE / (epoch + 1))
+    step.close()
+    return N_EPOCHS * N_BATCHES
