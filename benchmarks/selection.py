@@ -137,8 +137,8 @@ def measure_workers(tables: dict[str, FloatArray], arguments: argparse.Namespace
         f"Searches of {len(ParameterGrid(WATCHED))} candidates in 3 folds, {arguments.max_iter} "
         "epochs at most (halving: from a quarter of them on), without the last fit to all rows. "
         f"Workers that run already take at most {most} threads of torch or BLAS together, on "
-        f"{cores} cores. Seconds are medians of {arguments.repeats} runs in turn, the processor's "
-        "those of all fits; ratios are taken run by run.",
+        f"{cores} cores. Seconds are medians over runs in turn, {arguments.repeats} each, the "
+        "processor's those of all fits; ratios are taken run by run.",
         (
             "table",
             "search",
