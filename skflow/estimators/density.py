@@ -60,7 +60,8 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
     Parameters
     ----------
     n_layers : int or "auto", default="auto"
-        Coupling layers. 0 leaves the closed form alone, which is a sound model.
+        Coupling layers, by turns from the first column to the last and back. 0 leaves
+        the closed form alone, which is a sound model.
     hidden_units : int or "auto", default="auto"
         Width of the networks that choose the splines.
     n_bins : int, default=8
@@ -308,7 +309,7 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         try:
             n_iter = plan.train(self._density.model, train, history)
             few = train is not everything and len(everything) <= MOST_ROWS_TO_REFIT
-            if few and not warm and clock.allows(clock.passed()):
+            if few and not self.warm_start and clock.allows(clock.passed()):
                 refitted = plan.refit(everything, candidate, n_iter, history.best_score)
                 self._density = replace(self._density, model=refitted or self._density.model)
         finally:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from skflow.flow.reading import read_rounded
+
 
 class Linear(nn.Module):
     """Affine map of columns: ``(n_in, n_rows)`` to ``(n_out, n_rows)``.
@@ -79,9 +81,8 @@ class Conditioner(nn.Module):
     the parameters of groups from m on (Germain et al., "MADE", 2015, arXiv:1502.03509,
     section 3). Features of the labels are seen by all.
 
-    Values are clamped to ``[-bound, bound]``: a far one can then not saturate the
-    network and so destroy the *other* columns on the way back. The last layer starts at
-    zero: the coupling layer is then the identity.
+    Columns are read clamped and rounded (:mod:`skflow.flow.reading`). The last layer
+    starts at zero: the coupling layer is then the identity.
 
     Parameters
     ----------
@@ -132,8 +133,9 @@ class Conditioner(nn.Module):
         self, x: Tensor, features: Tensor | None = None, columns: slice = slice(None)
     ) -> Tensor:
         """Return raw parameters of some columns, ``(n_parameters, n_chosen, n_rows)``."""
-        clamped = x.clamp(-self.bound, self.bound)
-        h = self.read(clamped if features is None else torch.cat((clamped, features)))
+        # Rounding has no gradient: training reads the columns as they are.
+        read = x.clamp(-self.bound, self.bound) if self.training else read_rounded(x, self.bound)
+        h = self.read(read if features is None else torch.cat((read, features)))
         for block in self.blocks:
             h = block(h)
         weight, bias = self._chosen(columns)

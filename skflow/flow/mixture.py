@@ -33,12 +33,12 @@ from skflow.flow.context import Context, sum_embeddings
 from skflow.flow.expectation_maximization import GaussianComponents
 from skflow.flow.floored_components import LOG_SQRT_2PI, Components
 from skflow.flow.normal import ndtr
+from skflow.flow.reading import read_rounded
 from skflow.flow.root import find_root
 
 MIN_SCALE = 1e-4
 MIN_FLOOR = 1e-3
 START_FLOOR = 5e-3
-READ_STEP = 2.0**-20
 
 
 class Mixture(Bijection):
@@ -149,34 +149,24 @@ class Mixture(Bijection):
         y, log_det = torch.zeros_like(z), z.new_zeros(z.shape[1])
         scales, floors = self._scale(), self._floor()
         for j in range(len(z)):
-            mean = self._mean_of(j, self._read(y[:j]), absent[:j], reading.shift)
+            mean = self._mean_of(j, read_rounded(y[:j], self.bound), absent[:j], reading.shift)
             scale, floor = scales[:, j, None], floors[j]
             weights = torch.softmax(log_weights, dim=0)
             solved = _solve_normal_score(z[j], weights, mean, scale, floor)
             log_derivative = _normal_score(solved, weights, mean, scale, floor)[1]
             y[j] = solved.masked_fill(absent[j], 0.0)
             log_det = log_det - log_derivative.masked_fill(absent[j], 0.0)
-            factor = _floored_normal(self._read(y[j]), mean, scale, floor)
+            factor = _floored_normal(read_rounded(y[j], self.bound), mean, scale, floor)
             log_weights = log_weights + factor.log().masked_fill(absent[j], 0.0)
         return y.masked_fill(absent, torch.nan), log_det
 
     def _condition(self, y: Tensor, absent: Tensor, reading: "_Influence") -> tuple[Tensor, Tensor]:
         """Weights and means ``(K, d, n)`` of each column given those before it."""
-        read = self._read(y)
+        read = read_rounded(y, self.bound)
         mean = self._mean(read, absent, reading.shift)
         log_factors = self._factors(read, mean).log().masked_fill(absent, 0.0)
         before = log_factors.cumsum(dim=1) - log_factors
         return torch.softmax(before + reading.log_weights[:, None], dim=0), mean
-
-    def _read(self, y: Tensor) -> Tensor:
-        """What other columns see of a column: clamped, and rounded to a grid.
-
-        Between narrow modes the map is flat: a column comes back with some 1e-13 of
-        error there, and the weights of the components turn so fast that the next
-        column would inherit it ten thousandfold. Rounded, both directions read the
-        same.
-        """
-        return torch.round(y.clamp(-self.bound, self.bound) / READ_STEP) * READ_STEP
 
     def _mean(self, read: Tensor, absent: Tensor, shift: Tensor) -> Tensor:
         residual = self._residual(read, absent, shift)

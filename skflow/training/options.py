@@ -59,16 +59,22 @@ def choose_options(
     tol: float,
 ) -> TrainingOptions:
     """Fill in what is "auto" from the size of the training rows."""
+    epochs = _default_epochs(n_rows)
     return TrainingOptions(
-        max_iter=60 if isinstance(max_iter, str) else max_iter,
+        max_iter=epochs if isinstance(max_iter, str) else max_iter,
         clock=clock,
         batch_size=_default_batch_size(n_rows) if isinstance(batch_size, str) else batch_size,
         learning_rate=4e-3 if isinstance(learning_rate, str) else learning_rate,
         weight_decay=min(3.0, 30_000 / n_rows) if isinstance(weight_decay, str) else weight_decay,
         label_weight_decay=min(1.0, 30 / n_rows) if isinstance(weight_decay, str) else weight_decay,
-        n_iter_no_change=12 if isinstance(n_iter_no_change, str) else n_iter_no_change,
+        n_iter_no_change=epochs // 5 if isinstance(n_iter_no_change, str) else n_iter_no_change,
         tol=tol,
     )
+
+
+def _default_epochs(n_rows: int) -> int:
+    """More where they are short."""
+    return 200 if n_rows < 2_000 else 100 if n_rows < 10_000 else 60
 
 
 def _default_batch_size(n_rows: int) -> int:

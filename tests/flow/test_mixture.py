@@ -16,7 +16,8 @@ from skflow.flow.expectation_maximization import (
     PriorStrength,
     SufficientStatistics,
 )
-from skflow.flow.mixture import READ_STEP, Mixture
+from skflow.flow.mixture import Mixture
+from skflow.flow.reading import READ_STEP
 from tests.laws import BOUND, CASES, Case, Given, given, mixture, normal_rows, seeded
 from tests.tables import clustered
 
