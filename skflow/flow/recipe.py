@@ -1,6 +1,5 @@
 """The sizes of a flow, and the flow built from them."""
 
-import math
 from dataclasses import dataclass
 
 import torch
