@@ -142,6 +142,9 @@ class FitPlan:
         The rows held out are learnt from: unless they now score better than ``score``,
         something went wrong, and there is no model.
         """
-        model, history = self.start(rows, candidate)[0], History()
-        self.train(model, rows, history, n_iter)
+        # From the first draw on again: what is drawn must not depend on the fit before.
+        seed = self.generator.initial_seed()
+        plan = replace(self, generator=torch.Generator().manual_seed(seed))
+        model, history = plan.start(rows, candidate)[0], History()
+        plan.train(model, rows, history, n_iter)
         return model if history.best_score > score else None
