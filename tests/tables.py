@@ -47,7 +47,7 @@ def randomise(flow: FlowDensity, seed: int) -> FlowDensity:
             *model.labels.named_parameters(),
         ]:
             fan_in = parameter.shape[-1] if name.endswith("weight") else 1
-            parameter.copy_(draw(parameter) / (3 * fan_in**0.5))
+            parameter.copy_(draw(parameter) / (2 * fan_in**0.5))
         for parameter in (mixture.intercept, mixture.log_scale, mixture.log_weights):
             parameter.copy_(0.3 * draw(parameter))
         if mixture.label_effects is not None:

@@ -165,7 +165,7 @@ def test_captured_fits_are_the_eager_ones(recorders: list[TapeRecorder]) -> None
     """Of labels, holes, values on grids; to the rounding of rates to float32."""
     df, params = mixed(), LAYERED | {"dropout": 0.2}
     captured = FlowDensity(**params).fit(df)
-    assert len(recorders) >= 2  # of each term, and again where all rows are fitted
+    assert len(recorders) == 4  # of each term, and again where all rows are fitted
     assert all(recorder.is_closed and recorder.n_replays > 2 for recorder in recorders)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(term, "choose_step", graphs.choose_step)
