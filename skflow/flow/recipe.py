@@ -31,8 +31,6 @@ class FlowRecipe:
         Width and residual blocks of each conditioner.
     n_bins : int
         Bins of each spline.
-    n_groups : int or None
-        Groups of columns of each coupling layer; None chooses.
     dropout : float
         Rate inside the residual blocks.
     bound : float
@@ -52,7 +50,6 @@ class FlowRecipe:
     dropout: float
     bound: float
     n_blocks: int = 1
-    n_groups: int | None = None
     n_labels: tuple[int, ...] = ()
     unseen: tuple[float, ...] = ()
     value_label: tuple[tuple[int, int], ...] = ()
@@ -116,7 +113,6 @@ class FlowRecipe:
         return Chain(
             Coupling(
                 n_columns,
-                n_groups=self.n_groups,
                 backwards=layer % 2 == 1,
                 n_features=self.n_features,
                 n_bins=self.n_bins,

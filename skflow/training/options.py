@@ -21,8 +21,7 @@ class TrainingOptions:
     learning_rate : float
         Peak of the schedule.
     weight_decay : float
-        Of the conditioners' weight matrices (AdamW): what is left between the few
-        columns that do depend on each other is smooth.
+        Of the conditioners' weight matrices (AdamW).
     label_weight_decay : float
         Of the network of labels, whose rules are sharp.
     n_iter_no_change : int
