@@ -59,6 +59,7 @@ TABLE_COLUMNS = 10  # while rows grow
 TABLE_ROWS = 2_000  # while columns grow
 EPOCHS = 3
 MIB = 2**20
+BLOCK_CELLS = 2**16  # of a table in the making
 
 
 def measure_steps(arguments: argparse.Namespace) -> None:
@@ -259,7 +260,7 @@ def make_table(n_rows: int, n_columns: int, seed: int = 0) -> Table:
     weights = np.random.default_rng(0).normal(size=(n_columns, n_columns))
     rng = np.random.default_rng((1, seed))
     table = np.empty((n_rows, n_columns), dtype=np.float32)
-    for block in np.array_split(table, -(-table.size // MIB)):
+    for block in np.array_split(table, -(-table.size // BLOCK_CELLS)):
         hidden = rng.normal(size=block.shape)
         block[:] = np.sin(hidden @ weights) + 0.3 * hidden
     return table

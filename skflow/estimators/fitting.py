@@ -48,18 +48,19 @@ class TableRows:
     ----------
     codec : TableCodec
     table : StoredTable
-    rows : ndarray of int64
-        Which of the table's rows these are.
+    rows : ndarray of int32 or int64
+        Which of the table's rows these are, in as few bytes as number them.
     """
 
     codec: TableCodec
     table: StoredTable
-    rows: NDArray[np.int64]
+    rows: NDArray[np.integer]
 
     @classmethod
     def all_of(cls, codec: TableCodec, table: StoredTable) -> Self:
         """Return all rows of a table."""
-        return cls(codec, table, np.arange(table.n_rows))
+        dtype = np.int32 if table.n_rows <= np.iinfo(np.int32).max else np.int64
+        return cls(codec, table, np.arange(table.n_rows, dtype=dtype))
 
     def __len__(self) -> int:
         return len(self.rows)

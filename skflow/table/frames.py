@@ -154,7 +154,7 @@ class Container:
         columns, faults = [], Faults()
         for name, reader in zip(self.names, readers, strict=True):
             with faults.collect(name):
-                columns.append(replace(reader(), name=name))
+                columns.append(replace(reader(), name=name).compact())
         faults.raise_any()
         refuse_infinite(columns)
         return StoredTable(tuple(columns), n_rows, container)

@@ -178,7 +178,8 @@ def fit_lens(scaling: Scaling, values: FloatArray, epsilon: float) -> tuple[Scal
     """
     magnitudes = np.abs(values[values != 0])
     reach = _find_reach(scaling, magnitudes)
-    smallest, least = 2 * NEAR_ZERO / epsilon * reach, magnitudes.min(initial=np.inf)
+    # A float's half step is a quarter of epsilon times the float, or up to twice that.
+    smallest, least = 4 * NEAR_ZERO / epsilon * reach, magnitudes.min(initial=np.inf)
     if least >= smallest:
         return scaling, smallest
     edge = LENS * reach

@@ -76,6 +76,12 @@ class StoredColumn:
         """Return some rows, by slice, mask or index."""
         return replace(self, values=self.values[rows], missing=self.missing[rows])
 
+    def compact(self) -> Self:
+        """Return the column with markers that take no memory where nothing is missing."""
+        if self.missing.any():
+            return self
+        return replace(self, missing=np.broadcast_to(np.int8(0), self.missing.shape))
+
     def blank(self) -> Self:
         """Return the column without rows, nor any memory they are in."""
         nothing = np.empty(0, dtype=self.values.dtype)

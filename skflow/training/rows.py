@@ -12,7 +12,7 @@ from skflow.flow.model import Rows
 
 FloatArray = NDArray[np.float64]
 
-BLOCK_CELLS = 2**17
+BLOCK_CELLS = 2**15
 FEWEST_BLOCK_ROWS = 1024
 
 
