@@ -8,7 +8,8 @@
 Every method gets the same rows of a table and one thread; seconds are the processor's.
 FlowDensity runs with its defaults, and again cut short, which says how soon it reaches
 the score of the best flow beside it. The flows of zuko and nflows are trained as
-``flow_peers.py`` says, 300 processor seconds a rate at most. GaussianMixture and
+``flow_peers.py`` says, 300 processor seconds a rate at most; the rate that is best on a
+table's first split is taken for its other splits. GaussianMixture and
 KernelDensity get standardised columns (the Jacobian is put back), choose their settings
 on a tenth of the training rows, and are then fitted once more to all of them, which no
 flow is.
@@ -22,7 +23,7 @@ without ``--data`` nothing is measured.
 import argparse
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -41,7 +42,7 @@ from threadpoolctl import threadpool_limits
 from skflow import FlowDensity
 
 FloatArray = NDArray[np.float64]
-Method = Callable[[FloatArray, FloatArray, int], dict]
+Method = Callable[..., dict]
 
 LIBRARIES = ("skflow", "scikit-learn", "torch", "numpy", "zuko", "nflows")
 MAX_SECONDS = 300.0  # of a flow's training at one rate
@@ -105,15 +106,24 @@ def _peer(build: Callable) -> Method:
     return partial(_measure_peer, build)
 
 
-def _measure_peer(build: Callable, train: FloatArray, test: FloatArray, seed: int) -> dict:
-    return flow_peers.fit_score(build, train, test, seed, MAX_SECONDS)
+def _measure_peer(
+    build: Callable,
+    train: FloatArray,
+    test: FloatArray,
+    seed: int,
+    rates: Sequence[float] = flow_peers.RATES,
+) -> dict:
+    return flow_peers.fit_score(build, train, test, seed, MAX_SECONDS, rates)
 
 
-METHODS: dict[str, Method] = {
-    "FlowDensity()": measure_flow,
+PEERS: dict[str, Method] = {
     "zuko autoregressive": _peer(flow_peers.Autoregressive),
     "zuko coupling": _peer(flow_peers.Coupling),
     "nflows coupling": _peer(flow_peers.nflows_coupling),
+}
+METHODS: dict[str, Method] = {
+    "FlowDensity()": measure_flow,
+    **PEERS,
     "GaussianMixture": measure_mixture,
     "KernelDensity": measure_kernel,
     "FlowDensity(n_layers=0)": partial(measure_flow, n_layers=0),
@@ -123,16 +133,30 @@ METHODS: dict[str, Method] = {
 }
 
 
-def measure(tables: dict[str, FloatArray], table: str, seed: int, method: str) -> dict:
+def measure(
+    tables: dict[str, FloatArray], results: Path, table: str, seed: int, method: str
+) -> dict:
     """Return one result; where the method fails, its nats are None and the error is told."""
     n_rows, n_columns = tables[table].shape
     train, test = split(tables[table], seed)
+    settings = {}
+    if method in PEERS and seed > 0:
+        settings["rates"] = [chosen_rate(results, table, method)]
     try:
-        measured = METHODS[method](train, test, seed)
+        measured = METHODS[method](train, test, seed, **settings)
     except flow_peers.LIBRARY_ERRORS as error:
         told = f"{type(error).__name__}: {error}"[:200]
         measured = {"nats": None, "seconds": None, "error": told}
     return {"rows": n_rows, "columns": n_columns, **measured}
+
+
+def chosen_rate(results: Path, table: str, method: str) -> float:
+    """Return the learning rate that a peer chose for a table on its first split."""
+    job = {"table": table, "seed": 0, "method": method}
+    found = [record for record in read_records(results) if record.items() >= job.items()]
+    if not found:
+        raise ValueError(f"Later seeds take the rate that seed 0 chose: measure {job} first.")
+    return found[0]["rate"]
 
 
 def _chosen(beginnings: list[str]) -> list[str]:
@@ -169,7 +193,11 @@ def main() -> None:
         torch.set_num_threads(1)
         with threadpool_limits(1):
             measure_missing(
-                arguments.results, jobs, partial(measure, tables), LIBRARIES, ("nats", "seconds")
+                arguments.results,
+                jobs,
+                partial(measure, tables, arguments.results),
+                LIBRARIES,
+                ("nats", "seconds"),
             )
     if arguments.page:
         density_pages.write(read_records(arguments.results))

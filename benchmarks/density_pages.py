@@ -67,10 +67,14 @@ class Table:
         return np.array([-np.inf if x is None else x for x in nats])
 
     def seconds(self, method: str, seeds: list[int], key: str = "seconds") -> float:
-        """Return mean processor seconds of the fits that did not fail."""
+        """Return mean processor seconds of the fits that did not fail.
+
+        Where there was nothing to choose, all seconds are those of the fit.
+        """
         results = [self.results[method][seed] for seed in seeds]
-        spent = [result.get(key, result["seconds"]) for result in results]
-        spent = [x for x in spent if x is not None]
+        if not any(key in result for result in results):
+            key = "seconds"
+        spent = [result[key] for result in results if result.get(key) is not None]
         return float(np.mean(spent)) if spent else np.nan
 
 

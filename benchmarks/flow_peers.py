@@ -5,14 +5,14 @@ default decay, gradients clipped, a cosine schedule; weights are kept that score
 held-out rows best, and training ends when they have not improved for ``PATIENCE``
 epochs, after ``MAX_EPOCHS``, or after ``max_seconds`` of processor time, whichever comes
 first. The schedule ends with the epochs or the seconds, so that a run cut short has
-been annealed as well. Each of ``RATES`` is tried, the best on held-out rows taken. A
+been annealed as well. Each rate is tried, the best on held-out rows taken. A
 rate at which a loss is not finite, or which the library stops by an error, has failed.
 """
 
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -114,23 +114,24 @@ def fit_score(
     test: FloatArray,
     seed: int,
     max_seconds: float,
+    rates: Sequence[float] = RATES,
 ) -> dict:
     """Return nats per row of ``test``, processor seconds and how they came about.
 
-    ``seconds`` are those of the chosen rate alone, ``seconds_in_all`` those of every rate.
+    ``seconds`` are those of the chosen rate alone, ``seconds_in_all`` those of every rate,
+    where there was a choice.
     """
     mean, deviation = train.mean(axis=0), train.std(axis=0)
     train, test = (torch.as_tensor((x - mean) / deviation).float() for x in (train, test))
     n_held_out = len(train) // 10
     trained = [
         _train(build, train[n_held_out:], train[:n_held_out], rate, seed, max_seconds)
-        for rate in RATES
+        for rate in rates
     ]
     runs = [run for run, _ in trained]
-    details = {
-        "seconds_in_all": sum(run.seconds for run in runs),
-        "runs": [asdict(run) for run in runs],
-    }
+    details: dict = {"runs": [asdict(run) for run in runs]}
+    if len(rates) > 1:
+        details["seconds_in_all"] = sum(run.seconds for run in runs)
     sound = [(run, model) for run, model in trained if run.held_out is not None]
     if not sound:
         return {"nats": None, "seconds": None, "error": "every rate failed", **details}
