@@ -38,6 +38,9 @@ SEARCH_STEPS = 15  # enough to tell candidates apart
 COVARIANCE_ENTRIES = 100_000  # in all components together
 UNCORRELATED = 1e4  # rows of prior that leave components a diagonal covariance
 MANY_ROWS = 3_000  # from here on one split tells candidates apart
+# From there on layers learn for themselves what components would know, but do not undo
+# what these overfit: of that, this much counts against a candidate.
+OVERFIT = 0.5
 SOME_ROWS = 1_000  # and from here on three folds do
 SEARCH_SHARE = 1 / 3  # of the time a fit may take: after it no further candidate is tried
 
@@ -106,6 +109,8 @@ class Design:
         Of the whole fit.
     device : torch.device
         Where expectation maximisation runs, in float64.
+    precedes_training : bool
+        Whether coupling layers will be trained above the closed form.
     """
 
     bounds: Sequence[tuple[float, float]]
@@ -113,6 +118,7 @@ class Design:
     bound: float
     clock: Clock
     device: torch.device = CPU
+    precedes_training: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,7 +164,8 @@ def fit_closed_form(
     Marginals (standardising or Gaussianising), the number of components and the
     strength of their prior are those with the highest mean log-density on rows
     held out: on small tables by cross-validation over all rows given, on large
-    ones on ``validation``, or a third of the rows where that is None.
+    ones on ``validation``, or a third of the rows where that is None. Where large ones
+    are trained on afterwards, a part of what a candidate overfits counts against it.
 
     Parameters
     ----------
@@ -272,7 +279,7 @@ class _Search:
         scores: dict[Candidate, float] = {}
         if self._is_late:
             return scores
-        prepared = [(self._prepare(fold.train, view), fold.held_out) for fold in folds]
+        prepared = [(self._prepare(fold.train, view), fold) for fold in folds]
         climbing = dict.fromkeys(priors, -np.inf)
         for n_components in ladder:
             for strength, top in list(climbing.items()):
@@ -289,15 +296,13 @@ class _Search:
                 climbing = {strength: climbing[strength] for strength in best}
         return scores
 
-    def _judge(self, prepared: _Prepared, held_out: Sample, candidate: Candidate) -> float:
+    def _judge(self, prepared: _Prepared, fold: _Fold, candidate: Candidate) -> float:
         mixture = self._fit_mixture(prepared, candidate, SEARCH_STEPS).eval()
-        total = 0.0
-        for block in row_blocks(len(held_out), mixture.intercept.numel()):
-            rows = held_out.take(block)
-            y, log_det = rows.send(prepared.marginals)
-            with torch.inference_mode():
-                total += float((log_det + mixture.log_prob(y, rows.context())).sum())
-        return total / len(held_out)
+        score = _mean_score(prepared.marginals, mixture, fold.held_out)
+        if not self.design.precedes_training or len(fold.train) < MANY_ROWS:
+            return score
+        seen = fold.train.take(slice(None, None, max(1, len(fold.train) // len(fold.held_out))))
+        return score - OVERFIT * (_mean_score(prepared.marginals, mixture, seen) - score)
 
     def fit(self, train: Sample, candidate: Candidate) -> ClosedForm:
         """Fit one candidate."""
@@ -343,6 +348,16 @@ class _Search:
         # times the square of the columns.
         most = min(n_rows // 6, COVARIANCE_ENTRIES // n_columns**2)
         return [k for k in COMPONENTS if k == 1 or k <= most]
+
+
+def _mean_score(marginals: Marginals, mixture: Mixture, sample: Sample) -> float:
+    total = 0.0
+    for block in row_blocks(len(sample), mixture.intercept.numel()):
+        rows = sample.take(block)
+        y, log_det = rows.send(marginals)
+        with torch.inference_mode():
+            total += float((log_det + mixture.log_prob(y, rows.context())).sum())
+    return total / len(sample)
 
 
 def prior_strengths(n_columns: int) -> dict[str, PriorStrength]:

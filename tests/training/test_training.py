@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -168,6 +169,21 @@ def test_a_given_number_of_components_is_kept(n_components: int) -> None:
     for held_out in (None, X.take(np.arange(150, 200))):
         form = fit_closed_form(train, held_out, n_components, plain_design(3), seeded(0))
         assert len(form.mixture.log_weights) == n_components
+
+
+def test_fewer_components_below_layers_that_learn_what_these_overfit() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1.5, 1.5, size=(5000, 4))
+    X[:, 3] = np.sin(X[:, :3].sum(axis=1)) + 0.2 * rng.standard_normal(5000)
+    rows = plain_sample(X)
+    train, held_out = rows.take(slice(4000)), rows.take(slice(4000, None))
+    alone = plain_design(4)
+    chosen = [
+        fit_closed_form(train, held_out, None, design, seeded(0)).candidate
+        for design in (alone, replace(alone, precedes_training=True))
+    ]
+    of_itself, below_layers = (candidate.n_components for candidate in chosen if candidate)
+    assert 1 < below_layers < of_itself
 
 
 def encoded(n_rows: int, n_columns: int, labels: tuple[int, ...] = ()) -> EncodedRows:
