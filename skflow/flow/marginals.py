@@ -28,7 +28,8 @@ from skflow.flow.rational_quadratic import Knots
 
 FloatArray = NDArray[np.float64]
 
-TAIL_SCALES = 2.0 ** np.arange(-3, 5)
+# Below 1/4 a tail is so heavy that draws from it have no mean to speak of.
+TAIL_SCALES = 2.0 ** np.arange(-2, 5)
 TAIL_ROWS = 5.5  # rows beyond an outer knot: enough to judge the tail's weight
 MIN_GAP = 1e-4  # between knots, as a share of their spread
 BOUND_SCORE = 8.0  # where a column's bound is sent
