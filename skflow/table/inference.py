@@ -58,10 +58,10 @@ def infer_schema(
        the largest unit of the clock, from day to nanosecond, that divides all.
 
     In kinds with values, a value is an atom that is repeated in at least 1 % of rows
-    (at least 10) and 5 times as often as its neighbours, unless ``column_kinds`` says
-    "continuous": that is numbers alone, without grid or atom. Numbers that are all of
-    one sign, durations too, end at 0. No level, atom or bound is a number that occurs
-    once.
+    (at least 10; these are enough for the lowest and the highest) and 5 times as often
+    as its neighbours, unless ``column_kinds`` says "continuous": that is numbers alone,
+    without grid or atom. Numbers that are all of one sign, durations too, end at 0. No
+    level, atom or bound is a number that occurs once.
 
     Parameters
     ----------

@@ -141,11 +141,15 @@ def find_clock_step(distinct: Distinct) -> Number | None:
 
 
 def find_atoms(distinct: Distinct) -> tuple[Number, ...]:
-    """Return values repeated far more often than those around them."""
+    """Return values repeated far more often than those around them.
+
+    The first and the last are where numbers were cut off, in however few rows.
+    """
     counts = distinct.counts
-    often = np.flatnonzero(counts >= max(ATOM_ROWS, ATOM_SHARE * distinct.n_rows))
+    enough = np.full(len(counts), max(ATOM_ROWS, ATOM_SHARE * distinct.n_rows))
+    enough[[0, -1]] = ATOM_ROWS
     atoms = []
-    for i in often:
+    for i in np.flatnonzero(counts >= enough):
         around = np.concatenate(
             (counts[max(0, i - NEIGHBOURS) : i], counts[i + 1 : i + 1 + NEIGHBOURS])
         )

@@ -97,6 +97,17 @@ def test_atoms_tower_over_their_neighbours() -> None:
     assert taken(days).atoms == (int(START.timestamp()),)
 
 
+def test_few_rows_make_an_atom_where_numbers_are_cut_off() -> None:
+    values = np.sort(np.random.default_rng(0).normal(size=5000)).round(6)
+    low, middle, high = values[20], values[2500], values[-20]
+    assert taken(np.append(values, np.full(20, middle))).atoms == ()
+    assert taken(values.clip(low, high)).atoms == (low, high)
+    assert taken(values.clip(values[8], values[-9])).atoms == ()
+    ages = np.random.default_rng(1).gamma(4, 10, 5000).round()
+    assert taken(ages).atoms == ()
+    assert taken(ages.clip(max=90)).atoms == (90.0,)
+
+
 def test_support_ends_at_zero() -> None:
     ends = [(taken(x).low, taken(x).high) for x in (REAL, np.abs(REAL), -np.abs(REAL))]
     assert ends == [(None, None), (0, None), (None, 0)]
