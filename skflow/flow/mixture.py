@@ -34,7 +34,7 @@ from skflow.flow.expectation_maximization import GaussianComponents
 from skflow.flow.floored_components import LOG_SQRT_2PI, Components
 from skflow.flow.normal import ndtr
 from skflow.flow.reading import read_rounded
-from skflow.flow.root import find_root
+from skflow.flow.root import Entries, find_root
 
 MIN_SCALE = 1e-4
 MIN_FLOOR = 1e-3
@@ -251,9 +251,18 @@ def _solve_normal_score(
     low = torch.minimum(parts.amin(dim=0), low)
     high = torch.maximum(parts.amax(dim=0), high)
 
-    def residual(y: Tensor) -> tuple[Tensor, Tensor]:
-        score, log_derivative = _normal_score(y, weights, mean, scale, floor)
-        return score - z, log_derivative.exp()
+    def residual(y: Tensor, entries: Entries) -> tuple[Tensor, Tensor]:
+        score, log_derivative = _normal_score(
+            y, weights[:, entries], mean[:, entries], scale, floor
+        )
+        return score - z[entries], log_derivative.exp()
 
     rounding = torch.finfo(z.dtype).eps * (0.5 + z.abs())
-    return find_root(residual, low, high, rounding)
+    return find_root(residual, low, high, rounding, start=_normal_quantile(z, weights, mean, scale))
+
+
+def _normal_quantile(z: Tensor, weights: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """Quantile of the normal with the mixture's mean and variance: often near its own."""
+    centre = (weights * mean).sum(dim=0)
+    variance = (weights * ((mean - centre).square() + scale.square())).sum(dim=0)
+    return centre + z * variance.sqrt()

@@ -7,32 +7,36 @@ from torch import Tensor
 
 MAX_STEPS = 200
 
+Entries = slice | Tensor
+Function = Callable[[Tensor, Entries], tuple[Tensor, Tensor]]
+
 
 def find_root(
-    function: Callable[[Tensor], tuple[Tensor, Tensor]],
-    low: Tensor,
-    high: Tensor,
-    tolerance: Tensor,
+    function: Function, low: Tensor, high: Tensor, tolerance: Tensor, start: Tensor
 ) -> Tensor:
     """Find the root of an increasing function, elementwise.
 
     Newton's steps inside a shrinking bracket; where a step leaves the bracket,
-    or the last one did not halve the residual, the bracket is bisected.
+    or the last one did not halve the residual, the bracket is bisected. The few
+    entries that take many steps take them alone.
 
     Parameters
     ----------
     function : callable
-        Returns the value and the derivative at each entry.
-    low, high : Tensor
+        Given ``x`` and which entries these are, returns value and derivative at each.
+    low, high : Tensor of shape (n_entries,)
         A bracket of the root, entry by entry.
-    tolerance : Tensor
+    tolerance : Tensor of shape (n_entries,)
         Residual that rounding alone can cause: the search of an entry ends there.
+    start : Tensor of shape (n_entries,)
+        Where the search begins, or at the end of the bracket that is nearest.
     """
-    x = (low + high) / 2
+    root = x = torch.minimum(torch.maximum(start, low), high)
+    entries: Entries = slice(None)
     previous = torch.full_like(x, torch.inf)
     ulp = 2 * torch.finfo(x.dtype).eps
     for _ in range(MAX_STEPS):
-        value, derivative = function(x)
+        value, derivative = function(x, entries)
         low = torch.where(value <= 0, x, low)
         high = torch.where(value >= 0, x, high)
         newton = x - value / derivative
@@ -40,9 +44,19 @@ def find_root(
         step = torch.where(trusted, newton, (low + high) / 2)
         done = (value.abs() <= tolerance) | ((newton - x).abs() <= ulp * x.abs())
         step = torch.where(done, x, step)
-        previous = value.abs()
+        moving = step != x
         # One host synchronisation a step, to stop when nothing moves any more.
-        if bool((step == x).all()):
-            break
-        x = step
-    return x
+        n_moving = int(moving.sum())
+        x, previous = step, value.abs()
+        if 2 * n_moving <= len(x):
+            root = _put(root, entries, x)
+            if n_moving == 0:
+                return root
+            entries = moving.nonzero()[:, 0] if isinstance(entries, slice) else entries[moving]
+            low, high, tolerance = low[moving], high[moving], tolerance[moving]
+            x, previous = x[moving], previous[moving]
+    return _put(root, entries, x)
+
+
+def _put(root: Tensor, entries: Entries, x: Tensor) -> Tensor:
+    return x if isinstance(entries, slice) else root.index_copy(0, entries, x)

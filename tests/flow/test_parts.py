@@ -10,7 +10,7 @@ from torch import Tensor
 from skflow.flow import broad, student
 from skflow.flow.conditioner import Conditioner, Dropout
 from skflow.flow.coupling import Coupling
-from skflow.flow.root import find_root
+from skflow.flow.root import Entries, find_root
 from tests.laws import seeded
 
 T2 = stats.t(2)
@@ -35,11 +35,12 @@ def test_roots_are_those_of_scipy(name: str) -> None:
     value, derivative = FUNCTIONS[name]
     goals = value(float64(np.linspace(-0.8, 0.9, 23)))
 
-    def residual(x: Tensor) -> tuple[Tensor, Tensor]:
-        return value(x) - goals, derivative(x) + 1e-12
+    def residual(x: Tensor, entries: Entries) -> tuple[Tensor, Tensor]:
+        return value(x) - goals[entries], derivative(x) + 1e-12
 
     low, high = torch.full_like(goals, -1.5), torch.full_like(goals, 2.0)
-    found = find_root(residual, low, high, torch.full_like(goals, 1e-16))
+    start = float64(np.random.default_rng(0).uniform(-3, 3, 23))
+    found = find_root(residual, low, high, torch.full_like(goals, 1e-16), start)
     for goal, root in zip(goals, found, strict=True):
         reference = brentq(
             lambda x, goal=goal: float(value(float64(x)) - goal), -1.5, 2.0, xtol=1e-15
@@ -49,12 +50,29 @@ def test_roots_are_those_of_scipy(name: str) -> None:
 
 def test_root_at_the_edge_of_its_bracket() -> None:
     found = find_root(
-        lambda x: (x, torch.ones_like(x)),
+        lambda x, _: (x, torch.ones_like(x)),
         float64([0.0, -1.0, 0.0]),
         float64([1.0, 0.0, 0.0]),
         float64([1e-16] * 3),
+        float64([0.5, 3.0, -3.0]),
     )
     torch.testing.assert_close(found, torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-15)
+
+
+def test_entries_that_are_found_are_not_asked_again() -> None:
+    """One root is far and flat, the others are where the search begins, or a step away."""
+    asked = []
+
+    def cube_root(x: Tensor, entries: Entries) -> tuple[Tensor, Tensor]:
+        asked.append(len(x))
+        return (x - goals[entries]) ** 3, 3 * (x - goals[entries]).square() + 1e-300
+
+    goals = float64([*[1.0] * 50, 0.3])
+    ends = torch.full_like(goals, -100.0), torch.full_like(goals, 90.0)
+    found = find_root(cube_root, *ends, torch.full_like(goals, 1e-30), float64([1.0] * 51))
+    torch.testing.assert_close(found, goals, rtol=0, atol=1e-9)
+    assert asked[0] == 51
+    assert set(asked[1:]) == {1}
 
 
 # Student's t
