@@ -14,7 +14,7 @@ from skflow.training.options import TrainingOptions
 from skflow.training.stopping import BestWeights, LatestWeights
 
 EVALUATION_ROWS = 8192  # at once, or fewer where a row takes many entries
-EVALUATION_ENTRIES = 2_000_000
+EVALUATION_ENTRIES = 500_000
 MAX_ROLL_BACKS = 5
 
 
