@@ -163,9 +163,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     arguments = parser.parse_args()
     tables = arguments.tables or sorted(TARGETS)
-    rows = []
+    rows, of_tables = [], {method: [] for method in (REAL, *arguments.methods)}
     for name, table in load_mixed(arguments.data, tables, arguments.rows).items():
-        for method in [REAL, *arguments.methods]:
+        for method in of_tables:
             results = []
             for seed in range(arguments.seeds):
                 train, test = split(table, seed)
@@ -174,8 +174,11 @@ def main() -> None:
                     path = arguments.samples / f"{name}-{method}-{seed}.parquet"
                     sampled, seconds = sample_once(path, method, train, seed, arguments.max_iter)
                 results.append([*judge(train, test, sampled, TARGETS[name]), seconds])
-            rows.append([name, shape_of(table), method, *format_means(np.mean(results, axis=0))])
+            of_tables[method].append(np.mean(results, axis=0))
+            rows.append([name, shape_of(table), method, *format_means(of_tables[method][-1])])
             print(*rows[-1], sep="  ", flush=True)
+    for method, means in of_tables.items():
+        rows.append(["mean", "", method, *format_means(np.mean(means, axis=0))])
     if not {*TARGETS, *METHODS} <= {*tables, *arguments.methods}:
         return  # a page of some would take the place of the page of all
     report.write(
