@@ -112,7 +112,7 @@ class Term:
         self.step.total.zero_()
         batches = equal_batches(order, self.n_batches)
         for batch in batches:
-            self.step(batch, self.peak * factor)
+            self.step(batch.long(), self.peak * factor)
         # The epoch's only host synchronisation.
         self.train_score = float(self.step.total) / batches.numel()
 
