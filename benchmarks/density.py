@@ -32,7 +32,7 @@ import flow_peers
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from records import RESULTS, drop_records, measure_missing, read_records
+from records import RESULTS, drop_records, is_of, measure_missing, read_records
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
@@ -141,7 +141,7 @@ def measure(
     train, test = split(tables[table], seed)
     settings = {}
     if method in PEERS and seed > 0:
-        settings["rates"] = [chosen_rate(results, table, method)]
+        settings["rates"] = chosen_rates(results, table, method)
     try:
         measured = METHODS[method](train, test, seed, **settings)
     except flow_peers.LIBRARY_ERRORS as error:
@@ -150,13 +150,13 @@ def measure(
     return {"rows": n_rows, "columns": n_columns, **measured}
 
 
-def chosen_rate(results: Path, table: str, method: str) -> float:
-    """Return the learning rate that a peer chose for a table on its first split."""
+def chosen_rates(results: Path, table: str, method: str) -> Sequence[float]:
+    """Return the learning rate that a peer chose on a table's first split; all, if all failed."""
     job = {"table": table, "seed": 0, "method": method}
-    found = [record for record in read_records(results) if record.items() >= job.items()]
+    found = [record for record in read_records(results) if is_of(record, job)]
     if not found:
         raise ValueError(f"Later seeds take the rate that seed 0 chose: measure {job} first.")
-    return found[0]["rate"]
+    return [found[0]["rate"]] if "rate" in found[0] else flow_peers.RATES
 
 
 def _chosen(beginnings: list[str]) -> list[str]:

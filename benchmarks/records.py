@@ -19,7 +19,7 @@ def read_records(path: Path) -> list[dict]:
 def drop_records(path: Path, jobs: Iterable[dict]) -> None:
     """Remove the results of ``jobs`` from ``path``."""
     jobs = list(jobs)
-    kept = [record for record in read_records(path) if not any(_is_of(record, job) for job in jobs)]
+    kept = [record for record in read_records(path) if not any(is_of(record, job) for job in jobs)]
     written = path.with_suffix(".new")
     written.write_text("".join(json.dumps(record) + "\n" for record in kept))
     written.replace(path)
@@ -41,7 +41,7 @@ def measure_missing(
     path.parent.mkdir(exist_ok=True)
     versions = {library: version(library) for library in libraries}
     for job in jobs:
-        if any(_is_of(record, job) for record in read_records(path)):
+        if any(is_of(record, job) for record in read_records(path)):
             continue
         record = job | measure(**job)
         record |= {"date": date.today().isoformat(), "versions": versions}
@@ -50,5 +50,6 @@ def measure_missing(
         print(*job.values(), *(record[name] for name in shown), sep="  ", flush=True)
 
 
-def _is_of(record: dict, job: dict) -> bool:
+def is_of(record: dict, job: dict) -> bool:
+    """Return whether a result is that of a job."""
     return all(record.get(name) == value for name, value in job.items())

@@ -17,7 +17,7 @@ from skflow.training.closed_form import Candidate
 from skflow.training.fitting import start_model, train_model
 from skflow.training.loop import History
 from skflow.training.options import TrainingOptions
-from skflow.training.rows import EncodedRows
+from skflow.training.rows import EncodedRows, index_dtype
 
 FEWEST_ROWS_TO_SPLIT = 100
 
@@ -59,8 +59,8 @@ class TableRows:
     @classmethod
     def all_of(cls, codec: TableCodec, table: StoredTable) -> Self:
         """Return all rows of a table."""
-        dtype = np.int32 if table.n_rows <= np.iinfo(np.int32).max else np.int64
-        return cls(codec, table, np.arange(table.n_rows, dtype=dtype))
+        rows = torch.arange(table.n_rows, dtype=index_dtype(table.n_rows))
+        return cls(codec, table, rows.numpy())
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -11,7 +11,7 @@ from skflow.exceptions import DivergenceWarning
 from skflow.training.blur import Blur
 from skflow.training.options import TrainingOptions
 from skflow.training.reporter import Reporter
-from skflow.training.rows import fork
+from skflow.training.rows import fork, index_dtype
 from skflow.training.schedule import rate_factor
 from skflow.training.term import Scores, Term
 
@@ -89,7 +89,12 @@ def train(
             by_epochs = (epoch + 0.5) / options.max_iter
             factor = rate_factor(max(by_epochs, clock.progress(start, seconds)))
             awake = [term for term in terms if not term.is_over]
-            order = _draw_order(rows.train.n_rows, generator)
+            order = torch.randperm(
+                rows.train.n_rows,
+                generator=generator,
+                device=judge.y.device,
+                dtype=index_dtype(rows.train.n_rows),
+            )
             rows.draw(generator)
             for term in awake:
                 term.run_epoch(order, factor)
@@ -110,12 +115,6 @@ def train(
             term.end()
         history.best_score = offset + sum(term.best.score for term in terms)
     _warn_of_roll_backs(terms)
-
-
-def _draw_order(n_rows: int, generator: torch.Generator) -> torch.Tensor:
-    """Return the rows in random order, in as few bytes as number them."""
-    dtype = torch.int32 if n_rows <= torch.iinfo(torch.int32).max else torch.int64
-    return torch.randperm(n_rows, generator=generator, device=generator.device, dtype=dtype)
 
 
 def _warn_of_roll_backs(terms: Sequence[Term]) -> None:

@@ -68,6 +68,11 @@ class EncodedRows:
         return Rows(columns(self.labels), columns(self.rare), columns(self.values))
 
 
+def index_dtype(n_rows: int) -> torch.dtype:
+    """Return what numbers so many rows in as few bytes as torch indexes by."""
+    return torch.int32 if n_rows <= torch.iinfo(torch.int32).max else torch.int64
+
+
 def fork(generator: torch.Generator) -> torch.Generator:
     """Return a generator of its own for draws of which there may be any number.
 
