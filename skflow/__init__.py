@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from skflow.estimators.density import FlowDensity
+from skflow.estimators.outlier import FlowOutlierDetector
 
-__all__ = ["FlowDensity"]
+__all__ = ["FlowDensity", "FlowOutlierDetector"]
 __version__ = version("skflow")

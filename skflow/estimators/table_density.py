@@ -54,6 +54,14 @@ class TableDensity:
 
         return self._of_table(step, table, device)[0]
 
+    def unit_free_scores(self, table: StoredTable, device: str | torch.device) -> FloatArray:
+        """Measures of normality that no column's unit changes, ``(n_rows, 2)``."""
+
+        def step(model: Model, log_volume: Tensor, *rows: Tensor) -> Sequence[Tensor]:
+            return (torch.stack(model.unit_free_scores(Rows(*rows))),)
+
+        return self._of_table(step, table, device)[0]
+
     def latents(self, table: StoredTable, device: str | torch.device) -> FloatArray:
         """Latents of each row, ``(n_rows, n_latents)``, in the order of the columns."""
 

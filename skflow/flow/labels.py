@@ -127,18 +127,23 @@ class Labels(nn.Module):
 
     def log_prob(self, labels: Tensor) -> Tensor:
         """Log-probability of each row of ``labels``, ``(n_labelled, n_rows)``, in nats."""
-        total = self.bias.new_zeros(labels.shape[1])
+        return self.column_log_probs(labels).sum(dim=0)
+
+    def column_log_probs(self, labels: Tensor) -> Tensor:
+        """Log-probability of each label given those before it, ``(n_labelled, n_rows)``."""
+        log_probs = self.bias.new_zeros(labels.shape)
         if not len(labels):
-            return total
+            return log_probs
         hidden = self._hidden(self.vocabulary(labels))
         for heads in self._all_heads():
             own = labels[heads.columns]
-            unseen = self.unseen[heads.columns, None].to(total.dtype)
+            unseen = self.unseen[heads.columns, None].to(log_probs.dtype)
             log_prob = heads(hidden[heads.columns], labels)
             picked = log_prob.gather(1, own[:, None].clamp_max(log_prob.shape[1] - 1)).squeeze(1)
             known = own < self.sizes[heads.columns, None]
-            total = total + torch.where(known, picked + torch.log1p(-unseen), unseen.log()).sum(0)
-        return total
+            own_log_prob = torch.where(known, picked + torch.log1p(-unseen), unseen.log())
+            log_probs = log_probs.index_copy(0, heads.columns, own_log_prob)
+        return log_probs
 
     def rare_log_prob(self, rare: Tensor) -> Tensor:
         """Log-density of numbers never seen, NaN where there is none, summed over columns."""

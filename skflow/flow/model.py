@@ -1,5 +1,6 @@
 """The joint model: log-density, latents, inverse and samples of whole rows."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -70,6 +71,26 @@ class Model(nn.Module):
         """Log-density of each row in nats, probabilities of labels included."""
         of_labels = self.labels.log_prob(rows.labels) + self.labels.rare_log_prob(rows.rare)
         return of_labels + self.values.log_prob(rows.labels, rows.values)
+
+    def unit_free_scores(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Two measures of each row's normality that no column's unit changes, in nats.
+
+        Returns
+        -------
+        log_prob : Tensor of shape (n_rows,)
+            Log-density where every column of values is measured by its own normal score.
+        least : Tensor of shape (n_rows,)
+            The lowest, over columns, of a label's log-probability and a value's two-sided
+            log tail probability, given the columns before.
+        """
+        of_labels = self.labels.column_log_probs(rows.labels)
+        rare = self.labels.rare_log_prob(rows.rare)
+        y, _ = self.values.marginals.forward_and_log_det(rows.values)
+        z, log_prob = self.values.latents_of_scores(rows.labels, y)
+        tails = (torch.special.log_ndtr(-z.abs()) + math.log(2)).nan_to_num(0.0)
+        none = log_prob.new_zeros(1, log_prob.shape[0])
+        least = torch.cat((of_labels, tails, none)).amin(dim=0) + rare.clamp_max(0.0)
+        return of_labels.sum(dim=0) + rare + log_prob, least
 
     def latents(self, rows: Rows) -> Latents:
         """Send rows to independent standard normal variables."""

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from skflow.flow.bijection import Chain
 from skflow.flow.context import Context, LabelFeatures, Vocabulary
 from skflow.flow.coupling import Coupling
+from skflow.flow.floored_components import LOG_SQRT_2PI
 from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
 
@@ -76,6 +77,13 @@ class Values(nn.Module):
         y, log_det = self.couplings.forward_and_log_det(y, context)
         # The mixture's log-determinant and base density, without its map.
         return log_det + self.mixture.log_prob(y, context)
+
+    def latents_of_scores(self, labels: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents, NaN where absent, and log-density of values already sent so far."""
+        context = self._context(labels)
+        z, log_det = Chain([self.couplings, self.mixture]).forward_and_log_det(y, context)
+        log_normal = -(z.square() / 2 + LOG_SQRT_2PI)
+        return z, log_det + log_normal.nan_to_num(0.0).sum(dim=0)
 
     def latents(self, labels: Tensor, x: Tensor) -> Tensor:
         """Send values to independent standard normal variables; 0 where absent."""

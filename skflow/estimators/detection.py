@@ -1,0 +1,98 @@
+"""A fitted detector: a density and clusters, judged by normal rows that they do not know."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skflow.estimators.table_density import TableDensity
+from skflow.outliers.tails import Tail
+from skflow.outliers.views import Judge, Views
+from skflow.table.storage import StoredTable
+from skflow.training.rows import row_blocks
+
+FloatArray = NDArray[np.float64]
+Device = str | torch.device
+
+MANY_ROWS = 2_000  # from here on rows to calibrate by are held out, below all are cross-fitted
+HELD_OUT = 0.25  # of many rows
+MOST_HELD_OUT = 5_000  # more barely sharpen a p-value
+N_PARTS = 5  # of few rows
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What was fitted to some rows of a table and says how normal others are.
+
+    Attributes
+    ----------
+    density : TableDensity
+    views : Views
+    """
+
+    density: TableDensity
+    views: Views
+
+    def measure(self, table: StoredTable, device: Device) -> FloatArray:
+        """Return all measures of each row, ``(n_rows, n_measures)``; higher is more normal."""
+        of_density = self.density.unit_free_scores(table, device)
+        n_axes = self.views.coordinates.n_axes
+        blocks = [self.views(table.take(rows)) for rows in row_blocks(table.n_rows, n_axes)]
+        return np.column_stack((np.concatenate(blocks), of_density))
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A witness, and the normal rows that its word is measured by.
+
+    Attributes
+    ----------
+    witness : Witness
+    judge : Judge
+    normal : ndarray of shape (n_normal,)
+        Scores of these rows, sorted.
+    """
+
+    witness: Witness
+    judge: Judge
+    normal: FloatArray
+
+    @classmethod
+    def calibrate(cls, witness: Witness, measures: FloatArray) -> Self:
+        """Take the measures of normal rows that nothing was fitted to."""
+        judge = Judge(measures)
+        return cls(witness, judge, np.sort(judge.log_prob_of_own(measures)))
+
+    @property
+    def density(self) -> TableDensity:
+        """Of the rows."""
+        return self.witness.density
+
+    def score(self, table: StoredTable, device: Device) -> FloatArray:
+        """Return the log tail probability of each row, what all measures say together."""
+        return self.judge.log_prob(self.witness.measure(table, device))
+
+    def p_values(self, scores: FloatArray) -> FloatArray:
+        """Return the share of normal rows, the one that asks among them, at most as normal."""
+        no_higher = np.searchsorted(self.normal, scores, side="right")
+        return (1 + no_higher) / (1 + len(self.normal))
+
+    def threshold(self, false_alarms: float) -> float:
+        """Return the score that this share of fresh normal rows is below."""
+        return Tail(self.normal).quantile(false_alarms)
+
+
+def plan_calibration(n_rows: int, generator: np.random.Generator) -> Sequence[NDArray]:
+    """Return the rows that calibrate: one part of many rows, or all of few, in parts.
+
+    Many rows are held out of the only fit. Of few none can be spared: each part is judged
+    by a fit to the others.
+    """
+    order = generator.permutation(n_rows)
+    if n_rows >= MANY_ROWS:
+        return [np.sort(order[: min(MOST_HELD_OUT, round(HELD_OUT * n_rows))])]
+    n_parts = min(N_PARTS, n_rows // 2)
+    return [np.sort(part) for part in np.array_split(order, n_parts)]

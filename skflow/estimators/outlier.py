@@ -1,0 +1,322 @@
+"""FlowOutlierDetector: which rows are not like the others, how surely, and why."""
+
+import copy
+import warnings
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
+from sklearn.utils import Tags, _safe_indexing, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skflow.estimators.density import FlowDensity
+from skflow.estimators.detection import Detector, Witness, plan_calibration
+from skflow.estimators.fitting import keep_earlier_fit
+from skflow.estimators.validation import check_table
+from skflow.outliers.views import Views
+from skflow.table.schema import Schema
+from skflow.table.storage import StoredTable
+
+FloatArray = NDArray[np.float64]
+
+FALSE_ALARMS = 0.01  # of contamination="auto"
+
+
+class FlowOutlierDetector(OutlierMixin, BaseEstimator):
+    r"""Outliers of any table, with p-values, reasons and repairs.
+
+    It has a density, ``density_``, and looks at rows in further views, since no one view
+    finds every outlier: clusters of rows at several scales, and the strangest single
+    column. How normal a row is in view v is told as a tail probability :math:`p_v`, the
+    share of normal rows that are no more normal, by rows that nothing was fitted to. The
+    score is the logarithm of their weighted harmonic mean [1]_,
+
+    .. math:: s(x) = -\log \sum_v w_v / p_v(x),
+
+    which the strangest view decides. It has no unit: columns may be rescaled.
+
+    Parameters
+    ----------
+    contamination : "auto" or float, default="auto"
+        Which rows :meth:`predict` calls outliers. "auto": those that 1 % of normal rows
+        would be called as well. A float in (0, 0.5]: this share of the training rows.
+    robust : bool, default=False
+        Whether the training rows may hold outliers: rows that stay improbable under
+        what is learnt from the others are then not learnt from.
+    n_layers, hidden_units, n_bins, n_components, dropout, weight_decay, learning_rate, \
+    batch_size, max_iter, max_time, early_stopping, validation_fraction, n_iter_no_change, \
+    tol, categorical_features, column_kinds, bounds, device, random_state, verbose, warm_start
+        As in :class:`FlowDensity`, for ``density_``. ``max_time`` holds for each of its fits.
+
+    Attributes
+    ----------
+    density_ : FlowDensity
+        Of the training rows: latents, samples and nats are found here. Where rows are
+        2,000 or more, a quarter of them, 5,000 at most, calibrates and is not fitted to.
+    offset_ : float
+        Score below which :meth:`predict` says outlier.
+    n_calibration_ : int
+        Rows that p-values are counted among. Fewer than 2,000 rows calibrate all:
+        each fifth is scored by a fit to the others.
+    n_features_in_ : int
+        Number of columns.
+    feature_names_in_ : ndarray of str
+        Names of the columns, where the table had names.
+    n_iter_ : int
+        Epochs of ``density_``.
+
+    See Also
+    --------
+    FlowDensity : The density alone.
+    sklearn.ensemble.IsolationForest : Quicker; no reasons, no p-values, numbers only.
+    sklearn.neighbors.LocalOutlierFactor : Distances to neighbours; numbers only.
+
+    References
+    ----------
+    .. [1] D. J. Wilson, "The harmonic mean p-value for combining dependent tests",
+       PNAS 116 (4), 2019, equation 1.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skflow import FlowOutlierDetector
+    >>> X = load_iris(as_frame=True).data
+    >>> detector = FlowOutlierDetector(max_iter=5, random_state=0).fit(X)
+    >>> strange = X.iloc[[0]].assign(**{"petal length (cm)": 6.0})
+    >>> detector.predict(strange)
+    array([-1])
+    """
+
+    _doc_link_module = "skflow"
+    _doc_link_template = FlowDensity._doc_link_template
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "contamination": [Interval(Real, 0, 0.5, closed="right"), StrOptions({"auto"})],
+        "robust": ["boolean"],
+        **FlowDensity._parameter_constraints,
+    }
+
+    def __init__(
+        self,
+        *,
+        contamination: float | str = "auto",
+        robust: bool = False,
+        n_layers: int | str = "auto",
+        hidden_units: int | str = "auto",
+        n_bins: int = 8,
+        n_components: int | str = "auto",
+        dropout: float | str = "auto",
+        weight_decay: float | str = "auto",
+        learning_rate: float | str = "auto",
+        batch_size: int | str = "auto",
+        max_iter: int | str = "auto",
+        max_time: float | None = None,
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int | str = "auto",
+        tol: float = 1e-4,
+        categorical_features: ArrayLike | str | None = "from_dtype",
+        column_kinds: Mapping[Any, str] | Schema | None = None,
+        bounds: Mapping[Any, tuple[float | None, float | None]] | None = None,
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        warm_start: bool = False,
+    ) -> None:
+        self.contamination = contamination
+        self.robust = robust
+        self.n_layers = n_layers
+        self.hidden_units = hidden_units
+        self.n_bins = n_bins
+        self.n_components = n_components
+        self.dropout = dropout
+        self.weight_decay = weight_decay
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.max_time = max_time
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.categorical_features = categorical_features
+        self.column_kinds = column_kinds
+        self.bounds = bounds
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+        self.warm_start = warm_start
+
+    _detector: Detector
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Learn what rows of ``X`` are like.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            A pandas or polars DataFrame of any columns, or an array.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : FlowOutlierDetector
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`FlowDensity.fit`. An earlier fit is then left as it was.
+        """
+        with keep_earlier_fit(self):
+            table = check_table(self, X, reset=True, fewest_rows=2)
+            random_state = check_random_state(self.random_state)
+            self._fit(table, random_state.randint(np.iinfo(np.int32).max))
+        return self
+
+    def _fit(self, X: Any, seed: int) -> None:
+        generator = np.random.default_rng(seed)
+        n_rows = X.shape[0]
+        parts = plan_calibration(n_rows, generator)
+        fitted = np.arange(n_rows) if len(parts) > 1 else np.setdiff1d(np.arange(n_rows), parts[0])
+        self.density_ = self._fit_density(_safe_indexing(X, fitted), seed, warm=self.warm_start)
+        witness = self._call_witness(self.density_, _safe_indexing(X, fitted), seed)
+        measures = []
+        for part in parts:
+            judged_by = witness
+            if len(parts) > 1:
+                others = _safe_indexing(X, np.setdiff1d(fitted, part))
+                # One schema, lest the parts' densities are on different measures.
+                density = self._fit_density(others, seed, column_kinds=self.density_.schema_)
+                judged_by = self._call_witness(density, others, seed)
+            rows = judged_by.density.container.read(_safe_indexing(X, part))
+            measures.append(judged_by.measure(rows, self.device))
+        self._detector = Detector.calibrate(witness, np.concatenate(measures))
+        self.n_calibration_ = len(self._detector.normal)
+        self.n_iter_ = self.density_.n_iter_
+        if isinstance(self.contamination, str):
+            self.offset_ = self._detector.threshold(FALSE_ALARMS)
+        else:
+            scores = self._detector.score(self._read(X), self.device)
+            self.offset_ = float(np.percentile(scores, 100 * self.contamination))
+
+    def _fit_density(
+        self, X: Any, seed: int, *, warm: bool = False, column_kinds: Schema | None = None
+    ) -> FlowDensity:
+        """Fit a density, on from that of an earlier fit where ``warm``."""
+        shared = FlowDensity().get_params()
+        parameters = {name: getattr(self, name) for name in shared} | {"random_state": seed}
+        if column_kinds is not None:
+            parameters |= {
+                "column_kinds": column_kinds,
+                "categorical_features": "from_dtype",
+                "bounds": None,
+                "warm_start": False,
+            }
+        earlier = getattr(self, "density_", None) if warm else None
+        density = FlowDensity() if earlier is None else copy.deepcopy(earlier)
+        return density.set_params(**parameters).fit(X)
+
+    def _call_witness(self, density: FlowDensity, X: Any, seed: int) -> Witness:
+        fitted = density._density
+        return Witness(fitted, Views(fitted.codec, fitted.container.read(X), seed))
+
+    def score_samples(self, X: ArrayLike) -> FloatArray:
+        """Score rows by how normal they are: lower is stranger.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), float64
+            About the logarithm of the share of normal rows that are no more normal: 0 for
+            the most normal row, -4.6 where one in a hundred is. No unit: rescaling a
+            column, at fit and here, changes nothing.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where ``X`` has other columns than the fitted table, or cells that can
+            not be what their column holds.
+        """
+        check_is_fitted(self)
+        return self._detector.score(self._read(X), self.device)
+
+    def decision_function(self, X: ArrayLike) -> FloatArray:
+        """Score rows from the threshold: negative for outliers.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,), float64
+            :meth:`score_samples` less ``offset_``.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Tell outliers from inliers.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            -1 for outliers, 1 for inliers.
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def p_values(self, X: ArrayLike) -> FloatArray:
+        r"""Tell how rare it is that a normal row is as strange.
+
+        .. math:: p(x) = \frac{1 + \#\{i : s(x_i) \le s(x)\}}{1 + m}
+
+        over m normal rows :math:`x_i` that no weight and no epoch was chosen by. Of fresh
+        normal rows a share of at most alpha has a p-value of at most alpha, within
+        sampling error; see V. Vovk et al., "Algorithmic Learning in a Random World",
+        2005, section 2.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        p_values : ndarray of shape (n_samples,), float64
+            In ``[1 / (n_calibration_ + 1), 1]``.
+
+        Warns
+        -----
+        UserWarning
+            Where the smallest p-value is above 0.01.
+        """
+        scores = self.score_samples(X)
+        if self.n_calibration_ + 1 < 1 / FALSE_ALARMS:
+            warnings.warn(
+                f"No p-value is below {1 / (self.n_calibration_ + 1):.3g}, because "
+                f"{self.n_calibration_} rows calibrate. Fit on 99 rows or more for p-values of "
+                f"{FALSE_ALARMS}.",
+                stacklevel=2,
+            )
+        return self._detector.p_values(scores)
+
+    def _read(self, X: ArrayLike) -> StoredTable:
+        return self._detector.density.container.read(check_table(self, X, reset=False))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        return tags

@@ -1,0 +1,93 @@
+r"""Density of points at several scales: clusters, blurred.
+
+Rows are cut into K clusters by k-means, each a Gaussian with the covariance of its rows,
+drawn to that of all clusters together where its rows are few:
+
+.. math::
+
+    p_h(x) = \sum_k w_k \, N(x; m_k, \Sigma_k + h^2 I), \qquad
+    \Sigma_k = \frac{N_k S_k + \nu S}{N_k + \nu}.
+
+It is the density of points to which noise of standard deviation h was added, so large h
+sees only what is far from everything, and small h what is off a thin sheet of rows.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+
+FloatArray = NDArray[np.float64]
+
+SCALES = (0.1, 0.25, 0.6)  # of the blur, in standard deviations of a column
+PRIOR_ROWS = 0.1  # rows of prior per parameter of a covariance's column
+K_MEANS_STEPS = 20
+BLOCK_ENTRIES = 2_000_000
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+class BlurredClusters:
+    """Gaussians around the centres of k-means; see the module's text for the formula.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n_rows, n_axes)
+    n_clusters : int
+    seed : int
+    scales : sequence of float
+        Standard deviations of the blur.
+    """
+
+    def __init__(
+        self,
+        points: FloatArray,
+        n_clusters: int,
+        seed: int,
+        scales: Sequence[float] = SCALES,
+    ) -> None:
+        self.noise = np.square(scales)
+        self.centres, members = _cut(points, n_clusters, seed)
+        n_rows, n_axes = points.shape
+        self.weights = np.bincount(members) / n_rows
+        residuals = points - self.centres[members]
+        pooled = residuals.T @ residuals / n_rows
+        prior_rows = PRIOR_ROWS * (n_axes + 2)
+        # In the eigenbasis of a covariance, blur only adds to its eigenvalues.
+        self.variances = np.empty_like(self.centres)
+        self.bases = np.empty((len(self.centres), n_axes, n_axes))
+        for k in range(len(self.centres)):
+            own = residuals[members == k]
+            covariance = (own.T @ own + prior_rows * pooled) / (len(own) + prior_rows)
+            variances, self.bases[k] = np.linalg.eigh(covariance)
+            self.variances[k] = variances.clip(0)
+
+    def log_density(self, points: FloatArray) -> FloatArray:
+        """Log-density of points at each scale, ``(n_rows, n_scales)``, in nats."""
+        size = max(1, BLOCK_ENTRIES // (len(self.weights) * len(self.noise) + points.shape[1]))
+        blocks = [self._of_block(points[i : i + size]) for i in range(0, len(points), size)]
+        return np.concatenate(blocks)
+
+    def _of_block(self, points: FloatArray) -> FloatArray:
+        joint = np.empty((len(self.weights), len(points), len(self.noise)))
+        parts = zip(self.weights, self.centres, self.variances, self.bases, strict=True)
+        for k, (weight, centre, variances, basis) in enumerate(parts):
+            blurred = variances[:, None] + self.noise
+            distances = ((points - centre) @ basis) ** 2 @ (1 / blurred)
+            log_det = np.log(blurred).sum(axis=0)
+            joint[k] = np.log(weight) - (distances + log_det + points.shape[1] * LOG_2PI) / 2
+        return logsumexp(joint, axis=0)
+
+
+def _cut(points: FloatArray, n_clusters: int, seed: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Centres of the clusters that have points, and the cluster of each point."""
+    k_means = KMeans(n_clusters, n_init=1, max_iter=K_MEANS_STEPS, random_state=seed)
+    with warnings.catch_warnings():
+        # Fewer distinct points than clusters: some of these are empty.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        members = k_means.fit_predict(points)
+    used, members = np.unique(members, return_inverse=True)
+    return k_means.cluster_centers_[used], members

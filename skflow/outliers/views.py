@@ -1,0 +1,96 @@
+"""Several views of how normal a row is, and what they say together.
+
+No one view wins everywhere. The density sees relations sharply, and with them much that
+nobody would call strange; clusters see them bluntly, at several scales; and among many
+ordinary columns a single strange one is seen best on its own. Each view is measured by the
+same normal rows, so they can be told in one unit: a log tail probability.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skflow.outliers.clusters import BlurredClusters
+from skflow.outliers.tails import Tail, log_harmonic_mean
+from skflow.table.codec import TableCodec
+from skflow.table.coordinates import Coordinates
+from skflow.table.storage import StoredTable
+
+FloatArray = NDArray[np.float64]
+
+N_CLUSTERS = (6, 16, 48, 128)
+ROWS_PER_CLUSTER = 20
+COVARIANCE_ENTRIES = 600_000  # of all clusters together
+MOST_ROWS = 10_000  # more move the clusters little
+
+# Of the clusters, of the density of whole rows, and of the strangest of its columns.
+WEIGHTS = np.array([0.7, 0.2, 0.1])
+
+
+class Views:
+    """Clusters of a table's rows, few and many, at several scales.
+
+    Parameters
+    ----------
+    codec : TableCodec
+        Of the table.
+    table : StoredTable
+        Rows to fit to.
+    seed : int
+    n_clusters : sequence of int
+        As far as the rows allow.
+    """
+
+    def __init__(
+        self,
+        codec: TableCodec,
+        table: StoredTable,
+        seed: int,
+        n_clusters: Sequence[int] = N_CLUSTERS,
+    ) -> None:
+        drawn = np.random.default_rng(seed).permutation(table.n_rows)[:MOST_ROWS]
+        table = table.take(np.sort(drawn))
+        self.coordinates = Coordinates(codec, table)
+        points = self.coordinates(table)
+        most = min(len(points) // ROWS_PER_CLUSTER, COVARIANCE_ENTRIES // points.shape[1] ** 2)
+        # As many views of few rows as of many: what others say of these must match.
+        numbers = [max(1, min(k, most)) for k in n_clusters]
+        distinct = {k: BlurredClusters(points, k, seed) for k in numbers}
+        self.clusters = [distinct[k] for k in numbers]
+
+    def __call__(self, table: StoredTable) -> FloatArray:
+        """Return how normal each row is in each view, ``(n_rows, n_views)``, in nats."""
+        points = self.coordinates(table)
+        views = {id(c): c.log_density(points) for c in self.clusters}
+        return np.concatenate([views[id(c)] for c in self.clusters], axis=1)
+
+
+class Judge:
+    """What all measures say together: one log tail probability among normal rows.
+
+    Parameters
+    ----------
+    measures : ndarray of shape (n_normal, n_views + 2)
+        Of normal rows that nothing was fitted to: the views of the clusters, then the two
+        of the density.
+    """
+
+    def __init__(self, measures: FloatArray) -> None:
+        self.tails = [Tail(measure) for measure in measures.T]
+
+    def log_prob(self, measures: FloatArray) -> FloatArray:
+        """Return log tail probabilities of fresh rows, ``(n_rows,)``."""
+        pairs = zip(self.tails, measures.T, strict=True)
+        return _combine([tail.log_prob(measure) for tail, measure in pairs])
+
+    def log_prob_of_own(self, measures: FloatArray) -> FloatArray:
+        """Return those of the normal rows themselves, each judged by the others alone."""
+        pairs = zip(self.tails, measures.T, strict=True)
+        return _combine([tail.log_prob_of_own(measure) for tail, measure in pairs])
+
+
+def _combine(log_probs: list[FloatArray]) -> FloatArray:
+    """Clusters speak with one voice, their geometric mean; the loudest voice decides."""
+    clusters = np.mean(log_probs[:-2], axis=0)
+    return log_harmonic_mean(np.column_stack([clusters, *log_probs[-2:]]), WEIGHTS)
