@@ -9,8 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from skflow.estimators.table_density import TableDensity
+from skflow.explain.conditionals import Conditional
+from skflow.explain.reasons import tail_log_probs
+from skflow.explain.repair import Repairer
 from skflow.outliers.tails import Tail
 from skflow.outliers.views import Judge, Views
+from skflow.table.codec import EncodedTable
 from skflow.table.storage import StoredTable
 from skflow.training.rows import row_blocks
 
@@ -20,7 +24,10 @@ Device = str | torch.device
 MANY_ROWS = 2_000  # from here on rows to calibrate by are held out, below all are cross-fitted
 HELD_OUT = 0.25  # of many rows
 MOST_HELD_OUT = 5_000  # more barely sharpen a p-value
-N_PARTS = 5  # of few rows
+SOME_ROWS = 500  # from here on fits take their time, and fewer of them suffice
+N_PARTS = 5
+N_PARTS_OF_SOME = 3
+ORDINARY = 0.1  # p-value from which a row is unremarkable
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,23 @@ class Detector:
         no_higher = np.searchsorted(self.normal, scores, side="right")
         return (1 + no_higher) / (1 + len(self.normal))
 
+    def explain(self, table: StoredTable, device: Device) -> FloatArray:
+        """Return the log tail probability of each cell given its row's others."""
+        density = self.density
+        return tail_log_probs(density.codec, density.model, density.joint(device), table)
+
+    def repair(self, table: StoredTable, device: Device) -> StoredTable:
+        """Return rows that are as ordinary as nine in ten."""
+        density = self.density
+
+        def given(rows: EncodedTable, j: int) -> Conditional:
+            return Conditional(density.codec, density.model, density.joint(device), rows, j)
+
+        def score(rows: StoredTable) -> FloatArray:
+            return self.p_values(self.score(rows, device))
+
+        return Repairer(density.codec, given, score, ORDINARY)(table)
+
     def threshold(self, false_alarms: float) -> float:
         """Return the score that this share of fresh normal rows is below."""
         return Tail(self.normal).quantile(false_alarms)
@@ -94,5 +118,5 @@ def plan_calibration(n_rows: int, generator: np.random.Generator) -> Sequence[ND
     order = generator.permutation(n_rows)
     if n_rows >= MANY_ROWS:
         return [np.sort(order[: min(MOST_HELD_OUT, round(HELD_OUT * n_rows))])]
-    n_parts = min(N_PARTS, n_rows // 2)
+    n_parts = min(N_PARTS if n_rows < SOME_ROWS else N_PARTS_OF_SOME, n_rows // 2)
     return [np.sort(part) for part in np.array_split(order, n_parts)]

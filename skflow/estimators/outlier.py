@@ -12,13 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
 from sklearn.utils import Tags, _safe_indexing, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.detection import Detector, Witness, plan_calibration
 from skflow.estimators.fitting import keep_earlier_fit
-from skflow.estimators.validation import check_table
+from skflow.estimators.validation import check_table, numbers_like
+from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
 from skflow.outliers.views import Views
+from skflow.table.codec import TableCodec
+from skflow.table.frames import Container
+from skflow.table.inference import infer_schema
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
 
@@ -181,30 +185,48 @@ class FlowOutlierDetector(OutlierMixin, BaseEstimator):
         return self
 
     def _fit(self, X: Any, seed: int) -> None:
-        generator = np.random.default_rng(seed)
-        n_rows = X.shape[0]
-        parts = plan_calibration(n_rows, generator)
-        fitted = np.arange(n_rows) if len(parts) > 1 else np.setdiff1d(np.arange(n_rows), parts[0])
-        self.density_ = self._fit_density(_safe_indexing(X, fitted), seed, warm=self.warm_start)
-        witness = self._call_witness(self.density_, _safe_indexing(X, fitted), seed)
+        every = np.arange(X.shape[0])
+        learnt, normal = self._trim(X, seed) if self.robust else (every, every)
+        parts = plan_calibration(len(every), np.random.default_rng(seed))
+        cross_fits = len(parts) > 1
+        fitted = learnt if cross_fits else np.setdiff1d(learnt, parts[0])
+        rows = _safe_indexing(X, fitted)
+        self.density_ = self._fit_density(rows, seed, warm=self.warm_start)
+        witness = self._call_witness(self.density_, rows, seed)
         measures = []
         for part in parts:
             judged_by = witness
-            if len(parts) > 1:
-                others = _safe_indexing(X, np.setdiff1d(fitted, part))
+            if cross_fits:
+                rows = _safe_indexing(X, np.setdiff1d(learnt, part))
                 # One schema, lest the parts' densities are on different measures.
-                density = self._fit_density(others, seed, column_kinds=self.density_.schema_)
-                judged_by = self._call_witness(density, others, seed)
-            rows = judged_by.density.container.read(_safe_indexing(X, part))
-            measures.append(judged_by.measure(rows, self.device))
+                density = self._fit_density(rows, seed, column_kinds=self.density_.schema_)
+                judged_by = self._call_witness(density, rows, seed)
+            fresh = _safe_indexing(X, np.intersect1d(part, normal))
+            table = judged_by.density.container.read(fresh)
+            measures.append(judged_by.measure(table, self.device))
         self._detector = Detector.calibrate(witness, np.concatenate(measures))
         self.n_calibration_ = len(self._detector.normal)
         self.n_iter_ = self.density_.n_iter_
+        self.offset_ = self._find_offset(X)
+
+    def _trim(self, X: Any, seed: int) -> tuple[NDArray, NDArray]:
+        """Return the rows to learn from, and those to take for normal."""
+        container = Container(X, list(_check_feature_names_in(self)))
+        table = container.read(X)
+        schema = infer_schema(
+            table,
+            column_kinds=self.column_kinds,
+            categorical_features=self.categorical_features,
+            bounds=self.bounds,
+        )
+        log_probs = log_tail_probs(TableCodec(table, schema), table, seed)
+        return tuple(np.flatnonzero(log_probs >= np.log(least)) for least in (LEARNT, NORMAL))
+
+    def _find_offset(self, X: Any) -> float:
         if isinstance(self.contamination, str):
-            self.offset_ = self._detector.threshold(FALSE_ALARMS)
-        else:
-            scores = self._detector.score(self._read(X), self.device)
-            self.offset_ = float(np.percentile(scores, 100 * self.contamination))
+            return self._detector.threshold(FALSE_ALARMS)
+        scores = self._detector.score(self._read(X), self.device)
+        return float(np.percentile(scores, 100 * self.contamination))
 
     def _fit_density(
         self, X: Any, seed: int, *, warm: bool = False, column_kinds: Schema | None = None
@@ -311,6 +333,55 @@ class FlowOutlierDetector(OutlierMixin, BaseEstimator):
                 stacklevel=2,
             )
         return self._detector.p_values(scores)
+
+    def score_features(self, X: ArrayLike) -> Any:
+        r"""Tell how unlikely each cell is, given the others of its row.
+
+        The logarithm of the probability that a draw of column j given the row's other
+        columns is no likelier than what the row holds,
+
+        .. math:: \log P\big(p(X_j \mid x_{-j}) \le p(x_j \mid x_{-j})\big),
+
+        from the exact joint density of ``density_``: labels are enumerated, values
+        integrated over. Rescaling a column changes nothing.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_probs : ndarray or DataFrame of shape (n_samples, n_features_in_), float64
+            At most 0; lower is stranger. -4.6 means that one draw in a hundred is no
+            likelier. A DataFrame with the fitted names where ``X`` is one.
+        """
+        check_is_fitted(self)
+        table = self._read(X)
+        log_probs = self._detector.explain(table, self.device)
+        return numbers_like(log_probs, X, self._detector.density.container.names)
+
+    def repair(self, X: ArrayLike) -> Any:
+        """Return, for each row, the nearest unremarkable one: what would have been normal.
+
+        Cells are changed one after the other, that first whose change helps most, until
+        the p-value is 0.1 at least; each is then moved back towards what it was as far as
+        the row stays so. Rows that are unremarkable come back as they are.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        X_repaired : array or DataFrame of shape (n_samples, n_features)
+            In the container and the dtypes that were fitted, on each column's grid, in
+            its support and among its labels. Cells that need no change are equal to
+            those of ``X``.
+        """
+        check_is_fitted(self)
+        table = self._read(X)
+        columns = self._detector.repair(table, self.device).columns
+        return self._detector.density.container.build(columns, X)
 
     def _read(self, X: ArrayLike) -> StoredTable:
         return self._detector.density.container.read(check_table(self, X, reset=False))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from skflow.estimators.blocks import Step, apply_by_blocks, concatenate
 from skflow.estimators.round_trip import InverseError, compare_columns
+from skflow.explain.conditionals import LogProb
 from skflow.flow.model import Latents, Model, Rows
 from skflow.flow.recipe import FlowRecipe, model_state, restore_model
 from skflow.table.codec import TableCodec
@@ -53,6 +54,18 @@ class TableDensity:
             return (log_volume + model.log_prob(Rows(*rows)),)
 
         return self._of_table(step, table, device)[0]
+
+    def joint(self, device: str | torch.device) -> LogProb:
+        """Return the log-density of rows as they are encoded, per unit of that."""
+
+        def step(model: Model, *rows: Tensor) -> Sequence[Tensor]:
+            return (model.log_prob(Rows(*rows))[None],)
+
+        def log_prob(*rows: NDArray) -> FloatArray:
+            model = self._move_model(len(rows[0]) * len(self.codec.latent_names), device)
+            return apply_by_blocks(step, model, rows)[0][:, 0]
+
+        return log_prob
 
     def unit_free_scores(self, table: StoredTable, device: str | torch.device) -> FloatArray:
         """Measures of normality that no column's unit changes, ``(n_rows, 2)``."""

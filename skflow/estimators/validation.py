@@ -1,8 +1,11 @@
 """scikit-learn's manners towards any table."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils._set_output import ADAPTERS_MANAGER
 from sklearn.utils.validation import validate_data
 
 
@@ -31,3 +34,11 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool, fewest_rows: i
                 f"of {fewest} is required by {type(estimator).__name__}."
             )
     return X
+
+
+def numbers_like(numbers: NDArray, table: Any, names: Sequence[str]) -> Any:
+    """Return numbers in a frame of these column names where ``table`` is one."""
+    adapter = ADAPTERS_MANAGER.adapters.get(type(table).__module__.split(".")[0])
+    if adapter is None:
+        return numbers
+    return adapter.create_container(numbers, table, columns=names)

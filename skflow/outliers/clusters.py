@@ -23,7 +23,6 @@ from sklearn.exceptions import ConvergenceWarning
 
 FloatArray = NDArray[np.float64]
 
-SCALES = (0.1, 0.25, 0.6)  # of the blur, in standard deviations of a column
 PRIOR_ROWS = 0.1  # rows of prior per parameter of a covariance's column
 K_MEANS_STEPS = 20
 BLOCK_ENTRIES = 2_000_000
@@ -47,7 +46,7 @@ class BlurredClusters:
         points: FloatArray,
         n_clusters: int,
         seed: int,
-        scales: Sequence[float] = SCALES,
+        scales: Sequence[float],
     ) -> None:
         self.noise = np.square(scales)
         self.centres, members = _cut(points, n_clusters, seed)

@@ -19,6 +19,7 @@ from skflow.table.storage import StoredTable
 
 FloatArray = NDArray[np.float64]
 
+SCALES = (0.1, 0.25, 0.6)
 N_CLUSTERS = (6, 16, 48, 128)
 ROWS_PER_CLUSTER = 20
 COVARIANCE_ENTRIES = 600_000  # of all clusters together
@@ -40,6 +41,8 @@ class Views:
     seed : int
     n_clusters : sequence of int
         As far as the rows allow.
+    scales : sequence of float
+        Of the blur, in standard deviations of a column.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Views:
         table: StoredTable,
         seed: int,
         n_clusters: Sequence[int] = N_CLUSTERS,
+        scales: Sequence[float] = SCALES,
     ) -> None:
         drawn = np.random.default_rng(seed).permutation(table.n_rows)[:MOST_ROWS]
         table = table.take(np.sort(drawn))
@@ -56,7 +60,7 @@ class Views:
         most = min(len(points) // ROWS_PER_CLUSTER, COVARIANCE_ENTRIES // points.shape[1] ** 2)
         # As many views of few rows as of many: what others say of these must match.
         numbers = [max(1, min(k, most)) for k in n_clusters]
-        distinct = {k: BlurredClusters(points, k, seed) for k in numbers}
+        distinct = {k: BlurredClusters(points, k, seed, scales) for k in numbers}
         self.clusters = [distinct[k] for k in numbers]
 
     def __call__(self, table: StoredTable) -> FloatArray:

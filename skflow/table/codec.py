@@ -138,6 +138,15 @@ class TableCodec:
         """Typical magnitude of each column, in its unit; NaN for categories."""
         return np.array([codec.scale for codec in self.columns])
 
+    def place(self, j: int) -> tuple[int | None, int | None]:
+        """Return where column j stands among labels, and among values; None where nowhere."""
+        before = self.columns[:j]
+        labelled, valued = not self.columns[j].labels.idle, self.columns[j].labels.valued
+        return (
+            sum(not codec.labels.idle for codec in before) if labelled else None,
+            sum(codec.labels.valued for codec in before) if valued else None,
+        )
+
     def encode(self, table: StoredTable) -> EncodedTable:
         """Encode rows."""
         encoded = [

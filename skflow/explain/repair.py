@@ -1,0 +1,137 @@
+"""The nearest unremarkable row: few cells changed, each as little as it takes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skflow.explain.conditionals import Conditional
+from skflow.table.codec import EncodedTable, TableCodec
+from skflow.table.storage import StoredColumn, StoredTable
+
+FloatArray = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+N_TRIED = 3  # columns, the strangest given the others, of which the best to change is taken
+N_HALVINGS = 8  # of the way from a cell to what it is replaced by
+
+
+@dataclass(frozen=True)
+class Repairer:
+    """What repairs rows.
+
+    Attributes
+    ----------
+    codec : TableCodec
+    given : callable
+        Column j of encoded rows, given their other columns.
+    score : callable
+        How normal rows are; higher is more.
+    ordinary : float
+        The score from which a row is unremarkable.
+    """
+
+    codec: TableCodec
+    given: Callable[[EncodedTable, int], Conditional]
+    score: Callable[[StoredTable], FloatArray]
+    ordinary: float
+
+    def __call__(self, table: StoredTable) -> StoredTable:
+        """Repair the rows that are not ordinary.
+
+        One cell after the other is replaced by the likeliest label, or the median of
+        values, given the row's others, until the row is ordinary; each is then moved back
+        towards what it was, as far as the row stays so.
+        """
+        original = table = self._in_fitted_dtypes(table)
+        changed = np.zeros((table.n_rows, len(table.columns)), dtype=bool)
+        scores = self.score(table)
+        while len(rows := np.flatnonzero((scores < self.ordinary) & ~changed.all(axis=1))):
+            table, scores = self._change_one(table, scores, rows, changed)
+        for j in range(len(table.columns)):
+            rows = np.flatnonzero(changed[:, j] & (scores >= self.ordinary))
+            table = self._move_back(original, table, rows, j)
+        return table
+
+    def _change_one(
+        self, table: StoredTable, scores: FloatArray, rows: Rows, changed: NDArray[np.bool_]
+    ) -> tuple[StoredTable, FloatArray]:
+        """Change the one cell of each row that helps most; mark it."""
+        encoded = self.codec.encode(table.take(rows))
+        given = [self.given(encoded, j) for j in range(len(table.columns))]
+        tails = np.column_stack([column.tail_log_prob() for column in given])
+        tails[changed[rows]] = np.inf
+        best_scores, best = np.full(len(rows), -np.inf), table.take(rows)
+        best_column = np.zeros(len(rows), dtype=np.intp)
+        for j_of_row in np.argsort(tails, axis=1)[:, :N_TRIED].T:
+            tried = table.take(rows)
+            for j in np.unique(j_of_row):
+                some = np.flatnonzero(j_of_row == j)
+                labels, values = (part[some] for part in given[j].likeliest())
+                tried = put_cells(tried, some, j, self._decode(j, labels, values))
+            tried_scores = self.score(tried)
+            free = ~changed[rows, j_of_row]
+            better = np.flatnonzero(free & (tried_scores > best_scores))
+            best = put_rows(best, better, tried.take(better))
+            best_scores[better], best_column[better] = tried_scores[better], j_of_row[better]
+        changed[rows, best_column] = True
+        scores = scores.copy()
+        scores[rows] = best_scores
+        return put_rows(table, rows, best), scores
+
+    def _move_back(
+        self, original: StoredTable, table: StoredTable, rows: Rows, j: int
+    ) -> StoredTable:
+        """Halve the way back to the original value for as long as rows stay ordinary."""
+        if not len(rows) or not self.codec.columns[j].labels.valued:
+            return table
+        value = self.codec.place(j)[1]
+        before = self.codec.encode(original.take(rows)).values[:, value]
+        after = self.codec.encode(table.take(rows)).values[:, value]
+        both = ~np.isnan(before) & ~np.isnan(after)
+        rows, before, after = rows[both], before[both], after[both]
+        number = np.full(len(rows), self.codec.columns[j].labels.number)
+        low, high = np.zeros(len(rows)), np.ones(len(rows))
+        for _ in range(N_HALVINGS if len(rows) else 0):
+            middle = (low + high) / 2
+            cells = self._decode(j, number, before + middle * (after - before))
+            tried = put_cells(table.take(rows), np.arange(len(rows)), j, cells)
+            ordinary = self.score(tried) >= self.ordinary
+            table = put_rows(table, rows[ordinary], tried.take(ordinary))
+            low, high = np.where(ordinary, low, middle), np.where(ordinary, middle, high)
+        return table
+
+    def _decode(self, j: int, labels: NDArray[np.int64], values: FloatArray) -> StoredColumn:
+        nothing = np.full(len(labels), np.nan)
+        return self.codec.columns[j].decode(labels, nothing, values, on_grid=True)
+
+    def _in_fitted_dtypes(self, table: StoredTable) -> StoredTable:
+        """Return the table in the dtypes that decoding gives."""
+        columns = []
+        for codec, column in zip(self.codec.columns, table.columns, strict=True):
+            fitted = codec.stored
+            if (column.values.dtype, column.tick) != (fitted.values.dtype, fitted.tick):
+                encoded = codec.encode(column)
+                column = codec.decode(*encoded[:3], on_grid=False)
+            columns.append(column)
+        return replace(table, columns=tuple(columns))
+
+
+def put_cells(table: StoredTable, rows: Rows, j: int, cells: StoredColumn) -> StoredTable:
+    """Return the table with other cells in some rows of column j."""
+    columns = list(table.columns)
+    columns[j] = _put(columns[j], rows, cells)
+    return replace(table, columns=tuple(columns))
+
+
+def put_rows(table: StoredTable, rows: Rows, others: StoredTable) -> StoredTable:
+    """Return the table with some rows replaced by others."""
+    pairs = zip(table.columns, others.columns, strict=True)
+    return replace(table, columns=tuple(_put(old, rows, new) for old, new in pairs))
+
+
+def _put(column: StoredColumn, rows: Rows, cells: StoredColumn) -> StoredColumn:
+    values, missing = column.values.copy(), column.missing.copy()
+    values[rows], missing[rows] = cells.values, cells.missing
+    return replace(column, values=values, missing=missing)

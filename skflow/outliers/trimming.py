@@ -1,0 +1,65 @@
+"""Rows to learn from when some may be outliers.
+
+As in the minimum covariance determinant (Rousseeuw and Van Driessen, "A fast algorithm for
+the minimum covariance determinant estimator", 1999), what is learnt from the more normal
+rows says which these are, and again. Here each row is judged by clusters that it was not
+fitted to, lest a group of outliers vouch for each other.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skflow.outliers.tails import SHALLOWEST, Tail
+from skflow.outliers.views import Views
+from skflow.table.codec import TableCodec
+from skflow.table.storage import StoredTable
+
+FloatArray = NDArray[np.float64]
+
+CORE = 0.6  # of the rows: the more normal ones
+LEARNT = 0.05  # rows of a lower tail probability are not learnt from
+NORMAL = 0.002  # and those of a lower one than this are not taken for normal
+N_ROUNDS = 5
+N_PARTS = 3
+N_CLUSTERS = (1, 2, 4, 8)  # few: many would hold groups of outliers
+SCALES = (0.25, 0.6, 1.0)
+
+
+def log_tail_probs(codec: TableCodec, table: StoredTable, seed: int) -> FloatArray:
+    r"""Log tail probability of each row among the normal ones, ``(n_rows,)``.
+
+    Of scores s with median :math:`m`, of which the share :math:`c` below :math:`e` may be
+    outliers, an exponential through these two quantiles,
+
+    .. math:: \log P(S \le s) = \log 1/2 - (m - s) \, \frac{\log (1 / 2 c)}{m - e}.
+    """
+    parts = np.array_split(np.random.default_rng(seed).permutation(table.n_rows), N_PARTS)
+    core = np.ones(table.n_rows, dtype=bool)
+    for _ in range(N_ROUNDS):
+        scores = _judge_parts(codec, table, core, parts, seed)
+        core = scores >= np.quantile(scores, 1 - CORE)
+    scores = _judge_parts(codec, table, core, parts, seed)
+    edge, median = np.quantile(scores, [1 - CORE, 0.5])
+    depth = (median - edge) / math.log(0.5 / (1 - CORE))
+    return math.log(0.5) - (median - scores) / max(depth, SHALLOWEST)
+
+
+def _judge_parts(
+    codec: TableCodec,
+    table: StoredTable,
+    core: NDArray[np.bool_],
+    parts: Sequence[NDArray],
+    seed: int,
+) -> FloatArray:
+    """Judge each part by the core of the others."""
+    scores = np.empty(table.n_rows)
+    for part in parts:
+        others = np.setdiff1d(np.flatnonzero(core), part)
+        measures = Views(codec, table.take(others), seed, N_CLUSTERS, SCALES)(table.take(part))
+        normal = core[part] if core[part].sum() > 1 else slice(None)
+        log_probs = [Tail(view[normal]).log_prob(view) for view in measures.T]
+        scores[part] = np.mean(log_probs, axis=0)
+    return scores
