@@ -1,6 +1,7 @@
 """A fitted density of a table: its codec and its model, applied to whole tables."""
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from skflow.explain.conditionals import LogProb
 from skflow.flow.model import Latents, Model, Rows
 from skflow.flow.recipe import FlowRecipe, model_state, restore_model
 from skflow.table.codec import TableCodec
+from skflow.table.columns import RAREST
 from skflow.table.frames import Container
 from skflow.table.storage import StoredColumn, StoredTable
 from skflow.training.device import resolve_device
@@ -71,7 +73,9 @@ class TableDensity:
         """Measures of normality that no column's unit changes, ``(n_rows, 2)``."""
 
         def step(model: Model, log_volume: Tensor, *rows: Tensor) -> Sequence[Tensor]:
-            return (torch.stack(model.unit_free_scores(Rows(*rows))),)
+            always_there = Rows(*rows).values[model.value_label[:, 0] < 0]
+            missing = math.log(RAREST) * always_there.isnan().sum(dim=0)
+            return (torch.stack(model.unit_free_scores(Rows(*rows))) + missing,)
 
         return self._of_table(step, table, device)[0]
 

@@ -8,6 +8,8 @@ drawn to that of all clusters together where its rows are few:
     p_h(x) = \sum_k w_k \, N(x; m_k, \Sigma_k + h^2 I), \qquad
     \Sigma_k = \frac{N_k S_k + \nu S}{N_k + \nu}.
 
+Clusters of few rows are left out, lest a handful of outliers vouch for each other.
+
 It is the density of points to which noise of standard deviation h was added, so large h
 sees only what is far from everything, and small h what is off a thin sheet of rows.
 """
@@ -24,6 +26,7 @@ from sklearn.exceptions import ConvergenceWarning
 FloatArray = NDArray[np.float64]
 
 PRIOR_ROWS = 0.1  # rows of prior per parameter of a covariance's column
+FEWEST_MEMBERS = 10  # rows of a cluster
 K_MEANS_STEPS = 20
 BLOCK_ENTRIES = 2_000_000
 LOG_2PI = float(np.log(2 * np.pi))
@@ -49,17 +52,19 @@ class BlurredClusters:
         scales: Sequence[float],
     ) -> None:
         self.noise = np.square(scales)
-        self.centres, members = _cut(points, n_clusters, seed)
+        centres, members = _cut(points, n_clusters, seed)
         n_rows, n_axes = points.shape
-        self.weights = np.bincount(members) / n_rows
-        residuals = points - self.centres[members]
+        residuals = points - centres[members]
         pooled = residuals.T @ residuals / n_rows
+        sizes = np.bincount(members)
+        kept = np.flatnonzero(sizes >= min(FEWEST_MEMBERS, sizes.max()))
+        self.centres, self.weights = centres[kept], sizes[kept] / n_rows
         prior_rows = PRIOR_ROWS * (n_axes + 2)
         # In the eigenbasis of a covariance, blur only adds to its eigenvalues.
         self.variances = np.empty_like(self.centres)
         self.bases = np.empty((len(self.centres), n_axes, n_axes))
-        for k in range(len(self.centres)):
-            own = residuals[members == k]
+        for k, cluster in enumerate(kept):
+            own = residuals[members == cluster]
             covariance = (own.T @ own + prior_rows * pooled) / (len(own) + prior_rows)
             variances, self.bases[k] = np.linalg.eigh(covariance)
             self.variances[k] = variances.clip(0)

@@ -26,7 +26,7 @@ COVARIANCE_ENTRIES = 600_000  # of all clusters together
 MOST_ROWS = 10_000  # more move the clusters little
 
 # Of the clusters, of the density of whole rows, and of the strangest of its columns.
-WEIGHTS = np.array([0.7, 0.2, 0.1])
+WEIGHTS = np.array([0.85, 0.1, 0.05])
 
 
 class Views:

@@ -4,7 +4,7 @@ import pytest
 from sklearn.utils import Tags, estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skflow import FlowDensity
+from skflow import FlowDensity, FlowOutlierDetector
 
 ESTIMATORS = [
     FlowDensity(),
@@ -18,6 +18,7 @@ ESTIMATORS = [
         max_iter=2,
         early_stopping=False,
     ),
+    FlowOutlierDetector(n_layers=0, n_components=1),
 ]
 
 
@@ -41,6 +42,11 @@ MORE_ESTIMATORS = [
     FlowDensity(n_layers=1, hidden_units=4, batch_size=8, max_iter=2, early_stopping=True),
     FlowDensity(n_layers=2, hidden_units=4, weight_decay=0.01, learning_rate=0.01, max_iter=2),
     FlowDensity(n_layers=2, hidden_units=4, max_time=0.05, tol=0.1, n_iter_no_change=1),
+    FlowOutlierDetector(),
+    FlowOutlierDetector(max_iter=2),
+    FlowOutlierDetector(n_layers=0, robust=True),
+    FlowOutlierDetector(n_layers=0, contamination=0.1),
+    FlowOutlierDetector(n_layers=0, warm_start=True),
 ]
 
 # check_array_api_input fits columns that are linear functions of others, and is told so.
@@ -95,6 +101,14 @@ def test_generated_checks_of_more_parameters(estimator, check) -> None:
 def test_further_checks(name: str) -> None:
     check = getattr(estimator_checks, name)
     check("FlowDensity", FlowDensity(n_layers=2, hidden_units=4, max_iter=2))
+
+
+@pytest.mark.parametrize(
+    "name", ["check_dataframe_column_names_consistency", "check_param_validation"]
+)
+def test_further_checks_of_the_detector(name: str) -> None:
+    check = getattr(estimator_checks, name)
+    check("FlowOutlierDetector", FlowOutlierDetector(n_layers=0))
 
 
 @pytest.mark.filterwarnings("default")

@@ -1,0 +1,264 @@
+"""FlowOutlierDetector: scores without a unit, valid p-values, manners."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy.stats import kstest, multivariate_normal, rankdata
+from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skflow import FlowDensity, FlowOutlierDetector
+from skflow.estimators import outlier
+from tests.mixed import every_kind, every_polars_kind, small_mix
+
+CLOSED = {"n_layers": 0, "n_components": 1, "random_state": 0}
+LAYERED = {"n_layers": 1, "hidden_units": 8, "n_components": 2, "max_iter": 2, "random_state": 0}
+
+
+def correlated(n_rows: int, seed: int = 0) -> np.ndarray:
+    root = np.random.default_rng(1).standard_normal((5, 5))
+    return np.random.default_rng(seed).standard_normal((n_rows, 5)) @ root
+
+
+@pytest.fixture(scope="module")
+def detector() -> FlowOutlierDetector:
+    return FlowOutlierDetector(**CLOSED).fit(correlated(600))
+
+
+@pytest.fixture(scope="module")
+def mixed() -> FlowOutlierDetector:
+    return FlowOutlierDetector(**LAYERED).fit(small_mix(400))
+
+
+def test_scores_order_rows_as_the_true_density_does(detector) -> None:
+    root = np.random.default_rng(1).standard_normal((5, 5))
+    new = 2 * correlated(500, seed=2)
+    true = multivariate_normal(np.zeros(5), root.T @ root).logpdf(new)
+    correlation = np.corrcoef(rankdata(detector.score_samples(new)), rankdata(true))[0, 1]
+    assert correlation > 0.94
+
+
+def test_decision_is_the_score_from_the_threshold(detector) -> None:
+    new = 3 * correlated(200, seed=3)
+    scores, decision = detector.score_samples(new), detector.decision_function(new)
+    assert scores.dtype == decision.dtype == np.float64
+    np.testing.assert_array_equal(decision, scores - detector.offset_)
+    np.testing.assert_array_equal(detector.predict(new), np.where(decision >= 0, 1, -1))
+    assert set(detector.predict(new)) == {-1, 1}
+
+
+@pytest.mark.parametrize("n_rows", [300, 2_400])
+def test_p_values_of_fresh_normal_rows_are_uniform(n_rows) -> None:
+    shares = []
+    for seed in range(4):
+        detector = FlowOutlierDetector(**CLOSED | {"random_state": seed})
+        p = detector.fit(correlated(n_rows, seed=seed)).p_values(correlated(2_000, seed=100 + seed))
+        assert p.min() >= 1 / (detector.n_calibration_ + 1)
+        assert kstest(p, "uniform").statistic < 0.12
+        shares.append([(p <= 0.01).mean(), (p <= 0.05).mean(), (p <= 0.5).mean()])
+    # Cross-fitting errs on the safe side: the whole is fitted to more rows than its parts.
+    for share, alpha in zip(np.mean(shares, axis=0), (0.01, 0.05, 0.5), strict=True):
+        assert 0.5 * alpha < share < 1.4 * alpha
+
+
+def test_calibration_rows_are_held_out_of_many_and_all_of_few() -> None:
+    assert FlowOutlierDetector(**CLOSED).fit(correlated(2_000)).n_calibration_ == 500
+    assert FlowOutlierDetector(**CLOSED).fit(correlated(150)).n_calibration_ == 150
+
+
+def test_calibration_rows_are_fitted_by_nothing(monkeypatch) -> None:
+    # Every number occurs once: no fit may have seen one of the rows that it judges.
+    fitted: list[set] = []
+    judged: list[set] = []
+    fit_density = outlier.FlowOutlierDetector._fit_density
+    measure = outlier.Witness.measure
+
+    def spy_fit(self, X, *args, **kwargs):
+        fitted.append(set(X[:, 0]))
+        return fit_density(self, X, *args, **kwargs)
+
+    def spy_measure(self, table, device):
+        judged.append(set(table.columns[0].values))
+        return measure(self, table, device)
+
+    monkeypatch.setattr(outlier.FlowOutlierDetector, "_fit_density", spy_fit)
+    monkeypatch.setattr(outlier.Witness, "measure", spy_measure)
+    FlowOutlierDetector(**CLOSED).fit(correlated(120))
+    assert len(fitted) == 1 + len(judged)
+    for own, others in zip(judged, fitted[1:], strict=True):
+        assert not own & others
+    assert set.union(*judged) == fitted[0]
+    fitted.clear()
+    judged.clear()
+    FlowOutlierDetector(**CLOSED).fit(correlated(2_000))
+    assert len(fitted) == len(judged) == 1
+    assert not judged[0] & fitted[0]
+
+
+def test_auto_flags_about_one_normal_row_in_a_hundred() -> None:
+    detector = FlowOutlierDetector(**CLOSED).fit(correlated(4_000))
+    flagged = detector.predict(correlated(8_000, seed=9)) == -1
+    assert 0.005 < flagged.mean() < 0.02
+
+
+def test_a_share_is_a_quantile_of_the_training_rows() -> None:
+    X = correlated(300)
+    detector = FlowOutlierDetector(contamination=0.1, **CLOSED).fit(X)
+    assert (detector.predict(X) == -1).sum() == 30
+    assert detector.offset_ == pytest.approx(np.percentile(detector.score_samples(X), 10))
+    labels = clone(detector).fit_predict(X)
+    np.testing.assert_array_equal(labels, detector.predict(X))
+
+
+def test_few_rows_cannot_reach_a_hundredth() -> None:
+    detector = FlowOutlierDetector(**CLOSED).fit(correlated(40))
+    with pytest.warns(UserWarning, match="below 0.0244, because 40 rows"):
+        p = detector.p_values(1e6 * np.ones((1, 5)))
+    assert p == pytest.approx(1 / 41)
+    assert detector.predict(1e6 * np.ones((1, 5))) == -1
+
+
+@pytest.mark.parametrize("factor", [1_000.0, 2.0**-30])
+def test_units_change_nothing(factor) -> None:
+    scales = np.array([1.0, factor, 1.0, 1.0, 1 / factor])
+    X, new = correlated(300), 2 * correlated(50, seed=5)
+    one = FlowOutlierDetector(**CLOSED).fit(X)
+    other = FlowOutlierDetector(**CLOSED).fit(X * scales)
+    np.testing.assert_allclose(
+        other.score_samples(new * scales), one.score_samples(new), rtol=1e-5, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        other.score_features(new * scales), one.score_features(new), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_one_strange_column_is_not_drowned_by_twenty_ordinary_ones() -> None:
+    rng = np.random.default_rng(0)
+    detector = FlowOutlierDetector(**CLOSED).fit(rng.standard_normal((2_000, 21)))
+    new = rng.standard_normal((200, 21)) * 0.8
+    new[:, 7] = 7.0
+    assert (detector.p_values(new) <= 0.01).mean() > 0.95
+
+
+def test_a_strange_combination_of_ordinary_values_is_found() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2_000, 8))
+    X[:, 1] = X[:, 0] + 0.05 * rng.standard_normal(2_000)
+    detector = FlowOutlierDetector(**CLOSED).fit(X)
+    new = 0.8 * rng.standard_normal((200, 8))
+    new[:, 0], new[:, 1] = 0.7, -0.7
+    assert (detector.p_values(new) <= 0.01).mean() > 0.95
+
+
+def test_robust_finds_outliers_among_its_training_rows() -> None:
+    rng = np.random.default_rng(0)
+    normal, group = correlated(450), correlated(50, seed=7) * 0.2 + 12
+    X, is_outlier = np.concatenate((normal, group)), np.repeat([False, True], [450, 50])
+    order = rng.permutation(500)
+    X, is_outlier = X[order], is_outlier[order]
+    robust = FlowOutlierDetector(robust=True, **CLOSED).fit(X)
+    assert roc_auc_score(is_outlier, -robust.score_samples(X)) > 0.999
+    assert (robust.predict(X[is_outlier]) == -1).all()
+    assert (robust.predict(correlated(1_000, seed=8)) == -1).mean() < 0.05
+    drawn = robust.density_.sample(500, random_state=0)
+    assert robust.density_.score_samples(group).max() < robust.density_.score_samples(drawn).min()
+
+
+def test_robust_costs_little_where_nothing_is_strange() -> None:
+    X, fresh = correlated(1_000), correlated(2_000, seed=4)
+    robust = FlowOutlierDetector(robust=True, **CLOSED).fit(X)
+    assert (robust.p_values(fresh) <= 0.01).mean() < 0.03
+    assert robust.n_calibration_ > 950
+
+
+def test_density_is_a_fitted_flow_density(detector) -> None:
+    assert isinstance(detector.density_, FlowDensity)
+    X = correlated(10)
+    np.testing.assert_allclose(
+        detector.density_.inverse_transform(detector.density_.transform(X)), X, atol=1e-9
+    )
+    assert detector.n_iter_ == detector.density_.n_iter_
+
+
+def test_parameters_are_those_of_the_density_and_two_more() -> None:
+    own = FlowOutlierDetector().get_params()
+    assert own == FlowDensity().get_params() | {"contamination": "auto", "robust": False}
+    detector = FlowOutlierDetector(n_layers=0, n_components=2, tol=0.5).fit(correlated(50))
+    fitted = detector.density_.get_params()
+    shared = {name: value for name, value in detector.get_params().items() if name in fitted}
+    assert shared | {"random_state": 0} == fitted | {"random_state": 0}
+
+
+def test_in_a_pipeline_and_under_cross_validation() -> None:
+    X = correlated(60)
+    pipeline = make_pipeline(StandardScaler(), FlowOutlierDetector(**CLOSED)).fit(X)
+    assert pipeline.predict(1e3 * np.ones((1, 5))) == -1
+    assert pipeline.score_samples(X).shape == (60,)
+    labels = cross_val_predict(FlowOutlierDetector(**CLOSED), X, cv=3)
+    assert set(labels) <= {-1, 1}
+
+
+@pytest.mark.parametrize("make", [every_kind, every_polars_kind])
+def test_every_kind_of_column(make) -> None:
+    frame = make(60)
+    detector = FlowOutlierDetector(**CLOSED).fit(frame)
+    scores = detector.score_samples(frame[:20])
+    assert np.isfinite(scores).all()
+    reasons = detector.score_features(frame[:5])
+    assert isinstance(reasons, type(frame))
+    assert list(reasons.columns) == list(frame.columns)
+    assert np.isfinite(reasons.to_numpy()).all()
+    repaired = detector.repair(frame[:5])
+    assert isinstance(repaired, type(frame))
+    assert list(repaired.dtypes) == list(frame.dtypes)
+
+
+def test_reasons_come_in_the_container_of_the_rows(mixed) -> None:
+    frame = small_mix(10, seed=3).set_index(np.arange(100, 110))
+    reasons = mixed.score_features(frame)
+    assert isinstance(reasons, pd.DataFrame)
+    assert reasons.index.equals(frame.index)
+    in_polars = FlowOutlierDetector(**CLOSED).fit(pl.from_pandas(small_mix(100)))
+    assert isinstance(in_polars.score_features(pl.from_pandas(frame)), pl.DataFrame)
+    array = FlowOutlierDetector(**CLOSED).fit(correlated(60)).score_features(correlated(4))
+    assert isinstance(array, np.ndarray)
+    assert array.shape == (4, 5)
+
+
+def test_the_cell_that_was_changed_is_blamed(detector) -> None:
+    new = correlated(60, seed=11)
+    columns = np.arange(60) % 5
+    new[np.arange(60), columns] += 6 * new.std(axis=0)[columns]
+    blamed = detector.score_features(new).argmin(axis=1)
+    assert (blamed == columns).mean() > 0.7  # relations are mutual: others are strange as well
+
+
+def test_a_failed_fit_leaves_the_earlier_one(detector) -> None:
+    twice = FlowOutlierDetector(**CLOSED).fit(correlated(50))
+    before = twice.score_samples(correlated(5))
+    with pytest.raises(ValueError, match="infinity"):
+        twice.fit(np.full((10, 5), np.inf))
+    np.testing.assert_array_equal(twice.score_samples(correlated(5)), before)
+
+
+def test_an_integer_seed_decides_everything_and_touches_nothing() -> None:
+    X = small_mix(150)
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    scores = [FlowOutlierDetector(**LAYERED).fit(X).score_samples(X) for _ in range(2)]
+    np.testing.assert_array_equal(*scores)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+def test_strange_cells_of_a_frame_are_named(mixed) -> None:
+    frame = small_mix(3, seed=5)
+    frame["weight"] = [0.0, np.nan, 1.0]
+    frame.loc[0, "length"] = 40.0
+    frame.loc[1, "colour"] = "violet"
+    frame.loc[2, "length"] = np.nan
+    reasons = mixed.score_features(frame)
+    assert list(reasons.idxmin(axis=1)) == ["length", "colour", "length"]
+    assert (mixed.predict(frame) == -1).all()
