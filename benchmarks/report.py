@@ -39,6 +39,17 @@ def write(
     (PAGES / f"{name}.rst").write_text("\n".join(lines))
 
 
+def footer_of(records: Sequence[dict], command: str) -> str:
+    """Return when, and with which versions, kept results were measured."""
+    dates = sorted({record["date"] for record in records})
+    days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    versions = {f"{name} {number}" for r in records for name, number in r["versions"].items()}
+    return (
+        f"Measured {days} with ``{command}``; {', '.join(sorted(versions))}; one thread, no GPU "
+        "used."
+    )
+
+
 def _measured_now(command: str, peers: Sequence[str], device: str) -> str:
     versions = ", ".join(f"{library} {version(library)}" for library in (*LIBRARIES, *peers))
     return (

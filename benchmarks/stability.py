@@ -119,7 +119,7 @@ def write_page(records: list[dict]) -> None:
             *(f"deepest fall, {name}" for name in FACTORS),
         ),
         [row for _, _, row in rows],
-        footer=_footer(records),
+        footer=report.footer_of(records, COMMAND),
     )
 
 
@@ -157,16 +157,6 @@ def _span(values: FloatArray) -> str:
     if not len(values):
         return "missing"
     return f"{np.median(values):+.3f} ({values.min():+.3f} to {values.max():+.3f})"
-
-
-def _footer(records: list[dict]) -> str:
-    dates = sorted({record["date"] for record in records})
-    days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    versions = {f"{name} {number}" for r in records for name, number in r["versions"].items()}
-    return (
-        f"Measured {days} with ``{COMMAND}``; {', '.join(sorted(versions))}; one thread, no GPU "
-        "used."
-    )
 
 
 def main() -> None:

@@ -1,0 +1,206 @@
+"""Pages that compare detectors: each table, and all that every method has, taken together.
+
+Methods are compared on the seeds that all of them have on a table. A variant of the
+detector is shown beside them; it takes no part in ranks and wins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import report
+from numpy.typing import ArrayLike, NDArray
+from outlier_peers import PEERS
+
+FloatArray = NDArray[np.float64]
+
+MISSING = "missing"
+AREAS = {"auroc": "AUROC", "ap": "Average precision"}
+SECONDS = ("fit_seconds", "score_seconds")
+QUICKEST = "IsolationForest"  # of those that take no distances
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The detector of a part, its variant, and what the pages are called and say of it."""
+
+    detector: str
+    variant: str
+    page: str
+    protocol: str
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The methods that are ranked, the detector first."""
+        return (self.detector, *PEERS)
+
+    def write(self, records: Sequence[dict], command: str) -> None:
+        """Print and write the two pages."""
+        found: dict[str, Table] = {}
+        for record in records:
+            found.setdefault(record["table"], Table(record, self.compared)).add(record)
+        footer = report.footer_of(records, command)
+        self._write_tables(list(found.values()), command, footer)
+        self._write_summary(list(found.values()), command, footer)
+
+    def _write_summary(self, tables: "list[Table]", command: str, footer: str) -> None:
+        complete = [table for table in tables if table.has(self.compared)]
+        summary = f"{self.protocol} {len(complete)} of {len(tables)} tables have every method."
+        header = (
+            "method",
+            "tables",
+            "mean AUROC",
+            "mean AP",
+            "wins by AUROC",
+            "wins by AP",
+            "mean rank by AUROC",
+            "mean rank by AP",
+            f"{self.detector} above it, by AUROC",
+            "fit seconds",
+            "scoring seconds",
+        )
+        rows = []
+        if complete:
+            summary = f"{summary} {self._summarise(complete)}"
+            ranked = {key: _ranks(means(complete, self.compared, key)) for key in AREAS}
+            for i, method in enumerate(self.compared):
+                wins = [str((ranks[:, i] == 1).sum()) for ranks in ranked.values()]
+                places = [f"{ranks[:, i].mean():.2f}" for ranks in ranked.values()]
+                rows.append(self._row(method, complete, [*wins, *places]))
+            with_variant = [table for table in complete if table.has([self.variant])]
+            if with_variant:
+                rows.insert(1, self._row(self.variant, with_variant, [""] * 4))
+        report.write(self.page, command, summary, header, rows, footer=footer)
+
+    def _row(self, method: str, tables: "list[Table]", places: list[str]) -> list[str]:
+        ours, theirs = means(tables, (self.detector, method), "auroc").T
+        precision = means(tables, (method,), "ap")
+        above = "" if method == self.detector else f"{(ours > theirs).sum()} of {len(tables)}"
+        fit, score = (np.median(means(tables, (method,), key)) for key in SECONDS)
+        areas = [f"{theirs.mean():.4f}", f"{precision.mean():.4f}"]
+        return [method, str(len(tables)), *areas, *places, above, f"{fit:.3f}", f"{score:.3f}"]
+
+    def _summarise(self, tables: "list[Table]") -> str:
+        sentences = [f"{told}: {self._compare(tables, key)}" for key, told in AREAS.items()]
+        for key, does in zip(SECONDS, ("fits", "scores"), strict=True):
+            ours, theirs = means(tables, (self.detector, QUICKEST), key).T
+            sentences.append(
+                f"It {does} in {spread(ours / theirs, ',.1f')} times the processor seconds of "
+                f"{QUICKEST}."
+            )
+        paired = [table for table in tables if table.has([self.variant])]
+        if paired:
+            ours, varied = means(paired, (self.detector, self.variant), "auroc").T
+            sentences.append(
+                f"{self.variant} gains in AUROC {spread(varied - ours, '+.4f')} over "
+                f"{len(paired)} tables, in the mean {(varied - ours).mean():+.4f}; it takes no "
+                "part in wins and ranks."
+            )
+        return " ".join([*sentences, SPREAD, "Seconds in the table are medians over tables."])
+
+    def _compare(self, tables: "list[Table]", key: str) -> str:
+        areas = means(tables, self.compared, key)
+        best = 1 + int(areas[:, 1:].mean(axis=0).argmax())
+        ours, theirs = areas[:, 0], areas[:, best]
+        behind = (areas.max(axis=1) - ours).max()
+        return (
+            f"{self.detector} has {ours.mean():.4f} in the mean, {self.compared[best]}, the best "
+            f"of the others in the mean, {theirs.mean():.4f}. It is above that one on "
+            f"{(ours > theirs).sum()} of {len(tables)} tables and below on "
+            f"{(ours < theirs).sum()}, by {spread(ours - theirs, '+.4f')}; above all others on "
+            f"{(ours > areas[:, 1:].max(axis=1)).sum()}, and {behind:.4f} at most behind the best."
+        )
+
+    def _write_tables(self, tables: "list[Table]", command: str, footer: str) -> None:
+        summary = (
+            "AUROC / average precision, means over seeds. The margin is that of "
+            f"{self.detector} in AUROC over the best of the others, with its standard error over "
+            "seeds; losses come first."
+        )
+        methods = (self.detector, self.variant, *PEERS)
+        header = ("table", "rows x columns", "outliers", "seeds", *methods, "margin")
+        rows = sorted((table.row(methods) for table in tables), key=lambda row: row[0])
+        shown = [row for _, row in rows]
+        report.write(f"{self.page}_tables", command, summary, header, shown, footer=footer)
+
+
+class Table:
+    """The results of one table, by method and seed.
+
+    Parameters
+    ----------
+    record : dict
+        Any result of it.
+    compared : sequence of str
+        Methods that share their seeds, the detector first.
+    """
+
+    def __init__(self, record: dict, compared: Sequence[str]) -> None:
+        self.record = record
+        self.compared = compared
+        self.results: dict[str, dict[int, dict]] = {}
+
+    def add(self, record: dict) -> None:
+        """Add a result."""
+        self.results.setdefault(record["method"], {})[record["seed"]] = record
+
+    @property
+    def seeds(self) -> list[int]:
+        """Those that the compared methods have which were measured at all."""
+        measured = [set(self.results[name]) for name in self.compared if name in self.results]
+        return sorted(set.intersection(*measured)) if measured else []
+
+    def has(self, methods: Sequence[str]) -> bool:
+        """Return whether there is a result of each of ``methods`` on each of the seeds."""
+        seeds = set(self.seeds)
+        return bool(seeds) and all(seeds <= self.results.get(name, {}).keys() for name in methods)
+
+    def values(self, method: str, key: str) -> FloatArray:
+        """Return what a method got, by seed."""
+        return np.array([self.results[method][seed][key] for seed in self.seeds])
+
+    def row(self, methods: Sequence[str]) -> tuple[float, list[str]]:
+        """Return the margin of the detector, and the cells of this table."""
+        ranked = [name for name in self.compared if self.has([name])]
+        best = max(ranked, key=lambda name: self.values(name, "auroc").mean(), default=None)
+        cells = [self._cell(name, bold=name == best) for name in methods]
+        n_rows, n_columns, n_outliers = (self.record[k] for k in ("rows", "columns", "outliers"))
+        shape = [f"{n_rows:,} x {n_columns}", f"{n_outliers / n_rows:.1%}", str(len(self.seeds))]
+        detector, *others = ranked or [""]
+        if detector != self.compared[0] or not others:
+            return np.inf, [self.record["table"], *shape, *cells, MISSING]
+        peer = max(others, key=lambda name: self.values(name, "auroc").mean())
+        margins = self.values(detector, "auroc") - self.values(peer, "auroc")
+        told = f"{margins.mean():+.4f}"
+        if len(margins) > 1:
+            told += f" ± {margins.std(ddof=1) / np.sqrt(len(margins)):.4f}"
+        if len(ranked) < len(self.compared):
+            told += " so far"
+        return float(margins.mean()), [self.record["table"], *shape, *cells, told]
+
+    def _cell(self, method: str, bold: bool) -> str:
+        if not self.has([method]):
+            return MISSING
+        areas = " / ".join(f"{self.values(method, key).mean():.3f}" for key in AREAS)
+        return f"**{areas}**" if bold else areas
+
+
+def means(tables: Sequence[Table], methods: Sequence[str], key: str) -> FloatArray:
+    """Return means over seeds, a row for each table and a column for each method."""
+    return np.array([[table.values(name, key).mean() for name in methods] for table in tables])
+
+
+def _ranks(areas: FloatArray) -> NDArray[np.int64]:
+    return 1 + (areas[:, None, :] > areas[:, :, None]).sum(axis=2)
+
+
+SPREAD = "Where three figures are given, they are median, lowest and highest over tables."
+
+
+def spread(values: ArrayLike, form: str) -> str:
+    """Return the median, lowest and highest of values."""
+    figures = np.asarray(values)
+    middle, low, high = (
+        format(figure, form) for figure in (np.median(figures), figures.min(), figures.max())
+    )
+    return f"{middle} ({low} to {high})"

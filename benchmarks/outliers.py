@@ -1,0 +1,363 @@
+"""FlowOutlierDetector beside other detectors; its p-values, reasons, repairs and cost.
+
+    python benchmarks/outliers.py --data DIR [--parts detection] [--seeds 0 1 2] [--tables 45_wine]
+    python benchmarks/outliers.py --fresh FlowOutlierDetector --data DIR [--parts detection]
+    python benchmarks/outliers.py --page
+
+Parts:
+
+detection
+    Trained on a half of the normal rows of a labelled table, 20,000 at most; the other
+    half and all outliers are scored, or 20,000 of them drawn at random. AUROC and average
+    precision. The detector gets rows as they are, the others standardised columns.
+contaminated
+    Trained on all rows, outliers among them unlabelled, or 20,000 drawn at random; the
+    same rows are scored.
+calibration
+    p-values of the fresh half of the normal rows, which should be uniform.
+blame, repair
+    Fresh rows of continuous tables in which one to three cells were replaced by values of
+    other fresh rows: see ``outlier_reasons.py``.
+cost
+    Processor seconds of a fit over those of FlowDensity() on the same rows, where there are
+    2,000 or more, and of scoring 100,000 made rows of 10 columns beside nearest neighbours.
+
+Every method has its defaults (``outlier_peers.py`` says what is not) and one thread; seconds
+are the processor's. What is measured is kept in ``results/outliers.jsonl``, one result a
+line, and not measured twice, so the work can be stopped, resumed and shared out.
+``--fresh`` drops the results of a method before measuring it again. ``--page`` writes the
+pages of all there is; without ``--data`` nothing is measured.
+"""
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import outlier_pages
+import report
+import torch
+from numpy.typing import NDArray
+from outlier_peers import PEERS
+from outlier_reasons import measure_blame, measure_repair
+from outlier_tables import (
+    MOST_ROWS,
+    Labelled,
+    Planting,
+    draw_all,
+    load_labelled,
+    plant,
+    split_normal,
+)
+from records import RESULTS, drop_records, measure_missing, read_records
+from scipy.special import kolmogorov
+from scipy.stats import kstest
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+from tables import load_tables
+from threadpoolctl import threadpool_limits
+
+from skflow import FlowDensity, FlowOutlierDetector
+
+DETECTOR, ROBUST = outlier_pages.DETECTOR, outlier_pages.ROBUST
+CALIBRATED = (  # the fresh half has more than 1,000 rows
+    "2_annthyroid",
+    "5_campaign",
+    "10_cover",
+    "11_donors",
+    "19_landsat",
+    "23_mammography",
+    "27_PageBlocks",
+    "32_shuttle",
+    "38_thyroid",
+    "41_Waveform",
+)
+PLANTED = (  # 5 to 30 columns, more than 200 fresh rows
+    "airfoil",
+    "bike",
+    "concrete",
+    "elevators",
+    "kin8nm",
+    "parkinsons",
+    "pol",
+    "power-plant",
+    "skillcraft",
+    "wine-quality-red",
+)
+FEWEST_TIMED = 2_000  # rows; from here on a fit of the detector is one fit of the density
+MADE = outlier_pages.MADE
+N_MADE, N_MADE_COLUMNS, N_ROUNDS = 100_000, 10, 3
+
+METHODS: dict[str, Callable[..., Any]] = {
+    DETECTOR: lambda n_rows, n_columns, seed: FlowOutlierDetector(random_state=seed),
+    ROBUST: lambda n_rows, n_columns, seed: FlowOutlierDetector(robust=True, random_state=seed),
+    **PEERS,
+}
+
+
+class Data:
+    """The tables of a folder, read when they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.planted = cache(self._plant)
+
+    @cached_property
+    def labelled(self) -> dict[str, Labelled]:
+        """Tables with outliers."""
+        return load_labelled(self.folder)
+
+    @cached_property
+    def continuous(self) -> dict[str, NDArray[np.float64]]:
+        """Tables without labels."""
+        return load_tables(self.folder)
+
+    def _plant(self, table: str, seed: int) -> tuple[Planting, FlowOutlierDetector]:
+        planting = plant(self.continuous[table], seed)
+        return planting, FlowOutlierDetector(random_state=seed).fit(planting.train)
+
+
+def measure_detection(data: Data, table: str, seed: int, method: str) -> dict:
+    """Fit normal rows and score others."""
+    train, test, is_outlier = split_normal(data.labelled[table], seed)
+    model = METHODS[method](*train.shape, seed)
+    fit_seconds, _ = clock(lambda: model.fit(train))
+    score_seconds, scores = clock(lambda: model.score_samples(test))
+    return {
+        **_shape(data.labelled[table]),
+        "fitted": len(train),
+        "scored": len(test),
+        **_rank(scores, is_outlier),
+        "fit_seconds": fit_seconds,
+        "score_seconds": score_seconds,
+    }
+
+
+def measure_contaminated(data: Data, table: str, seed: int, method: str) -> dict:
+    """Fit all rows and score the same."""
+    X, is_outlier = draw_all(data.labelled[table], seed)
+    model = METHODS[method](*X.shape, seed)
+    fit_seconds, _ = clock(lambda: model.fit(X))
+    score_fitted = getattr(model, "score_fitted", model.score_samples)
+    score_seconds, scores = clock(lambda: score_fitted(X))
+    return {
+        **_shape(data.labelled[table]),
+        "fitted": len(X),
+        "scored": len(X),
+        **_rank(scores, is_outlier),
+        "fit_seconds": fit_seconds,
+        "score_seconds": score_seconds,
+    }
+
+
+def _rank(scores: NDArray, is_outlier: NDArray) -> dict:
+    return {
+        "auroc": float(roc_auc_score(is_outlier, -scores)),
+        "ap": float(average_precision_score(is_outlier, -scores)),
+    }
+
+
+def _shape(labelled: Labelled) -> dict:
+    X, is_outlier = labelled
+    return {"rows": X.shape[0], "columns": X.shape[1], "outliers": int(is_outlier.sum())}
+
+
+def clock(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the processor seconds of a call and what it returns."""
+    start = time.process_time()
+    result = call()
+    return time.process_time() - start, result
+
+
+def measure_calibration(data: Data, table: str, seed: int, method: str) -> dict:
+    """Return how far p-values of fresh normal rows are from uniform.
+
+    The distance is that of Kolmogorov and Smirnov. Its p-value is told twice: as if the
+    calibration rows were all normal rows there are, and with them as a second sample.
+    """
+    train, test, is_outlier = split_normal(data.labelled[table], seed)
+    detector = METHODS[method](*train.shape, seed).fit(train)
+    p_values = detector.p_values(test[~is_outlier])
+    n_fresh, n_calibration = len(p_values), detector.n_calibration_
+    distance = kstest(p_values, "uniform")
+    n_effective = n_fresh * n_calibration / (n_fresh + n_calibration)
+    return {
+        **_shape(data.labelled[table]),
+        "fresh": n_fresh,
+        "calibration": n_calibration,
+        "distance": float(distance.statistic),
+        "distance_p": float(distance.pvalue),
+        "distance_p_two_samples": float(kolmogorov(distance.statistic * np.sqrt(n_effective))),
+        "share_01": float((p_values <= 0.01).mean()),
+        "share_05": float((p_values <= 0.05).mean()),
+    }
+
+
+def measure_reasons(data: Data, table: str, seed: int, method: str) -> dict:
+    """Return who is blamed for planted cells; ``method`` is the detector."""
+    n_rows, n_columns = data.continuous[table].shape
+    measured = measure_blame(*data.planted(table, seed), seed)
+    return {"rows": n_rows, "columns": n_columns, **measured}
+
+
+def measure_repairs(data: Data, table: str, seed: int, method: str) -> dict:
+    """Return what repairs of planted cells are worth; ``method`` is the detector."""
+    n_rows, n_columns = data.continuous[table].shape
+    return {"rows": n_rows, "columns": n_columns, **measure_repair(*data.planted(table, seed))}
+
+
+def measure_cost(data: Data, table: str, seed: int, method: str) -> dict:
+    """Return processor seconds beside those of what is simpler; ``method`` is the detector."""
+    if table == MADE:
+        return measure_scoring(seed)
+    train, _, _ = split_normal(data.labelled[table], seed)
+    seconds, _ = clock(lambda: FlowOutlierDetector(random_state=seed).fit(train))
+    simpler, _ = clock(lambda: FlowDensity(random_state=seed).fit(train))
+    return {"rows": len(train), "columns": train.shape[1], "seconds": seconds, "simpler": simpler}
+
+
+def measure_scoring(seed: int) -> dict:
+    """Return processor seconds of scoring made rows, and of finding their neighbours.
+
+    Both were fitted to 20,000 rows; they take turns, and the median of three rounds counts.
+    """
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(MOST_ROWS + N_MADE, N_MADE_COLUMNS))
+    rows[:, 1:] += np.sin(rows[:, :-1])
+    train, rows = rows[:MOST_ROWS], rows[MOST_ROWS:]
+    detector = FlowOutlierDetector(random_state=seed).fit(train)
+    neighbours = NearestNeighbors(n_neighbors=5).fit(train)
+    detector.score_samples(rows[:100])  # what is done but once
+    rounds = [
+        (
+            clock(lambda: detector.score_samples(rows))[0],
+            clock(lambda: neighbours.kneighbors(rows))[0],
+        )
+        for _ in range(N_ROUNDS)
+    ]
+    seconds, simpler = np.median(rounds, axis=0)
+    return {
+        "rows": N_MADE,
+        "columns": N_MADE_COLUMNS,
+        "seconds": float(seconds),
+        "simpler": float(simpler),
+    }
+
+
+@dataclass(frozen=True)
+class Part:
+    """One question of the benchmark.
+
+    Attributes
+    ----------
+    measure : callable
+        Of data, table, seed and method.
+    tables : callable
+        Of data, the names of those it can be asked of, and of those it is.
+    methods : tuple of str
+    shown : tuple of str
+        Of a result, what is printed.
+    """
+
+    measure: Callable[[Data, str, int, str], dict]
+    tables: Callable[[Data], tuple[Iterable[str], Iterable[str]]]
+    methods: Sequence[str]
+    shown: Sequence[str]
+
+
+def _labelled(data: Data) -> tuple[Iterable[str], Iterable[str]]:
+    return data.labelled, data.labelled
+
+
+def _timed(data: Data) -> tuple[Iterable[str], Iterable[str]]:
+    n_normal = {name: (~is_outlier).sum() for name, (_, is_outlier) in data.labelled.items()}
+    long = [name for name, n in n_normal.items() if n // 2 >= FEWEST_TIMED]
+    return [*long, MADE], [*long, MADE]
+
+
+COMPARED = ("auroc", "ap", "fit_seconds", "score_seconds")
+PARTS = {
+    "detection": Part(measure_detection, _labelled, tuple(METHODS), COMPARED),
+    "contaminated": Part(measure_contaminated, _labelled, tuple(METHODS), COMPARED),
+    "calibration": Part(
+        measure_calibration,
+        lambda data: (data.labelled, CALIBRATED),
+        (DETECTOR,),
+        ("distance", "distance_p_two_samples", "share_01", "share_05"),
+    ),
+    "blame": Part(
+        measure_reasons,
+        lambda data: (data.continuous, PLANTED),
+        (DETECTOR,),
+        ("flagged", "n_explained"),
+    ),
+    "repair": Part(
+        measure_repairs,
+        lambda data: (data.continuous, PLANTED),
+        (DETECTOR,),
+        ("flagged", "n_repaired"),
+    ),
+    "cost": Part(measure_cost, _timed, (DETECTOR,), ("seconds", "simpler")),
+}
+
+
+def list_jobs(name: str, data: Data, arguments: argparse.Namespace) -> list[dict]:
+    """Return what is asked for of a part."""
+    part = PARTS[name]
+    possible, usual = part.tables(data)
+    tables = [table for table in arguments.tables or usual if table in possible]
+    beginnings = tuple(arguments.fresh or arguments.methods)
+    return [
+        {"part": name, "table": table, "seed": seed, "method": method}
+        for seed in arguments.seeds
+        for table in tables
+        for method in part.methods
+        if method.startswith(beginnings)
+    ]
+
+
+def main() -> None:
+    """Measure what ``--data`` allows and is not there yet; write the pages if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="holds adbench/, reg/ and uci_gp/")
+    parser.add_argument("--results", type=Path, default=RESULTS / "outliers.jsonl")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--tables", nargs="+", help="those of each part, if not given")
+    parser.add_argument(
+        "--methods", nargs="+", default=[""], metavar="BEGINNING", help="as their names begin"
+    )
+    parser.add_argument("--fresh", nargs="+", metavar="BEGINNING", help="measure these again")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--page", action="store_true", help="write the pages of all there is")
+    arguments = parser.parse_args()
+    if arguments.data is not None:
+        data = Data(arguments.data)
+        warnings.simplefilter("ignore")  # of peers on repeated rows, of p-values of few rows
+        torch.set_num_threads(1)
+        with threadpool_limits(1):
+            for name in arguments.parts:
+                jobs = list_jobs(name, data, arguments)
+                if arguments.fresh:
+                    drop_records(arguments.results, jobs)
+                measure_missing(
+                    arguments.results,
+                    jobs,
+                    partial(_measure, data),
+                    report.LIBRARIES,
+                    PARTS[name].shown,
+                )
+    if arguments.page:
+        outlier_pages.write(read_records(arguments.results))
+
+
+def _measure(data: Data, part: str, table: str, seed: int, method: str) -> dict:
+    return PARTS[part].measure(data, table, seed, method)
+
+
+if __name__ == "__main__":
+    main()
