@@ -14,9 +14,11 @@ except ModuleNotFoundError as error:
     ) from error
 
 from skflow.plotting.outlier_scores import OutlierScoreDisplay
+from skflow.plotting.reasons import ReasonsDisplay
 from skflow.plotting.training_curve import TrainingCurveDisplay
 
 __all__ = [
     "OutlierScoreDisplay",
+    "ReasonsDisplay",
     "TrainingCurveDisplay",
 ]
