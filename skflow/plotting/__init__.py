@@ -14,11 +14,13 @@ except ModuleNotFoundError as error:
     ) from error
 
 from skflow.plotting.outlier_scores import OutlierScoreDisplay
+from skflow.plotting.pairs import PairDisplay
 from skflow.plotting.reasons import ReasonsDisplay
 from skflow.plotting.training_curve import TrainingCurveDisplay
 
 __all__ = [
     "OutlierScoreDisplay",
+    "PairDisplay",
     "ReasonsDisplay",
     "TrainingCurveDisplay",
 ]
