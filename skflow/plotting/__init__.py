@@ -13,12 +13,14 @@ except ModuleNotFoundError as error:
         'skflow.plotting needs matplotlib. Install it with: pip install "skflow[plot]"'
     ) from error
 
+from skflow.plotting.latents import LatentNormalityDisplay
 from skflow.plotting.outlier_scores import OutlierScoreDisplay
 from skflow.plotting.pairs import PairDisplay
 from skflow.plotting.reasons import ReasonsDisplay
 from skflow.plotting.training_curve import TrainingCurveDisplay
 
 __all__ = [
+    "LatentNormalityDisplay",
     "OutlierScoreDisplay",
     "PairDisplay",
     "ReasonsDisplay",
