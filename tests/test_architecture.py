@@ -19,6 +19,7 @@ FLOORS = {
     "table": {"table", "exceptions"},
     "exceptions": set(),
     "skflow": {"estimators"},
+    "plotting": {"plotting", "estimators", "table"},
 }
 
 # What each floor must not import of other packages.

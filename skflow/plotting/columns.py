@@ -1,0 +1,216 @@
+"""Columns as a picture shows them: numbers on an axis, and values in words."""
+
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+from matplotlib.axis import Axis
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.ticker import FixedFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+from skflow.plotting.style import shorten
+from skflow.table.schema import ColumnSchema, Schema, spell_date
+from skflow.table.storage import StoredColumn
+
+FloatArray = NDArray[np.float64]
+
+DAY = 86400
+UNITS = {"d": DAY, "h": 3600, "min": 60, "s": 1}  # of durations, in seconds
+MOST_LEVELS = 12  # of an axis; rarer ones share one place
+JITTER = 0.3  # of the distance of levels
+STRIP = 0.08  # width of the strip for missing numbers, of the axis
+MISSING, OTHERS = "missing", "others"
+
+
+def find_column(schema: Schema, column: Hashable) -> int:
+    """Return the position of a column, given by position or name.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such column.
+    """
+    names = [each.name for each in schema.columns]
+    if column in names:
+        return names.index(str(column))
+    if isinstance(column, int | np.integer) and -len(names) <= column < len(names):
+        return int(column) % len(names)
+    raise ValueError(
+        f"No column {column!r}. Pass one of {names}, or a position from 0 to {len(names) - 1}."
+    )
+
+
+def numbers_of(column: StoredColumn) -> FloatArray:
+    """Return numbers; days since 1970 for dates, seconds for durations; NaN where missing."""
+    numbers = column.values.astype(np.float64)
+    if column.family in ("date", "duration"):
+        # Divided last: whole seconds are then exact.
+        numbers = numbers * column.tick.numerator / column.tick.denominator
+    if column.family == "date":
+        numbers = numbers / DAY
+    return np.where(column.present, numbers, np.nan)
+
+
+def is_ordered(column: StoredColumn) -> bool:
+    """Whether the column holds numbers, dates or durations."""
+    return column.family in ("number", "date", "duration")
+
+
+def spell_number(number: float, family: str, digits: int = 6) -> str:
+    """Return one of :func:`numbers_of` in words, with so many digits."""
+    if np.isnan(number):
+        return MISSING
+    if family == "date":
+        return spell_date(round(number * DAY, 3))[:16]  # to the minute
+    if family == "duration":
+        unit = unit_of(abs(number))
+        return f"{number / UNITS[unit]:.4g} {unit}"
+    return (
+        str(int(number)) if number.is_integer() and abs(number) < 1e15 else f"{number:.{digits}g}"
+    )
+
+
+def unit_of(seconds: float) -> str:
+    """Return the largest unit that a duration has two of, else the smallest."""
+    return next((unit for unit, size in UNITS.items() if seconds >= 2 * size), "s")
+
+
+def texts_of(column: StoredColumn) -> list[str]:
+    """Return each value in words."""
+    if is_ordered(column):
+        return [spell_number(number, column.family) for number in numbers_of(column)]
+    pairs = zip(column.values.tolist(), column.present, strict=True)
+    return [str(value) if present else MISSING for value, present in pairs]
+
+
+def usual_values(column: StoredColumn) -> str:
+    """Say what a column usually holds: most of its numbers, or its commonest value."""
+    if is_ordered(column) and 2 * np.count_nonzero(column.present) > len(column.values):
+        # Quantiles that occur: between two levels, or two days, there is nothing.
+        numbers = numbers_of(column)[column.present]
+        ends = np.quantile(numbers, [0.05, 0.95], method="inverted_cdf")
+        low, high = (spell_number(end, column.family, digits=4) for end in ends)
+        return f"usually {low}" if low == high else f"usually {low} to {high}"
+    text, count = Counter(texts_of(column)).most_common(1)[0]
+    return f"mostly {shorten(text)} ({100 * count / len(column.values):.0f} %)"
+
+
+class Strip(NamedTuple):
+    """Where rows lie whose number is missing: below all that have one."""
+
+    centre: float
+    width: float
+
+    @property
+    def end(self) -> float:
+        """Where the numbers begin."""
+        return self.centre + self.width / 2
+
+    @classmethod
+    def below(cls, places: FloatArray, edges: FloatArray) -> Self | None:
+        """Return a strip below places and cells, or None where no place is missing."""
+        missing = np.isnan(places)
+        if not missing.any():
+            return None
+        numbers = np.concatenate([places[~missing], edges])
+        width = STRIP * float(np.ptp(numbers))
+        return cls(float(numbers.min()) - width, width)
+
+
+@dataclass(frozen=True)
+class ColumnAxis:
+    """An axis for one column.
+
+    Attributes
+    ----------
+    name : str
+    family : str
+        "number", "date", "duration", or "level": places 0, 1, ... with a name each.
+    levels : tuple of str
+        The names of the places.
+    unit : str
+        Of durations.
+    step : float
+        Width of the grid that the numbers are on; 0 where there is none.
+    jitter : float
+        How far rows may be moved, so that those of one value do not hide each other.
+    """
+
+    name: str
+    family: str
+    levels: tuple[str, ...] = ()
+    unit: str = ""
+    step: float = 0.0
+    jitter: float = 0.0
+
+    @classmethod
+    def of(cls, schema: ColumnSchema, column: StoredColumn, rows: StoredColumn) -> Self:
+        """Choose the axis for a column by draws of the density, and by the rows to show."""
+        name, family = schema.name, column.family
+        if not is_ordered(column) or not column.present.any():
+            return cls(name, "level", _levels(schema, column, rows), jitter=JITTER)
+        numbers = numbers_of(column)[column.present]
+        unit = unit_of(float(np.quantile(np.abs(numbers), 0.9))) if family == "duration" else ""
+        if schema.valued:
+            size = DAY if family == "date" else UNITS.get(unit, 1)
+            return cls(name, family, unit=unit, step=float(schema.step or 0.0) / size)
+        # A few levels: as far apart as the nearest two.
+        step = float(np.diff(np.unique(numbers)).min(initial=np.inf)) / UNITS.get(unit, 1)
+        step = step if np.isfinite(step) else 1.0
+        return cls(name, family, unit=unit, step=step, jitter=JITTER * step)
+
+    def place(self, column: StoredColumn) -> FloatArray:
+        """Return where each row lies on the axis; NaN where a number is missing."""
+        if self.family == "level":
+            place = {level: i for i, level in enumerate(self.levels)}
+            others = place.get(OTHERS, np.nan)
+            return np.array(
+                [place.get(text, others) for text in texts_of(column)], dtype=np.float64
+            )
+        numbers = numbers_of(column)
+        return numbers / UNITS[self.unit] if self.family == "duration" else numbers
+
+    def spread(self, places: FloatArray, generator: np.random.RandomState) -> FloatArray:
+        """Return places spread over the cell of the grid that each stands for."""
+        return places + self.step * generator.uniform(-0.5, 0.5, len(places))
+
+    def dress(self, axis: Axis, strip: Strip | None) -> None:
+        """Label an axis of a picture."""
+        unit = f" ({self.unit})" if self.family == "duration" else ""
+        axis.set_label_text(shorten(self.name) + unit)
+        if self.family == "level":
+            axis.set_ticks(range(len(self.levels)), [shorten(level, 16) for level in self.levels])
+        elif self.family == "number" and self.step.is_integer() and self.step > 0:
+            axis.set_major_locator(MaxNLocator(integer=True))
+        elif self.family == "date":
+            locator = AutoDateLocator(minticks=3, maxticks=6)
+            axis.set_major_locator(locator)
+            axis.set_major_formatter(ConciseDateFormatter(locator))
+        if strip is not None:
+            _name_strip(axis, strip)
+
+
+def _levels(schema: ColumnSchema, drawn: StoredColumn, rows: StoredColumn) -> tuple[str, ...]:
+    """Return the names of an axis' places: the common levels, in order, and the rest."""
+    texts = texts_of(drawn)
+    if is_ordered(drawn):
+        known = [spell_number(x, drawn.family) for x in np.unique(numbers_of(drawn))]
+    else:
+        known = [str(level) for level in schema.levels]
+    common = {level for level, _ in Counter(texts).most_common(MOST_LEVELS)}
+    shown = [level for level in dict.fromkeys([*known, MISSING]) if level in common]
+    rest = {*texts, *texts_of(rows)} - common
+    return (*shown, OTHERS) if rest else tuple(shown)
+
+
+def _name_strip(axis: Axis, strip: Strip) -> None:
+    """Write "missing" at the strip, and no number."""
+    high = axis.get_view_interval()[1]
+    ticks = [tick for tick in axis.get_majorticklocs() if strip.end < tick <= high]
+    texts = FixedFormatter([MISSING, *axis.get_major_formatter().format_ticks(ticks)])
+    texts.set_offset_string(axis.get_major_formatter().get_offset())  # such as a date's year
+    axis.set_ticks([strip.centre, *ticks])
+    axis.set_major_formatter(texts)

@@ -1,0 +1,207 @@
+"""LatentNormalityDisplay: whether latents are what they should be."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import betaincinv, ndtr, ndtri
+
+from skflow.plotting.style import BLACK, GREEN, ORANGE, VERMILLION, density_of, shorten
+
+FloatArray = NDArray[np.float64]
+
+MOST_QUANTILES = 200
+STRONG = 0.5  # correlations from here on have one colour
+MOST_NAMES = 50  # that an axis has room for
+MOST_NUMBERS = 10  # of a row of the matrix
+MARKERS = {VERMILLION: "^", ORANGE: "s", GREEN: "o"}  # of the latents that are named
+
+
+class LatentNormalityDisplay:
+    r"""Latents beside what they should be: standard normal, each by itself and together.
+
+    On the left the quantiles of each latent over those of the standard normal
+    distribution: on the diagonal if the fit is right, inside the shaded band where 99 % of
+    normal samples are at each quantile. The three farthest are named, with their Kolmogorov
+    distance :math:`\max_z |F(z) - \Phi(z)|`. On the right the absolute correlations between
+    latents.
+
+    Latents of labels are left out: a step of a distribution is not normal. So are rows
+    where a value is absent, and its latent 0.
+
+    It is drawn by :meth:`from_estimator`. All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    latents : array-like of shape (n_samples, n_latents)
+        Exactly 0 where there is none.
+    names : sequence of str
+        Of the latents.
+
+    Attributes
+    ----------
+    distances : ndarray of shape (n_latents,)
+        Kolmogorov distance of each latent; NaN where fewer than two rows have it.
+    correlations : ndarray of shape (n_latents, n_latents)
+        Absolute correlation between two latents, among the rows that have both; NaN on
+        the diagonal.
+    ax_ : ndarray of two matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skflow import FlowDensity
+    >>> from skflow.plotting import LatentNormalityDisplay
+    >>> X = load_iris().data
+    >>> flow = FlowDensity(n_layers=0, random_state=0).fit(X)
+    >>> display = LatentNormalityDisplay.from_estimator(flow, X)
+    >>> display.correlations.shape
+    (4, 4)
+    """
+
+    ax_: NDArray[Any]
+    figure_: Any
+
+    def __init__(self, latents: ArrayLike, names: Sequence[str]) -> None:
+        self.latents = np.asarray(latents, dtype=np.float64)
+        self.names = names
+        self.distances = np.array([_distance(z[z != 0]) for z in self.latents.T])
+        self.correlations = _absolute_correlations(self.latents)
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, X: ArrayLike, *, ax: ArrayLike | None = None) -> Self:
+        """Send rows to latents and draw those.
+
+        Parameters
+        ----------
+        estimator : FlowDensity or FlowOutlierDetector
+            Fitted. Of a detector, its ``density_``.
+        X : array-like of shape (n_samples, n_features)
+            Rows that were not fitted tell most.
+        ax : array-like of two matplotlib Axes, default=None
+            Where to draw; None draws in a new figure.
+
+        Returns
+        -------
+        display : LatentNormalityDisplay
+
+        Raises
+        ------
+        ValueError
+            Where no column has values, so that all latents are those of labels.
+        """
+        density = density_of(estimator)
+        codec = density._density.codec
+        of_values = ~codec.latent_is_label
+        if not of_values.any():
+            raise ValueError(
+                "Every column is taken for labels alone (see schema_): no latent is normal."
+            )
+        latents = np.asarray(density.transform(X), dtype=np.float64)[:, of_values]
+        return cls(latents, density.get_feature_names_out()[of_values].tolist()).plot(ax)
+
+    def plot(self, ax: ArrayLike | None = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : array-like of two matplotlib Axes, default=None
+            Where to draw; None draws in a new figure.
+
+        Returns
+        -------
+        self : LatentNormalityDisplay
+        """
+        if ax is None:
+            height = float(np.clip(len(self.names) / 5, 5, 9))
+            _, ax = plt.subplots(1, 2, figsize=(2.2 * height, height), layout="constrained")
+        axes = np.asarray(ax, dtype=object).ravel()
+        if len(axes) != 2:
+            raise ValueError(f"ax must be two axes, for two pictures; got {len(axes)}.")
+        self._plot_quantiles(axes[0])
+        self._plot_correlations(axes[1])
+        self.ax_, self.figure_ = axes, axes[0].figure
+        return self
+
+    @property
+    def _n_usual(self) -> int:
+        """Rows that have a latent: the median of all latents."""
+        return int(np.median(np.count_nonzero(self.latents, axis=0)))
+
+    def _plot_quantiles(self, ax: Axes) -> None:
+        shares, n = _shares(self._n_usual), self._n_usual
+        normal = ndtri(shares)
+        # A share p of n uniform numbers lies below the p-quantile of theirs: a beta variable.
+        band = (ndtri(betaincinv(n * shares, n * (1 - shares), tail)) for tail in (0.005, 0.995))
+        ax.fill_between(normal, *band, color="0.88", label="99 % of normal samples")
+        ax.plot(normal, normal, color=BLACK, lw=1)
+        for z in self.latents.T:
+            ax.plot(*_quantiles(z), color="0.5", lw=0.8, alpha=0.6)
+        farthest = np.argsort(-np.nan_to_num(self.distances), kind="stable")
+        for j, (color, marker) in zip(farthest, MARKERS.items(), strict=False):
+            label = f"distance {self.distances[j]:.3f}: {shorten(self.names[j], 18)}"
+            style: dict[str, Any] = {"color": color, "marker": marker, "markevery": 0.1}
+            ax.plot(*_quantiles(self.latents[:, j]), label=label, **style)
+        reach = 1.1 * max(normal.max(initial=1.0), 1.0)
+        ax.set(xlim=(-reach, reach), ylim=(-1.5 * reach, 1.5 * reach))
+        ax.set(xlabel="standard normal quantile", ylabel="quantile of the latent")
+        ax.legend(loc="upper left", fontsize="small")
+
+    def _plot_correlations(self, ax: Axes) -> None:
+        image = ax.imshow(self.correlations, cmap="Blues", vmin=0, vmax=STRONG)
+        ax.set_facecolor("0.8")  # of the diagonal
+        shown = range(0, len(self.names), 1 + (len(self.names) - 1) // MOST_NAMES)
+        size = float(np.clip(350 / len(shown), 4.5, 9))
+        names = [shorten(self.names[j], 16) for j in shown]
+        ax.set_xticks(shown, names, rotation=90, fontsize=size)
+        ax.set_yticks(shown, names, fontsize=size)
+        if len(self.names) <= MOST_NUMBERS:
+            for (i, j), r in np.ndenumerate(self.correlations):
+                if not np.isnan(r):
+                    color = "w" if r > 0.6 * STRONG else "k"
+                    ax.text(j, i, f"{r:.2f}", ha="center", va="center", color=color, fontsize=8)
+        chance = 2 / np.sqrt(max(self._n_usual, 1))
+        label = f"absolute correlation (by chance: up to {chance:.2f})"
+        extend = "max" if np.nanmax(self.correlations, initial=0.0) > STRONG else "neither"
+        ax.figure.colorbar(image, ax=ax, extend=extend, label=label, shrink=0.8)
+
+
+def _shares(n_rows: int) -> FloatArray:
+    """Return the shares of rows below each of so many quantiles."""
+    n = min(n_rows, MOST_QUANTILES)
+    return (np.arange(n) + 0.5) / n
+
+
+def _quantiles(z: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return standard normal quantiles, and those of a latent where there is one."""
+    present = z[z != 0]
+    shares = _shares(len(present))
+    return ndtri(shares), np.quantile(present, shares, method="hazen") if len(present) else shares
+
+
+def _distance(z: FloatArray) -> float:
+    """Return the Kolmogorov distance of a sample from the standard normal distribution."""
+    n = len(z)
+    if n < 2:
+        return np.nan
+    below = ndtr(np.sort(z))
+    steps = np.arange(n + 1) / n
+    return float(max(np.max(steps[1:] - below), np.max(below - steps[:-1])))
+
+
+def _absolute_correlations(latents: FloatArray) -> FloatArray:
+    """Return correlations of columns among rows where both are there, without signs."""
+    there = (latents != 0).astype(np.float64)
+    n_both = there.T @ there
+    sums = latents.T @ there  # of a column, where the other is there
+    squares = (latents**2).T @ there
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variances = squares - sums**2 / n_both
+        covariances = latents.T @ latents - sums * sums.T / n_both
+        correlations = np.abs(covariances) / np.sqrt(variances * variances.T)
+    np.fill_diagonal(correlations, np.nan)
+    return np.minimum(correlations, 1.0)

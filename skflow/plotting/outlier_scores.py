@@ -1,0 +1,155 @@
+"""OutlierScoreDisplay: how scores are distributed, and where outliers begin."""
+
+from typing import Any, Self
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
+
+from skflow.plotting.style import BLUE, ORANGE, VERMILLION, axes_or_new
+
+N_BINS = 50
+FARTHEST = 10  # times as far below the threshold as the highest score is above it
+
+
+class OutlierScoreDisplay:
+    """Histogram of outlier scores, the threshold marked.
+
+    Of one group of rows, or of two to compare: new rows that lie further left than the
+    reference have changed. The share of rows is on a logarithmic axis, as outliers are few;
+    where some lie very far out, the first bar holds all that lie further left.
+
+    It is drawn by :meth:`from_estimator`. All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n_samples,)
+        Lower is stranger.
+    threshold : float
+        Rows below it are outliers.
+    reference_scores : array-like of shape (n_reference,), default=None
+        Scores of rows to compare with.
+    names : pair of str, default=("rows", "reference")
+        What the legend calls the two groups.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    ReasonsDisplay : Why one row is strange.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skflow import FlowOutlierDetector
+    >>> from skflow.plotting import OutlierScoreDisplay
+    >>> X = load_iris().data
+    >>> detector = FlowOutlierDetector(n_layers=0, n_components=1, random_state=0).fit(X)
+    >>> display = OutlierScoreDisplay.from_estimator(detector, X)
+    >>> display.threshold == detector.offset_
+    True
+    """
+
+    ax_: Axes
+    figure_: Any
+
+    def __init__(
+        self,
+        scores: ArrayLike,
+        threshold: float,
+        *,
+        reference_scores: ArrayLike | None = None,
+        names: tuple[str, str] = ("rows", "reference"),
+    ) -> None:
+        self.scores = scores
+        self.threshold = threshold
+        self.reference_scores = reference_scores
+        self.names = names
+
+    @classmethod
+    def from_estimator(
+        cls,
+        detector: Any,
+        X: ArrayLike,
+        *,
+        reference: ArrayLike | None = None,
+        names: tuple[str, str] = ("rows", "reference"),
+        ax: Axes | None = None,
+    ) -> Self:
+        """Score rows and draw their scores.
+
+        Parameters
+        ----------
+        detector : FlowOutlierDetector
+            Fitted. Any of scikit-learn's with ``score_samples`` and ``offset_`` will do.
+        X : array-like of shape (n_samples, n_features)
+        reference : array-like of shape (n_reference, n_features), default=None
+            Rows to compare with, such as the training rows.
+        names : pair of str, default=("rows", "reference")
+            What the legend calls the two.
+        ax : matplotlib Axes, default=None
+            Where to draw; None draws in a new figure.
+
+        Returns
+        -------
+        display : OutlierScoreDisplay
+
+        Raises
+        ------
+        TypeError
+            Where the estimator has no threshold, as a density has none.
+        """
+        check_is_fitted(detector)
+        if not (hasattr(detector, "score_samples") and hasattr(detector, "offset_")):
+            raise TypeError(
+                f"Expected an outlier detector with score_samples and offset_; got "
+                f"{type(detector).__name__}. Pass a FlowOutlierDetector."
+            )
+        scores = detector.score_samples(X)
+        others = None if reference is None else detector.score_samples(reference)
+        display = cls(scores, float(detector.offset_), reference_scores=others, names=names)
+        return display.plot(ax)
+
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None draws in a new figure.
+
+        Returns
+        -------
+        self : OutlierScoreDisplay
+        """
+        ax = axes_or_new(ax)
+        groups = [np.asarray(self.scores)]
+        if self.reference_scores is not None:
+            groups.append(np.asarray(self.reference_scores))
+        everything = np.concatenate(groups)
+        floor = self.threshold - FARTHEST * (everything.max() - self.threshold)
+        clipped = bool(floor < self.threshold and everything.min() < floor)
+        if clipped:  # one row could squeeze all others into one bar
+            everything = everything.clip(floor)
+        edges = np.histogram_bin_edges(everything, N_BINS).tolist()
+        styles: tuple[dict[str, Any], ...] = (
+            {"color": BLUE, "histtype": "stepfilled", "alpha": 0.6},
+            {"color": ORANGE, "histtype": "step", "linewidth": 2},
+        )
+        for scores, name, style in zip(groups, self.names, styles, strict=False):
+            n_flagged = np.count_nonzero(scores < self.threshold)
+            label = f"{name}: {n_flagged} of {len(scores)} flagged ({n_flagged / len(scores):.1%})"
+            weights = np.full(len(scores), 1 / len(scores))
+            ax.hist(scores.clip(edges[0]), edges, weights=weights, label=label, **style)
+        label = f"threshold {self.threshold:.3g}"
+        ax.axvline(self.threshold, color=VERMILLION, ls="--", label=label)
+        beyond = f"; first bar: {floor:.3g} and below" if clipped else ""
+        ax.set(xlabel=f"score (lower is stranger{beyond})", ylabel="share of rows", yscale="log")
+        ax.set_ylim(bottom=0.5 / max(map(len, groups)))  # where a single row can be seen
+        ax.legend()
+        self.ax_, self.figure_ = ax, ax.figure
+        return self

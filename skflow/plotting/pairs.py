@@ -1,0 +1,229 @@
+"""PairDisplay: two columns of rows, over what the density learnt of them."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any, Self
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.patches import Patch
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import gaussian_filter1d
+from sklearn.utils import check_random_state
+
+from skflow.plotting.columns import ColumnAxis, Strip, find_column
+from skflow.plotting.style import VERMILLION, axes_or_new, density_of
+
+FloatArray = NDArray[np.float64]
+
+N_DRAWS = 10_000
+N_CELLS = 100  # of a number's axis
+SMOOTHING = 2.5  # standard deviation of the blur, in cells
+REGIONS = {0.5: "#7FB2D5", 0.8: "#B3D1E6", 0.95: "#DDEAF4"}  # shares of the draws, shades
+
+
+class PairDisplay:
+    """Two columns of rows, over the smallest regions that hold most of the density.
+
+    The regions hold 50, 80 and 95 % of rows drawn from the density, whatever their other
+    columns. Rows that a detector flags are marked; one inside all regions is strange for
+    other columns, or for what it is together with them (see :class:`ReasonsDisplay`).
+    Rows of equal categories or levels are spread a little. Where a number is missing, the
+    row lies in a strip along the edge; the regions are those of rows that have both.
+
+    It is drawn by :meth:`from_estimator`. All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n_samples, 2)
+        Rows on the two axes; NaN where a number is missing.
+    flagged : ndarray of bool of shape (n_samples,)
+    held : ndarray of shape (n_x, n_y)
+        Of each cell, the share of the density in those that are denser: a region that
+        holds 80 % consists of the cells below 0.8.
+    edges : pair of ndarray
+        Where cells end, along either axis.
+    axes : pair of ColumnAxis
+        What the two columns are.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skflow import FlowOutlierDetector
+    >>> from skflow.plotting import PairDisplay
+    >>> X = load_iris(as_frame=True).data
+    >>> detector = FlowOutlierDetector(n_layers=0, n_components=1, random_state=0).fit(X)
+    >>> display = PairDisplay.from_estimator(
+    ...     detector, X, features=("petal length (cm)", "petal width (cm)"), random_state=0
+    ... )
+    >>> display.positions.shape
+    (150, 2)
+    """
+
+    ax_: Axes
+    figure_: Any
+
+    def __init__(
+        self,
+        positions: FloatArray,
+        flagged: NDArray[np.bool_],
+        held: FloatArray,
+        edges: tuple[FloatArray, FloatArray],
+        axes: tuple[ColumnAxis, ColumnAxis],
+    ) -> None:
+        self.positions = positions
+        self.flagged = flagged
+        self.held = held
+        self.edges = edges
+        self.axes = axes
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        features: Sequence[Hashable],
+        *,
+        random_state: int | np.random.RandomState | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
+        """Draw rows from the density, and two columns of ``X`` over them.
+
+        Parameters
+        ----------
+        estimator : FlowOutlierDetector or FlowDensity
+            Fitted. A density flags no row.
+        X : array-like of shape (n_samples, n_features)
+        features : pair of str or int
+            The columns along x and y, by name or position.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the rows drawn from the density.
+        ax : matplotlib Axes, default=None
+            Where to draw; None draws in a new figure.
+
+        Returns
+        -------
+        display : PairDisplay
+
+        Raises
+        ------
+        ValueError
+            Where ``features`` are not two columns of the table.
+        """
+        density = density_of(estimator)
+        pair = _find_pair(density, features)
+        generator = check_random_state(random_state)
+        rows = estimator._read(X).columns
+        drawn = density._read(density.sample(N_DRAWS, generator)).columns
+        first, second = (ColumnAxis.of(density.schema_.columns[j], drawn[j], rows[j]) for j in pair)
+        axes = (first, second)
+        placed = [axis.place(drawn[j]) for axis, j in zip(axes, pair, strict=True)]
+        held, edges = _share_of_denser(axes, placed, generator)
+        positions = [axis.place(rows[j]) for axis, j in zip(axes, pair, strict=True)]
+        flagged = np.zeros(len(positions[0]), dtype=bool)
+        if hasattr(estimator, "predict"):
+            flagged = estimator.predict(X) == -1
+        return cls(np.column_stack(positions), flagged, held, edges, axes).plot(ax)
+
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None draws in a new figure.
+
+        Returns
+        -------
+        self : PairDisplay
+        """
+        ax = axes_or_new(ax, width=7.4, height=5)
+        self._plot_regions(ax)
+        places = zip(self.positions.T, self.edges, strict=True)
+        strips = [Strip.below(*pair) for pair in places]
+        self._plot_rows(ax, strips)
+        for column, strip, axis, draw_line in zip(
+            self.axes, strips, (ax.xaxis, ax.yaxis), (ax.axvline, ax.axhline), strict=True
+        ):
+            column.dress(axis, strip)
+            if strip is not None:
+                draw_line(strip.end, color="0.6", lw=0.8, ls=":")
+        handles = ax.get_legend_handles_labels()[0]
+        handles += [Patch(color=c, label=f"{r:.0%} of the density") for r, c in REGIONS.items()]
+        ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _plot_regions(self, ax: Axes) -> None:
+        """Colour each place by the smallest region that it belongs to."""
+        held = self.held.T
+        shares, colors = [0.0, *REGIONS], list(REGIONS.values())
+        if all(axis.family != "level" for axis in self.axes):
+            centres = [(edges[1:] + edges[:-1]) / 2 for edges in self.edges]
+            ax.contourf(*centres, held, levels=shares, colors=colors, zorder=0)
+        else:  # between two levels there is nothing to draw a contour through
+            norm = BoundaryNorm(shares, len(colors))
+            masked = np.ma.masked_greater_equal(held, shares[-1])
+            ax.pcolormesh(*self.edges, masked, cmap=ListedColormap(colors), norm=norm, zorder=0)
+
+    def _plot_rows(self, ax: Axes, strips: Sequence[Strip | None]) -> None:
+        jitter = np.random.default_rng(0).uniform(-1, 1, self.positions.shape)
+        places = self.positions + jitter * [axis.jitter for axis in self.axes]
+        for k, strip in enumerate(strips):
+            if strip is not None:
+                inside = strip.centre + strip.width / 3 * jitter[:, k]
+                places[:, k] = np.where(np.isnan(places[:, k]), inside, places[:, k])
+        x, y = places.T
+        normal: dict[str, Any] = {"color": "0.15", "alpha": 0.6, "lw": 0}
+        strange: dict[str, Any] = {"color": VERMILLION, "marker": "^", "ec": "k", "lw": 0.6}
+        for mask, name, area, style in (
+            (~self.flagged, "rows", (4, 16), normal),
+            (self.flagged, "flagged", (20, 55), strange),
+        ):
+            if n := np.count_nonzero(mask):
+                size = np.clip(8000 / n, *area)  # small where they are many
+                ax.scatter(x[mask], y[mask], s=size, label=f"{n} {name}", **style)
+
+
+def _find_pair(density: Any, features: Sequence[Hashable]) -> list[int]:
+    """Return the positions of two columns."""
+    if isinstance(features, str) or len(features) != 2:
+        raise ValueError(f"features must be two columns; got {features!r}.")
+    pair = [find_column(density.schema_, feature) for feature in features]
+    if pair[0] == pair[1]:
+        raise ValueError(f"features must be two different columns; got {features!r}.")
+    return pair
+
+
+def _share_of_denser(
+    axes: Sequence[ColumnAxis], placed: Sequence[FloatArray], generator: np.random.RandomState
+) -> tuple[FloatArray, tuple[FloatArray, FloatArray]]:
+    """Return the share of draws in all denser cells, for each cell; and the cells' edges."""
+    both = ~np.isnan(placed[0] + placed[1])
+    x, y = (axis.spread(p[both], generator) for axis, p in zip(axes, placed, strict=True))
+    edges = _edges(axes[0], x), _edges(axes[1], y)
+    counts = np.histogram2d(x, y, bins=edges)[0]
+    density, numeric = counts, [k for k, axis in enumerate(axes) if axis.family != "level"]
+    for k in numeric:
+        # Along one axis alone fewer draws come together.
+        density = gaussian_filter1d(density, SMOOTHING * 2 / len(numeric), axis=k, mode="constant")
+    order = np.argsort(-density, axis=None, kind="stable")
+    # The draws themselves, not the blurred ones: the regions hold what they say.
+    in_order = counts.ravel()[order]
+    held = np.empty(counts.size)
+    held[order] = (np.cumsum(in_order) - in_order) / max(len(x), 1)
+    return held.reshape(counts.shape), edges
+
+
+def _edges(axis: ColumnAxis, places: FloatArray) -> FloatArray:
+    """Return the edges of cells: one per level, else many of one width."""
+    if axis.family == "level":
+        return np.arange(-0.5, len(axis.levels))
+    low, high = np.quantile(places, [0.001, 0.999]).tolist() if len(places) else (0.0, 1.0)
+    pad = 0.1 * (high - low) or 0.5
+    return np.linspace(low - pad, high + pad, N_CELLS + 1, dtype=np.float64)

@@ -1,0 +1,192 @@
+"""ReasonsDisplay: which columns make one row strange."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
+
+from skflow.plotting.columns import texts_of, usual_values
+from skflow.plotting.style import BLUE, axes_or_new, density_of, shorten
+
+FloatArray = NDArray[np.float64]
+
+N_DRAWS = 1000  # that tell what is usual
+MOST_TICKS = 6
+
+
+class ReasonsDisplay:
+    """The reasons why one row is strange, the strongest on top.
+
+    A bar says how rare a column's value is given the row's other columns: "1 in 100" where
+    one in a hundred draws of that column would be no likelier. Beside it stand the value
+    and what the column usually holds: 5 % to 95 % of its numbers, or its commonest value,
+    whatever the other columns.
+
+    It is drawn by :meth:`from_estimator`. All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    strangeness : ndarray of shape (n_features,)
+        Of each column: :meth:`FlowOutlierDetector.score_features` of the row, with its
+        sign turned.
+    feature_names : sequence of str
+    values : sequence of str
+        The row's values in words.
+    usual : sequence of str
+        What is usual, in words.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    OutlierScoreDisplay : How strange rows are, all together.
+    PairDisplay : Two columns of all rows.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skflow import FlowOutlierDetector
+    >>> from skflow.plotting import ReasonsDisplay
+    >>> X = load_iris(as_frame=True).data
+    >>> detector = FlowOutlierDetector(n_layers=0, n_components=1, random_state=0).fit(X)
+    >>> strange = X.iloc[[0]].assign(**{"petal length (cm)": 6.0})
+    >>> display = ReasonsDisplay.from_estimator(detector, strange, random_state=0)
+    >>> display.feature_names[display.strangeness.argmax()]
+    'petal length (cm)'
+    """
+
+    ax_: Axes
+    figure_: Any
+
+    def __init__(
+        self,
+        strangeness: FloatArray,
+        feature_names: Sequence[str],
+        values: Sequence[str],
+        usual: Sequence[str],
+    ) -> None:
+        self.strangeness = strangeness
+        self.feature_names = feature_names
+        self.values = values
+        self.usual = usual
+
+    @classmethod
+    def from_estimator(
+        cls,
+        detector: Any,
+        X: ArrayLike,
+        *,
+        row: int | None = None,
+        max_features: int = 10,
+        random_state: int | np.random.RandomState | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
+        """Find the reasons of one row and draw them.
+
+        Parameters
+        ----------
+        detector : FlowOutlierDetector
+            Fitted.
+        X : array-like of shape (n_samples, n_features)
+            One row, or the table that ``row`` is one of.
+        row : int, default=None
+            Position of the row, from 0; None where ``X`` has no other.
+        max_features : int, default=10
+            Columns to show, the strangest.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the rows drawn to tell what is usual.
+        ax : matplotlib Axes, default=None
+            Where to draw; None draws in a new figure.
+
+        Returns
+        -------
+        display : ReasonsDisplay
+
+        Raises
+        ------
+        TypeError
+            Where the estimator gives no reasons, as a density does not.
+        ValueError
+            Where it is not clear which row is meant.
+        """
+        density = density_of(detector)
+        if not hasattr(detector, "score_features"):
+            raise TypeError(
+                f"{type(detector).__name__} gives no reasons. Pass a FlowOutlierDetector."
+            )
+        one = _take_row(X, row)
+        cells = detector._read(one).columns
+        drawn = density._read(density.sample(N_DRAWS, random_state)).columns
+        return cls(
+            -np.asarray(detector.score_features(one), dtype=np.float64)[0],
+            [column.name for column in cells],
+            [texts_of(column)[0] for column in cells],
+            [usual_values(column) for column in drawn],
+        ).plot(ax, max_features=max_features)
+
+    def plot(self, ax: Axes | None = None, *, max_features: int = 10) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None draws in a new figure.
+        max_features : int, default=10
+            Columns to show, the strangest.
+
+        Returns
+        -------
+        self : ReasonsDisplay
+        """
+        if max_features < 1:
+            raise ValueError(f"max_features must be at least 1; got {max_features}.")
+        shown = np.argsort(-self.strangeness, kind="stable")[:max_features]
+        ax = axes_or_new(ax, width=8, height=1.4 + 0.45 * len(shown))
+        places = np.arange(len(shown))
+        ax.barh(places, self.strangeness[shown], color=BLUE, height=0.6)
+        ax.set_yticks(places, [self._label(j) for j in shown], fontsize="small")
+        ax.invert_yaxis()
+        ticks, texts = _rarity_ticks(float(self.strangeness[shown[0]]))
+        ax.set_xticks(ticks, texts)
+        ax.set_xlim(0, max(1.05 * self.strangeness[shown[0]], ticks[1]))
+        ax.grid(axis="x", color="0.85")
+        ax.set_axisbelow(True)
+        ax.set_xlabel("draws no likelier, given the row's other columns")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _label(self, j: int) -> str:
+        return f"{shorten(self.feature_names[j])} = {shorten(self.values[j])}\n{self.usual[j]}"
+
+
+def _take_row(X: Any, row: int | None) -> Any:
+    """Return a table of one row.
+
+    Raises
+    ------
+    ValueError
+        Where it is not clear which one.
+    """
+    n_rows = _num_samples(X)
+    if row is None:
+        if n_rows != 1:
+            raise ValueError(f"X has {n_rows} rows. Pass one row, or say which with row=.")
+        return X
+    if not 0 <= row < n_rows:
+        raise ValueError(f"row must be a position from 0 to {n_rows - 1}; got {row}.")
+    return _safe_indexing(X, [row])
+
+
+def _rarity_ticks(largest: float) -> tuple[FloatArray, list[str]]:
+    """Return ticks at powers of ten of one in so many, and what to write there."""
+    decades = max(int(largest / np.log(10)), 1)
+    powers = range(0, decades + 1, 1 + decades // MOST_TICKS)
+    texts = [f"1 in {10**k:,}" if k < 4 else f"1 in $10^{{{k}}}$" for k in powers]
+    return np.log(10) * np.array(powers), ["all", *texts[1:]]

@@ -1,0 +1,48 @@
+"""What all pictures share: colours, axes, names that fit."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from sklearn.utils.validation import check_is_fitted
+
+from skflow.estimators.density import FlowDensity
+
+# Told apart by colour-blind readers too: M. Okabe and K. Ito, "Color Universal Design", 2008.
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+
+LONGEST_NAME = 28  # letters of a column or a value
+
+
+def axes_or_new(ax: Axes | None, width: float = 6.4, height: float = 4.4) -> Axes:
+    """Return the axes to draw in: those given, else those of a new figure."""
+    return plt.subplots(figsize=(width, height), layout="constrained")[1] if ax is None else ax
+
+
+def shorten(text: str, longest: int = LONGEST_NAME) -> str:
+    """Return a name as matplotlib should write it: on one line, not too long, no formula."""
+    line = " ".join(text.split())
+    if len(line) > longest:  # the end tells as much: names of a family differ there
+        tail = (longest - 1) // 3
+        line = line[: longest - 1 - tail].rstrip() + "…" + line[len(line) - tail :].lstrip()
+    return line.replace("$", r"\$")
+
+
+def density_of(estimator: Any) -> FlowDensity:
+    """Return the fitted density that an estimator is or has.
+
+    Raises
+    ------
+    NotFittedError
+    TypeError
+        Where it is neither a FlowDensity nor has one.
+    """
+    check_is_fitted(estimator)
+    density = getattr(estimator, "density_", estimator)
+    if not isinstance(density, FlowDensity):
+        raise TypeError(
+            "Expected a FlowDensity or a FlowOutlierDetector; got "
+            f"{type(estimator).__name__}. Pass the fitted estimator itself."
+        )
+    return density

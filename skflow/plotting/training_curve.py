@@ -1,0 +1,126 @@
+"""TrainingCurveDisplay: the score of each epoch."""
+
+from typing import Any, Self
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from skflow.plotting.style import BLUE, ORANGE, VERMILLION, axes_or_new, density_of
+
+FEW_EPOCHS = 30  # that a marker each is drawn of
+
+
+class TrainingCurveDisplay:
+    """Score of the training rows and of those held out, epoch by epoch.
+
+    Held-out rows that score ever better tell that more epochs would help; that score
+    worse and worse while training rows go on, that ``dropout`` or ``weight_decay`` may.
+
+    It is drawn by :meth:`from_estimator`. All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    train_score : array-like of shape (n_epochs,)
+        Mean log-density of the training rows, in nats per row, while they were learnt
+        from: with dropout, so it may be the lower one.
+    validation_score : array-like of shape (n_epochs,)
+        That of the rows held out; NaN without any.
+    best_score : float
+        That of the weights that were kept. Those from before the first epoch are among
+        them, and labels and values each keep their own: it may be above all epochs.
+
+    Attributes
+    ----------
+    best_epoch : int
+        The epoch, counted from 1, of the highest held-out score; of the highest
+        training score where no rows were held out.
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    sklearn.model_selection.LearningCurveDisplay : Scores by the number of rows.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skflow import FlowDensity
+    >>> from skflow.plotting import TrainingCurveDisplay
+    >>> X = load_iris().data
+    >>> flow = FlowDensity(n_layers=2, max_iter=5, random_state=0).fit(X)
+    >>> display = TrainingCurveDisplay.from_estimator(flow)
+    >>> len(display.train_score) == flow.n_iter_
+    True
+    """
+
+    ax_: Axes
+    figure_: Any
+
+    def __init__(
+        self, train_score: ArrayLike, validation_score: ArrayLike, best_score: float
+    ) -> None:
+        self.train_score = np.asarray(train_score, dtype=np.float64)
+        self.validation_score = np.asarray(validation_score, dtype=np.float64)
+        self.best_score = best_score
+        held_out = ~np.isnan(self.validation_score).all()
+        self._judged = self.validation_score if held_out else self.train_score
+        self.best_epoch = 1 + int(np.nanargmax(self._judged))
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *, ax: Axes | None = None) -> Self:
+        """Draw how an estimator was trained.
+
+        Parameters
+        ----------
+        estimator : FlowDensity or FlowOutlierDetector
+            Fitted. Of a detector, its ``density_``.
+        ax : matplotlib Axes, default=None
+            Where to draw; None draws in a new figure.
+
+        Returns
+        -------
+        display : TrainingCurveDisplay
+        """
+        density = density_of(estimator)
+        history = density.history_
+        scores = history["train_score"], history["validation_score"]
+        return cls(*scores, density.best_validation_score_).plot(ax)
+
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None draws in a new figure.
+
+        Returns
+        -------
+        self : TrainingCurveDisplay
+        """
+        ax = axes_or_new(ax)
+        epochs = np.arange(1, len(self.train_score) + 1)
+        marker = "." if len(epochs) <= FEW_EPOCHS else ""
+        ax.plot(
+            epochs, self.train_score, color=ORANGE, ls="--", marker=marker, label="training rows"
+        )
+        if self._judged is self.validation_score:
+            ax.plot(epochs, self._judged, color=BLUE, marker=marker, label="held-out rows")
+        best = self._judged[self.best_epoch - 1]
+        kept = f"weights kept: {self.best_score:.4g}"
+        ax.axhline(self.best_score, color="0.5", lw=1, ls=":", zorder=0, label=kept)
+        ax.plot(
+            [self.best_epoch],
+            [best],
+            color=VERMILLION,
+            marker="D",
+            ls="",
+            label=f"best epoch: {self.best_epoch} ({best:.4g})",
+        )
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        ax.set(xlabel="epoch", ylabel="nats per row", xlim=(0.5, len(epochs) + 0.5))
+        ax.legend()
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
