@@ -220,7 +220,8 @@ class FlowOutlierDetector(OutlierMixin, BaseEstimator):
             bounds=self.bounds,
         )
         log_probs = log_tail_probs(TableCodec(table, schema), table, seed)
-        return tuple(np.flatnonzero(log_probs >= np.log(least)) for least in (LEARNT, NORMAL))
+        learnt, normal = (log_probs >= np.log(least) for least in (LEARNT, NORMAL))
+        return np.flatnonzero(learnt), np.flatnonzero(normal)
 
     def _find_offset(self, X: Any) -> float:
         if isinstance(self.contamination, str):

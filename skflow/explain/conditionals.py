@@ -18,6 +18,7 @@ which is uniform at most: of normal cells, a share of at most :math:`\alpha` has
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from skflow.explain.quadrature import log_cell_masses, log_mass_below, quantile,
 from skflow.flow import student
 from skflow.flow.model import Model
 from skflow.table.codec import EncodedTable, TableCodec
-from skflow.table.columns import RAREST
+from skflow.table.columns import RAREST, NumberColumn
 
 FloatArray = NDArray[np.float64]
 # Log-density of rows, of labels, rare and values as they are encoded.
@@ -163,17 +164,16 @@ class Conditional:
     def _heights(self, nodes: FloatArray, log_density: FloatArray) -> FloatArray:
         """Log-density per unit of the column."""
         encoded, log_derivative = self._encoded(nodes)
-        numbers = self._column.scaling.decode(encoded.ravel())
-        log_volume = self._column.scaling.encode(numbers)[1].reshape(encoded.shape)
+        scaling = cast(NumberColumn, self._column).scaling
+        log_volume = scaling.encode(scaling.decode(encoded.ravel()))[1].reshape(encoded.shape)
         return log_density - log_derivative + log_volume
 
     def _replaced(self, label: int, values: FloatArray | float) -> FloatArray:
         """Joint log-density of the rows with another label, and value, in the column."""
         shape = np.shape(values) or (len(self.rows.labels), 1)
-        labels, rare, others = (
-            np.repeat(part, shape[1], axis=0)
-            for part in (self.rows.labels, self.rows.rare, self.rows.values)
-        )
+        labels = np.repeat(self.rows.labels, shape[1], axis=0)
+        rare = np.repeat(self.rows.rare, shape[1], axis=0)
+        others = np.repeat(self.rows.values, shape[1], axis=0)
         if self._label is not None:
             labels[:, self._label], rare[:, self._label] = label, np.nan
         if self._value is not None:

@@ -20,13 +20,13 @@ from skflow.table.storage import StoredTable
 FloatArray = NDArray[np.float64]
 
 SCALES = (0.1, 0.25, 0.6)
-N_CLUSTERS = (6, 16, 48, 128)
+N_CLUSTERS = (16, 48, 128)
 ROWS_PER_CLUSTER = 20
 COVARIANCE_ENTRIES = 600_000  # of all clusters together
 MOST_ROWS = 10_000  # more move the clusters little
 
 # Of the clusters, of the density of whole rows, and of the strangest of its columns.
-WEIGHTS = np.array([0.85, 0.1, 0.05])
+WEIGHTS = np.array([0.9, 0.07, 0.03])
 
 
 class Views:
