@@ -31,6 +31,7 @@ from threadpoolctl import threadpool_limits
 
 from skflow import FlowDensity
 from skflow.exceptions import DivergenceWarning
+from skflow.training.clock import Clock
 from skflow.training.options import choose_options
 
 FloatArray = NDArray[np.float64]
@@ -38,7 +39,7 @@ FloatArray = NDArray[np.float64]
 DEFAULT_RATE = choose_options(
     1000,
     max_iter="auto",
-    deadline=None,
+    clock=Clock(None),
     batch_size="auto",
     learning_rate="auto",
     weight_decay="auto",
