@@ -35,9 +35,9 @@ FloatArray = NDArray[np.float64]
 # Log-density of rows, of labels, rare and values as they are encoded.
 LogProb = Callable[[NDArray[np.int64], FloatArray, FloatArray], FloatArray]
 
-INNER = np.linspace(-4.5, 4.5, 61)
-OUTER = np.array([1.15, 1.5, 2.2, 3.5, 6.0, 12.0, 40.0])  # times the last inner node, or the value
-REFINEMENTS = (24, 24)
+INNER = np.linspace(-4.5, 4.5, 46)
+OUTER = np.array([1.3, 2.0, 4.0, 10.0, 40.0])  # times the last inner node, or the value
+REFINEMENTS = (16, 16)
 LOWEST = 700.0  # below the highest log-density: the rest of the line weighs nothing
 FARTHEST = 1e300  # encoded: beyond it numbers overflow
 TIE = 1e-9  # difference of log-probabilities that rounding may cause
