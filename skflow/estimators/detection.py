@@ -28,6 +28,7 @@ SOME_ROWS = 500  # from here on fits take their time, and fewer of them suffice
 N_PARTS = 5
 N_PARTS_OF_SOME = 3
 ORDINARY = 0.1  # p-value from which a row is unremarkable
+N_DRAWN = 1_000  # rows, the ordinary ones of which stand in for what cannot be repaired
 
 
 @dataclass(frozen=True)
@@ -94,15 +95,23 @@ class Detector:
 
     def repair(self, table: StoredTable, device: Device) -> StoredTable:
         """Return rows that are as ordinary as nine in ten."""
-        density = self.density
+        density, joint = self.density, self.density.joint(device)
 
         def given(rows: EncodedTable, j: int) -> Conditional:
-            return Conditional(density.codec, density.model, density.joint(device), rows, j)
+            return Conditional(density.codec, density.model, joint, rows, j)
 
         def score(rows: StoredTable) -> FloatArray:
             return self.p_values(self.score(rows, device))
 
-        return Repairer(density.codec, given, score, ORDINARY)(table)
+        def ordinary_rows() -> StoredTable:
+            drawn = density.sample(N_DRAWN, np.random.RandomState(0), device)
+            rows = density.container.read(drawn)
+            return rows.take(np.flatnonzero(score(rows) >= ORDINARY))
+
+        repairer = Repairer(
+            density.codec, given, score, ORDINARY, ordinary_rows, self.witness.views.coordinates
+        )
+        return repairer(table)
 
     def threshold(self, false_alarms: float) -> float:
         """Return the score that this share of fresh normal rows is below."""

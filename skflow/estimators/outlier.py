@@ -365,8 +365,10 @@ class FlowOutlierDetector(OutlierMixin, BaseEstimator):
         """Return, for each row, the nearest unremarkable one: what would have been normal.
 
         Cells are changed one after the other, that first whose change helps most, until
-        the p-value is 0.1 at least; each is then moved back towards what it was as far as
-        the row stays so. Rows that are unremarkable come back as they are.
+        the p-value is 0.1 at least. A label becomes the likeliest given the row's others, a
+        number the nearest in the middle half of its distribution given these. Rows that
+        are unremarkable come back as they are; one that no change of single cells makes
+        so, far from everything, gives way to the nearest of drawn rows.
 
         Parameters
         ----------

@@ -1,20 +1,21 @@
-"""The nearest unremarkable row: few cells changed, each as little as it takes."""
+"""The nearest unremarkable row: few cells changed, to what is usual beside the others."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import pairwise_distances_argmin
 
 from skflow.explain.conditionals import Conditional
 from skflow.table.codec import EncodedTable, TableCodec
+from skflow.table.coordinates import Coordinates
 from skflow.table.storage import StoredColumn, StoredTable
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 N_TRIED = 3  # columns, the strangest given the others, of which the best to change is taken
-N_HALVINGS = 8  # of the way from a cell to what it is replaced by
 
 
 @dataclass(frozen=True)
@@ -30,28 +31,36 @@ class Repairer:
         How normal rows are; higher is more.
     ordinary : float
         The score from which a row is unremarkable.
+    ordinary_rows : callable
+        Draws such rows.
+    coordinates : Coordinates
+        Of rows, to tell which of them are near.
     """
 
     codec: TableCodec
     given: Callable[[EncodedTable, int], Conditional]
     score: Callable[[StoredTable], FloatArray]
     ordinary: float
+    ordinary_rows: Callable[[], StoredTable]
+    coordinates: Coordinates
 
     def __call__(self, table: StoredTable) -> StoredTable:
         """Repair the rows that are not ordinary.
 
-        One cell after the other is replaced by the likeliest label, or the median of
-        values, given the row's others, until the row is ordinary; each is then moved back
-        towards what it was, as far as the row stays so.
+        One cell after the other is replaced by what is usual given the row's others, that
+        first which helps most, until the row is ordinary. A row that is not, with every
+        cell replaced, gives way to the nearest ordinary one.
         """
-        original = table = self._in_fitted_dtypes(table)
+        table = original = self._in_fitted_dtypes(table)
         changed = np.zeros((table.n_rows, len(table.columns)), dtype=bool)
         scores = self.score(table)
         while len(rows := np.flatnonzero((scores < self.ordinary) & ~changed.all(axis=1))):
             table, scores = self._change_one(table, scores, rows, changed)
-        for j in range(len(table.columns)):
-            rows = np.flatnonzero(changed[:, j] & (scores >= self.ordinary))
-            table = self._move_back(original, table, rows, j)
+        if len(rows := np.flatnonzero(scores < self.ordinary)):
+            others = self.ordinary_rows()
+            pairs = self.coordinates(original.take(rows)), self.coordinates(others)
+            nearest = pairwise_distances_argmin(*pairs)
+            table = put_rows(table, rows, others.take(nearest))
         return table
 
     def _change_one(
@@ -68,7 +77,7 @@ class Repairer:
             tried = table.take(rows)
             for j in np.unique(j_of_row):
                 some = np.flatnonzero(j_of_row == j)
-                labels, values = (part[some] for part in given[j].likeliest())
+                labels, values = (part[some] for part in given[j].usual())
                 tried = put_cells(tried, some, j, self._decode(j, labels, values))
             tried_scores = self.score(tried)
             free = ~changed[rows, j_of_row]
@@ -79,28 +88,6 @@ class Repairer:
         scores = scores.copy()
         scores[rows] = best_scores
         return put_rows(table, rows, best), scores
-
-    def _move_back(
-        self, original: StoredTable, table: StoredTable, rows: Rows, j: int
-    ) -> StoredTable:
-        """Halve the way back to the original value for as long as rows stay ordinary."""
-        if not len(rows) or not self.codec.columns[j].labels.valued:
-            return table
-        value = self.codec.place(j)[1]
-        before = self.codec.encode(original.take(rows)).values[:, value]
-        after = self.codec.encode(table.take(rows)).values[:, value]
-        both = ~np.isnan(before) & ~np.isnan(after)
-        rows, before, after = rows[both], before[both], after[both]
-        number = np.full(len(rows), self.codec.columns[j].labels.number)
-        low, high = np.zeros(len(rows)), np.ones(len(rows))
-        for _ in range(N_HALVINGS if len(rows) else 0):
-            middle = (low + high) / 2
-            cells = self._decode(j, number, before + middle * (after - before))
-            tried = put_cells(table.take(rows), np.arange(len(rows)), j, cells)
-            ordinary = self.score(tried) >= self.ordinary
-            table = put_rows(table, rows[ordinary], tried.take(ordinary))
-            low, high = np.where(ordinary, low, middle), np.where(ordinary, middle, high)
-        return table
 
     def _decode(self, j: int, labels: NDArray[np.int64], values: FloatArray) -> StoredColumn:
         nothing = np.full(len(labels), np.nan)

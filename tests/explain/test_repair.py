@@ -1,0 +1,102 @@
+"""Repaired rows are ordinary, differ in few cells, and lie near what they were."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skflow import FlowOutlierDetector
+from tests.mixed import small_mix
+
+CLOSED = {"n_layers": 0, "n_components": 1, "random_state": 0}
+
+
+def related(n_rows: int, seed: int = 0) -> np.ndarray:
+    """Six columns that say the same, but for noise, and two of their own."""
+    rng = np.random.default_rng(seed)
+    common = rng.standard_normal((n_rows, 1))
+    noise = 0.2 * rng.standard_normal((n_rows, 6))
+    return np.concatenate((common + noise, rng.standard_normal((n_rows, 2))), axis=1)
+
+
+@pytest.fixture(scope="module")
+def detector() -> FlowOutlierDetector:
+    return FlowOutlierDetector(**CLOSED).fit(related(2_000))
+
+
+@pytest.fixture(scope="module")
+def planted() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    true, rows = related(80, seed=1), np.arange(80)
+    columns = rows % 6
+    new = true.copy()
+    new[rows, columns] = 1.5 * np.sign(-true[rows, columns]) - true[rows, columns]
+    return true, new, columns
+
+
+def test_planted_cells_are_restored_and_others_left_alone(detector, planted) -> None:
+    true, new, columns = planted
+    flagged = detector.p_values(new) < 0.05
+    assert flagged.mean() > 0.8
+    true, new, columns = true[flagged], new[flagged], columns[flagged]
+    repaired = detector.repair(new)
+    assert (detector.p_values(repaired) >= 0.1).mean() >= 0.95
+    changed = repaired != new
+    assert changed.sum(axis=1).mean() < 1.5
+    rows = np.arange(len(new))
+    assert changed[rows, columns].mean() > 0.9
+    error = np.abs(repaired - true)[rows, columns]
+    assert np.median(error) < 0.5 * np.median(np.abs(true[rows, columns]))
+
+
+def test_a_number_moves_to_the_near_edge_of_what_is_usual(detector, planted) -> None:
+    _, new, columns = planted
+    repaired = detector.repair(new)
+    changed = repaired != new
+    rows = np.flatnonzero(changed[np.arange(80), columns] & (changed.sum(axis=1) == 1))
+    # Given five columns that say the same, a column is normal about their weighted mean.
+    rng_rows = related(200_000, seed=9)[:, :6]
+    precision = np.linalg.inv(np.cov(rng_rows.T))
+    for i in rows[:20]:
+        j, others = columns[i], np.delete(np.arange(6), columns[i])
+        mean = -new[i, others] @ precision[j, others] / precision[j, j]
+        quartile = 0.6745 / np.sqrt(precision[j, j])
+        nearest = mean + np.sign(new[i, j] - mean) * quartile
+        assert repaired[i, j] == pytest.approx(nearest, abs=0.06)
+
+
+def test_ordinary_rows_come_back_as_they_are(detector) -> None:
+    fresh = related(200, seed=2)
+    ordinary = fresh[detector.p_values(fresh) >= 0.1]
+    np.testing.assert_array_equal(detector.repair(ordinary), ordinary)
+
+
+def test_labels_holes_and_grids_are_kept_to() -> None:
+    detector = FlowOutlierDetector(**CLOSED).fit(small_mix(600).round({"length": 1}))
+    odd = small_mix(4, seed=5).round({"length": 1}).set_index(np.arange(10, 14))
+    odd.loc[10, "colour"] = "never seen"
+    odd.loc[11, "length"] = 90.0
+    odd.loc[12, "length"] = np.nan
+    odd.loc[13, "weight"] = -500.0
+    repaired = detector.repair(odd)
+    assert isinstance(repaired, pd.DataFrame)
+    assert repaired.index.equals(odd.index)
+    assert list(repaired.dtypes) == list(odd.dtypes)
+    assert (detector.p_values(repaired) >= 0.1).all()
+    assert repaired["colour"].isin(["red", "green", "blue"]).all()
+    assert repaired["length"].notna().all()
+    np.testing.assert_allclose(repaired["length"], repaired["length"].round(1))
+    assert abs(repaired.loc[11, "length"]) < 10
+    assert repaired.loc[13, "weight"] != -500.0
+
+
+def test_other_dtypes_than_those_fitted(detector) -> None:
+    whole = np.round(3 * related(30, seed=3)).astype(np.int64)
+    repaired = detector.repair(whole)
+    assert repaired.dtype == np.float64
+    ordinary = detector.p_values(whole) >= 0.1
+    np.testing.assert_array_equal(repaired[ordinary], whole[ordinary])
+
+
+def test_rows_beyond_everything_become_ordinary(detector) -> None:
+    far = np.array([[1e30, -1e30, 1e12, 0, 0, 5, 0, 1e300], np.full(8, 100.0)])
+    repaired = detector.repair(far)
+    assert (detector.p_values(repaired) >= 0.1).all()
