@@ -52,10 +52,12 @@ class FlowOutlierDetector(OutlierMixin, BaseEstimator):
     robust : bool, default=False
         Whether the training rows may hold outliers: rows that stay improbable under
         what is learnt from the others are then not learnt from.
-    n_layers, hidden_units, n_bins, n_components, dropout, weight_decay, learning_rate, \
-    batch_size, max_iter, max_time, early_stopping, validation_fraction, n_iter_no_change, \
-    tol, categorical_features, column_kinds, bounds, device, random_state, verbose, warm_start
-        As in :class:`FlowDensity`, for ``density_``. ``max_time`` holds for each of its fits.
+    n_layers, hidden_units, n_bins, n_components, dropout, weight_decay, learning_rate
+        As in :class:`FlowDensity`, for ``density_``.
+    batch_size, max_iter, max_time, early_stopping, validation_fraction, n_iter_no_change, tol
+        Likewise. ``max_time`` holds for each of its fits.
+    categorical_features, column_kinds, bounds, device, random_state, verbose, warm_start
+        Likewise.
 
     Attributes
     ----------
@@ -352,7 +354,7 @@ class FlowOutlierDetector(OutlierMixin, BaseEstimator):
 
         Returns
         -------
-        log_probs : ndarray or DataFrame of shape (n_samples, n_features_in_), float64
+        log_probs : ndarray or DataFrame of shape (n_samples, n_features), float64
             At most 0; lower is stranger. -4.6 means that one draw in a hundred is no
             likelier. A DataFrame with the fitted names where ``X`` is one.
         """
