@@ -144,8 +144,8 @@ def _write_blame(records: Sequence[dict], command: str) -> None:
     summary = (
         "Fresh rows with one to three cells of other rows, 200 for each table and seed; flagged "
         "are those of a p-value below 0.05. A row is found where all of its planted cells are "
-        "among the three columns most blamed; also given are the share of rows of which any is, and "
-        "the share of rows with a single planted cell in which that is. Shares are of flagged "
+        "among the three columns most blamed; also given are the share of rows of which any is, "
+        "and the share of rows with a single planted cell in which that is. Shares are of flagged "
         "rows: of all of them, then of the first 50, which every method got. "
     )
     if len(found[EXPLAINED[0]]):
