@@ -32,6 +32,6 @@ def test_nothing_foreign_is_imported(code: str) -> None:
 def test_public_names() -> None:
     code = "import skflow; print(*skflow.__all__, skflow.__version__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    name, version = done.stdout.split()
-    assert name == "FlowDensity"
+    *names, version = done.stdout.split()
+    assert names == ["FlowDensity", "FlowOutlierDetector"]
     assert version[0].isdigit()
