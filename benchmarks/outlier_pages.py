@@ -144,8 +144,9 @@ def _write_blame(records: Sequence[dict], command: str) -> None:
     summary = (
         "Fresh rows with one to three cells of other rows, 200 for each table and seed; flagged "
         "are those of a p-value below 0.05. A row is found where all of its planted cells are "
-        "among the three columns most blamed. Shares are of flagged rows: of all of them, then of "
-        "the first 50, which every method got. "
+        "among the three columns most blamed; also given are the share of rows of which any is, "
+        "and the share of rows with a single planted cell in which that is. Shares are of flagged "
+        "rows: of all of them, then of the first 50, which every method got. "
     )
     if len(found[EXPLAINED[0]]):
         shares = [f"{method} {spread(found[method], '.1%')}" for method in EXPLAINED]
@@ -153,7 +154,9 @@ def _write_blame(records: Sequence[dict], command: str) -> None:
         ahead = (ours > np.max(others, axis=0)).sum()
         gains = ours - found["Shapley, detector"]
         summary += (
-            f"Flagged: {spread(tables.means('flagged'), '.1%')}. Found: {'; '.join(shares)}; by "
+            f"Flagged: {spread(tables.means('flagged'), '.1%')}. Any planted cell: "
+            f"{spread(tables.means('found_any'), '.1%')}; a single one: "
+            f"{spread(tables.means('found_single'), '.1%')}. All: {'; '.join(shares)}; by "
             f"chance {spread(tables.means('found_by_chance'), '.1%')}. score_features is ahead of "
             f"all others on {ahead} of {len(ours)} tables; over the share of Shapley values "
             f"of the same detector its own is {spread(gains, '+.1%')}. "
@@ -164,7 +167,9 @@ def _write_blame(records: Sequence[dict], command: str) -> None:
         "rows x columns",
         "seeds",
         "flagged",
-        "score_features, all flagged",
+        "any cell",
+        "a single cell",
+        "all cells",
         *EXPLAINED,
         "by chance",
         "seconds a row",
@@ -178,6 +183,8 @@ def _write_blame(records: Sequence[dict], command: str) -> None:
         [
             *tables.shape(name),
             tables.cell(".1%", name, "flagged"),
+            tables.cell(".1%", name, "found_any"),
+            tables.cell(".1%", name, "found_single"),
             tables.cell(".1%", name, "found_of_all"),
             *(tables.cell(".1%", name, "found", method) for method in EXPLAINED),
             tables.cell(".1%", name, "found_by_chance"),

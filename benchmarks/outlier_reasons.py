@@ -45,6 +45,7 @@ def measure_blame(planting: Planting, detector: FlowOutlierDetector, seed: int) 
     start = time.process_time()
     by_features = np.asarray(detector.score_features(rows))
     seconds = (time.process_time() - start) / len(rows)
+    is_single = is_planted.sum(axis=1) == 1
     few, few_planted = rows[:MOST_EXPLAINED], is_planted[:MOST_EXPLAINED]
     strangeness = {
         "score_features": by_features[:MOST_EXPLAINED],
@@ -55,6 +56,9 @@ def measure_blame(planting: Planting, detector: FlowOutlierDetector, seed: int) 
     return {
         **counts,
         "found_of_all": share_found(by_features, is_planted),
+        "found_any": share_found_any(by_features, is_planted),
+        "found_single": share_found(by_features[is_single], is_planted[is_single]),
+        "single": int(is_single.sum()),
         "found": {name: share_found(of, few_planted) for name, of in strangeness.items()},
         "found_by_chance": share_by_chance(few_planted),
         "seconds_per_row": seconds,
@@ -84,8 +88,18 @@ def shapley(
 
 def share_found(strangeness: FloatArray, is_planted: Mask) -> float:
     """Return the share of rows whose planted cells are all among the three strangest."""
-    is_blamed = strangeness.argsort(axis=1).argsort(axis=1) < N_BLAMED
-    return float((is_blamed | ~is_planted).all(axis=1).mean())
+    found = (find_blamed(strangeness) | ~is_planted).all(axis=1)
+    return float(found.mean()) if len(found) else math.nan
+
+
+def share_found_any(strangeness: FloatArray, is_planted: Mask) -> float:
+    """Return the share of rows of which a planted cell is among the three strangest."""
+    return float((find_blamed(strangeness) & is_planted).any(axis=1).mean())
+
+
+def find_blamed(strangeness: FloatArray) -> Mask:
+    """Mark the three strangest cells of each row."""
+    return strangeness.argsort(axis=1).argsort(axis=1) < N_BLAMED
 
 
 def share_by_chance(is_planted: Mask) -> float:

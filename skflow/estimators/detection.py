@@ -1,5 +1,6 @@
 """A fitted detector: a density and clusters, judged by normal rows that they do not know."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -101,16 +102,18 @@ class Detector:
             return Conditional(density.codec, density.model, joint, rows, j)
 
         def score(rows: StoredTable) -> FloatArray:
-            return self.p_values(self.score(rows, device))
+            return self.score(rows, device)
 
         def ordinary_rows() -> StoredTable:
             drawn = density.sample(N_DRAWN, np.random.RandomState(0), device)
             rows = density.container.read(drawn)
-            return rows.take(np.flatnonzero(score(rows) >= ORDINARY))
+            return rows.take(np.flatnonzero(score(rows) >= ordinary))
 
-        repairer = Repairer(
-            density.codec, given, score, ORDINARY, ordinary_rows, self.witness.views.coordinates
-        )
+        # The least score whose p-value is as high.
+        rank = math.ceil(ORDINARY * (1 + len(self.normal))) - 1
+        ordinary = float(self.normal[rank - 1]) if rank else -math.inf
+        coordinates = self.witness.views.coordinates
+        repairer = Repairer(density.codec, given, score, ordinary, ordinary_rows, coordinates)
         return repairer(table)
 
     def threshold(self, false_alarms: float) -> float:
