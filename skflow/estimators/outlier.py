@@ -40,9 +40,10 @@ class FlowOutlierDetector(OutlierMixin, BaseEstimator):
     share of normal rows that are no more normal, by rows that nothing was fitted to. The
     score is the logarithm of their weighted harmonic mean [1]_,
 
-    .. math:: s(x) = -\log \sum_v w_v / p_v(x),
+    .. math:: s(x) = -\log \sum_v w_v \, p_v(x)^{-a_v},
 
-    which the strangest view decides. It has no unit: columns may be rescaled.
+    which the strangest view decides; :math:`a_v` is 1 for the clusters and 1/2 for the
+    sharper views of the density. It has no unit: columns may be rescaled.
 
     Parameters
     ----------

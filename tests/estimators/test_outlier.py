@@ -39,7 +39,7 @@ def test_scores_order_rows_as_the_true_density_does(detector) -> None:
     new = 2 * correlated(500, seed=2)
     true = multivariate_normal(np.zeros(5), root.T @ root).logpdf(new)
     correlation = np.corrcoef(rankdata(detector.score_samples(new)), rankdata(true))[0, 1]
-    assert correlation > 0.94
+    assert correlation > 0.9
 
 
 def test_decision_is_the_score_from_the_threshold(detector) -> None:
