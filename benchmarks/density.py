@@ -32,7 +32,7 @@ import flow_peers
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from records import RESULTS, drop_records, is_of, measure_missing, read_records
+from records import add_arguments, drop_records, is_of, measure_missing, read_records
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
@@ -168,14 +168,8 @@ def main() -> None:
     """Measure what ``--data`` allows and is not there yet; write the pages if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="holds reg/, uci_gp/ and density/")
-    parser.add_argument("--results", type=Path, default=RESULTS / "density.jsonl")
     parser.add_argument("--tables", nargs="+", help="all, if not given")
-    parser.add_argument(
-        "--methods", nargs="+", default=[""], metavar="BEGINNING", help="as their names begin"
-    )
-    parser.add_argument("--fresh", nargs="+", metavar="BEGINNING", help="measure these again")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--page", action="store_true", help="write the pages of all there is")
+    add_arguments(parser, "density")
     arguments = parser.parse_args()
     if arguments.data is not None:
         tables = load_tables(arguments.data)

@@ -54,7 +54,7 @@ from outlier_tables import (
     plant,
     split_normal,
 )
-from records import RESULTS, drop_records, measure_missing, read_records
+from records import add_arguments, drop_records, measure_missing, read_records
 from scipy.special import kolmogorov
 from scipy.stats import kstest
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -325,15 +325,9 @@ def main() -> None:
     """Measure what ``--data`` allows and is not there yet; write the pages if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="holds adbench/, reg/ and uci_gp/")
-    parser.add_argument("--results", type=Path, default=RESULTS / "outliers.jsonl")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--tables", nargs="+", help="those of each part, if not given")
-    parser.add_argument(
-        "--methods", nargs="+", default=[""], metavar="BEGINNING", help="as their names begin"
-    )
-    parser.add_argument("--fresh", nargs="+", metavar="BEGINNING", help="measure these again")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--page", action="store_true", help="write the pages of all there is")
+    add_arguments(parser, "outliers")
     arguments = parser.parse_args()
     if arguments.data is not None:
         data = Data(arguments.data)

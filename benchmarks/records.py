@@ -1,12 +1,24 @@
 """Results that are kept, one JSON object a line, so that nothing is measured twice."""
 
 import json
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
+
+
+def add_arguments(parser: ArgumentParser, name: str) -> None:
+    """Add what every benchmark of several methods is asked: which, on what, kept where."""
+    parser.add_argument("--results", type=Path, default=RESULTS / f"{name}.jsonl")
+    parser.add_argument(
+        "--methods", nargs="+", default=[""], metavar="BEGINNING", help="as their names begin"
+    )
+    parser.add_argument("--fresh", nargs="+", metavar="BEGINNING", help="measure these again")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--page", action="store_true", help="write the pages of all there is")
 
 
 def read_records(path: Path) -> list[dict]:

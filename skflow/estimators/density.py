@@ -20,13 +20,13 @@ from skflow.estimators.fitting import (
     FitPlan,
     TableRows,
     keep_earlier_fit,
+    learn_columns,
 )
 from skflow.estimators.table_density import TableDensity
 from skflow.estimators.validation import check_table
 from skflow.flow.recipe import FlowRecipe, choose_recipe
 from skflow.table.codec import TableCodec
 from skflow.table.frames import Container
-from skflow.table.inference import infer_schema
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
 from skflow.training.clock import Clock
@@ -326,14 +326,7 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
         if warm:
             container = self._density.container
             return container, self._density.codec, container.read(X)
-        container = Container(X, list(_check_feature_names_in(self)))
-        table = container.read(X)
-        self.schema_ = infer_schema(
-            table,
-            column_kinds=self.column_kinds,
-            categorical_features=self.categorical_features,
-            bounds=self.bounds,
-        )
+        container, table, self.schema_ = learn_columns(self, X)
         codec = TableCodec(table, self.schema_)
         self._n_features_out = len(codec.latent_names)
         return container, codec, table

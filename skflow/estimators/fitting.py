@@ -8,10 +8,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.utils.validation import _check_feature_names_in
 
 from skflow.flow.model import Model
 from skflow.flow.recipe import FlowRecipe
 from skflow.table.codec import TableCodec
+from skflow.table.frames import Container
+from skflow.table.inference import infer_schema
+from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
 from skflow.training.closed_form import Candidate
 from skflow.training.fitting import start_model, train_model
@@ -38,6 +42,19 @@ def keep_earlier_fit(estimator: Any) -> Iterator[None]:
             vars(estimator).clear()
             vars(estimator).update(before)
         raise
+
+
+def learn_columns(estimator: Any, X: Any) -> tuple[Container, StoredTable, Schema]:
+    """Learn what rows came in and what their columns are, as the estimator's parameters say."""
+    container = Container(X, list(_check_feature_names_in(estimator)))
+    table = container.read(X)
+    schema = infer_schema(
+        table,
+        column_kinds=estimator.column_kinds,
+        categorical_features=estimator.categorical_features,
+        bounds=estimator.bounds,
+    )
+    return container, table, schema
 
 
 @dataclass(frozen=True)

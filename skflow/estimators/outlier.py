@@ -12,17 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
 from sklearn.utils import Tags, _safe_indexing, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.detection import Detector, Witness, plan_calibration
-from skflow.estimators.fitting import keep_earlier_fit
+from skflow.estimators.fitting import keep_earlier_fit, learn_columns
 from skflow.estimators.validation import check_table, numbers_like
 from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
 from skflow.outliers.views import Views
 from skflow.table.codec import TableCodec
-from skflow.table.frames import Container
-from skflow.table.inference import infer_schema
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
 
@@ -214,14 +212,7 @@ class FlowOutlierDetector(OutlierMixin, BaseEstimator):
 
     def _trim(self, X: Any, seed: int) -> tuple[NDArray, NDArray]:
         """Return the rows to learn from, and those to take for normal."""
-        container = Container(X, list(_check_feature_names_in(self)))
-        table = container.read(X)
-        schema = infer_schema(
-            table,
-            column_kinds=self.column_kinds,
-            categorical_features=self.categorical_features,
-            bounds=self.bounds,
-        )
+        _, table, schema = learn_columns(self, X)
         log_probs = log_tail_probs(TableCodec(table, schema), table, seed)
         learnt, normal = (log_probs >= np.log(least) for least in (LEARNT, NORMAL))
         return np.flatnonzero(learnt), np.flatnonzero(normal)

@@ -69,20 +69,20 @@ class Conditional:
     ) -> None:
         self.rows = rows
         self._column = codec.columns[j]
-        self._label, self._value = codec.place(j)
+        self._label, self._value = codec.places[j]
         self._joint = log_prob
         labels = self._column.labels
+        nothing = np.full((len(rows.labels), 1), np.nan)
         log_masses = np.full((len(rows.labels), 1 if labels.idle else labels.n_labels + 1), -np.inf)
         if self._label is not None:
             for label in range(labels.n_labels + 1):
                 if not (labels.valued and label == labels.number):
-                    log_masses[:, label] = self._replaced(label, np.nan)
+                    log_masses[:, label] = self._replaced(label, nothing)[:, 0]
         if self._value is not None:
             self._marginal = model.values.marginals.of_columns([self._value])
             self._nodes, self._log_density = self._find_nodes()
-            log_masses[:, labels.number] = logsumexp(
-                log_cell_masses(self._nodes, self._log_density), axis=1
-            )
+            masses = log_cell_masses(self._nodes, self._log_density)
+            log_masses[:, labels.number] = self._log_mass = logsumexp(masses, axis=1)
         self.log_probs = log_masses - logsumexp(log_masses, axis=1, keepdims=True)
 
     def tail_log_prob(self) -> FloatArray:
@@ -146,8 +146,7 @@ class Conditional:
         place = (self._nodes < at_own[:, None]).sum(axis=1).clip(max=self._nodes.shape[1] - 1)
         level = heights[np.arange(len(own)), place]
         below = log_mass_below(self._nodes, self._log_density, heights, level)
-        total = logsumexp(log_cell_masses(self._nodes, self._log_density), axis=1)
-        return np.where(present, np.minimum(below - total, 0.0), 0.0)
+        return np.where(present, np.minimum(below - self._log_mass, 0.0), 0.0)
 
     def _find_nodes(self) -> tuple[FloatArray, FloatArray]:
         """Nodes over the whole line, densest where the column given others may lie."""
@@ -175,18 +174,16 @@ class Conditional:
         log_volume = scaling.encode(scaling.decode(encoded.ravel()))[1].reshape(encoded.shape)
         return log_density - log_derivative + log_volume
 
-    def _replaced(self, label: int, values: FloatArray | float) -> FloatArray:
-        """Joint log-density of the rows with another label, and value, in the column."""
-        shape = np.shape(values) or (len(self.rows.labels), 1)
-        labels = np.repeat(self.rows.labels, shape[1], axis=0)
-        rare = np.repeat(self.rows.rare, shape[1], axis=0)
-        others = np.repeat(self.rows.values, shape[1], axis=0)
+    def _replaced(self, label: int, values: FloatArray) -> FloatArray:
+        """Joint log-density of each row with another label, and several values, in the column."""
+        labels = np.repeat(self.rows.labels, values.shape[1], axis=0)
+        rare = np.repeat(self.rows.rare, values.shape[1], axis=0)
+        others = np.repeat(self.rows.values, values.shape[1], axis=0)
         if self._label is not None:
             labels[:, self._label], rare[:, self._label] = label, np.nan
         if self._value is not None:
-            others[:, self._value] = np.ravel(values)
-        log_prob = self._joint(labels, rare, others).reshape(shape)
-        return log_prob if np.shape(values) else log_prob[:, 0]
+            others[:, self._value] = values.ravel()
+        return self._joint(labels, rare, others).reshape(values.shape)
 
     def _scores(self, encoded: FloatArray) -> FloatArray:
         return self._marginal.forward_and_log_det(torch.tensor(encoded)[None])[0][0].numpy()

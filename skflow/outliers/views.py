@@ -61,15 +61,14 @@ class Views:
         points = self.coordinates(table)
         most = min(len(points) // ROWS_PER_CLUSTER, COVARIANCE_ENTRIES // points.shape[1] ** 2)
         # As many views of few rows as of many: what others say of these must match.
-        numbers = [max(1, min(k, most)) for k in n_clusters]
-        distinct = {k: BlurredClusters(points, k, seed, scales) for k in numbers}
-        self.clusters = [distinct[k] for k in numbers]
+        self.n_clusters = [max(1, min(k, most)) for k in n_clusters]
+        self.clusters = {k: BlurredClusters(points, k, seed, scales) for k in self.n_clusters}
 
     def __call__(self, table: StoredTable) -> FloatArray:
         """Return how normal each row is in each view, ``(n_rows, n_views)``, in nats."""
         points = self.coordinates(table)
-        views = {id(c): c.log_density(points) for c in self.clusters}
-        return np.concatenate([views[id(c)] for c in self.clusters], axis=1)
+        views = {k: clusters.log_density(points) for k, clusters in self.clusters.items()}
+        return np.concatenate([views[k] for k in self.n_clusters], axis=1)
 
 
 class Judge:

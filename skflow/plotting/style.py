@@ -9,8 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 from skflow.estimators.density import FlowDensity
 
 # Told apart by colour-blind readers too: M. Okabe and K. Ito, "Color Universal Design", 2008.
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+BLACK, ORANGE, GREEN = "#000000", "#E69F00", "#009E73"
+BLUE, VERMILLION = "#0072B2", "#D55E00"
 
 LONGEST_NAME = 28  # letters of a column or a value
 

@@ -1,7 +1,8 @@
 """A table to labels and values, and back, exactly."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from itertools import count
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,13 @@ class Layout:
     bounds: tuple[tuple[float, float], ...]
 
 
+class Place(NamedTuple):
+    """Where a column stands among those with labels, and among those with values."""
+
+    label: int | None
+    value: int | None
+
+
 class TableCodec:
     """Reversible encoding of every column, fitted on the training rows.
 
@@ -86,6 +94,8 @@ class TableCodec:
     Attributes
     ----------
     layout : Layout
+    places : list of Place
+        Of each column; None where it has no label, or no value.
     latent_names : list of str
         A column's own name; ``<name>_label`` and ``<name>`` where it has a label and a value.
     latent_is_label : ndarray of bool
@@ -97,6 +107,7 @@ class TableCodec:
         ]
         self._labelled = [c for c in self.columns if not c.labels.idle]
         self._valued = [c for c in self.columns if c.labels.valued]
+        self.places = self._number_parts()
         self.layout = self._lay_out()
         taken = {column.name for column in schema.columns}
         self.latent_names: list[str] = []
@@ -110,14 +121,25 @@ class TableCodec:
             is_label += [True] * labelled + [False] * valued
         self.latent_is_label = np.array(is_label, dtype=bool)
 
+    def _number_parts(self) -> list[Place]:
+        labels, values = count(), count()
+        return [
+            Place(
+                None if codec.labels.idle else next(labels),
+                next(values) if codec.labels.valued else None,
+            )
+            for codec in self.columns
+        ]
+
     def _lay_out(self) -> Layout:
-        position = {id(codec): j for j, codec in enumerate(self._labelled)}
+        pairs = list(zip(self.columns, self.places, strict=True))
         return Layout(
             n_labels=tuple(codec.labels.n_labels for codec in self._labelled),
             unseen=tuple(codec.unseen for codec in self._labelled),
             value_label=tuple(
-                (-1, 0) if codec.labels.idle else (position[id(codec)], codec.labels.number)
-                for codec in self._valued
+                (-1, 0) if place.label is None else (place.label, codec.labels.number)
+                for codec, place in pairs
+                if place.value is not None
             ),
             bounds=tuple(codec.bounds for codec in self._valued),
         )
@@ -137,15 +159,6 @@ class TableCodec:
     def scales(self) -> FloatArray:
         """Typical magnitude of each column, in its unit; NaN for categories."""
         return np.array([codec.scale for codec in self.columns])
-
-    def place(self, j: int) -> tuple[int | None, int | None]:
-        """Return where column j stands among labels, and among values; None where nowhere."""
-        before = self.columns[:j]
-        labelled, valued = not self.columns[j].labels.idle, self.columns[j].labels.valued
-        return (
-            sum(not codec.labels.idle for codec in before) if labelled else None,
-            sum(codec.labels.valued for codec in before) if valued else None,
-        )
 
     def encode(self, table: StoredTable) -> EncodedTable:
         """Encode rows."""
@@ -207,21 +220,15 @@ class TableCodec:
         """
         nothing = np.full(len(labels), np.nan)
         no_label = np.zeros(len(labels), dtype=np.int64)
-        columns = []
-        label_position = value_position = 0
-        for codec in self.columns:
-            labelled, valued = not codec.labels.idle, codec.labels.valued
-            columns.append(
-                codec.decode(
-                    labels[:, label_position] if labelled else no_label,
-                    rare[:, label_position] if labelled else nothing,
-                    values[:, value_position] if valued else nothing,
-                    on_grid=on_grid,
-                )
+        return [
+            codec.decode(
+                no_label if place.label is None else labels[:, place.label],
+                nothing if place.label is None else rare[:, place.label],
+                nothing if place.value is None else values[:, place.value],
+                on_grid=on_grid,
             )
-            label_position += labelled
-            value_position += valued
-        return columns
+            for codec, place in zip(self.columns, self.places, strict=True)
+        ]
 
 
 def _stack(columns: list[NDArray[Any]], n_rows: int, dtype: type) -> NDArray[Any]:
