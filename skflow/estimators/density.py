@@ -327,7 +327,7 @@ class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
             container = self._density.container
             return container, self._density.codec, container.read(X)
         container, table, self.schema_ = learn_columns(self, X)
-        codec = TableCodec(table, self.schema_)
+        codec = TableCodec.fit(table, self.schema_)
         self._n_features_out = len(codec.latent_names)
         return container, codec, table
 

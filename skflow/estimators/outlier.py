@@ -213,7 +213,7 @@ class FlowOutlierDetector(OutlierMixin, BaseEstimator):
     def _trim(self, X: Any, seed: int) -> tuple[NDArray, NDArray]:
         """Return the rows to learn from, and those to take for normal."""
         _, table, schema = learn_columns(self, X)
-        log_probs = log_tail_probs(TableCodec(table, schema), table, seed)
+        log_probs = log_tail_probs(TableCodec.fit(table, schema), table, seed)
         learnt, normal = (log_probs >= np.log(least) for least in (LEARNT, NORMAL))
         return np.flatnonzero(learnt), np.flatnonzero(normal)
 

@@ -86,10 +86,10 @@ class TableCodec:
 
     Parameters
     ----------
-    table : StoredTable
-        Training rows.
     schema : Schema
-        What its columns are taken for.
+        What the columns are taken for.
+    columns : list of ColumnCodec
+        Fitted, one for each.
 
     Attributes
     ----------
@@ -101,10 +101,9 @@ class TableCodec:
     latent_is_label : ndarray of bool
     """
 
-    def __init__(self, table: StoredTable, schema: Schema) -> None:
-        self.columns: list[ColumnCodec] = [
-            fit_column(*pair) for pair in zip(table.columns, schema.columns, strict=True)
-        ]
+    def __init__(self, schema: Schema, columns: list[ColumnCodec]) -> None:
+        self.schema = schema
+        self.columns = columns
         self._labelled = [c for c in self.columns if not c.labels.idle]
         self._valued = [c for c in self.columns if c.labels.valued]
         self.places = self._number_parts()
@@ -120,6 +119,12 @@ class TableCodec:
                 self.latent_names.append(column.name)
             is_label += [True] * labelled + [False] * valued
         self.latent_is_label = np.array(is_label, dtype=bool)
+
+    @classmethod
+    def fit(cls, table: StoredTable, schema: Schema) -> Self:
+        """Fit the codec of each column to training rows."""
+        pairs = zip(table.columns, schema.columns, strict=True)
+        return cls(schema, [fit_column(*pair) for pair in pairs])
 
     def _number_parts(self) -> list[Place]:
         labels, values = count(), count()

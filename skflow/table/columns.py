@@ -5,15 +5,16 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.table.lines import Precision, fit_line
+from skflow.table.lines import FloatLine, GridLine, Line, Precision, fit_line
 from skflow.table.scaling import (
     NOISE,
     FloatArray,
+    Scaling,
     decoding_error,
     fit_lens,
     fit_rare_scaling,
@@ -87,14 +88,29 @@ class Labels:
 
 
 class CategoryColumn:
-    """Categories: labels alone."""
+    """Categories: labels alone.
+
+    Parameters
+    ----------
+    stored : StoredColumn
+        What the fitted column was stored as; its rows are not kept.
+    schema : ColumnSchema
+    unseen : float
+        Probability of a category never seen.
+    rarest : ndarray of int64
+        Labels that fewest training rows have, one at least.
+    """
 
     scale = math.nan
     bounds = (-math.inf, math.inf)
     gridded = False
 
-    def __init__(self, column: StoredColumn, schema: ColumnSchema) -> None:
-        self.stored = column.blank()
+    def __init__(
+        self, stored: StoredColumn, schema: ColumnSchema, unseen: float, rarest: LabelArray
+    ) -> None:
+        self.stored = stored.blank()
+        self.unseen = unseen
+        self.rarest = rarest
         self.labels = Labels(len(schema.levels), False, schema.missing)
         self.levels = as_objects(schema.levels)
         self._label_of = {key: label for label, key in enumerate(keys_of(schema.levels))}
@@ -103,10 +119,16 @@ class CategoryColumn:
             if type(level) in (int, float) and abs(level) < 2**53 and level % 1 == 0:
                 for key in keys_of([int(level), float(level)]):
                     self._label_of.setdefault(key, label)
-        labels = self.encode(column).labels
+
+    @classmethod
+    def fit(cls, column: StoredColumn, schema: ColumnSchema) -> Self:
+        """Count the categories of the training rows."""
+        codec = cls(column, schema, RAREST, np.zeros(1, dtype=np.int64))
+        labels = codec.encode(column).labels
         repeats = Counter(keys_of(column.values[column.present].tolist()))
-        self.unseen = _good_turing(repeats.values(), len(labels))
-        self.rarest = _rarest(labels, self.labels)
+        codec.unseen = _good_turing(repeats.values(), len(labels))
+        codec.rarest = _rarest(labels, codec.labels)
+        return codec
 
     def encode(self, column: StoredColumn) -> EncodedColumn:
         """Look categories up."""
@@ -139,35 +161,66 @@ class NumberColumn:
 
     In a column of levels, a number that is none of them is "never seen", and its
     coordinate kept apart.
+
+    Parameters
+    ----------
+    stored, schema, unseen, rarest
+        As of :class:`CategoryColumn`.
+    line : Line
+        Coordinates of the numbers.
+    scaling : Scaling
+        Coordinates to encoded values.
+    smallest : float
+        Magnitude from which on narrow floats come back; 0 for other numbers.
     """
 
-    def __init__(self, column: StoredColumn, schema: ColumnSchema) -> None:
-        self.stored = column.blank()
+    def __init__(
+        self,
+        stored: StoredColumn,
+        schema: ColumnSchema,
+        unseen: float,
+        rarest: LabelArray,
+        line: FloatLine | GridLine,
+        scaling: Scaling,
+        smallest: float,
+    ) -> None:
+        self.stored = stored.blank()
+        self.unseen = unseen
+        self.rarest = rarest
+        self.line = line
+        self.scaling = scaling
+        self.smallest = smallest
+        self.scale = scaling.scale * math.exp(-line.log_unit)
         self.categorical = schema.kind == "categorical"
-        self.line = fit_line(column, schema)
-        known = schema.atoms if schema.valued else schema.levels
-        self.known = np.array([self.line.at(number) for number in known], dtype=np.float64)
-        self.labels = Labels(len(known), schema.valued, schema.missing)
+        self.known = _known_numbers(schema, line)
+        self.labels = Labels(len(self.known), schema.valued, schema.missing)
         self.support = tuple(
             default if bound is None else self.line.at(bound)
             for bound, default in ((schema.low, -math.inf), (schema.high, math.inf))
         )
-        x = self.line.read(column)[column.present]
-        index = self._find(x)
-        others = x[index < 0]
-        self.scaling = (
-            fit_scaling(others, self.line.resolution)
+
+    @classmethod
+    def fit(cls, column: StoredColumn, schema: ColumnSchema) -> Self:
+        """Fit scales to the numbers of the training rows that are no labels."""
+        line = fit_line(column, schema)
+        known, every = _known_numbers(schema, line), line.read(column)
+        index, x = _find(known, every), every[column.present]
+        others = x[index[column.present] < 0]
+        scaling: Scaling = (
+            fit_scaling(others, line.resolution)
             if schema.valued
-            else fit_rare_scaling(self.known, others)
+            else fit_rare_scaling(known, others)
         )
-        self.smallest = 0.0
-        if self.line.epsilon:
-            off_grid = others[:0] if self.line.step else others
-            self.scaling, self.smallest = fit_lens(self.scaling, off_grid, self.line.epsilon)
-        self.scale = self.scaling.scale * math.exp(-self.line.log_unit)
+        smallest = 0.0
+        if line.epsilon:
+            off_grid = others[:0] if line.step else others
+            scaling, smallest = fit_lens(scaling, off_grid, line.epsilon)
         counts = np.unique(x, return_counts=True)[1]
-        self.unseen = RAREST if schema.valued else _good_turing(counts, len(column.missing))
-        self.rarest = _rarest(self._label(column, self._find(self.line.read(column))), self.labels)
+        unseen = RAREST if schema.valued else _good_turing(counts, len(every))
+        nothing = np.zeros(1, dtype=np.int64)
+        codec = cls(column, schema, unseen, nothing, line, scaling, smallest)
+        codec.rarest = _rarest(codec._label(column, index), codec.labels)
+        return codec
 
     @property
     def gridded(self) -> bool:
@@ -184,13 +237,6 @@ class NumberColumn:
             float(ends[1]) if np.isfinite(high) else math.inf,
         )
 
-    def _find(self, x: FloatArray) -> LabelArray:
-        """Index of known numbers; -1 for others."""
-        if not self.known.size:
-            return np.full(len(x), -1)
-        nearest = np.searchsorted(self.known, x).clip(max=len(self.known) - 1)
-        return np.where(self.known[nearest] == x, nearest, -1)
-
     def _label(self, column: StoredColumn, index: LabelArray) -> LabelArray:
         """Labels, where ``index`` is that of known numbers and -1 of others."""
         unknown = self.labels.number if self.labels.valued else self.labels.n_labels
@@ -200,7 +246,7 @@ class NumberColumn:
     def encode(self, column: StoredColumn) -> EncodedColumn:
         """Label known and missing ones, encode others."""
         x = self.line.read(column)
-        index = self._find(x)
+        index = _find(self.known, x)
         other = column.present & (index < 0)
         labels = self._label(column, index)
         rare, values = np.full((2, len(x)), np.nan)
@@ -250,7 +296,7 @@ class NumberColumn:
     def fault(self, column: StoredColumn) -> str | None:
         """Say what ``column`` holds that could not come back; None if nothing."""
         x = self.line.read(column)
-        other = column.present & (self._find(x) < 0)
+        other = column.present & (_find(self.known, x) < 0)
         if not self.categorical:
             other &= self.line.lost(column, self._precision(x))
         reason = "never seen" if self.categorical else self.line.loss
@@ -262,7 +308,23 @@ ColumnCodec = CategoryColumn | NumberColumn
 
 def fit_column(column: StoredColumn, schema: ColumnSchema) -> ColumnCodec:
     """Choose the codec of a column and fit it to its training rows."""
-    return (CategoryColumn if column.family == "category" else NumberColumn)(column, schema)
+    if column.family == "category":
+        return CategoryColumn.fit(column, schema)
+    return NumberColumn.fit(column, schema)
+
+
+def _known_numbers(schema: ColumnSchema, line: Line) -> FloatArray:
+    """Coordinates of the numbers that have a label of their own."""
+    known = schema.atoms if schema.valued else schema.levels
+    return np.array([line.at(number) for number in known], dtype=np.float64)
+
+
+def _find(known: FloatArray, x: FloatArray) -> LabelArray:
+    """Index of known numbers; -1 for others."""
+    if not known.size:
+        return np.full(len(x), -1)
+    nearest = np.searchsorted(known, x).clip(max=len(known) - 1)
+    return np.where(known[nearest] == x, nearest, -1)
 
 
 def _good_turing(counts: Iterable[int], n_rows: int) -> float:

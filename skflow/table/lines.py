@@ -8,7 +8,7 @@ exceed a float's 53.
 import math
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,8 +105,8 @@ class FloatLine:
     log_unit = 0.0
     resolution = 0.0
 
-    def __init__(self, column: StoredColumn, schema: ColumnSchema) -> None:
-        self.dtype = column.values.dtype
+    def __init__(self, stored: StoredColumn, schema: ColumnSchema) -> None:
+        self.dtype = stored.values.dtype
         self.step = 0.0 if schema.step is None else float(schema.step)
         narrow = self.dtype.kind == "f" and self.dtype.itemsize < 8
         self.epsilon = float(np.finfo(self.dtype).eps) if narrow else 0.0
@@ -173,29 +173,38 @@ class GridLine:
         Base units per unit of the column: nanoseconds per second, or 1.
     tick, origin, width : int
         Of one stored count, of coordinate 0, of one step, in base units.
+    narrow : bool
+        Whether the column spans so few ticks that off the grid they come back as well.
     """
 
-    def __init__(self, column: StoredColumn, schema: ColumnSchema) -> None:
-        timed = column.family in ("date", "duration")
-        self.stored = column.blank()
-        self.dtype = column.values.dtype
-        self.unit = PER_SECOND if timed else 1
-        self.tick = int(column.tick * self.unit)
-        self.width = self.unit if schema.step is None else int(Fraction(schema.step) * self.unit)
-        values = column.values[column.present]
-        low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
-        span = (high - low) * self.tick
-        self.origin = _coarse_origin(low * self.tick, high * self.tick, self.width)
+    def __init__(
+        self, stored: StoredColumn, schema: ColumnSchema, origin: int, *, narrow: bool
+    ) -> None:
+        timed = stored.family in ("date", "duration")
+        self.stored = stored.blank()
+        self.dtype = stored.values.dtype
+        self.unit = _base_units(stored)
+        self.tick = int(stored.tick * self.unit)
+        self.width = _width(schema, self.unit)
+        self.origin = origin
+        self.narrow = narrow
         self.log_unit = math.log(self.unit / self.width)
         self.step = 0.0 if schema.step is None else 1.0
-        # Off the grid, dates come back to the tick while that many ticks fit.
-        narrow = span <= MOST_STEPS * self.tick
         exact = self.step > 0 or not schema.valued
         self.resolution = (self.tick / self.width if narrow else 1.0) if exact else 0.0
         finer = [unit / self.width for unit in CLOCK if timed and self.tick <= unit < self.width]
         self.units = [1.0, *finer] if exact else []
         self.epsilon = 0.0
         self.loss = "off the grid, or too far out to come back"
+
+    @classmethod
+    def fit(cls, column: StoredColumn, schema: ColumnSchema) -> Self:
+        """Put the origin about the middle of a column's values."""
+        values, unit = column.values[column.present], _base_units(column)
+        tick = int(column.tick * unit)
+        low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+        origin = _coarse_origin(low * tick, high * tick, _width(schema, unit))
+        return cls(column, schema, origin, narrow=high - low <= MOST_STEPS)
 
     def read(self, column: StoredColumn) -> FloatArray:
         """Count steps from the origin, exactly below 2^53 of them."""
@@ -266,13 +275,26 @@ class GridLine:
         return lost
 
 
-def fit_line(column: StoredColumn, schema: ColumnSchema) -> Line:
+def fit_line(column: StoredColumn, schema: ColumnSchema) -> FloatLine | GridLine:
     """Choose the coordinates of a column of numbers, dates or durations."""
-    whole = schema.kind != "decimal" and (schema.step is None or schema.step >= 1)
-    counted = column.values.dtype.kind in "iu" and schema.kind != "continuous" and whole
-    if column.family in ("date", "duration") or counted:
-        return GridLine(column, schema)
+    if is_counted(column, schema):
+        return GridLine.fit(column, schema)
     return FloatLine(column, schema)
+
+
+def is_counted(stored: StoredColumn, schema: ColumnSchema) -> bool:
+    """Say whether a column's numbers are counted from an origin."""
+    whole = schema.kind != "decimal" and (schema.step is None or schema.step >= 1)
+    integers = stored.values.dtype.kind in "iu" and schema.kind != "continuous" and whole
+    return stored.family in ("date", "duration") or integers
+
+
+def _base_units(stored: StoredColumn) -> int:
+    return PER_SECOND if stored.family in ("date", "duration") else 1
+
+
+def _width(schema: ColumnSchema, unit: int) -> int:
+    return unit if schema.step is None else int(Fraction(schema.step) * unit)
 
 
 def _coarse_origin(low: int, high: int, width: int) -> int:

@@ -1,7 +1,7 @@
 """Numbers of any size to encoded values of moderate size, and back."""
 
 import math
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,10 +53,16 @@ class Scaling(Protocol):
 class Scaled:
     """Division by a power of two: exact, and free of overflow later on."""
 
-    def __init__(self, values: FloatArray) -> None:
+    def __init__(self, exponent: int, scale: float) -> None:
+        self.exponent = exponent
+        self.scale = scale
+
+    @classmethod
+    def fit(cls, values: FloatArray) -> Self:
+        """Choose the power by the largest of the values."""
         magnitudes = np.abs(values[values != 0])
-        self.exponent = int(np.frexp(magnitudes.max(initial=0.0))[1])
-        self.scale = typical(magnitudes, 0.9) if magnitudes.size else 1.0
+        exponent = int(np.frexp(magnitudes.max(initial=0.0))[1])
+        return cls(exponent, typical(magnitudes, 0.9) if magnitudes.size else 1.0)
 
     def encode(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Scale down; the log-derivative is constant."""
@@ -145,11 +151,11 @@ def fit_scaling(values: FloatArray, resolution: float = 0.0) -> Scaling:
     """
     pivot = _find_pivot(values)
     if pivot == 0:
-        return Scaled(values)
+        return Scaled.fit(values)
     bent = Bent(0.0, pivot)
     farthest = np.abs(values).max(keepdims=True)
     lost = resolution > 0 and decoding_error(bent, farthest)[0] > 0.2 * resolution
-    return Scaled(values) if lost else bent
+    return Scaled.fit(values) if lost else bent
 
 
 def fit_rare_scaling(levels: FloatArray, others: FloatArray) -> Bent:

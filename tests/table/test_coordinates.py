@@ -12,7 +12,7 @@ from tests.mixed import every_kind, small_mix
 def coordinates_of(frame: pd.DataFrame, later: pd.DataFrame | None = None):
     container = Container(frame, [str(name) for name in frame.columns])
     table = container.read(frame)
-    codec = TableCodec(
+    codec = TableCodec.fit(
         table,
         infer_schema(table, column_kinds=None, categorical_features="from_dtype", bounds=None),
     )

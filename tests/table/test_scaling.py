@@ -44,11 +44,11 @@ def test_whole_numbers_are_not_bent_out_of_reach() -> None:
 
 
 SCALINGS = {
-    "scaled": Scaled(np.array([3.0, 700.0])),
+    "scaled": Scaled.fit(np.array([3.0, 700.0])),
     "bent": Bent(0.0, 1e-3),
     "bent around a level": fit_rare_scaling(np.array([5.0]), np.array([])),
     "bent around levels": fit_rare_scaling(np.array([-1.0, 0.0, 7.0]), np.array([])),
-    "through a lens": Lens(Scaled(np.array([3.0, 700.0])), edge=0.7, pivot=1e-40),
+    "through a lens": Lens(Scaled.fit(np.array([3.0, 700.0])), edge=0.7, pivot=1e-40),
     "bent, through a lens": Lens(Bent(0.0, 1e-3), edge=1e-6, pivot=1e-40),
 }
 

@@ -58,7 +58,7 @@ def fit(table: Any, **options: Any) -> Fitted:
     container = Container(table, list(names))
     stored = container.read(table)
     schema = infer_schema(stored, **options)
-    return Fitted(container, schema, TableCodec(stored, schema))
+    return Fitted(container, schema, TableCodec.fit(stored, schema))
 
 
 def fit_column(values: Any, **options: Any) -> Fitted:
