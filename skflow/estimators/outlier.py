@@ -242,7 +242,7 @@ class FlowOutlierDetector(OutlierMixin, BaseEstimator):
 
     def _call_witness(self, density: FlowDensity, X: Any, seed: int) -> Witness:
         fitted = density._density
-        return Witness(fitted, Views(fitted.codec, fitted.container.read(X), seed))
+        return Witness(fitted, Views.fit(fitted.codec, fitted.container.read(X), seed))
 
     def score_samples(self, X: ArrayLike) -> FloatArray:
         """Score rows by how normal they are: lower is stranger.

@@ -16,6 +16,8 @@ sees only what is far from everything, and small h what is off a thin sheet of r
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,42 +34,46 @@ BLOCK_ENTRIES = 2_000_000
 LOG_2PI = float(np.log(2 * np.pi))
 
 
+@dataclass(frozen=True)
 class BlurredClusters:
     """Gaussians around the centres of k-means; see the module's text for the formula.
 
-    Parameters
+    Attributes
     ----------
-    points : ndarray of shape (n_rows, n_axes)
-    n_clusters : int
-    seed : int
-    scales : sequence of float
-        Standard deviations of the blur.
+    noise : ndarray of shape (n_scales,)
+        Variances of the blur.
+    weights : ndarray of shape (n_clusters,)
+    centres : ndarray of shape (n_clusters, n_axes)
+    variances : ndarray of shape (n_clusters, n_axes)
+        Eigenvalues of each covariance.
+    bases : ndarray of shape (n_clusters, n_axes, n_axes)
+        Its eigenvectors, each a column.
     """
 
-    def __init__(
-        self,
-        points: FloatArray,
-        n_clusters: int,
-        seed: int,
-        scales: Sequence[float],
-    ) -> None:
-        self.noise = np.square(scales)
+    noise: FloatArray
+    weights: FloatArray
+    centres: FloatArray
+    variances: FloatArray
+    bases: FloatArray
+
+    @classmethod
+    def fit(cls, points: FloatArray, n_clusters: int, seed: int, scales: Sequence[float]) -> Self:
+        """Cut points, ``(n_rows, n_axes)``, into clusters; ``scales`` are those of the blur."""
         centres, members = _cut(points, n_clusters, seed)
         n_rows, n_axes = points.shape
         residuals = points - centres[members]
         pooled = residuals.T @ residuals / n_rows
         sizes = np.bincount(members)
         kept = np.flatnonzero(sizes >= min(FEWEST_MEMBERS, sizes.max()))
-        self.centres, self.weights = centres[kept], sizes[kept] / n_rows
         prior_rows = PRIOR_ROWS * (n_axes + 2)
         # In the eigenbasis of a covariance, blur only adds to its eigenvalues.
-        self.variances = np.empty_like(self.centres)
-        self.bases = np.empty((len(self.centres), n_axes, n_axes))
+        variances, bases = np.empty((len(kept), n_axes)), np.empty((len(kept), n_axes, n_axes))
         for k, cluster in enumerate(kept):
             own = residuals[members == cluster]
             covariance = (own.T @ own + prior_rows * pooled) / (len(own) + prior_rows)
-            variances, self.bases[k] = np.linalg.eigh(covariance)
-            self.variances[k] = variances.clip(0)
+            variances[k], bases[k] = np.linalg.eigh(covariance)
+        weights = sizes[kept] / n_rows
+        return cls(np.square(scales), weights, centres[kept], variances.clip(0), bases)
 
     def log_density(self, points: FloatArray) -> FloatArray:
         """Log-density of points at each scale, ``(n_rows, n_scales)``, in nats."""

@@ -58,7 +58,7 @@ def _judge_parts(
     scores = np.empty(table.n_rows)
     for part in parts:
         others = np.setdiff1d(np.flatnonzero(core), part)
-        measures = Views(codec, table.take(others), seed, N_CLUSTERS, SCALES)(table.take(part))
+        measures = Views.fit(codec, table.take(others), seed, N_CLUSTERS, SCALES)(table.take(part))
         normal = core[part] if core[part].sum() > 1 else slice(None)
         log_probs = [Tail(view[normal]).log_prob(view) for view in measures.T]
         scores[part] = np.mean(log_probs, axis=0)

@@ -7,6 +7,8 @@ same normal rows, so they can be told in one unit: a log tail probability.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,38 +33,45 @@ WEIGHTS = np.array([0.8, 0.13, 0.07])
 POWERS = np.array([1.0, 0.5, 0.5])
 
 
+@dataclass(frozen=True)
 class Views:
     """Clusters of a table's rows, few and many, at several scales.
 
-    Parameters
+    Attributes
     ----------
-    codec : TableCodec
-        Of the table.
-    table : StoredTable
-        Rows to fit to.
-    seed : int
-    n_clusters : sequence of int
-        As far as the rows allow.
-    scales : sequence of float
-        Of the blur, in standard deviations of a column.
+    coordinates : Coordinates
+        Rows as points.
+    n_clusters : list of int
+        Of each view; of few rows several are the same, as what others say of them must
+        match.
+    clusters : dict of int to BlurredClusters
     """
 
-    def __init__(
-        self,
+    coordinates: Coordinates
+    n_clusters: list[int]
+    clusters: dict[int, BlurredClusters]
+
+    @classmethod
+    def fit(
+        cls,
         codec: TableCodec,
         table: StoredTable,
         seed: int,
         n_clusters: Sequence[int] = N_CLUSTERS,
         scales: Sequence[float] = SCALES,
-    ) -> None:
+    ) -> Self:
+        """Cut the rows of a table into so many clusters, as far as there are rows.
+
+        ``scales`` are those of the blur, in standard deviations of a column.
+        """
         drawn = np.random.default_rng(seed).permutation(table.n_rows)[:MOST_ROWS]
         table = table.take(np.sort(drawn))
-        self.coordinates = Coordinates(codec, table)
-        points = self.coordinates(table)
+        coordinates = Coordinates.fit(codec, table)
+        points = coordinates(table)
         most = min(len(points) // ROWS_PER_CLUSTER, COVARIANCE_ENTRIES // points.shape[1] ** 2)
-        # As many views of few rows as of many: what others say of these must match.
-        self.n_clusters = [max(1, min(k, most)) for k in n_clusters]
-        self.clusters = {k: BlurredClusters(points, k, seed, scales) for k in self.n_clusters}
+        numbers = [max(1, min(k, most)) for k in n_clusters]
+        clusters = {k: BlurredClusters.fit(points, k, seed, scales) for k in numbers}
+        return cls(coordinates, numbers, clusters)
 
     def __call__(self, table: StoredTable) -> FloatArray:
         """Return how normal each row is in each view, ``(n_rows, n_views)``, in nats."""

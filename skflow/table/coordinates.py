@@ -4,6 +4,8 @@ Distances want what densities do without: that 4 lies between 3 and 5 although e
 level, and that a category is as far from one other as from the next.
 """
 
+from typing import Self
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,41 +29,53 @@ class Coordinates:
 
     Parameters
     ----------
-    codec : TableCodec
-        Of the table.
-    table : StoredTable
-        Rows to fit to.
+    axes : list of NumberAxes or LevelAxes
+        Of each column.
+    means, scales : ndarray of shape (n_axes,)
+        Of the axes of all columns, one after the other.
     """
 
-    def __init__(self, codec: TableCodec, table: StoredTable) -> None:
-        self._axes = [_axes(*pair) for pair in zip(codec.columns, table.columns, strict=True)]
-        raw = [axes(column) for axes, column in zip(self._axes, table.columns, strict=True)]
-        self._means = [_mean(part) for part in raw]
-        self._scales = [
-            _scale(part - mean, is_category=isinstance(axes, _LevelAxes))
-            for part, mean, axes in zip(raw, self._means, self._axes, strict=True)
+    def __init__(
+        self, axes: list["NumberAxes | LevelAxes"], means: FloatArray, scales: FloatArray
+    ) -> None:
+        self.axes = axes
+        self.means = means
+        self.scales = scales
+
+    @classmethod
+    def fit(cls, codec: TableCodec, table: StoredTable) -> Self:
+        """Fit to the rows of a table that the codec is of."""
+        axes = [_axes(*pair) for pair in zip(codec.columns, table.columns, strict=True)]
+        raw = [axis(column) for axis, column in zip(axes, table.columns, strict=True)]
+        means = [_mean(part) for part in raw]
+        scales = [
+            _scale(part - mean, is_category=isinstance(axis, LevelAxes))
+            for part, mean, axis in zip(raw, means, axes, strict=True)
         ]
+        return cls(axes, np.concatenate(means), np.concatenate(scales))
 
     @property
     def n_axes(self) -> int:
         """Number of coordinates of a row."""
-        return sum(len(mean) for mean in self._means)
+        return len(self.means)
 
     def __call__(self, table: StoredTable) -> FloatArray:
         """Return coordinates, ``(n_rows, n_axes)``."""
-        parts = zip(self._axes, table.columns, self._means, self._scales, strict=True)
-        standardised = [(axes(column) - mean) / scale for axes, column, mean, scale in parts]
-        points = np.concatenate(standardised, axis=1).clip(-FARTHEST, FARTHEST)
-        return np.nan_to_num(points, copy=False, nan=0.0)
+        raw = [axes(column) for axes, column in zip(self.axes, table.columns, strict=True)]
+        points = np.concatenate(raw, axis=1)
+        points -= self.means
+        points /= self.scales
+        return np.nan_to_num(points.clip(-FARTHEST, FARTHEST), copy=False, nan=0.0)
 
 
-class _NumberAxes:
+class NumberAxes:
     """A number, NaN where missing, and whether it is missing where it ever was."""
 
     def __init__(self, codec: NumberColumn) -> None:
         self.codec = codec
 
     def __call__(self, column: StoredColumn) -> FloatArray:
+        """Return ``(n_rows, n_axes)``."""
         numbers = self.codec.scaling.encode(self.codec.line.read(column))[0]
         axes = [np.where(column.present, numbers, np.nan)]
         if self.codec.labels.markers:
@@ -69,23 +83,30 @@ class _NumberAxes:
         return np.column_stack(axes)
 
 
-class _LevelAxes:
+class LevelAxes:
     """Whether a category, or its absence, is this or that level, of the frequent ones."""
 
-    def __init__(self, codec: ColumnCodec, column: StoredColumn) -> None:
+    def __init__(self, codec: ColumnCodec, levels: NDArray[np.int64]) -> None:
         self.codec = codec
+        self.levels = levels
+
+    @classmethod
+    def fit(cls, codec: ColumnCodec, column: StoredColumn) -> Self:
+        """Find the frequent levels."""
         counts = np.bincount(codec.encode(column).labels, minlength=codec.labels.n_labels)
-        self.levels = np.argsort(-counts[: codec.labels.n_labels], kind="stable")[:MOST_LEVELS]
+        frequent = np.argsort(-counts[: codec.labels.n_labels], kind="stable")
+        return cls(codec, frequent[:MOST_LEVELS])
 
     def __call__(self, column: StoredColumn) -> FloatArray:
+        """Return ``(n_rows, n_axes)``."""
         labels = self.codec.encode(column).labels
         return (labels[:, None] == self.levels).astype(np.float64)
 
 
-def _axes(codec: ColumnCodec, column: StoredColumn) -> _NumberAxes | _LevelAxes:
+def _axes(codec: ColumnCodec, column: StoredColumn) -> NumberAxes | LevelAxes:
     if isinstance(codec, CategoryColumn) or codec.categorical:
-        return _LevelAxes(codec, column)
-    return _NumberAxes(codec)
+        return LevelAxes.fit(codec, column)
+    return NumberAxes(codec)
 
 
 def _mean(raw: FloatArray) -> FloatArray:

@@ -22,13 +22,13 @@ def test_density_is_that_of_blurred_gaussians_around_k_means() -> None:
             normal = multivariate_normal(group.mean(axis=0), own + scale**2 * np.eye(3))
             parts.append(np.log(len(group) / 100) + normal.logpdf(new))
         expected[:, s] = logsumexp(parts, axis=0)
-    clusters = BlurredClusters(points, 3, 5, scales)
+    clusters = BlurredClusters.fit(points, 3, 5, scales)
     np.testing.assert_allclose(clusters.log_density(new), expected, rtol=1e-9)
 
 
 def test_blocks_do_not_change_the_density(monkeypatch) -> None:
     points = np.random.default_rng(0).normal(size=(200, 4))
-    clusters = BlurredClusters(points, 8, 0, (0.1,))
+    clusters = BlurredClusters.fit(points, 8, 0, (0.1,))
     whole = clusters.log_density(points)
     monkeypatch.setattr("skflow.outliers.clusters.BLOCK_ENTRIES", 60)
     np.testing.assert_allclose(clusters.log_density(points), whole, rtol=1e-12)
@@ -36,6 +36,6 @@ def test_blocks_do_not_change_the_density(monkeypatch) -> None:
 
 def test_fewer_distinct_points_than_clusters() -> None:
     points = np.repeat([[0.0, 0.0], [1.0, 1.0]], 10, axis=0)
-    clusters = BlurredClusters(points, 6, 0, (0.25,))
+    clusters = BlurredClusters.fit(points, 6, 0, (0.25,))
     assert len(clusters.weights) == 2
     assert np.isfinite(clusters.log_density(np.array([[0.0, 0.0], [1e6, -1e6]]))).all()

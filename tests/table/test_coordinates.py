@@ -16,7 +16,7 @@ def coordinates_of(frame: pd.DataFrame, later: pd.DataFrame | None = None):
         table,
         infer_schema(table, column_kinds=None, categorical_features="from_dtype", bounds=None),
     )
-    coordinates = Coordinates(codec, table)
+    coordinates = Coordinates.fit(codec, table)
     return coordinates(table if later is None else container.read(later))
 
 
