@@ -17,3 +17,7 @@ class DivergenceWarning(ConvergenceWarning):
 
 class LostDigitsWarning(UserWarning):
     """A column of integers or dates spans too many steps for each to come back."""
+
+
+class ModelFileError(ValueError):
+    """A file is damaged, was not written by skflow, or by a version that is not known here."""

@@ -46,7 +46,7 @@ def keep_earlier_fit(estimator: Any) -> Iterator[None]:
 
 def learn_columns(estimator: Any, X: Any) -> tuple[Container, StoredTable, Schema]:
     """Learn what rows came in and what their columns are, as the estimator's parameters say."""
-    container = Container(X, list(_check_feature_names_in(estimator)))
+    container = Container.fit(X, list(_check_feature_names_in(estimator)))
     table = container.read(X)
     schema = infer_schema(
         table,

@@ -1,21 +1,22 @@
-"""Containers of tables; the only file that knows pandas and polars, through narwhals.
+"""Containers of tables; with building.py the only file that knows pandas and polars.
 
 Reading is narwhals' business but for objects and categories. Building is each
 library's own: only they know how to spell their dtypes and missing markers.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from itertools import takewhile
-from typing import Any
+from typing import Any, Self
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from skflow.table.building import to_numpy, to_pandas, to_polars
 from skflow.table.storage import (
     MARKERS,
     TICKS,
@@ -32,15 +33,6 @@ from skflow.table.storage import (
     with_markers,
 )
 
-try:  # pandas columns of Arrow dtypes exist only where it is installed
-    import pyarrow as pa  # type: ignore[import-untyped]
-except ImportError:
-    pa = None
-
-__all__ = ["MARKERS", "Container", "StoredColumn", "StoredTable"]
-
-SENTINELS: dict[str, Any] = {"NaN": float("nan"), "NA": pd.NA, "NaT": pd.NaT, "None": None}
-NONES: dict[str, Any] = dict.fromkeys(MARKERS)  # for libraries that know what None means
 NUMBER_CELLS = {  # what pandas calls objects that are all numbers
     "integer": int,
     "floating": float,
@@ -58,33 +50,50 @@ REMEDIES = {  # by the letters that the dtype begins with
 }
 
 
+@dataclass(frozen=True, eq=False)
 class Container:
-    """What a table came in, so that rows can be given back in the same.
+    """What a table came in, so that rows can be given back in the same; holds no rows.
 
-    Holds no rows: names, dtypes and kind of container only.
-
-    Parameters
+    Attributes
     ----------
-    table : array, pandas or polars DataFrame
-        The table that was fitted.
-    names : sequence of str
-        Column names, for arrays as well.
-
-    Raises
-    ------
-    TypeError
-        Where a column holds what no density here is of.
-    ValueError
-        Where a column holds infinities or complex numbers.
+    kind : {"array", "pandas", "polars"}
+    template : array, pandas or polars DataFrame
+        Of no rows.
+    dtypes : list
+        Of the columns, as the library has them.
+    fitted : tuple of StoredColumn
+        The columns as they were read, without rows.
+    markers : tuple of tuples of str
+        Missing markers that each of them held.
     """
 
-    def __init__(self, table: Any, names: Sequence[str]) -> None:
-        self.names = list(names)
-        self.template, self._dtypes = _empty_like(table)
-        stored = self._read(table)
-        self._kind = stored.container
-        self._fitted = tuple(column.blank() for column in stored.columns)
-        self._markers = tuple(column.markers() for column in stored.columns)
+    kind: ContainerKind
+    template: Any
+    dtypes: list[Any]
+    fitted: tuple[StoredColumn, ...]
+    markers: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def fit(cls, table: Any, names: Sequence[str]) -> Self:
+        """Take note of the table that is fitted; its columns are called ``names``.
+
+        Raises
+        ------
+        TypeError
+            Where a column holds what no density here is of.
+        ValueError
+            Where a column holds infinities or complex numbers.
+        """
+        template, dtypes = _empty_like(table)
+        stored = _read(table, names)
+        fitted = tuple(column.blank() for column in stored.columns)
+        markers = tuple(column.markers() for column in stored.columns)
+        return cls(stored.container, template, dtypes, fitted, markers)
+
+    @property
+    def names(self) -> list[str]:
+        """Column names, for arrays as well."""
+        return [column.name for column in self.fitted]
 
     def read(self, table: Any) -> StoredTable:
         """Read rows, of the table that was fitted or of a later one.
@@ -99,13 +108,13 @@ class Container:
         -------
         stored : StoredTable
         """
-        stored = self._read(table)
+        stored = _read(table, self.names)
         columns, faults = [], Faults()
         for j, column in enumerate(stored.columns):
             with faults.collect(column.name):
-                same = as_family(column, self._fitted[j])
-                if (stored.container, column.dtype) != (self._kind, self._fitted[j].dtype):
-                    same = with_markers(same, self._markers[j], _markers_held(self._dtypes[j]))
+                same = as_family(column, self.fitted[j])
+                if (stored.container, column.dtype) != (self.kind, self.fitted[j].dtype):
+                    same = with_markers(same, self.markers[j], _markers_held(self.dtypes[j]))
                 columns.append(same)
         faults.raise_any()
         return replace(stored, columns=tuple(columns))
@@ -125,39 +134,40 @@ class Container:
         """
         if isinstance(self.template, np.ndarray):
             dtype = _native_dtype(self.template.dtype)
-            return np.column_stack([_to_numpy(column, dtype) for column in columns])
+            return np.column_stack([to_numpy(column, dtype) for column in columns])
         if isinstance(self.template, pd.DataFrame):
             # As series of their dtype: pandas takes objects that are all strings for text.
-            pairs = enumerate(zip(columns, self._dtypes, strict=True))
-            series = {j: pd.Series(_to_pandas(*pair), dtype=pair[1]) for j, pair in pairs}
+            pairs = enumerate(zip(columns, self.dtypes, strict=True))
+            series = {j: pd.Series(to_pandas(*pair), dtype=pair[1]) for j, pair in pairs}
             frame = pd.DataFrame(series)
             frame.columns = self.template.columns
             index = getattr(like, "index", None)
             return frame if index is None or callable(index) else frame.set_axis(index)
         polars = nw.get_native_namespace(self.template)
-        named = zip(columns, self.template.columns, self._dtypes, strict=True)
-        return polars.DataFrame([_to_polars(polars, *each) for each in named])
+        named = zip(columns, self.template.columns, self.dtypes, strict=True)
+        return polars.DataFrame([to_polars(polars, *each) for each in named])
 
-    def _read(self, table: Any) -> StoredTable:
-        frame = _as_frame(table)
-        if frame is None:
-            matrix = np.asarray(table)
-            container: ContainerKind = "array"
-            n_rows, n_columns = matrix.shape
-            readers = [partial(_read_numpy, matrix[:, j]) for j in range(n_columns)]
-        else:
-            container = "pandas" if frame.implementation.is_pandas() else "polars"
-            n_rows, n_columns = frame.shape
-            readers = [partial(_read_series, series) for series in frame.iter_columns()]
-        if n_columns != len(self.names):
-            raise ValueError(f"X has {n_columns} columns, but was fitted with {len(self.names)}.")
-        columns, faults = [], Faults()
-        for name, reader in zip(self.names, readers, strict=True):
-            with faults.collect(name):
-                columns.append(replace(reader(), name=name).compact())
-        faults.raise_any()
-        refuse_infinite(columns)
-        return StoredTable(tuple(columns), n_rows, container)
+
+def _read(table: Any, names: Sequence[str]) -> StoredTable:
+    frame = _as_frame(table)
+    if frame is None:
+        matrix = np.asarray(table)
+        container: ContainerKind = "array"
+        n_rows, n_columns = matrix.shape
+        readers = [partial(_read_numpy, matrix[:, j]) for j in range(n_columns)]
+    else:
+        container = "pandas" if frame.implementation.is_pandas() else "polars"
+        n_rows, n_columns = frame.shape
+        readers = [partial(_read_series, series) for series in frame.iter_columns()]
+    if n_columns != len(names):
+        raise ValueError(f"X has {n_columns} columns, but was fitted with {len(names)}.")
+    columns, faults = [], Faults()
+    for name, reader in zip(names, readers, strict=True):
+        with faults.collect(name):
+            columns.append(replace(reader(), name=name).compact())
+    faults.raise_any()
+    refuse_infinite(columns)
+    return StoredTable(tuple(columns), n_rows, container)
 
 
 def _as_frame(table: Any) -> "nw.DataFrame[Any] | None":
@@ -344,56 +354,3 @@ def _markers_held(dtype: Any) -> tuple[str, ...]:
     null = _null_marker(dtype)
     floating = dtype.kind == "f" if null == "NA" else null == "None" and dtype.is_float()
     return (null, "NaN") if floating else (null,)
-
-
-def _to_numpy(column: StoredColumn, dtype: np.dtype) -> NDArray[Any]:
-    """Return a column as an array of ``dtype``."""
-    if dtype.kind in "OUS":
-        return column.to_objects(SENTINELS).astype(dtype)
-    values = column.values
-    if dtype.kind in "Mm":
-        return np.where(column.present, values.view(dtype), np.array("NaT", dtype=dtype))
-    stored = values.astype(dtype)
-    return np.where(column.present, stored, dtype.type(np.nan)) if dtype.kind == "f" else stored
-
-
-def _to_pandas(column: StoredColumn, dtype: Any) -> Any:
-    """Return a column as a pandas array of ``dtype``."""
-    if isinstance(dtype, np.dtype):
-        return _to_numpy(column, dtype)
-    if isinstance(dtype, pd.CategoricalDtype):
-        return pd.Categorical(column.to_objects(NONES), dtype=dtype)
-    if isinstance(dtype, pd.StringDtype):
-        return pd.array(column.to_objects(NONES), dtype=dtype)
-    if isinstance(dtype, pd.DatetimeTZDtype):
-        instants = _to_numpy(column, np.dtype(f"M8[{dtype.unit}]"))
-        return pd.DatetimeIndex(instants).tz_localize("UTC").tz_convert(dtype.tz).array
-    null = column.missing == code_of("NA")
-    values = column.values
-    if values.dtype.kind == "f":
-        values = np.where(column.missing == code_of("NaN"), np.nan, values)
-    if isinstance(dtype, pd.ArrowDtype):
-        return pd.arrays.ArrowExtensionArray(_to_arrow(column, values, null, dtype.pyarrow_dtype))
-    return dtype.construct_array_type()(values.astype(dtype.numpy_dtype), null)
-
-
-def _to_arrow(column: StoredColumn, values: NDArray[Any], null: NDArray[Any], dtype: Any) -> Any:
-    """Return a column as an Arrow array of ``dtype``."""
-    if column.family == "category" or column.cell is not None:
-        places = getattr(dtype, "scale", None)
-        return pa.array(column.to_objects(NONES, places).tolist(), type=dtype)
-    array = pa.array(values, mask=null, from_pandas=False)
-    days = pa.types.is_date64(dtype)  # counts milliseconds, and only those of whole days
-    return (array.cast(pa.date32()) if days else array).cast(dtype)
-
-
-def _to_polars(polars: Any, column: StoredColumn, name: str, dtype: Any) -> Any:
-    """Return a column as a polars Series of ``dtype``."""
-    if column.family == "category" or column.cell is not None:
-        places = getattr(dtype, "scale", None)
-        return polars.Series(name, column.to_objects(NONES, places).tolist(), dtype=dtype)
-    values = column.values
-    if values.dtype.kind == "f":
-        values = np.where(column.missing == code_of("NaN"), np.nan, values)
-    series = polars.Series(name, values).cast(dtype)
-    return series.scatter(np.flatnonzero(column.missing == code_of("None")), None)

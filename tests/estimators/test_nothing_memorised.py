@@ -248,7 +248,7 @@ def test_training_rows_are_not_kept_alive() -> None:
     of_array = FlowDensity(n_layers=0, n_components=1, random_state=0).fit(X)
     for fitted in (flow, of_array):
         density = fitted._density
-        stored = [*density.container._fitted, *(codec.stored for codec in density.codec.columns)]
+        stored = [*density.container.fitted, *(codec.stored for codec in density.codec.columns)]
         for column in stored:
             assert column.values.base is None or column.values.base.size == 0
             assert column.missing.base is None or column.missing.base.size == 0

@@ -10,7 +10,7 @@ from tests.mixed import every_kind, small_mix
 
 
 def coordinates_of(frame: pd.DataFrame, later: pd.DataFrame | None = None):
-    container = Container(frame, [str(name) for name in frame.columns])
+    container = Container.fit(frame, [str(name) for name in frame.columns])
     table = container.read(frame)
     codec = TableCodec.fit(
         table,

@@ -10,9 +10,10 @@ from pandas.testing import assert_frame_equal
 from polars.testing import assert_frame_equal as assert_polars_equal
 
 from skflow.table.codec import EncodedTable, TableCodec
-from skflow.table.frames import Container, StoredTable
+from skflow.table.frames import Container
 from skflow.table.inference import infer_schema
 from skflow.table.schema import ColumnSchema, Schema
+from skflow.table.storage import StoredTable
 
 NOISE = 1e-13  # relative: the flow's error
 LESS_NOISE = 4e-14  # under which 13 digits survive that no grid explains
@@ -55,7 +56,7 @@ class Fitted:
 
 def fit(table: Any, **options: Any) -> Fitted:
     names = getattr(table, "columns", [f"x{j}" for j in range(np.shape(table)[1])])
-    container = Container(table, list(names))
+    container = Container.fit(table, list(names))
     stored = container.read(table)
     schema = infer_schema(stored, **options)
     return Fitted(container, schema, TableCodec.fit(stored, schema))

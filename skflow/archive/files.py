@@ -1,0 +1,178 @@
+"""Bytes on the disk: a document and arrays in one file, whole or not at all.
+
+A file is one of safetensors, so any tool for these can look into it. Its metadata is a JSON
+document of one key, which begins with the SHA-256 of the file, 64 zeros in the digest's own
+place. What differs from what was written in a single bit is refused before it is parsed,
+and whatever else JSON or safetensors would let pass, such as a key that occurs twice, is
+refused as well. Nothing that is read is ever run.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from skflow.exceptions import ModelFileError
+
+Document = dict[str, Any]
+Arrays = dict[str, NDArray[Any]]
+
+ZEROS = "0" * 64
+LENGTH = 8  # bytes that say how long the header is
+# What the header begins with, up to the digest.
+BEGINNING = b'{"__metadata__":{"skflow":"{\\"sha256\\":\\"'
+DIGEST = slice(LENGTH + len(BEGINNING), LENGTH + len(BEGINNING) + len(ZEROS))
+DTYPES = {"F64": np.float64, "F32": np.float32, "I64": np.int64, "U8": np.uint8}
+LOOKS_LIKE = {  # beginnings of files of others
+    b"\x80": "a pickle; load it as such, if you trust who made it: a pickle can run any code",
+    b"PK\x03\x04": "a zip archive, as skops and torch write",
+}
+
+
+def write(path: str | os.PathLike[str], document: Document, arrays: Mapping[str, NDArray]) -> None:
+    """Write a document and arrays; what was there before stays until all of it is written.
+
+    Raises
+    ------
+    OSError
+        Where there is no such folder, no room or no permission.
+    """
+    text = json.dumps({"sha256": ZEROS, **document}, allow_nan=False, separators=(",", ":"))
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    content = bytearray(safetensors.numpy.save(contiguous, metadata={"skflow": text}))
+    if not content.startswith(BEGINNING, LENGTH):
+        raise RuntimeError("safetensors no longer writes metadata first; skflow needs that.")
+    content[DIGEST] = _digest(content)
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of ``path`` once it is written, and is gone otherwise.
+
+    Whoever reads ``path`` finds the former file or the new one, never a part, whenever
+    the writer or the machine stops.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {target.parent} to write {target.name} to.")
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder; name a file.")
+    part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, part)
+        part.replace(target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            part.unlink()
+        raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the folder remember which file it holds, where the system can be asked to."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # of file systems that know no such thing
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Document, Arrays]:
+    """Read what :func:`write` wrote.
+
+    Returns
+    -------
+    document : dict
+        Without its digest. Its fields are not yet checked.
+    arrays : dict of ndarray
+        Writable, in memory of their own.
+
+    Raises
+    ------
+    ModelFileError
+        Where a single bit differs from what was written, or it was never written by this.
+    OSError
+        Where there is no such file, or no permission.
+    """
+    content = _read_content(path)
+    try:
+        length = int.from_bytes(content[:LENGTH], "little")
+        header = _parse(content[LENGTH : LENGTH + length])
+        document = _parse(header.pop("__metadata__").pop("skflow"))
+        del document["sha256"]
+        arrays = {name: _view(spec) for name, spec in safetensors.deserialize(content)}
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelFileError(f"{path} is no file of skflow: {error}") from error
+    except RecursionError as error:
+        raise ModelFileError(f"{path} is no file of skflow: it is nested too deeply.") from error
+    return document, arrays
+
+
+def _digest(content: bytes | bytearray) -> bytes:
+    """Hash all but the digest, in whose place there are zeros, and copy nothing."""
+    view = memoryview(content)
+    digest = hashlib.sha256(view[: DIGEST.start])
+    digest.update(ZEROS.encode())
+    digest.update(view[DIGEST.stop :])
+    return digest.hexdigest().encode()
+
+
+def _read_content(path: str | os.PathLike[str]) -> bytes:
+    """Return all bytes, proved by the digest."""
+    if not stat.S_ISREG(os.stat(path).st_mode):  # a folder, or a pipe that never ends
+        raise ModelFileError(f"{path} is not a file.")
+    content = Path(path).read_bytes()
+    if not content.startswith(BEGINNING, LENGTH) or len(content) < DIGEST.stop:
+        looks = [what for start, what in LOOKS_LIKE.items() if content.startswith(start)]
+        other = f" It looks like {looks[0]}." if looks else ""
+        raise ModelFileError(f"{path} was not written by skflow.{other}")
+    if content[DIGEST] != _digest(content):
+        raise ModelFileError(
+            f"{path} is damaged: its content does not match its SHA-256. Copy it again from "
+            "where it came from."
+        )
+    return content
+
+
+def _parse(text: str | bytes) -> Any:
+    """Parse JSON to the letter."""
+    return json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return fields
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _view(spec: Mapping[str, Any]) -> NDArray[Any]:
+    dtype = DTYPES.get(spec["dtype"])
+    if dtype is None:
+        raise ValueError(f"arrays of type {spec['dtype']} are not among {', '.join(DTYPES)}")
+    return np.frombuffer(spec["data"], dtype=dtype).reshape(spec["shape"])

@@ -1,0 +1,70 @@
+"""Columns as arrays of a library's own dtypes, spelled with its own missing markers."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from skflow.table.storage import MARKERS, StoredColumn, code_of
+
+try:  # pandas columns of Arrow dtypes exist only where it is installed
+    import pyarrow as pa  # type: ignore[import-untyped]
+except ImportError:
+    pa = None
+
+SENTINELS: dict[str, Any] = {"NaN": float("nan"), "NA": pd.NA, "NaT": pd.NaT, "None": None}
+NONES: dict[str, Any] = dict.fromkeys(MARKERS)  # for libraries that know what None means
+
+
+def to_numpy(column: StoredColumn, dtype: np.dtype) -> NDArray[Any]:
+    """Return a column as an array of ``dtype``."""
+    if dtype.kind in "OUS":
+        return column.to_objects(SENTINELS).astype(dtype)
+    values = column.values
+    if dtype.kind in "Mm":
+        return np.where(column.present, values.view(dtype), np.array("NaT", dtype=dtype))
+    stored = values.astype(dtype)
+    return np.where(column.present, stored, dtype.type(np.nan)) if dtype.kind == "f" else stored
+
+
+def to_pandas(column: StoredColumn, dtype: Any) -> Any:
+    """Return a column as a pandas array of ``dtype``."""
+    if isinstance(dtype, np.dtype):
+        return to_numpy(column, dtype)
+    if isinstance(dtype, pd.CategoricalDtype):
+        return pd.Categorical(column.to_objects(NONES), dtype=dtype)
+    if isinstance(dtype, pd.StringDtype):
+        return pd.array(column.to_objects(NONES), dtype=dtype)
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        instants = to_numpy(column, np.dtype(f"M8[{dtype.unit}]"))
+        return pd.DatetimeIndex(instants).tz_localize("UTC").tz_convert(dtype.tz).array
+    null = column.missing == code_of("NA")
+    values = column.values
+    if values.dtype.kind == "f":
+        values = np.where(column.missing == code_of("NaN"), np.nan, values)
+    if isinstance(dtype, pd.ArrowDtype):
+        return pd.arrays.ArrowExtensionArray(_to_arrow(column, values, null, dtype.pyarrow_dtype))
+    return dtype.construct_array_type()(values.astype(dtype.numpy_dtype), null)
+
+
+def _to_arrow(column: StoredColumn, values: NDArray[Any], null: NDArray[Any], dtype: Any) -> Any:
+    """Return a column as an Arrow array of ``dtype``."""
+    if column.family == "category" or column.cell is not None:
+        places = getattr(dtype, "scale", None)
+        return pa.array(column.to_objects(NONES, places).tolist(), type=dtype)
+    array = pa.array(values, mask=null, from_pandas=False)
+    days = pa.types.is_date64(dtype)  # counts milliseconds, and only those of whole days
+    return (array.cast(pa.date32()) if days else array).cast(dtype)
+
+
+def to_polars(polars: Any, column: StoredColumn, name: str, dtype: Any) -> Any:
+    """Return a column as a polars Series of ``dtype``."""
+    if column.family == "category" or column.cell is not None:
+        places = getattr(dtype, "scale", None)
+        return polars.Series(name, column.to_objects(NONES, places).tolist(), dtype=dtype)
+    values = column.values
+    if values.dtype.kind == "f":
+        values = np.where(column.missing == code_of("NaN"), np.nan, values)
+    series = polars.Series(name, values).cast(dtype)
+    return series.scatter(np.flatnonzero(column.missing == code_of("None")), None)
