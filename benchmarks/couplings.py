@@ -87,9 +87,10 @@ class Skflow(CouplingFlow):
             n_bins=sizes.n_bins,
             dropout=0.0,
             bound=sizes.bound,
+            value_label=((-1, 0),) * sizes.n_columns,
         )
         generator = torch.Generator().manual_seed(0)
-        self.couplings = recipe.build_couplings(sizes.n_columns, generator)
+        self.couplings = recipe.build_couplings(generator)
         for parameter in self.parameters():
             if parameter.ndim == 2 and not parameter.any():
                 nn.init.normal_(parameter, std=WRITTEN, generator=generator)

@@ -3,7 +3,8 @@
 from importlib.metadata import version
 
 from skflow.estimators.density import FlowDensity
+from skflow.estimators.loading import load
 from skflow.estimators.outlier import FlowOutlierDetector
 
-__all__ = ["FlowDensity", "FlowOutlierDetector"]
+__all__ = ["FlowDensity", "FlowOutlierDetector", "load"]
 __version__ = version("skflow")

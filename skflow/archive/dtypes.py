@@ -4,6 +4,7 @@ None is evaluated: a dtype is looked up by a name that is known here.
 """
 
 import re
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -200,3 +201,23 @@ def unpack_index(fields: Fields) -> Any:
         packed = fields.any("dtype")
         dtype = None if packed is None else unpack_dtype(Fields(packed, "dtype"))
         return pd.Index(labels, dtype=dtype, name=unpack_cell(fields.any("name")))
+
+
+def pack_names(template: Any) -> dict[str, Any] | None:
+    """Return the column names of a pandas frame, whatever they are; None of others."""
+    return pack_index(template.columns) if isinstance(template, pd.DataFrame) else None
+
+
+def unpack_names(packed: Any) -> Any:
+    """Return what :func:`pack_names` was given the frame of."""
+    return None if packed is None else unpack_index(Fields(packed, "names"))
+
+
+def empty_table(kind: str, dtypes: Sequence[Any], labels: Any, names: Sequence[str]) -> Any:
+    """Return an array or a frame of no rows; ``labels`` are those of a pandas frame."""
+    if kind == "array":
+        return np.empty(0, dtype=dtypes[0])
+    if kind == "polars":
+        return import_module("polars").DataFrame(schema=dict(zip(names, dtypes, strict=True)))
+    empty = pd.DataFrame({j: pd.Series(dtype=dtype) for j, dtype in enumerate(dtypes)})
+    return empty.set_axis(labels, axis=1)

@@ -1,10 +1,12 @@
 """Fields of a document, read one by one and to the letter."""
 
 import math
-from collections.abc import Collection
-from typing import Any, Self
+from collections.abc import Collection, Sequence
+from typing import Any, NoReturn, Self, TypeVar
 
 from skflow.exceptions import ModelFileError
+
+Option = TypeVar("Option", bound=str)
 
 
 class Fields:
@@ -50,7 +52,7 @@ class Fields:
             self.refuse(name, value, spelled)
         return value
 
-    def refuse(self, name: str, value: Any, expected: str) -> None:
+    def refuse(self, name: str, value: Any, expected: str) -> NoReturn:
         """Raise: a field is not what it must be."""
         raise ModelFileError(f"{self.place}.{name} must be {expected}; it is {_shorten(value)}.")
 
@@ -60,6 +62,11 @@ class Fields:
         if options and value not in options:
             self.refuse(name, value, f"one of {', '.join(options)}")
         return value
+
+    def kind(self, name: str, options: Sequence[Option]) -> Option:
+        """Return one of some texts, which type checkers know."""
+        value = self.text(name, options)
+        return options[options.index(value)]
 
     def boolean(self, name: str) -> bool:
         """Return true or false."""

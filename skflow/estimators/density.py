@@ -22,6 +22,7 @@ from skflow.estimators.fitting import (
     keep_earlier_fit,
     learn_columns,
 )
+from skflow.estimators.saving import Saveable
 from skflow.estimators.table_density import TableDensity
 from skflow.estimators.validation import check_table
 from skflow.flow.recipe import FlowRecipe, choose_recipe
@@ -40,7 +41,7 @@ COMPARED_ROWS = 256  # for inverse_error_
 MOST_ROWS_TO_REFIT = 5_000  # with more, a tenth of them is hardly missed
 
 
-class FlowDensity(TransformerMixin, DensityMixin, BaseEstimator):
+class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
     r"""Exact, reversible density of any table.
 
     A column is a label and, perhaps, a value: a category is a label alone, a plain

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.detection import Detector, Witness, plan_calibration
 from skflow.estimators.fitting import keep_earlier_fit, learn_columns
+from skflow.estimators.saving import Saveable
 from skflow.estimators.validation import check_table, numbers_like
 from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
 from skflow.outliers.views import Views
@@ -29,7 +30,7 @@ FloatArray = NDArray[np.float64]
 FALSE_ALARMS = 0.01  # of contamination="auto"
 
 
-class FlowOutlierDetector(OutlierMixin, BaseEstimator):
+class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
     r"""Outliers of any table, with p-values, reasons and repairs.
 
     It has a density, ``density_``, and looks at rows in further views, since no one view

@@ -9,20 +9,25 @@ from skflow.flow.reading import read_rounded
 class Linear(nn.Module):
     """Affine map of columns: ``(n_in, n_rows)`` to ``(n_out, n_rows)``.
 
-    Weights are drawn from the given generator, never from torch's global one. Where a
-    mask, ``(n_out, n_in)``, is 0, an output does not see an input.
+    Weights are drawn from the given generator, never from torch's global one; without one
+    they take no memory until a state is loaded. Where a mask, ``(n_out, n_in)``, is 0, an
+    output does not see an input.
     """
 
     mask: Tensor | None
 
     def __init__(
-        self, n_in: int, n_out: int, generator: torch.Generator, mask: Tensor | None = None
+        self, n_in: int, n_out: int, generator: torch.Generator | None, mask: Tensor | None = None
     ) -> None:
         super().__init__()
         mask = None if mask is None else mask.to(torch.get_default_dtype())
-        n_seen = torch.tensor(n_in) if mask is None else mask.sum(dim=1, keepdim=True)
-        weight = torch.rand(n_out, n_in, generator=generator)
-        self.weight = nn.Parameter((2 * weight - 1) / n_seen.clamp_min(1).sqrt())
+        if generator is None:
+            weight = torch.empty(n_out, n_in, device="meta")
+        else:
+            n_seen = torch.tensor(n_in) if mask is None else mask.sum(dim=1, keepdim=True)
+            weight = 2 * torch.rand(n_out, n_in, generator=generator) - 1
+            weight = weight / n_seen.clamp_min(1).sqrt()
+        self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(n_out))
         self.register_buffer("mask", mask, persistent=False)
 
@@ -59,7 +64,7 @@ class ResidualBlock(nn.Module):
         self,
         width: int,
         dropout: float,
-        generator: torch.Generator,
+        generator: torch.Generator | None,
         mask: Tensor | None = None,
     ) -> None:
         super().__init__()
@@ -88,6 +93,7 @@ class Conditioner(nn.Module):
     ----------
     groups : Tensor of int64, shape (n_columns,)
         The group of each column, from 0.
+    n_groups : int
     n_parameters : int
         Of each column.
     n_features : int
@@ -102,6 +108,7 @@ class Conditioner(nn.Module):
     def __init__(
         self,
         groups: Tensor,
+        n_groups: int,
         n_parameters: int,
         *,
         n_features: int,
@@ -109,12 +116,12 @@ class Conditioner(nn.Module):
         n_blocks: int,
         dropout: float,
         bound: float,
-        generator: torch.Generator,
+        generator: torch.Generator | None,
     ) -> None:
         super().__init__()
         self.n_parameters = n_parameters
         self.bound = bound
-        degrees = _spread_degrees(hidden_units, int(groups.max()), has_features=n_features > 0)
+        degrees = _spread_degrees(hidden_units, n_groups - 1, has_features=n_features > 0)
         inputs = torch.cat((groups + 1, groups.new_zeros(n_features)))
         outputs = groups.repeat(n_parameters)
         self.read = Linear(

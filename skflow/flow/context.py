@@ -41,7 +41,7 @@ class Vocabulary(nn.Module):
     def __init__(self, n_labels: Sequence[int]) -> None:
         super().__init__()
         sizes = torch.tensor([*n_labels], dtype=torch.int64) + 1
-        self.n_entries = int(sizes.sum())
+        self.n_entries = sum(n_labels) + len(n_labels)
         self.register_buffer("offsets", sizes.cumsum(0) - sizes, persistent=False)
 
     def forward(self, labels: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class LabelFeatures(nn.Module):
     """Features of a row's labels: the sum of an embedding of each, and one residual block."""
 
     def __init__(
-        self, n_entries: int, n_features: int, dropout: float, generator: torch.Generator
+        self, n_entries: int, n_features: int, dropout: float, generator: torch.Generator | None
     ) -> None:
         super().__init__()
         self.weight = random_embedding(n_entries, n_features, generator, FEATURE_SCALE)
@@ -72,7 +72,9 @@ def sum_embeddings(codes: Tensor, table: Tensor) -> Tensor:
 
 
 def random_embedding(
-    n_entries: int, n_features: int, generator: torch.Generator, scale: float
+    n_entries: int, n_features: int, generator: torch.Generator | None, scale: float
 ) -> nn.Parameter:
-    """Return a table of normal draws."""
+    """Return a table of normal draws; without a generator, one that takes no memory yet."""
+    if generator is None:
+        return nn.Parameter(torch.empty(n_entries, n_features, device="meta"))
     return nn.Parameter(scale * torch.randn(n_entries, n_features, generator=generator))

@@ -58,7 +58,7 @@ class Coupling(Bijection):
         hidden_units: int,
         n_blocks: int,
         dropout: float,
-        generator: torch.Generator,
+        generator: torch.Generator | None,
     ) -> None:
         super().__init__()
         self.n_bins = n_bins
@@ -72,6 +72,7 @@ class Coupling(Bijection):
             place[columns] = g
         self.conditioner = Conditioner(
             place,
+            n_groups,
             conditional_spline.n_parameters(n_bins),
             n_features=n_features,
             hidden_units=hidden_units,

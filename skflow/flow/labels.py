@@ -97,7 +97,7 @@ class Labels(nn.Module):
         *,
         width: int,
         dropout: float,
-        generator: torch.Generator,
+        generator: torch.Generator | None,
     ) -> None:
         super().__init__()
         self.register_buffer("sizes", torch.tensor([*n_labels], dtype=torch.int64))

@@ -1,11 +1,16 @@
 """The sizes of a flow, and the flow built from them."""
 
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
+from torch import Tensor
 
+from skflow.flow import conditional_spline
 from skflow.flow.bijection import Chain
 from skflow.flow.context import LabelFeatures, Vocabulary
 from skflow.flow.coupling import Coupling
@@ -17,6 +22,12 @@ from skflow.flow.values import Values
 
 MOST_FEATURES = 64
 LAYERS_OF_ONE_COLUMN = 2  # each of which bends it given its labels
+
+# Names of arrays in the state of a model.
+PARENTS = "labels.parents"
+MARGINALS = "values.marginals.x_knots"
+MIXTURE = "values.mixture.log_weights"
+LABEL_TABLE = re.compile(r"labels\.groups\.\d+\.table")
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,14 @@ class FlowRecipe:
         return sum(self.n_labels) + len(self.n_labels)
 
     @property
+    def n_couplings(self) -> int:
+        """Coupling layers that find something to read."""
+        n_columns = len(self.value_label)
+        if n_columns == 0 or (n_columns == 1 and not self.n_labels):
+            return 0
+        return self.n_layers if n_columns > 1 else min(self.n_layers, LAYERS_OF_ONE_COLUMN)
+
+    @property
     def n_features(self) -> int:
         """Features of the labels that conditioners read."""
         return min(self.hidden_units, MOST_FEATURES) if self.n_labels else 0
@@ -69,9 +88,12 @@ class FlowRecipe:
         labels: LabelStart,
         marginals: Marginals,
         mixture: Mixture,
-        generator: torch.Generator,
+        generator: torch.Generator | None,
     ) -> Model:
-        """Return a model whose trained parts are where the closed form left them."""
+        """Return a model whose trained parts are where the closed form left them.
+
+        Without a generator their starting weights are left out, for a state to be loaded.
+        """
         n_columns = len(self.value_label)
         model = Model(
             self._build_labels(labels, generator),
@@ -79,19 +101,19 @@ class FlowRecipe:
                 Vocabulary(self.n_labels),
                 self._build_features(generator),
                 marginals,
-                self.build_couplings(n_columns, generator),
+                self.build_couplings(generator),
                 mixture,
             ),
             torch.tensor(self.value_label, dtype=torch.int64).view(n_columns, 2),
         )
         return model.double().eval()
 
-    def _build_features(self, generator: torch.Generator) -> LabelFeatures | None:
+    def _build_features(self, generator: torch.Generator | None) -> LabelFeatures | None:
         if not self.n_labels:
             return None
         return LabelFeatures(self.n_entries, self.n_features, self.dropout, generator)
 
-    def _build_labels(self, start: LabelStart, generator: torch.Generator) -> Labels:
+    def _build_labels(self, start: LabelStart, generator: torch.Generator | None) -> Labels:
         return Labels(
             self.n_labels,
             self.unseen,
@@ -101,18 +123,15 @@ class FlowRecipe:
             generator=generator,
         )
 
-    def build_couplings(self, n_columns: int, generator: torch.Generator) -> Chain:
+    def build_couplings(self, generator: torch.Generator | None) -> Chain:
         """Return coupling layers that are the identity.
 
         They run through the columns by turns from first to last and from last to first:
         a table's own order is often that of causes and effects.
         """
-        n_layers = self.n_layers if n_columns > 1 else min(self.n_layers, LAYERS_OF_ONE_COLUMN)
-        if n_columns == 0 or (n_columns == 1 and not self.n_labels):
-            return Chain([])  # nothing to read
         return Chain(
             Coupling(
-                n_columns,
+                len(self.value_label),
                 backwards=layer % 2 == 1,
                 n_features=self.n_features,
                 n_bins=self.n_bins,
@@ -122,7 +141,7 @@ class FlowRecipe:
                 dropout=self.dropout,
                 generator=generator,
             )
-            for layer in range(n_layers)
+            for layer in range(self.n_couplings)
         ).double()
 
 
@@ -131,23 +150,100 @@ def model_state(model: Model) -> dict[str, NDArray]:
     return {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
 
 
-def restore_model(recipe: FlowRecipe, state: dict[str, NDArray]) -> Model:
-    """Build the model that :func:`model_state` was taken from."""
-    n_columns, n_components = len(recipe.value_label), len(state["values.mixture.log_weights"])
-    model = recipe.build(
-        blank_start(recipe.n_labels, state["labels.parents"].tolist()),
-        Marginals.blank(n_columns, len(state["values.marginals.x_knots"])),
+def restore_model(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
+    """Build the model that :func:`model_state` was taken from.
+
+    Raises
+    ------
+    ValueError
+        Where the arrays are not those of such a model; little memory is taken before.
+    """
+    for name, shape in _telling_shapes(recipe, state):
+        _refuse_other_shape(name, state, shape)
+    model = _build_blank(recipe, state)
+    expected = model.state_dict()
+    if expected.keys() != state.keys():
+        odd = sorted(expected.keys() ^ state.keys())
+        raise ValueError(f"{odd[0]} is missing, or there without need")
+    for name, built in expected.items():
+        _refuse_other_shape(name, state, built.shape)
+        dtype = np.float64 if built.dtype.is_floating_point else np.int64
+        if state[name].dtype != dtype:
+            raise ValueError(f"{name} must be {dtype.__name__}; it is {state[name].dtype}")
+        if not built.dtype.is_floating_point and not np.array_equal(built.numpy(), state[name]):
+            raise ValueError(f"{name} is not what it must be in a model of this size")
+    tensors = {name: _adopt(array) for name, array in state.items()}
+    model.load_state_dict(tensors, assign=True)
+    return model.eval()
+
+
+def _telling_shapes(
+    recipe: FlowRecipe, state: Mapping[str, NDArray]
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the arrays that tell how large a model is, and what shapes they must have.
+
+    With these a model takes about as much memory as its state, whatever the recipe says.
+    """
+    n_columns, width = len(recipe.value_label), recipe.hidden_units
+    n_knots, n_components = _length(state, MARGINALS), _length(state, MIXTURE)
+    yield MARGINALS, (n_knots, n_columns, 1)
+    yield "values.mixture.coefficients", (n_components, n_columns, n_columns)
+    yield PARENTS, (len(recipe.n_labels),)
+    yield "labels.weight", (recipe.n_entries, _label_width(len(recipe.n_labels)))
+    if recipe.n_labels:
+        yield "values.features.weight", (recipe.n_entries, recipe.n_features)
+        yield "values.mixture.label_effects", (recipe.n_entries, n_components + n_columns)
+    for layer in range(recipe.n_couplings):
+        conditioner = f"values.couplings.bijections.{layer}.conditioner"
+        yield f"{conditioner}.read.weight", (width, n_columns + recipe.n_features)
+        for block in range(recipe.n_blocks):
+            yield f"{conditioner}.blocks.{block}.first.weight", (width, width)
+        n_parameters = conditional_spline.n_parameters(recipe.n_bins)
+        yield f"{conditioner}.write.weight", (n_parameters * n_columns, width)
+
+
+def _length(state: Mapping[str, NDArray], name: str) -> int:
+    if name not in state or not state[name].ndim:
+        raise ValueError(f"{name} is missing, or a single number")
+    return len(state[name])
+
+
+def _refuse_other_shape(
+    name: str, state: Mapping[str, NDArray], shape: tuple[int, ...] | torch.Size
+) -> None:
+    if name not in state:
+        raise ValueError(f"{name} is missing")
+    if state[name].shape != tuple(shape):
+        raise ValueError(f"{name} must be of shape {tuple(shape)}; it is {state[name].shape}")
+
+
+def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
+    """Build a model for the state to be loaded into."""
+    parents = state[PARENTS].tolist()
+    if any(not -1 <= parent < j for j, parent in enumerate(parents)):
+        raise ValueError(f"{PARENTS} must be earlier columns, or -1")
+    n_columns = len(recipe.value_label)
+    pairs = zip(recipe.n_labels, parents, strict=True)
+    n_entries = sum(size * (recipe.n_labels[i] + 1 if i >= 0 else 1) for size, i in pairs)
+    if n_entries > sum(state[name].size for name in state if LABEL_TABLE.fullmatch(name)):
+        raise ValueError("labels lack tables")
+    return recipe.build(
+        blank_start(recipe.n_labels, parents),
+        Marginals.blank(n_columns, len(state[MARGINALS])),
         Mixture.blank(
             n_columns,
-            n_components,
+            len(state[MIXTURE]),
             recipe.bound,
             recipe.n_entries,
             fills="values.mixture.filling" in state,
         ),
-        torch.Generator(),
+        None,
     )
-    model.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
-    return model.eval()
+
+
+def _adopt(array: NDArray) -> Tensor:
+    """Return a tensor of the array's own memory; a copy where it is mapped read-only."""
+    return torch.from_numpy(array) if array.flags.writeable else torch.tensor(array)
 
 
 def choose_recipe(

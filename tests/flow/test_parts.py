@@ -176,6 +176,7 @@ def start_of_conditioner(
 ) -> Conditioner:
     return Conditioner(
         torch.tensor([0, 1, 2]),
+        3,
         5,
         n_features=n_features,
         hidden_units=8,

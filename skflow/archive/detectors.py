@@ -1,0 +1,119 @@
+"""Clusters and the normal rows that a detector's word is measured by, as arrays, and back."""
+
+from typing import Any
+
+import numpy as np
+
+from skflow.archive.fields import Fields
+from skflow.archive.files import Arrays
+from skflow.archive.flows import refuse_not_finite
+from skflow.exceptions import ModelFileError
+from skflow.outliers.clusters import BlurredClusters
+from skflow.outliers.views import Judge, Views
+from skflow.table.codec import TableCodec
+from skflow.table.columns import CategoryColumn
+from skflow.table.coordinates import Coordinates, LevelAxes, NumberAxes
+
+PARTS = ("noise", "weights", "centres", "variances", "bases")
+MOST = 2**31
+
+
+def pack_views(views: Views) -> tuple[dict[str, Any], Arrays]:
+    """Return which columns have what axes, and the clusters."""
+    coordinates = views.coordinates
+    arrays = {"means": coordinates.means, "scales": coordinates.scales}
+    for k, clusters in views.clusters.items():
+        arrays |= {f"{k}.{part}": getattr(clusters, part) for part in PARTS}
+    levels = [
+        axes.levels.tolist() if isinstance(axes, LevelAxes) else None for axes in coordinates.axes
+    ]
+    return {"n_clusters": views.n_clusters, "levels": levels}, arrays
+
+
+def unpack_views(fields: Fields, arrays: Arrays, codec: TableCodec) -> Views:
+    """Return what :func:`pack_views` was given, for the columns of ``codec``."""
+    refuse_not_finite(arrays)
+    with fields:
+        n_clusters = fields.integers("n_clusters", 1, MOST)
+        levels = fields.items("levels")
+        if len(levels) != len(codec.columns) or not n_clusters:
+            fields.refuse("levels", levels, f"one for each of {len(codec.columns)} columns")
+        axes: list[NumberAxes | LevelAxes] = []
+        for j, column in enumerate(codec.columns):
+            if isinstance(column, CategoryColumn) or column.categorical:
+                axes.append(
+                    LevelAxes(column, _unpack_levels(fields, levels[j], column.labels.n_labels))
+                )
+            elif levels[j] is None:
+                axes.append(NumberAxes(column))
+            else:
+                fields.refuse("levels", levels[j], "null for a column of numbers")
+    n_axes = sum(_count_axes(each) for each in axes)
+    means, scales = (_pop(arrays, name, (n_axes,)) for name in ("means", "scales"))
+    if not (scales > 0).all():
+        raise ModelFileError("scales must be above 0.")
+    clusters = {k: _unpack_clusters(arrays, k, n_axes) for k in dict.fromkeys(n_clusters)}
+    _refuse_others(arrays)
+    return Views(Coordinates(axes, means, scales), n_clusters, clusters)
+
+
+def _unpack_levels(fields: Fields, levels: Any, n_labels: int) -> Any:
+    if type(levels) is not list or any(
+        type(level) is not int or not 0 <= level < max(1, n_labels) for level in levels
+    ):
+        fields.refuse("levels", levels, "labels of the column")
+    return np.array(levels, dtype=np.int64)
+
+
+def _count_axes(axes: NumberAxes | LevelAxes) -> int:
+    if isinstance(axes, LevelAxes):
+        return len(axes.levels)
+    return 2 if axes.codec.labels.markers else 1
+
+
+def _unpack_clusters(arrays: Arrays, k: int, n_axes: int) -> BlurredClusters:
+    shape = arrays.get(f"{k}.bases", np.empty(0)).shape
+    n = shape[0]
+    noise = arrays.get(f"{k}.noise", np.empty(0))
+    clusters = BlurredClusters(
+        _pop(arrays, f"{k}.noise", noise.shape[:1]),
+        _pop(arrays, f"{k}.weights", (n,)),
+        _pop(arrays, f"{k}.centres", (n, n_axes)),
+        _pop(arrays, f"{k}.variances", (n, n_axes)),
+        _pop(arrays, f"{k}.bases", (n, n_axes, n_axes)),
+    )
+    sound = (clusters.noise > 0).all() and (clusters.weights > 0).all()
+    if not (n and len(noise) and sound and (clusters.variances >= 0).all()):
+        raise ModelFileError(f"Clusters {k} lack weight or width.")
+    return clusters
+
+
+def pack_judge(judge: Judge, normal: Any) -> Arrays:
+    """Return the measures of normal rows, each sorted, and their scores."""
+    measures = np.stack([tail.scores for tail in judge.tails])
+    return {"measures": measures, "normal": normal}
+
+
+def unpack_judge(arrays: Arrays, n_views: int) -> tuple[Judge, Any]:
+    """Return what :func:`pack_judge` was given, for so many views."""
+    refuse_not_finite(arrays)
+    n_normal = arrays.get("normal", np.empty(0)).size
+    normal = _pop(arrays, "normal", (n_normal,))
+    measures = _pop(arrays, "measures", (n_views, n_normal))
+    _refuse_others(arrays)
+    if n_normal < 2 or any((np.diff(array) < 0).any() for array in (measures, normal)):
+        raise ModelFileError("Normal rows must be two at least, in order.")
+    return Judge(measures.T), normal
+
+
+def _pop(arrays: Arrays, name: str, shape: tuple[int, ...]) -> Any:
+    array = arrays.pop(name, None)
+    if array is None or array.shape != shape or array.dtype != np.float64:
+        what = "missing" if array is None else f"{array.dtype} of shape {array.shape}"
+        raise ModelFileError(f"{name} must be float64 of shape {shape}; it is {what}.")
+    return array
+
+
+def _refuse_others(arrays: Arrays) -> None:
+    if arrays:
+        raise ModelFileError(f"There are arrays that no model has: {', '.join(sorted(arrays))}.")

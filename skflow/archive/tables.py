@@ -1,0 +1,70 @@
+"""What a table came in and how it is encoded, as JSON and back."""
+
+from typing import Any, get_args
+
+from skflow.archive.columns import (
+    pack_codec,
+    pack_schema,
+    pack_stored,
+    unpack_codec,
+    unpack_schema,
+    unpack_stored,
+)
+from skflow.archive.dtypes import empty_table, pack_dtype, pack_names, unpack_dtype, unpack_names
+from skflow.archive.fields import Fields
+from skflow.table.codec import TableCodec
+from skflow.table.frames import Container
+from skflow.table.schema import Schema
+from skflow.table.storage import MARKERS, ContainerKind
+
+CONTAINERS: tuple[ContainerKind, ...] = get_args(ContainerKind)
+
+
+def pack_table(container: Container, codec: TableCodec) -> dict[str, Any]:
+    """Return container and codec.
+
+    Raises
+    ------
+    TypeError
+        Where a dtype or a category is such as a file cannot hold.
+    """
+    parts = (container.fitted, container.markers, codec.schema.columns, codec.columns)
+    dtypes = container.dtypes[:1] if container.kind == "array" else container.dtypes
+    return {
+        "container": container.kind,
+        "names": pack_names(container.template),
+        "dtypes": [pack_dtype(dtype) for dtype in dtypes],
+        "columns": [
+            {
+                "stored": pack_stored(stored),
+                "markers": list(markers),
+                "schema": pack_schema(schema),
+                "codec": pack_codec(column),
+            }
+            for stored, markers, schema, column in zip(*parts, strict=True)
+        ],
+    }
+
+
+def unpack_table(fields: Fields) -> tuple[Container, TableCodec]:
+    """Return what :func:`pack_table` was given."""
+    fitted, markers, schemas, columns = [], [], [], []
+    with fields:
+        kind = fields.kind("container", CONTAINERS)
+        names = unpack_names(fields.any("names"))
+        dtypes = [unpack_dtype(dtype) for dtype in fields.objects("dtypes")]
+        for column in fields.objects("columns"):
+            with column:
+                stored = unpack_stored(column.fields("stored"))
+                schema = unpack_schema(column.fields("schema"))
+                fitted.append(stored)
+                markers.append(tuple(column.texts("markers", MARKERS)))
+                schemas.append(schema)
+                columns.append(unpack_codec(column.fields("codec"), stored, schema))
+        if kind == "array":
+            dtypes *= len(columns)
+        if not columns or len(dtypes) != len(columns):
+            fields.refuse("dtypes", len(dtypes), f"one for each of {len(columns)} columns")
+    template = empty_table(kind, dtypes, names, [column.name for column in fitted])
+    container = Container(kind, template, dtypes, tuple(fitted), tuple(markers))
+    return container, TableCodec(Schema(tuple(schemas)), columns)

@@ -1,0 +1,228 @@
+"""Estimators in files, and out of them."""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skflow.archive.cells import pack_cell, unpack_cell
+from skflow.archive.detectors import pack_judge, pack_views, unpack_judge, unpack_views
+from skflow.archive.fields import Fields
+from skflow.archive.files import Arrays, Document, write
+from skflow.archive.flows import pack_recipe, unpack_model, unpack_recipe
+from skflow.archive.parameters import pack_parameter, unpack_parameter
+from skflow.archive.tables import pack_table, unpack_table
+from skflow.estimators.detection import Detector, Witness
+from skflow.estimators.round_trip import InverseError
+from skflow.estimators.table_density import TableDensity
+from skflow.exceptions import ModelFileError
+from skflow.flow.recipe import model_state
+from skflow.training.loop import History
+
+FORMAT = "skflow model"
+VERSION = 1
+MOST = 2**53  # of a number of rows, columns or epochs
+
+
+class Saveable:
+    """What can be saved in a file of its own."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the fitted estimator in a file, which :func:`skflow.load` reads.
+
+        The file holds numbers and text only; nothing in it is ever run. It is written
+        whole or not at all: what was there before stays until then. It can be read by
+        every later version, and on machines without the GPU that it was fitted on.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Any name; ``.skflow`` is customary.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        OSError
+            Where there is no such folder, no room or no permission.
+        TypeError
+            Where a category, a dtype or a parameter is of a type that no file holds.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np, skflow
+        >>> X = np.random.default_rng(0).normal(size=(60, 2))
+        >>> flow = skflow.FlowDensity(n_layers=0, random_state=0).fit(X)
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.skflow")
+        >>> flow.save(path)
+        >>> bool((skflow.load(path).score_samples(X) == flow.score_samples(X)).all())
+        True
+        """
+        check_is_fitted(self)
+        if type(self).__name__ not in PACKERS or not type(self).__module__.startswith("skflow."):
+            raise TypeError(
+                f"A model file holds {' or '.join(PACKERS)}, not {type(self).__name__}, whose code "
+                "it could not hold. Save it with joblib.dump."
+            )
+        fields, arrays = pack_estimator(self)
+        head = {"format": FORMAT, "version": VERSION, "written_by": version("skflow")}
+        write(path, head | fields, arrays)
+
+
+def pack_estimator(estimator: Any) -> tuple[Document, Arrays]:
+    """Return class, parameters and what was fitted."""
+    name = type(estimator).__name__
+    parameters = estimator.get_params(deep=False)
+    names = getattr(estimator, "feature_names_in_", None)
+    fitted, arrays = PACKERS[name](estimator)
+    return {
+        "class": name,
+        "parameters": {key: pack_parameter(value) for key, value in parameters.items()},
+        "n_features_in": int(estimator.n_features_in_),
+        "feature_names_in": None if names is None else [str(column) for column in names],
+        "n_iter": int(estimator.n_iter_),
+        **fitted,
+    }, arrays
+
+
+def unpack_estimator(fields: Fields, arrays: Arrays, classes: Mapping[str, type]) -> Any:
+    """Return what :func:`pack_estimator` was given; ``classes`` are those it may be of."""
+    with fields:
+        name = fields.text("class", classes)
+        estimator: Any = classes[name]()
+        parameters, given = fields.fields("parameters"), {}
+        with parameters:
+            for key in estimator.get_params(deep=False):
+                given[key] = unpack_parameter(parameters.any(key))
+        estimator.set_params(**given)
+        estimator._validate_params()
+        estimator.n_features_in_ = fields.integer("n_features_in", 1, MOST)
+        columns = fields.any("feature_names_in")
+        if columns is not None:
+            columns = Fields({"feature_names_in": columns}, "model").texts("feature_names_in")
+            estimator.feature_names_in_ = np.array(columns, dtype=object)
+        estimator.n_iter_ = fields.integer("n_iter", 0, MOST)
+        UNPACKERS[name](estimator, fields, arrays, classes)
+    return estimator
+
+
+def _pack_density(flow: Any) -> tuple[Document, Arrays]:
+    density: TableDensity = flow._density
+    history = {key: np.array(values, dtype=np.float64) for key, values in flow.history_.items()}
+    fitted = {
+        "best_validation_score": pack_cell(float(flow.best_validation_score_)),
+        "inverse_error": [float(number) for number in flow.inverse_error_],
+        "device": flow.device_,
+        "output": getattr(flow, "_sklearn_output_config", {}).get("transform"),
+        "table": pack_table(density.container, density.codec),
+        "recipe": pack_recipe(density.recipe),
+    }
+    return fitted, prefixed("model", model_state(density.model)) | prefixed("history", history)
+
+
+def _unpack_density(flow: Any, fields: Fields, arrays: Arrays, classes: Any) -> None:
+    flow.best_validation_score_ = unpack_cell(fields.any("best_validation_score"))
+    flow.inverse_error_ = InverseError(*_two_numbers(fields, "inverse_error"))
+    flow.device_ = fields.text("device")
+    output = fields.any("output")
+    if output is not None:
+        flow.set_output(transform=output)
+    container, codec = unpack_table(fields.fields("table"))
+    recipe = unpack_recipe(fields.fields("recipe"), codec.layout)
+    flow.history_ = _unpack_history(take_prefixed("history", arrays))
+    model = unpack_model(recipe, take_prefixed("model", arrays))
+    flow._density = TableDensity(container, codec, recipe, model)
+    flow.schema_ = codec.schema
+    flow._n_features_out = len(codec.latent_names)
+    if len(codec.columns) != flow.n_features_in_ or container.names != _names_of(flow):
+        raise ModelFileError("Columns and their names do not go together.")
+    _refuse_unusable(flow)
+
+
+def _names_of(flow: Any) -> list[str]:
+    names = getattr(flow, "feature_names_in_", None)
+    return [f"x{j}" for j in range(flow.n_features_in_)] if names is None else names.tolist()
+
+
+def _refuse_unusable(flow: Any) -> None:
+    """Raise where numbers that are each sound make no density together."""
+    density, n_latents = flow._density, flow._n_features_out
+    with np.errstate(all="ignore"):
+        row = density.container.read(density.inverse(np.zeros((1, n_latents)), "cpu"))
+        score = density.log_prob(row, "cpu")
+    if not np.isfinite(score).all():
+        raise ModelFileError("The model has no density in its own middle.")
+
+
+def _unpack_history(arrays: Arrays) -> dict[str, list[float]]:
+    names = list(History().as_dict())
+    shapes = {array.shape for array in arrays.values()}
+    if sorted(arrays) != sorted(names) or len(shapes) > 1 or len(next(iter(shapes))) != 1:
+        raise ModelFileError(f"history must be {', '.join(names)}, equally long.")
+    return {name: arrays[name].tolist() for name in names}
+
+
+def _two_numbers(fields: Fields, name: str) -> list[float]:
+    values = fields.items(name)
+    if len(values) != 2 or any(type(x) is not float or not math.isfinite(x) for x in values):
+        fields.refuse(name, values, "two finite numbers")
+    return values
+
+
+def _pack_detector(detector: Any) -> tuple[Document, Arrays]:
+    density, arrays = pack_estimator(detector.density_)
+    views, of_views = pack_views(detector._detector.witness.views)
+    of_judge = pack_judge(detector._detector.judge, detector._detector.normal)
+    fitted = {"density": density, "offset": float(detector.offset_), "views": views}
+    return fitted, (
+        prefixed("density", arrays) | prefixed("views", of_views) | prefixed("judge", of_judge)
+    )
+
+
+def _unpack_detector(detector: Any, fields: Fields, arrays: Arrays, classes: Any) -> None:
+    only = {"FlowDensity": classes["FlowDensity"]}
+    of_density = take_prefixed("density", arrays)
+    detector.density_ = unpack_estimator(fields.fields("density"), of_density, only)
+    refuse_left(of_density)
+    detector.offset_ = fields.number("offset")
+    density = detector.density_._density
+    of_views, of_judge = take_prefixed("views", arrays), take_prefixed("judge", arrays)
+    views = unpack_views(fields.fields("views"), of_views, density.codec)
+    n_scales = sum(len(views.clusters[k].noise) for k in views.n_clusters)
+    judge, normal = unpack_judge(of_judge, n_scales + 2)
+    detector._detector = Detector(Witness(density, views), judge, normal)
+    detector.n_calibration_ = len(normal)
+    if _names_of(detector) != _names_of(detector.density_):
+        raise ModelFileError("The columns of detector and density do not go together.")
+
+
+PACKERS: dict[str, Callable[[Any], tuple[Document, Arrays]]] = {
+    "FlowDensity": _pack_density,
+    "FlowOutlierDetector": _pack_detector,
+}
+UNPACKERS: dict[str, Callable[[Any, Fields, Arrays, Any], None]] = {
+    "FlowDensity": _unpack_density,
+    "FlowOutlierDetector": _unpack_detector,
+}
+
+
+def prefixed(prefix: str, arrays: Arrays) -> Arrays:
+    """Return arrays under longer names."""
+    return {f"{prefix}.{name}": array for name, array in arrays.items()}
+
+
+def take_prefixed(prefix: str, arrays: Arrays) -> Arrays:
+    """Take those arrays out whose names begin so, under what is left of their names."""
+    names = [name for name in arrays if name.startswith(f"{prefix}.")]
+    return {name.removeprefix(f"{prefix}."): arrays.pop(name) for name in names}
+
+
+def refuse_left(arrays: Arrays) -> None:
+    """Raise where there are arrays that nobody took."""
+    if arrays:
+        raise ModelFileError(f"There are arrays that no model has: {', '.join(sorted(arrays))}.")
