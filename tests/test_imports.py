@@ -33,5 +33,5 @@ def test_public_names() -> None:
     code = "import skflow; print(*skflow.__all__, skflow.__version__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     *names, version = done.stdout.split()
-    assert names == ["FlowDensity", "FlowOutlierDetector"]
+    assert names == ["FlowDensity", "FlowOutlierDetector", "load"]
     assert version[0].isdigit()

@@ -49,7 +49,7 @@ def write(path: str | os.PathLike[str], document: Document, arrays: Mapping[str,
         Where there is no such folder, no room or no permission.
     """
     text = json.dumps({"sha256": ZEROS, **document}, allow_nan=False, separators=(",", ":"))
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content = bytearray(safetensors.numpy.save(contiguous, metadata={"skflow": text}))
     if not content.startswith(BEGINNING, LENGTH):
         raise RuntimeError("safetensors no longer writes metadata first; skflow needs that.")
@@ -176,3 +176,14 @@ def _view(spec: Mapping[str, Any]) -> NDArray[Any]:
     if dtype is None:
         raise ValueError(f"arrays of type {spec['dtype']} are not among {', '.join(DTYPES)}")
     return np.frombuffer(spec["data"], dtype=dtype).reshape(spec["shape"])
+
+
+def prefixed(prefix: str, arrays: Arrays) -> Arrays:
+    """Return arrays under longer names."""
+    return {f"{prefix}.{name}": array for name, array in arrays.items()}
+
+
+def take_prefixed(prefix: str, arrays: Arrays) -> Arrays:
+    """Take those arrays out whose names begin so, under what is left of their names."""
+    names = [name for name in arrays if name.startswith(f"{prefix}.")]
+    return {name.removeprefix(f"{prefix}."): arrays.pop(name) for name in names}

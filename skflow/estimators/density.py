@@ -1,6 +1,7 @@
 """FlowDensity: the density of a table, reversible row by row."""
 
 import copy
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
@@ -14,6 +15,7 @@ from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from skflow.estimators.checkpoints import Checkpoint, draw_seed, fingerprint
 from skflow.estimators.degenerate import warn_if_degenerate
 from skflow.estimators.fitting import (
     FEWEST_ROWS_TO_SPLIT,
@@ -25,7 +27,7 @@ from skflow.estimators.fitting import (
 from skflow.estimators.saving import Saveable
 from skflow.estimators.table_density import TableDensity
 from skflow.estimators.validation import check_table
-from skflow.flow.recipe import FlowRecipe, choose_recipe
+from skflow.flow.recipe import FlowRecipe, choose_recipe, model_state
 from skflow.table.codec import TableCodec
 from skflow.table.frames import Container
 from skflow.table.schema import Schema
@@ -113,6 +115,10 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
     warm_start : bool, default=False
         Whether ``fit`` goes on from the weights of the fit before, keeping its
         marginals and schema.
+    checkpoint_path : str or path-like, default=None
+        A file that is written after each epoch, and that a ``fit`` of the same rows,
+        parameters and seed goes on from: whatever stops it, one epoch is lost at most.
+        The file stays; delete it when the model is saved.
 
     Attributes
     ----------
@@ -185,6 +191,7 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "warm_start": ["boolean"],
+        "checkpoint_path": [str, os.PathLike, None],
     }
 
     def __init__(
@@ -211,6 +218,7 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         warm_start: bool = False,
+        checkpoint_path: str | os.PathLike[str] | None = None,
     ) -> None:
         self.n_layers = n_layers
         self.hidden_units = hidden_units
@@ -233,6 +241,7 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
         self.warm_start = warm_start
+        self.checkpoint_path = checkpoint_path
 
     _density: TableDensity
 
@@ -278,8 +287,8 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         return self
 
     def _fit(self, X: Any, X_val: Any, *, warm: bool, clock: Clock) -> None:
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        generator = torch.Generator().manual_seed(int(seed))
+        seed = draw_seed(self.random_state, self.checkpoint_path, "seed")
+        generator = torch.Generator().manual_seed(seed)
         container, codec, table = self._learn_table(X, warm=warm)
         everything = TableRows.all_of(codec, table)
         train, held_out = everything, None
@@ -299,6 +308,7 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
             device,
             generator,
             self.verbose,
+            self._open_checkpoint(seed, everything, held_out if X_val is not None else None, clock),
         )
         candidate, history = None, History()
         if warm:
@@ -321,6 +331,21 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
             self.best_validation_score_ = history.best_score
             compared = (train if held_out is None else held_out).stored(slice(COMPARED_ROWS))
             self.inverse_error_ = self._density.measure_inverse_error(compared, self.device)
+
+    def _open_checkpoint(
+        self, seed: int, rows: TableRows, judge: TableRows | None, clock: Clock
+    ) -> Checkpoint | None:
+        if self.checkpoint_path is None:
+            return None
+        sources = [rows] if judge is None else [rows, judge]
+        warm = self.warm_start and hasattr(self, "_density")
+        start = model_state(self._density.model) if warm else {}
+        head = {
+            "fingerprint": fingerprint(self, seed, sources, start),
+            "seed": seed,
+            "random_state": self.random_state if isinstance(self.random_state, int) else None,
+        }
+        return Checkpoint(self.checkpoint_path, head, clock)
 
     def _learn_table(self, X: Any, *, warm: bool) -> tuple[Container, TableCodec, StoredTable]:
         """Learn what rows came in and how to encode them; a warm start keeps both."""

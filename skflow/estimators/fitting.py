@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import _check_feature_names_in
 
+from skflow.estimators.checkpoints import Checkpoint
 from skflow.flow.model import Model
 from skflow.flow.recipe import FlowRecipe
 from skflow.table.codec import TableCodec
@@ -118,12 +119,18 @@ class FitPlan:
     device: torch.device
     generator: torch.Generator
     verbose: int
+    checkpoint: Checkpoint | None = None
 
     def start(
         self, rows: TableRows, candidate: Candidate | None = None
     ) -> tuple[Model, Candidate | None]:
-        """Fit the closed form."""
-        return start_model(
+        """Fit the closed form, unless an interrupted fit has done so."""
+        checkpoint = self.checkpoint
+        if checkpoint is not None:
+            restored = checkpoint.restore_start(self.recipe, self.generator)
+            if restored is not None:
+                return restored
+        model, candidate = start_model(
             rows,
             self.held_out,
             self.recipe,
@@ -134,12 +141,21 @@ class FitPlan:
             self.device,
             candidate,
         )
+        if checkpoint is not None:
+            checkpoint.begin(model, candidate, self.generator)
+        return model, candidate
 
     def train(
         self, model: Model, rows: TableRows, history: History, n_iter: list[int] | None = None
     ) -> list[int]:
         """Train a model; return the epochs that were best, or run as many as were."""
-        return train_model(
+        checkpoint = self.checkpoint
+        if checkpoint is not None:
+            done = checkpoint.skip(history)
+            if done is not None:
+                return done
+            checkpoint.follow(history)
+        best = train_model(
             model,
             rows,
             self.held_out,
@@ -150,7 +166,11 @@ class FitPlan:
             verbose=self.verbose if n_iter is None else 0,
             history=history,
             n_iter=n_iter,
+            keeper=checkpoint,
         )
+        if checkpoint is not None:
+            checkpoint.end(model, best)
+        return best
 
     def refit(
         self, rows: TableRows, candidate: Candidate | None, n_iter: list[int], score: float

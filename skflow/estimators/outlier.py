@@ -1,6 +1,7 @@
 """FlowOutlierDetector: which rows are not like the others, how surely, and why."""
 
 import copy
+import os
 import warnings
 from collections.abc import Mapping
 from numbers import Real
@@ -10,10 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
-from sklearn.utils import Tags, _safe_indexing, check_random_state
+from sklearn.utils import Tags, _safe_indexing
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skflow.estimators.checkpoints import draw_seed
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.detection import Detector, Witness, plan_calibration
 from skflow.estimators.fitting import keep_earlier_fit, learn_columns
@@ -58,6 +60,9 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         Likewise. ``max_time`` holds for each of its fits.
     categorical_features, column_kinds, bounds, device, random_state, verbose, warm_start
         Likewise.
+    checkpoint_path : str or path-like, default=None
+        Likewise. Where several densities are fitted, each further one has a file of its own,
+        with a number appended.
 
     Attributes
     ----------
@@ -133,6 +138,7 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         warm_start: bool = False,
+        checkpoint_path: str | os.PathLike[str] | None = None,
     ) -> None:
         self.contamination = contamination
         self.robust = robust
@@ -157,6 +163,7 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
         self.warm_start = warm_start
+        self.checkpoint_path = checkpoint_path
 
     _detector: Detector
 
@@ -182,8 +189,8 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         """
         with keep_earlier_fit(self):
             table = check_table(self, X, reset=True, fewest_rows=2)
-            random_state = check_random_state(self.random_state)
-            self._fit(table, random_state.randint(np.iinfo(np.int32).max))
+            seed = draw_seed(self.random_state, self.checkpoint_path, "random_state")
+            self._fit(table, seed)
         return self
 
     def _fit(self, X: Any, seed: int) -> None:
@@ -196,12 +203,12 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         self.density_ = self._fit_density(rows, seed, warm=self.warm_start)
         witness = self._call_witness(self.density_, rows, seed)
         measures = []
-        for part in parts:
+        for number, part in enumerate(parts):
             judged_by = witness
             if cross_fits:
                 rows = _safe_indexing(X, np.setdiff1d(learnt, part))
                 # One schema, lest the parts' densities are on different measures.
-                density = self._fit_density(rows, seed, column_kinds=self.density_.schema_)
+                density = self._fit_density(rows, seed, number, column_kinds=self.density_.schema_)
                 judged_by = self._call_witness(density, rows, seed)
             fresh = _safe_indexing(X, np.intersect1d(part, normal))
             table = judged_by.density.container.read(fresh)
@@ -225,11 +232,19 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         return float(np.percentile(scores, 100 * self.contamination))
 
     def _fit_density(
-        self, X: Any, seed: int, *, warm: bool = False, column_kinds: Schema | None = None
+        self,
+        X: Any,
+        seed: int,
+        part: int | None = None,
+        *,
+        warm: bool = False,
+        column_kinds: Schema | None = None,
     ) -> FlowDensity:
-        """Fit a density, on from that of an earlier fit where ``warm``."""
+        """Fit a density, on from that of an earlier fit where ``warm``, or one of the parts."""
         shared = FlowDensity().get_params()
         parameters = {name: getattr(self, name) for name in shared} | {"random_state": seed}
+        if self.checkpoint_path is not None and part is not None:
+            parameters["checkpoint_path"] = f"{os.fspath(self.checkpoint_path)}.{part}"
         if column_kinds is not None:
             parameters |= {
                 "column_kinds": column_kinds,

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skflow.archive.cells import pack_cell, unpack_cell
 from skflow.archive.detectors import pack_judge, pack_views, unpack_judge, unpack_views
 from skflow.archive.fields import Fields
-from skflow.archive.files import Arrays, Document, write
+from skflow.archive.files import Arrays, Document, prefixed, take_prefixed, write
 from skflow.archive.flows import pack_recipe, unpack_model, unpack_recipe
 from skflow.archive.parameters import pack_parameter, unpack_parameter
 from skflow.archive.tables import pack_table, unpack_table
@@ -209,17 +209,6 @@ UNPACKERS: dict[str, Callable[[Any, Fields, Arrays, Any], None]] = {
     "FlowDensity": _unpack_density,
     "FlowOutlierDetector": _unpack_detector,
 }
-
-
-def prefixed(prefix: str, arrays: Arrays) -> Arrays:
-    """Return arrays under longer names."""
-    return {f"{prefix}.{name}": array for name, array in arrays.items()}
-
-
-def take_prefixed(prefix: str, arrays: Arrays) -> Arrays:
-    """Take those arrays out whose names begin so, under what is left of their names."""
-    names = [name for name in arrays if name.startswith(f"{prefix}.")]
-    return {name.removeprefix(f"{prefix}."): arrays.pop(name) for name in names}
 
 
 def refuse_left(arrays: Arrays) -> None:

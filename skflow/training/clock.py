@@ -21,6 +21,10 @@ class Clock:
         self.now = now or time.monotonic
         self.start = self.now()
 
+    def add(self, seconds: float) -> None:
+        """Count seconds of an earlier, interrupted work as passed."""
+        self.start -= seconds
+
     def passed(self) -> float:
         """Return the seconds since the start."""
         return self.now() - self.start

@@ -182,7 +182,7 @@ def fit_closed_form(
         return ClosedForm(Marginals.fit(train.values, n_bins=1), blank, None)
     search = _Search(n_components, design, generator)
     if candidate is None and len(train) < FEW_ROWS:
-        candidate = Candidate(_View(1, True), n_components or 1, PriorStrength(1.0, 0.0))
+        candidate = Candidate(View(1, True), n_components or 1, PriorStrength(1.0, 0.0))
     return search.fit(train, candidate or search.best(_make_folds(train, validation, generator)))
 
 
@@ -209,7 +209,7 @@ def _make_folds(
 
 
 @dataclass(frozen=True)
-class _View:
+class View:
     """How rows are seen before components are fitted.
 
     Attributes
@@ -229,7 +229,7 @@ class _View:
 class Candidate:
     """What is chosen on held-out rows."""
 
-    view: _View
+    view: View
     n_components: int
     strength: PriorStrength
 
@@ -260,17 +260,17 @@ class _Search:
         more = [k for k in ladder if k not in few]
         scores: dict[Candidate, float] = {}
         for n_bins in (1, gaussianising_bins(n_rows)):
-            view = _View(n_bins, shifts=True)
+            view = View(n_bins, shifts=True)
             scores |= self._climb(folds, view, few, [priors["shared"], priors["narrow"]])
         n_bins = max(scores, key=scores.__getitem__).view.n_bins
-        scores |= self._climb(folds, _View(n_bins, shifts=True), more, list(priors.values()))
+        scores |= self._climb(folds, View(n_bins, shifts=True), more, list(priors.values()))
         if self.design.n_entries:
-            still = _View(n_bins, shifts=False)
+            still = View(n_bins, shifts=False)
             scores |= self._climb(folds, still, more or few, [priors["free"], priors["narrow"]])
         return max(scores, key=scores.__getitem__)
 
     def _climb(
-        self, folds: list[_Fold], view: _View, ladder: list[int], priors: list[PriorStrength]
+        self, folds: list[_Fold], view: View, ladder: list[int], priors: list[PriorStrength]
     ) -> dict[Candidate, float]:
         """Raise the number of components under each prior until its score falls.
 
@@ -311,7 +311,7 @@ class _Search:
             prepared.marginals, self._fit_mixture(prepared, candidate, EM_STEPS), candidate
         )
 
-    def _prepare(self, train: Sample, view: _View) -> _Prepared:
+    def _prepare(self, train: Sample, view: View) -> _Prepared:
         marginals = Marginals.fit(train.values, view.n_bins, self.design.bounds)
         y, _ = train.send(marginals)
         codes = torch.tensor(train.codes.T)

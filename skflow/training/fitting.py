@@ -18,6 +18,7 @@ from skflow.training.options import TrainingOptions
 from skflow.training.preparation import Part, prepare, read_labels
 from skflow.training.reporter import Reporter
 from skflow.training.rows import RowSource, fork
+from skflow.training.standing import Keeper
 from skflow.training.term import Term
 
 # Rows and cells that the closed form is fitted to: more would move its few numbers
@@ -80,13 +81,14 @@ def train_model(
     verbose: int,
     history: History,
     n_iter: Sequence[int] | None = None,
+    keeper: Keeper | None = None,
 ) -> list[int]:
     """Train in float32 on ``device``; leave the model in float64 on the CPU.
 
     ``history`` takes the scores, in nats per row of the original columns. Where there
     are no coupling layers, or no time, nothing is trained: the closed form is the one
     epoch. With ``n_iter``, as returned by an earlier training, each part is trained for
-    so many epochs, whatever its scores.
+    so many epochs, whatever its scores. A ``keeper`` keeps where it stands after each epoch.
 
     Returns
     -------
@@ -112,7 +114,7 @@ def train_model(
                 Term(module, log_prob, own[module], n_batches, planned.get(module))
                 for module, log_prob in parts
             ]
-            train(terms, data, options, reporter, on_device, history)
+            train(terms, data, options, reporter, on_device, history, keeper)
     finally:
         for module in moved:
             module.to("cpu", torch.float64)

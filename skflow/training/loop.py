@@ -13,6 +13,7 @@ from skflow.training.options import TrainingOptions
 from skflow.training.reporter import Reporter
 from skflow.training.rows import fork, index_dtype
 from skflow.training.schedule import rate_factor
+from skflow.training.standing import Keeper, capture, restore
 from skflow.training.term import Scores, Term
 
 
@@ -67,6 +68,7 @@ def train(
     reporter: Reporter,
     generator: torch.Generator,
     history: History,
+    keeper: Keeper | None = None,
 ) -> None:
     """Improve the terms of a model by gradient steps.
 
@@ -75,16 +77,24 @@ def train(
     first epoch among them, also when the loop is interrupted; a term that no longer
     gains rests.
 
-    Scores are in nats per row; ``history`` is written epoch by epoch.
+    Scores are in nats per row; ``history`` is written epoch by epoch. Where a ``keeper`` has
+    kept epochs of an earlier training, it goes on after them.
     """
     judge = rows.train if rows.validation is None else rows.validation
     offset = rows.train_offset if rows.validation is None else rows.validation_offset
     for term in terms:
         term.begin(rows.train, judge, generator)
-    clock, seconds = options.clock, 0.0
-    start = clock.passed()
+    kept = None if keeper is None else keeper.restore()
+    if kept is not None:
+        restore(kept, terms, generator)
+    clock, n_kept = options.clock, len(history.seconds)
+    seconds = history.seconds[-1] if n_kept else 0.0
+    start = clock.passed() - sum(history.seconds)
+    reporter.skip(n_kept)
     try:
-        for epoch in range(options.max_iter):
+        for epoch in range(n_kept, options.max_iter):
+            if epoch and (all(term.is_over for term in terms) or not clock.allows(seconds)):
+                break
             began = clock.passed()
             by_epochs = (epoch + 0.5) / options.max_iter
             factor = rate_factor(max(by_epochs, clock.progress(start, seconds)))
@@ -108,8 +118,8 @@ def train(
             seconds = clock.passed() - began
             history.append(train_score, held_out, rate, seconds)
             reporter.epoch(judged, offset + sum(term.best.score for term in terms))
-            if all(term.is_over for term in terms) or not clock.allows(seconds):
-                break
+            if keeper is not None:
+                keeper.keep(capture(terms, generator))
     finally:
         for term in terms:
             term.end()

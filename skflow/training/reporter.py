@@ -32,6 +32,10 @@ class Reporter:
     def __exit__(self, *error: object) -> None:
         self.bar.close()
 
+    def skip(self, n_iter: int) -> None:
+        """Count epochs of an earlier training as done."""
+        self.bar.update(n_iter)
+
     def epoch(self, score: float, best: float) -> None:
         """Advance by one epoch; scores in nats per row."""
         self.bar.set_description("FlowDensity", refresh=False)
