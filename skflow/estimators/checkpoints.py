@@ -140,6 +140,11 @@ class Checkpoint:
 
     # Of a plan of fits.
 
+    @property
+    def has_second_stage(self) -> bool:
+        """Whether the interrupted fit had begun to fit all rows."""
+        return self.kept is not None and self.kept.number > 0
+
     def restore_start(
         self, recipe: FlowRecipe, generator: torch.Generator
     ) -> tuple[Model, Candidate | None] | None:

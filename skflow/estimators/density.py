@@ -320,7 +320,7 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         try:
             n_iter = plan.train(self._density.model, train, history)
             few = train is not everything and len(everything) <= MOST_ROWS_TO_REFIT
-            if few and not self.warm_start and clock.allows(clock.passed()):
+            if few and not self.warm_start and plan.has_time_to_refit():
                 refitted = plan.refit(everything, candidate, n_iter, history.best_score)
                 self._density = replace(self._density, model=refitted or self._density.model)
         finally:

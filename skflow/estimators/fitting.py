@@ -172,6 +172,12 @@ class FitPlan:
             checkpoint.end(model, best)
         return best
 
+    def has_time_to_refit(self) -> bool:
+        """Whether a fit that takes as long as all so far would end within the limit."""
+        clock = self.options.clock
+        began = self.checkpoint is not None and self.checkpoint.has_second_stage
+        return began or clock.allows(clock.passed())
+
     def refit(
         self, rows: TableRows, candidate: Candidate | None, n_iter: list[int], score: float
     ) -> Model | None:

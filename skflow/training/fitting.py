@@ -95,7 +95,8 @@ def train_model(
     n_iter : list of int
         Epochs that led to the best weights of each part.
     """
-    parts = _trained_parts(model, n_iter) if n_layers and options.clock.allows(0.0) else []
+    has_time = options.clock.allows(0.0) or (keeper is not None and keeper.restore() is not None)
+    parts = _trained_parts(model, n_iter) if n_layers and has_time else []
     data = _prepare(model, rows, held_out, parts, generator, device)
     if not parts:
         _note_closed_form(data, history)
