@@ -59,9 +59,10 @@ def stopped_after(n_writes: int, error: type[BaseException] = StoppedError) -> I
         if written == n_writes:
             raise error
 
-    with pytest.MonkeyPatch.context() as patched, pytest.raises(error):
+    with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Checkpoint, "_write", count)
-        yield
+        with pytest.raises(error):
+            yield
 
 
 @pytest.mark.parametrize("n_writes", [1, 5, 7, 8, 13])
