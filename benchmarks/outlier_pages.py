@@ -156,7 +156,10 @@ def _write_blame(records: Sequence[dict], command: str) -> None:
         summary += (
             f"Flagged: {spread(tables.means('flagged'), '.1%')}. Any planted cell: "
             f"{spread(tables.means('found_any'), '.1%')}; a single one: "
-            f"{spread(tables.means('found_single'), '.1%')}. All: {'; '.join(shares)}; by "
+            f"{spread(tables.means('found_single'), '.1%')}. Strange beside the true values of "
+            f"the others are {spread(tables.means('tellable'), '.1%')} of the planted cells; all "
+            f"such of a row: {spread(tables.means('found_tellable'), '.1%')}. All: "
+            f"{'; '.join(shares)}; by "
             f"chance {spread(tables.means('found_by_chance'), '.1%')}. score_features is ahead of "
             f"all others on {ahead} of {len(ours)} tables; over the share of Shapley values "
             f"of the same detector its own is {spread(gains, '+.1%')}. "
@@ -169,6 +172,7 @@ def _write_blame(records: Sequence[dict], command: str) -> None:
         "flagged",
         "any cell",
         "a single cell",
+        "all tellable cells",
         "all cells",
         *EXPLAINED,
         "by chance",
@@ -185,6 +189,7 @@ def _write_blame(records: Sequence[dict], command: str) -> None:
             tables.cell(".1%", name, "flagged"),
             tables.cell(".1%", name, "found_any"),
             tables.cell(".1%", name, "found_single"),
+            tables.cell(".1%", name, "found_tellable"),
             tables.cell(".1%", name, "found_of_all"),
             *(tables.cell(".1%", name, "found", method) for method in EXPLAINED),
             tables.cell(".1%", name, "found_by_chance"),

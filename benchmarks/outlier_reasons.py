@@ -28,7 +28,9 @@ def measure_blame(planting: Planting, detector: FlowOutlierDetector, seed: int) 
 
     The others are the standard score of a cell in its column, and Shapley values of two
     scores: the detector's own and an isolation forest's. Shares are of flagged rows; those
-    of Shapley values, and of all methods beside them, of the first 50.
+    of Shapley values, and of all methods beside them, of the first 50. A planted cell is
+    tellable where it is strange beside the true values of its row's others: what fits in
+    with them nobody can find.
     """
     flagged = detector.p_values(planting.rows) < FLAGGED
     rows, is_planted = planting.rows[flagged], planting.is_planted[flagged]
@@ -46,6 +48,8 @@ def measure_blame(planting: Planting, detector: FlowOutlierDetector, seed: int) 
     by_features = np.asarray(detector.score_features(rows))
     seconds = (time.process_time() - start) / len(rows)
     is_single = is_planted.sum(axis=1) == 1
+    is_tellable = find_tellable(rows, planting.truth[flagged], is_planted, detector)
+    tells = is_tellable.any(axis=1)
     few, few_planted = rows[:MOST_EXPLAINED], is_planted[:MOST_EXPLAINED]
     strangeness = {
         "score_features": by_features[:MOST_EXPLAINED],
@@ -59,10 +63,26 @@ def measure_blame(planting: Planting, detector: FlowOutlierDetector, seed: int) 
         "found_any": share_found_any(by_features, is_planted),
         "found_single": share_found(by_features[is_single], is_planted[is_single]),
         "single": int(is_single.sum()),
+        "tellable": float(is_tellable.sum() / is_planted.sum()),
+        "found_tellable": share_found(by_features[tells], is_tellable[tells]),
         "found": {name: share_found(of, few_planted) for name, of in strangeness.items()},
         "found_by_chance": share_by_chance(few_planted),
         "seconds_per_row": seconds,
     }
+
+
+def find_tellable(
+    rows: FloatArray, truth: FloatArray, is_planted: Mask, detector: FlowOutlierDetector
+) -> Mask:
+    """Mark the planted cells that are strange where all others of their row are true."""
+    of_row, column = np.nonzero(is_planted)
+    alone = truth[of_row]
+    cells = np.arange(len(alone)), column
+    alone[cells] = rows[of_row, column]
+    log_probs = np.asarray(detector.score_features(alone))[cells]
+    is_tellable = np.zeros_like(is_planted)
+    is_tellable[of_row, column] = log_probs < math.log(FLAGGED)
+    return is_tellable
 
 
 def shapley(
