@@ -37,12 +37,9 @@ def save_again_and_again(folder: Path) -> None:
 
 
 def start(work: Callable[[Path], None], folder: Path) -> multiprocessing.Process:
-    def run() -> None:
-        # Shells start what runs in the background deaf to interrupts.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        work(folder)
-
-    process = multiprocessing.get_context("fork").Process(target=run)
+    # Python's own, which it leaves out where a shell started it deaf, in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = multiprocessing.get_context("fork").Process(target=work, args=(folder,))
     process.start()
     return process
 
