@@ -33,6 +33,7 @@ LENGTH = 8  # bytes that say how long the header is
 # What the header begins with, up to the digest.
 BEGINNING = b'{"__metadata__":{"skflow":"{\\"sha256\\":\\"'
 DIGEST = slice(LENGTH + len(BEGINNING), LENGTH + len(BEGINNING) + len(ZEROS))
+ENTRY = {"dtype", "shape", "data_offsets"}  # of an array, in the header
 DTYPES = {"F64": np.float64, "F32": np.float32, "I64": np.int64, "U8": np.uint8}
 LOOKS_LIKE = {  # beginnings of files of others
     b"\x80": "a pickle; load it as such, if you trust who made it: a pickle can run any code",
@@ -119,8 +120,11 @@ def read(path: str | os.PathLike[str]) -> tuple[Document, Arrays]:
     try:
         length = int.from_bytes(content[:LENGTH], "little")
         header = _parse(content[LENGTH : LENGTH + length])
-        document = _parse(header.pop("__metadata__").pop("skflow"))
+        metadata = header.pop("__metadata__")
+        document = _parse(metadata.pop("skflow"))
         del document["sha256"]
+        if metadata or any(entry.keys() != ENTRY for entry in header.values()):
+            raise ValueError("its header has unknown fields")
         arrays = {name: _view(spec) for name, spec in safetensors.deserialize(content)}
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFileError(f"{path} is no file of skflow: {error}") from error
