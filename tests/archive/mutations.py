@@ -118,7 +118,11 @@ def header_of(text: str, entries: dict[str, Any]) -> str:
 
 def seal(header: str, data: bytes) -> bytes:
     padded = header.encode() + b" " * (-len(header) % 8)
-    content = bytearray(len(padded).to_bytes(LENGTH, "little") + padded + data)
+    return reseal(len(padded).to_bytes(LENGTH, "little") + padded + data)
+
+
+def reseal(unsealed: bytes) -> bytes:
+    content = bytearray(unsealed)
     content[DIGEST] = ZEROS.encode()
     content[DIGEST] = hashlib.sha256(content).hexdigest().encode()
     return bytes(content)
