@@ -31,6 +31,8 @@ FLOORS = {
     "table": {"table", "exceptions"},
     "exceptions": set(),
     "skflow": {"estimators"},
+    "command_line": {"command_line", "estimators", "archive", "table"},
+    "__main__": {"command_line"},
     "plotting": {"plotting", "estimators", "table"},
 }
 
@@ -42,7 +44,10 @@ FOREIGN = {
 }
 FRAME_LIBRARIES = {"pandas", "polars", "narwhals"}
 # Reading and building frames, and spelling their cells and dtypes in a file.
-FRAME_FILES = {"table/frames.py", "table/building.py", "archive/cells.py", "archive/dtypes.py"}
+FRAME_FILES = {
+    *("table/frames.py", "table/building.py", "archive/cells.py", "archive/dtypes.py"),
+    *(f"command_line/{name}.py" for name in ("commands", "reading", "writing")),  # files to frames
+}
 
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 

@@ -1,0 +1,1 @@
+"""The command line: fit, score, outliers, sample and inspect, over the same classes."""
