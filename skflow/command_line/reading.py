@@ -45,7 +45,7 @@ def read_table(path: str) -> pd.DataFrame:
             frame: pd.DataFrame = parquet().read_table(path).to_pandas()
         return frame
     with _named(path):
-        frame = pd.read_csv(_source(path), low_memory=False)
+        frame = pd.read_csv(_source(path), low_memory=False, float_precision="round_trip")
     for name in frame.columns:
         if pd.api.types.is_string_dtype(frame[name].dtype) and _are_dates(frame[name]):
             frame[name] = _as_dates(frame[name])
@@ -103,6 +103,7 @@ def _read_csv(
         usecols=None if others else lambda name: name in names,
         dtype={column.name: str for column in columns if column.family in as_text},
         low_memory=False,
+        float_precision="round_trip",  # or decimals are off by a digit that no grid explains
     ) as batches:
         for batch in batches:
             _refuse_lack(batch.columns, columns, path)

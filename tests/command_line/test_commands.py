@@ -17,7 +17,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> pd.DataFrame:
     assert main([str(argument) for argument in arguments]) == 0
     written = capsys.readouterr()
     assert written.err == ""
-    return pd.read_csv(io.StringIO(written.out))
+    return pd.read_csv(io.StringIO(written.out), float_precision="round_trip")
 
 
 def new_trips() -> pd.DataFrame:
