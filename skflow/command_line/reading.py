@@ -5,6 +5,7 @@ a text column stays one where a batch happens to hold nothing but digits.
 """
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -45,7 +46,7 @@ def read_table(path: str) -> pd.DataFrame:
             frame: pd.DataFrame = parquet().read_table(path).to_pandas()
         return frame
     with _named(path):
-        frame = pd.read_csv(_source(path), low_memory=False, float_precision="round_trip")
+        frame = read_csv(_source(path))
     for name in frame.columns:
         if pd.api.types.is_string_dtype(frame[name].dtype) and _are_dates(frame[name]):
             frame[name] = _as_dates(frame[name])
@@ -97,17 +98,26 @@ def _read_csv(
 ) -> Iterator[pd.DataFrame]:
     names = {column.name for column in columns}
     as_text = ("category", "date", "duration")
-    with pd.read_csv(
+    with read_csv(
         _source(path),
         chunksize=batch_rows,
         usecols=None if others else lambda name: name in names,
         dtype={column.name: str for column in columns if column.family in as_text},
-        low_memory=False,
-        float_precision="round_trip",  # or decimals are off by a digit that no grid explains
     ) as batches:
         for batch in batches:
             _refuse_lack(batch.columns, columns, path)
             yield _as_fitted(batch, columns)
+
+
+def read_csv(source: Any, **options: Any) -> Any:
+    """Read CSV with each column of one type, and numbers to the last digit.
+
+    Without the latter, decimals would be off by a digit that no grid explains.
+    """
+    with warnings.catch_warnings():
+        # Of pandas that need not be asked any more.
+        warnings.filterwarnings("ignore", ".*float_precision.*", DeprecationWarning)
+        return pd.read_csv(source, low_memory=False, float_precision="round_trip", **options)
 
 
 def _source(path: str) -> Any:

@@ -9,6 +9,7 @@ import pytest
 
 from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.command_line.main import main
+from skflow.command_line.reading import read_csv
 from tests.command_line.conftest import QUICK, make_trips
 
 
@@ -17,7 +18,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> pd.DataFrame:
     assert main([str(argument) for argument in arguments]) == 0
     written = capsys.readouterr()
     assert written.err == ""
-    return pd.read_csv(io.StringIO(written.out), float_precision="round_trip")
+    return read_csv(io.StringIO(written.out))
 
 
 def new_trips() -> pd.DataFrame:
