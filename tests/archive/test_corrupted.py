@@ -1,0 +1,105 @@
+"""Spoilt model files are refused; what no reader can tell from a model has sound scores."""
+
+import zlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skflow import load
+from skflow.exceptions import ModelFileError
+from tests.archive.bases import BASES, ROWS
+from tests.archive.mutations import DAMAGE, FORGERIES, HARMLESS, PLAUSIBLE, Mutator
+from tests.archive.parts import put_together, take_apart
+
+N_SCORED = 8
+QUICK = 1000 // (len(BASES) * len(DAMAGE | FORGERIES | HARMLESS | PLAUSIBLE)) + 1
+SLOW = 9 * QUICK + 5
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bytes]:
+    folder = tmp_path_factory.mktemp("saved")
+
+    @cache
+    def save(base: str) -> bytes:
+        BASES[base]().save(folder / base)
+        return (folder / base).read_bytes()
+
+    return save
+
+
+def scores_of(base: str, path: Path) -> np.ndarray:
+    return load(path).score_samples(ROWS[base][:N_SCORED])
+
+
+def spoil(
+    mutator: Mutator, base: str, n: int, saved: Callable[[str], bytes], path: Path
+) -> list[np.ndarray | None]:
+    """Return the scores of files spoilt so, None of those that are refused."""
+    others = [other for other in BASES if other != base]
+    outcomes: list[np.ndarray | None] = []
+    for i in range(n):
+        rng = np.random.default_rng([zlib.crc32(f"{mutator.__name__} {base}".encode()), i])
+        other = saved(others[rng.integers(len(others))])
+        path.write_bytes(mutator(rng, saved(base), other))
+        try:
+            outcomes.append(scores_of(base, path))
+        except ModelFileError:
+            outcomes.append(None)
+        except Exception as error:
+            error.add_note(f"of {mutator.__name__} {i} of {base!r}")
+            raise
+    return outcomes
+
+
+def counts(function: Callable[..., None]) -> Callable[..., None]:
+    numbers = [pytest.param(QUICK, id="quick"), pytest.param(SLOW, id="slow", marks=pytest.mark.slow)]
+    every_base = pytest.mark.parametrize("base", BASES)
+    return pytest.mark.parametrize("n", numbers)(every_base(function))
+
+
+@counts
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_is_found(name, base, n, saved, tmp_path) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(saved(base))
+    whole = scores_of(base, path)
+    for scores in spoil(DAMAGE[name], base, n, saved, path):
+        if scores is not None:  # a range of zeros was zeroed
+            np.testing.assert_array_equal(scores, whole)
+
+
+@counts
+@pytest.mark.parametrize("name", FORGERIES)
+def test_forgeries_are_refused(name, base, n, saved, tmp_path) -> None:
+    outcomes = spoil(FORGERIES[name], base, n, saved, tmp_path / "model")
+    assert [i for i, scores in enumerate(outcomes) if scores is not None] == []
+
+
+@counts
+@pytest.mark.parametrize("name", HARMLESS)
+def test_other_spellings_say_the_same(name, base, n, saved, tmp_path) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(saved(base))
+    whole = scores_of(base, path)
+    for scores in spoil(HARMLESS[name], base, n, saved, path):
+        np.testing.assert_array_equal(scores, whole)
+
+
+@counts
+@pytest.mark.parametrize("name", PLAUSIBLE)
+def test_other_models_have_sound_scores(name, base, n, saved, tmp_path) -> None:
+    """A number that was another one is a model as well: no digest tells who wrote it."""
+    for i, scores in enumerate(spoil(PLAUSIBLE[name], base, n, saved, tmp_path / "model")):
+        if scores is not None:
+            assert scores.shape == (N_SCORED,), i
+            assert np.isfinite(scores).all(), i
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_the_tests_know_the_format(base: str, saved: Callable[[str], bytes]) -> None:
+    """Taken apart and put together, a file is what it was, so that mutations are all there is."""
+    assert put_together(take_apart(saved(base))) == saved(base)
