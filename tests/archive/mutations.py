@@ -189,9 +189,8 @@ def add_a_tensor(rng: Rng, content: bytes, other: bytes) -> bytes:
 def rename_a_tensor(rng: Rng, content: bytes, other: bytes) -> bytes:
     parts = take_apart(content)
     name = _tensor(rng, parts)
-    parts.tensors[name + str(rng.choice(["x", ".", "\x00", "\ud800", " "]))] = parts.tensors.pop(
-        name
-    )
+    ending = ["x", ".", "\x00", "\ud800", " "][rng.integers(5)]
+    parts.tensors[name + ending] = parts.tensors.pop(name)
     return put_together(parts)
 
 
@@ -215,7 +214,7 @@ def change_a_shape(rng: Rng, content: bytes, other: bytes) -> bytes:
 
 def change_offsets(rng: Rng, content: bytes, other: bytes) -> bytes:
     parts = take_apart(content)
-    spec = parts.tensors[_tensor(rng, parts)]
+    spec = parts.tensors[_filled_tensor(rng, parts)]
     start, stop = spec["data_offsets"]
     offsets = [[stop, start], [start, stop + 8], [start + 8, stop], [start - 8, stop], [0, 0]]
     offsets += [[2**63, 2**64 - 1], [start], [start, 10**30], None, [-8, stop]]
@@ -230,7 +229,7 @@ def poison_a_number(rng: Rng, content: bytes, other: bytes) -> bytes:
 
 
 def nest_deeply(rng: Rng, content: bytes, other: bytes) -> bytes:
-    depth = int(rng.choice([200, 900, 5000, 100_000]))
+    depth = int(rng.choice([900, 5000, 100_000]))
     opening, closing = [("[", "]"), ('{"x":', "}"), ('{"tuple":[', "]}")][rng.integers(3)]
     return _with_raw_value(rng, content, depth * opening + "0" + depth * closing)
 
@@ -252,13 +251,11 @@ def take_other_tensors(rng: Rng, content: bytes, other: bytes) -> bytes:
 
 
 def enlarge_the_recipe(rng: Rng, content: bytes, other: bytes) -> bytes:
-    """Only sizes that some array tells: a model without layers has no use for others."""
     parts = take_apart(content)
     recipe = _density(parts)["recipe"]
     sizes = ["n_layers", "n_blocks", "hidden_units", "n_bins"]
     for name in rng.choice(sizes, size=rng.integers(1, 5), replace=False):
         recipe[name] = int(rng.choice([10**9, 2**31, 2**53, -1]))
-    recipe["n_layers"] = max(recipe["n_layers"], 3) if rng.random() < 0.9 else -3
     return put_together(parts)
 
 
@@ -290,7 +287,6 @@ FORGERIES: dict[str, Mutator] = {
         write_no_json,
         take_another_table,
         take_other_tensors,
-        enlarge_the_recipe,
         change_the_version,
     )
 }
@@ -380,6 +376,8 @@ PLAUSIBLE: dict[str, Mutator] = {
 HARMLESS: dict[str, Mutator] = {
     mutator.__name__: mutator for mutator in (reorder_keys, space_out)
 }
+# Sizes that no array bears out, or that a model has no use for: of layers, where it has none.
+IDLE: dict[str, Mutator] = {enlarge_the_recipe.__name__: enlarge_the_recipe}
 
 
 def _other_length(rng: Rng, content: bytes) -> bytes:
@@ -397,6 +395,11 @@ def _other(rng: Rng, choices: list[Any], value: Any) -> Any:
 
 def _tensor(rng: Rng, parts: Parts) -> str:
     return str(rng.choice(sorted(parts.tensors)))
+
+
+def _filled_tensor(rng: Rng, parts: Parts) -> str:
+    filled = [name for name in sorted(parts.tensors) if _size(parts, name)]
+    return str(rng.choice(filled))
 
 
 def _density(parts: Parts) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def seal(document: str, tensors: str, data: bytes) -> bytes:
     """Return a file of texts that need not be JSON, with the digest that belongs to it."""
     text = json.dumps('{"sha256":"' + 64 * "0" + '"' + "," * (document != "{}") + document[1:])
     header = '{"__metadata__":{"skflow":' + text + "}" + "," * (tensors != "{}") + tensors[1:]
-    encoded = header.encode("utf-8", "surrogatepass")
+    encoded = header.encode("utf-8", "surrogateescape")
     encoded += b" " * (-len(encoded) % 8)
     return sign(len(encoded).to_bytes(8, "little") + encoded + data)
 
