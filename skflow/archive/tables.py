@@ -11,7 +11,8 @@ from skflow.archive.columns import (
     unpack_stored,
 )
 from skflow.archive.dtypes import empty_table, pack_dtype, pack_names, unpack_dtype, unpack_names
-from skflow.archive.fields import Fields
+from skflow.archive.fields import Fields, shorten
+from skflow.exceptions import ModelFileError
 from skflow.table.codec import TableCodec
 from skflow.table.frames import Container
 from skflow.table.schema import Schema
@@ -65,6 +66,29 @@ def unpack_table(fields: Fields) -> tuple[Container, TableCodec]:
             dtypes *= len(columns)
         if not columns or len(dtypes) != len(columns):
             fields.refuse("dtypes", len(dtypes), f"one for each of {len(columns)} columns")
-    template = empty_table(kind, dtypes, names, [column.name for column in fitted])
+    labels = [column.name for column in fitted]
+    if len(set(labels)) < len(labels):
+        raise ModelFileError("Two columns must not have the same name.")
+    template = empty_table(kind, dtypes, names, labels)
     container = Container(kind, template, dtypes, tuple(fitted), tuple(markers))
+    _refuse_other_storage(container)
     return container, TableCodec(Schema(tuple(schemas)), columns)
+
+
+def _refuse_other_storage(container: Container) -> None:
+    """Raise where columns are stored in a way that their dtypes are not.
+
+    Objects may be anything: of these a table without rows says nothing.
+    """
+    rows = container.template
+    if container.kind == "array":
+        rows = rows.reshape(0, len(container.fitted))
+    empty = Container.fit(rows, container.names)
+    for stored, read in zip(container.fitted, empty.fitted, strict=True):
+        if read.dtype == "object":
+            continue
+        said, meant = pack_stored(stored), pack_stored(read)
+        if said != meant:
+            raise ModelFileError(
+                f"{stored.name!r} must be {shorten(meant)}, as its dtype is; it is {shorten(said)}."
+            )

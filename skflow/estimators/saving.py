@@ -14,7 +14,7 @@ from skflow.archive.detectors import pack_judge, pack_views, unpack_judge, unpac
 from skflow.archive.fields import Fields
 from skflow.archive.files import Arrays, Document, prefixed, take_prefixed, write
 from skflow.archive.flows import pack_recipe, unpack_model, unpack_recipe
-from skflow.archive.parameters import pack_parameter, unpack_parameter
+from skflow.archive.parameters import pack_parameter, unpack_device, unpack_parameter
 from skflow.archive.tables import pack_table, unpack_table
 from skflow.estimators.detection import Detector, Witness
 from skflow.estimators.round_trip import InverseError
@@ -128,7 +128,7 @@ def _pack_density(flow: Any) -> tuple[Document, Arrays]:
 def _unpack_density(flow: Any, fields: Fields, arrays: Arrays, classes: Any) -> None:
     flow.best_validation_score_ = unpack_cell(fields.any("best_validation_score"))
     flow.inverse_error_ = InverseError(*_two_numbers(fields, "inverse_error"))
-    flow.device_ = fields.text("device")
+    flow.device_ = str(unpack_device(fields.text("device")))
     output = fields.any("output")
     if output is not None:
         flow.set_output(transform=output)

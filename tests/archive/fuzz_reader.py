@@ -33,6 +33,7 @@ from tests.archive.parts import dumps, seal, take_apart
 from tests.mixed import CLOSED, every_kind, every_polars_kind
 
 A = ord("a")
+NO_JSON = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 @cache
@@ -98,10 +99,7 @@ def read_fuzzed(fuzzed: bytes, path: Path) -> bool:
 def mutate_fields(fuzzed: bytes, rng: np.random.Generator) -> bytes:
     """Change an input where it is JSON, which bytes changed at random seldom remain.
 
-    Raises
-    ------
-    ValueError, KeyError, TypeError, AttributeError, IndexError
-        Where it is no JSON, or not even of the form of a file.
+    Raises what is in ``NO_JSON`` where it is none, or not of the form of a file.
     """
     number = sum(fuzzed[:1]) % A % len(models())
     mutators = [*(3 * list(PLAUSIBLE.values())), *FORGERIES.values()]
@@ -130,7 +128,7 @@ def main() -> None:
     def mutate(fuzzed: bytes, most: int, number: int) -> bytes:
         rng = np.random.default_rng(number)
         if rng.random() < 0.7:
-            with suppress(ValueError, KeyError, TypeError, AttributeError, IndexError):
+            with suppress(*NO_JSON):
                 return mutate_fields(fuzzed, rng)[:most]
         return atheris.Mutate(fuzzed, most)
 

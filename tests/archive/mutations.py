@@ -35,7 +35,10 @@ HOSTILE: tuple[Any, ...] = (
     *({"Timedelta": [2**63, "s"]}, {"Interval": [1, 0, "left"]}, {"Interval": [0, 1, "up"]}),
     *("<U999999", "<U1000000000", "<M8[ns]", "|O", "<f8", "|V8", "i4,(1000000)f8", "datetime64"),
     *({"library": "numpy", "name": "<U999999"}, {"library": "numpy", "name": "<M8[0ns]"}),
-    *({"library": "arrow", "name": "decimal128(99, 0)"}, {"library": "arrow", "name": "dictionary"}),
+    *(
+        {"library": "arrow", "name": "decimal128(99, 0)"},
+        {"library": "arrow", "name": "dictionary"},
+    ),
     *({"library": "pandas", "name": "datetime", "unit": "s", "zone": "Mars/Olympus"},),
     *({"library": "polars", "name": "Enum", "categories": ["a", "a"]},),
     *({"library": "polars", "name": "Datetime", "unit": "ms", "zone": "Mars/Olympus"},),
@@ -373,23 +376,29 @@ PLAUSIBLE: dict[str, Mutator] = {
     )
 }
 # Another spelling of the same.
-HARMLESS: dict[str, Mutator] = {
-    mutator.__name__: mutator for mutator in (reorder_keys, space_out)
-}
+HARMLESS: dict[str, Mutator] = {mutator.__name__: mutator for mutator in (reorder_keys, space_out)}
 # Sizes that no array bears out, or that a model has no use for: of layers, where it has none.
 IDLE: dict[str, Mutator] = {enlarge_the_recipe.__name__: enlarge_the_recipe}
 
 
 def _other_length(rng: Rng, content: bytes) -> bytes:
     length = int.from_bytes(content[:8], "little")
-    lengths = [0, 1, length - 1, length + 1, len(content) - 8, len(content), 2**31, 2**63, 2**64 - 1]
+    lengths = [
+        0,
+        1,
+        length - 1,
+        length + 1,
+        len(content) - 8,
+        len(content),
+        2**31,
+        2**63,
+        2**64 - 1,
+    ]
     return int(_other(rng, lengths, length)).to_bytes(8, "little") + content[8:]
 
 
 def _other(rng: Rng, choices: list[Any], value: Any) -> Any:
-    different = [
-        choice for choice in choices if choice != value or type(choice) is not type(value)
-    ]
+    different = [choice for choice in choices if choice != value or type(choice) is not type(value)]
     return different[rng.integers(len(different))]
 
 

@@ -56,7 +56,10 @@ def spoil(
 
 
 def counts(function: Callable[..., None]) -> Callable[..., None]:
-    numbers = [pytest.param(QUICK, id="quick"), pytest.param(SLOW, id="slow", marks=pytest.mark.slow)]
+    numbers = [
+        pytest.param(QUICK, id="quick"),
+        pytest.param(SLOW, id="slow", marks=pytest.mark.slow),
+    ]
     every_base = pytest.mark.parametrize("base", BASES)
     return pytest.mark.parametrize("n", numbers)(every_base(function))
 
