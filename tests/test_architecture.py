@@ -46,8 +46,8 @@ FRAME_FILES = {"table/frames.py", "table/building.py", "archive/cells.py", "arch
 
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
-# One class, most of it numpydoc and the list of parameters.
-LONG_FILES = {"estimators/density.py": 525}
+# One class each, most of it numpydoc and the list of parameters.
+LONG_FILES = {"estimators/density.py": 545, "estimators/outlier.py": 415}
 LONG_FUNCTIONS: dict[str, int] = {}
 
 

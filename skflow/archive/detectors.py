@@ -16,6 +16,7 @@ from skflow.table.coordinates import Coordinates, LevelAxes, NumberAxes
 
 PARTS = ("noise", "weights", "centres", "variances", "bases")
 MOST = 2**31
+SLACK = 1e-6
 
 
 def pack_views(views: Views) -> tuple[dict[str, Any], Arrays]:
@@ -85,6 +86,8 @@ def _unpack_clusters(arrays: Arrays, k: int, n_axes: int) -> BlurredClusters:
     sound = (clusters.noise > 0).all() and (clusters.weights > 0).all()
     if not (n and len(noise) and sound and (clusters.variances >= 0).all()):
         raise ModelFileError(f"Clusters {k} lack weight or width.")
+    if np.abs(clusters.bases).max() > 1 + SLACK:
+        raise ModelFileError(f"The eigenvectors of clusters {k} are too long.")
     return clusters
 
 

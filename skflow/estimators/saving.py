@@ -21,6 +21,7 @@ from skflow.estimators.round_trip import InverseError
 from skflow.estimators.table_density import TableDensity
 from skflow.exceptions import ModelFileError
 from skflow.flow.recipe import model_state
+from skflow.table.storage import StoredTable
 from skflow.training.loop import History
 
 FORMAT = "skflow model"
@@ -78,13 +79,10 @@ def pack_estimator(estimator: Any) -> tuple[Document, Arrays]:
     """Return class, parameters and what was fitted."""
     name = type(estimator).__name__
     parameters = estimator.get_params(deep=False)
-    names = getattr(estimator, "feature_names_in_", None)
     fitted, arrays = PACKERS[name](estimator)
     return {
         "class": name,
         "parameters": {key: pack_parameter(value) for key, value in parameters.items()},
-        "n_features_in": int(estimator.n_features_in_),
-        "feature_names_in": None if names is None else [str(column) for column in names],
         "n_iter": int(estimator.n_iter_),
         **fitted,
     }, arrays
@@ -101,11 +99,6 @@ def unpack_estimator(fields: Fields, arrays: Arrays, classes: Mapping[str, type]
                 given[key] = unpack_parameter(parameters.any(key))
         estimator.set_params(**given)
         estimator._validate_params()
-        estimator.n_features_in_ = fields.integer("n_features_in", 1, MOST)
-        columns = fields.any("feature_names_in")
-        if columns is not None:
-            columns = Fields({"feature_names_in": columns}, "model").texts("feature_names_in")
-            estimator.feature_names_in_ = np.array(columns, dtype=object)
         estimator.n_iter_ = fields.integer("n_iter", 0, MOST)
         UNPACKERS[name](estimator, fields, arrays, classes)
     return estimator
@@ -120,6 +113,7 @@ def _pack_density(flow: Any) -> tuple[Document, Arrays]:
         "device": flow.device_,
         "output": getattr(flow, "_sklearn_output_config", {}).get("transform"),
         "table": pack_table(density.container, density.codec),
+        "named": hasattr(flow, "feature_names_in_"),
         "recipe": pack_recipe(density.recipe),
     }
     return fitted, prefixed("model", model_state(density.model)) | prefixed("history", history)
@@ -139,24 +133,17 @@ def _unpack_density(flow: Any, fields: Fields, arrays: Arrays, classes: Any) -> 
     flow._density = TableDensity(container, codec, recipe, model)
     flow.schema_ = codec.schema
     flow._n_features_out = len(codec.latent_names)
-    if len(codec.columns) != flow.n_features_in_ or container.names != _names_of(flow):
-        raise ModelFileError("Columns and their names do not go together.")
-    _refuse_unusable(flow)
+    flow.n_features_in_ = len(codec.columns)
+    if fields.boolean("named"):
+        flow.feature_names_in_ = np.array(container.names, dtype=object)
+    _refuse_unusable(flow._density, lambda row: flow._density.log_prob(row, "cpu"))
 
 
-def _names_of(flow: Any) -> list[str]:
-    names = getattr(flow, "feature_names_in_", None)
-    return [f"x{j}" for j in range(flow.n_features_in_)] if names is None else names.tolist()
-
-
-def _refuse_unusable(flow: Any) -> None:
-    """Raise where numbers that are each sound make no density together."""
-    density, n_latents = flow._density, flow._n_features_out
-    with np.errstate(all="ignore"):
-        row = density.container.read(density.inverse(np.zeros((1, n_latents)), "cpu"))
-        score = density.log_prob(row, "cpu")
-    if not np.isfinite(score).all():
-        raise ModelFileError("The model has no density in its own middle.")
+def _refuse_unusable(density: TableDensity, score: Callable[[StoredTable], Any]) -> None:
+    """Raise where numbers that are each sound give the density's own middle no score."""
+    middle = density.inverse(np.zeros((1, len(density.codec.latent_names))), "cpu")
+    if not np.isfinite(score(density.container.read(middle))).all():
+        raise ModelFileError("The model has no score in its own middle.")
 
 
 def _unpack_history(arrays: Arrays) -> dict[str, list[float]]:
@@ -197,10 +184,17 @@ def _unpack_detector(detector: Any, fields: Fields, arrays: Arrays, classes: Any
     judge, normal = unpack_judge(of_judge, n_scales + 2)
     detector._detector = Detector(Witness(density, views), judge, normal)
     detector.n_calibration_ = len(normal)
+<<<<<<< HEAD
     if detector.n_features_in_ != detector.density_.n_features_in_ or (
         _names_of(detector) != _names_of(detector.density_)
     ):
         raise ModelFileError("The columns of detector and density do not go together.")
+=======
+    _refuse_unusable(density, lambda row: detector._detector.score(row, "cpu"))
+    detector.n_features_in_ = detector.density_.n_features_in_
+    if hasattr(detector.density_, "feature_names_in_"):
+        detector.feature_names_in_ = detector.density_.feature_names_in_
+>>>>>>> main
 
 
 PACKERS: dict[str, Callable[[Any], tuple[Document, Arrays]]] = {

@@ -37,6 +37,8 @@ def save_again_and_again(folder: Path) -> None:
 
 
 def start(work: Callable[[Path], None], folder: Path) -> multiprocessing.Process:
+    # Python's own, which it leaves out where a shell started it deaf, in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = multiprocessing.get_context("fork").Process(target=work, args=(folder,))
     process.start()
     return process
@@ -46,11 +48,9 @@ def stop(process: multiprocessing.Process, seconds: float, sent: signal.Signals)
     """Send a signal after so many seconds; return whether the process had not yet ended."""
     process.join(seconds)
     interrupted = process.is_alive()
-    for _ in range(10):
-        # An interrupt may fall into C code that clears errors: users would repeat it, too.
-        if process.is_alive():
-            os.kill(process.pid, sent)
-            process.join(6)
+    if interrupted:
+        os.kill(process.pid, sent)
+    process.join(60)
     assert process.exitcode is not None
     return interrupted
 
