@@ -126,21 +126,15 @@ def read(path: str | os.PathLike[str]) -> tuple[Document, Arrays]:
     """
     content = _read_content(path)
     try:
-<<<<<<< HEAD
         header, most = _take_header(content), len(content) + SPARE
         _refuse_costly(header, most)
-=======
-        length = int.from_bytes(content[:LENGTH], "little")
-        header = _parse(content[LENGTH : LENGTH + length])
-        metadata = header.pop("__metadata__")
-        document = _parse(metadata.pop("skflow"))
-        del document["sha256"]
-        if metadata or any(entry.keys() != ENTRY for entry in header.values()):
-            raise ValueError("its header has unknown fields")
->>>>>>> main
         arrays = {name: _view(spec) for name, spec in safetensors.deserialize(content)}
         del content  # before the document takes memory
-        text = _parse(header).pop("__metadata__").pop("skflow")
+        entries = _parse(header)
+        metadata = entries.pop("__metadata__")
+        text = metadata.pop("skflow")
+        if metadata or any(entry.keys() != ENTRY for entry in entries.values()):
+            raise ValueError("its header has unknown fields")
         _refuse_costly(text, most)
         document = _parse(text)
         del document["sha256"]

@@ -184,17 +184,10 @@ def _unpack_detector(detector: Any, fields: Fields, arrays: Arrays, classes: Any
     judge, normal = unpack_judge(of_judge, n_scales + 2)
     detector._detector = Detector(Witness(density, views), judge, normal)
     detector.n_calibration_ = len(normal)
-<<<<<<< HEAD
-    if detector.n_features_in_ != detector.density_.n_features_in_ or (
-        _names_of(detector) != _names_of(detector.density_)
-    ):
-        raise ModelFileError("The columns of detector and density do not go together.")
-=======
     _refuse_unusable(density, lambda row: detector._detector.score(row, "cpu"))
     detector.n_features_in_ = detector.density_.n_features_in_
     if hasattr(detector.density_, "feature_names_in_"):
         detector.feature_names_in_ = detector.density_.feature_names_in_
->>>>>>> main
 
 
 PACKERS: dict[str, Callable[[Any], tuple[Document, Arrays]]] = {

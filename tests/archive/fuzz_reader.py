@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 """Coverage-guided fuzzing of the reader of model files; not run with the tests.
 
 Usage, with the extra ``fuzz``: ``python -m tests.archive.fuzz_reader [options] FOLDER``, with
@@ -8,21 +7,11 @@ the options of libFuzzer, such as ``-max_total_time=1200``. The folder is the co
 An input is a letter, which picks a small model, a document, and what is said of tensors, a
 line each; whatever follows is written over the model's numbers. All of it is put together as a
 file with a right digest: left to itself a fuzzer would never get beyond that.
-=======
-"""Coverage-guided fuzzing of the reader of model files, with atheris.
-
-    pip install atheris
-    python -m tests.archive.fuzz_reader tests/archive/corpus -max_total_time=1200
-
-The fuzzer writes what comes after the digest in the header; arrays and a right digest are
-added, so that it gets beyond them. Anything but a model or a ModelFileError is a finding.
->>>>>>> main
 """
 
 import sys
 import tempfile
 import warnings
-<<<<<<< HEAD
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -149,32 +138,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     seed(Path(sys.argv[2])) if sys.argv[1:2] == ["--seed"] else main()
-=======
-from pathlib import Path
-
-import atheris
-
-with atheris.instrument_imports(include=["skflow.archive", "skflow.estimators.saving"]):
-    from skflow import load
-    from skflow.exceptions import ModelFileError
-
-from tests.archive.fuzzing import make_file
-
-PATH = Path(tempfile.mkdtemp()) / "fuzzed"
-
-
-def try_to_load(made_up: bytes) -> None:
-    """Load what the fuzzer made up."""
-    PATH.write_bytes(make_file(made_up))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            load(PATH)
-        except ModelFileError:
-            return
-
-
-if __name__ == "__main__":
-    atheris.Setup(sys.argv, try_to_load)
-    atheris.Fuzz()
->>>>>>> main
