@@ -1,7 +1,10 @@
 """Spoilt model files are refused; what no reader can tell from a model has sound scores."""
 
+import resource
+import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from tests.archive.mutations import DAMAGE, FORGERIES, HARMLESS, IDLE, PLAUSIBLE
 from tests.archive.parts import put_together, take_apart
 
 N_SCORED = 8
+MOST_MEMORY = 2**28  # bytes beyond what is in use, for files of a tenth of a megabyte
 QUICK = 1000 // (len(BASES) * len(DAMAGE | FORGERIES | HARMLESS | IDLE | PLAUSIBLE)) + 1
 SLOW = 9 * QUICK + 5
 
@@ -32,7 +36,23 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bytes]:
 
 
 def scores_of(base: str, path: Path) -> np.ndarray:
-    return load(path).score_samples(ROWS[base][:N_SCORED])
+    loaded = load(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # another model may say that its columns had names
+        return loaded.score_samples(ROWS[base][:N_SCORED])
+
+
+@contextmanager
+def limited_memory() -> Iterator[None]:
+    """Have allocations fail that no file of this size is worth."""
+    with Path("/proc/self/statm").open() as pages:
+        in_use = int(pages.read().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + MOST_MEMORY, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def spoil(
@@ -46,7 +66,8 @@ def spoil(
         other = saved(others[rng.integers(len(others))])
         path.write_bytes(mutator(rng, saved(base), other))
         try:
-            outcomes.append(scores_of(base, path))
+            with limited_memory():
+                outcomes.append(scores_of(base, path))
         except ModelFileError:
             outcomes.append(None)
         except Exception as error:
