@@ -56,10 +56,9 @@ def pack_cell(value: Any) -> Any:
 
 def _comes_back(value: Any, spelling: "_Spelling") -> bool:
     """Say whether a value is all that its spelling says; times of named zones are more."""
-    if value != value:  # what is not a number is not its equal
-        return True
     try:
-        return bool(spelling.unpack(spelling.pack(value)) == value)
+        back = spelling.unpack(spelling.pack(value))
+        return bool(back == value) or repr(back) == repr(value)  # NaN is not its own equal
     except (ValueError, ArithmeticError, LookupError, RuntimeError):
         return False
 
