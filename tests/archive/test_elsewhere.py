@@ -4,11 +4,13 @@ import errno
 import os
 import pickle
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 from sklearn.pipeline import make_pipeline
@@ -16,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.exceptions import ModelFileError
-from tests.archive.bases import MIXED, NUMBERS, SEEDED
+from tests.archive.bases import MIXED, NUMBERS, POLARS, SEEDED
 from tests.mixed import CLOSED
 
 
@@ -43,13 +45,8 @@ STORES = [by_pickle, by_joblib, by_mapped_joblib, by_skops]
 Store = Callable[[Any, Path], Any]
 
 
-@pytest.mark.parametrize(
-    ("X", "store"),
-    [
-        *((NUMBERS, store) for store in STORES),
-        *((MIXED, store) for store in STORES if store is not by_skops),  # which knows no pandas
-    ],
-)
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("X", [NUMBERS, MIXED, POLARS], ids=["array", "pandas", "polars"])
 @pytest.mark.parametrize("kind", [FlowDensity, FlowOutlierDetector])
 def test_stored_elsewhere(X: Any, kind: Any, store: Store, tmp_path: Path) -> None:
     fitted = kind(**SEEDED).fit(X)
@@ -59,6 +56,21 @@ def test_stored_elsewhere(X: Any, kind: Any, store: Store, tmp_path: Path) -> No
     np.testing.assert_array_equal(
         load(tmp_path / "model").score_samples(X), fitted.score_samples(X)
     )
+
+
+@pytest.mark.parametrize("store", [by_pickle, by_joblib, by_mapped_joblib])
+def test_what_no_file_holds(store: Store, tmp_path: Path) -> None:
+    """Categories of whatever class come back by pickle, as before."""
+    X = pd.DataFrame({"number": np.arange(40) / 4, "odd": [Sort(i % 2) for i in range(40)]})
+    fitted = FlowDensity(**CLOSED).fit(X)
+    back = store(fitted, tmp_path / "stored")
+    np.testing.assert_array_equal(back.score_samples(X), fitted.score_samples(X))
+
+
+class Sort(Enum):
+    """A category that no file holds."""
+
+    EVEN, ODD = range(2)
 
 
 @pytest.mark.parametrize("store", STORES)

@@ -14,14 +14,17 @@ from tests.archive.bases import NUMBERS
 from tests.archive.parts import Parts, dumps, put_together, seal, take_apart
 from tests.mixed import CLOSED
 
-pytest.importorskip("resource")  # which tells a process's memory
-# Prints by how much loading a small model, and then another file, raises the peak.
+if not Path("/proc/self/status").exists():
+    pytest.skip("needs Linux, to tell the peak of a process", allow_module_level=True)
+# Prints by how much loading a file raises the peak over that of loading a small one. The peak is
+# the kernel's for this program: that of getrusage is, at first, the parent's.
 SCRIPT = """
-import json, resource, sys
+import json, sys
 import skflow
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 skflow.load(sys.argv[1])
 before, error = peak(), ""
@@ -59,7 +62,7 @@ def test_an_honest_large_file(small: Path, tmp_path: Path) -> None:
     assert size > 10**8
     n_bytes, error = rise(small, path)
     assert error == ""
-    assert n_bytes < 2 * size + CONSTANT
+    assert size < n_bytes < 2 * size + CONSTANT  # no less: it is measured at all
 
 
 def of_many_values(parts: Parts) -> bytes:
