@@ -169,7 +169,8 @@ def drop_a_key(rng: Rng, content: bytes, other: bytes) -> bytes:
 
 def drop_a_tensor(rng: Rng, content: bytes, other: bytes) -> bytes:
     parts = take_apart(content)
-    name = _tensor(rng, parts)
+    # There are models with and without it.
+    name = str(rng.choice([name for name in sorted(parts.tensors) if "filling" not in name]))
     gone = parts.array_slice(name)
     del parts.tensors[name]
     for spec in parts.tensors.values():
@@ -302,7 +303,7 @@ def change_a_field(rng: Rng, content: bytes, other: bytes) -> bytes:
     parts = take_apart(content)
     holder, key = _random_place(rng, parts.document)
     value = HOSTILE[rng.integers(len(HOSTILE))]
-    holder[key] = _nested(500) if value is DEEP else copy.deepcopy(value)
+    holder[key] = _nested(200) if value is DEEP else copy.deepcopy(value)
     return put_together(parts)
 
 
