@@ -56,6 +56,8 @@ def pack_cell(value: Any) -> Any:
 
 def _comes_back(value: Any, spelling: "_Spelling") -> bool:
     """Say whether a value is all that its spelling says; times of named zones are more."""
+    if spelling.kind in (tuple, frozenset):
+        return True  # what is inside is asked by itself
     try:
         back = spelling.unpack(spelling.pack(value))
         return bool(back == value) or repr(back) == repr(value)  # NaN is not its own equal
