@@ -307,7 +307,6 @@ def test_categories_that_no_file_holds_are_named_with_their_column(tmp_path: Pat
             ),
             *(
                 st.decimals(allow_nan=False),
-                st.just(Decimal("NaN")),
                 st.fractions(),
                 st.uuids(),
                 st.dates(),
