@@ -27,6 +27,8 @@ from skflow.table.storage import StoredTable
 FloatArray = NDArray[np.float64]
 
 FALSE_ALARMS = 0.01  # of contamination="auto"
+MARGIN = 1e-6  # of a score: more than it varies by with the rows beside
+FEWEST_ROWS = 3  # two to fit to, and one to judge by them
 
 
 class FlowOutlierDetector(OutlierMixin, BaseEstimator):
@@ -47,7 +49,9 @@ class FlowOutlierDetector(OutlierMixin, BaseEstimator):
     ----------
     contamination : "auto" or float, default="auto"
         Which rows :meth:`predict` calls outliers. "auto": those that 1 % of normal rows
-        would be called as well. A float in (0, 0.5]: this share of the training rows.
+        would be called as well; from 200 rows on the strangest training row among them,
+        unless the rows that calibrate rule out that 1 % of normal rows are as strange. A
+        float in (0, 0.5]: this share of the training rows.
     robust : bool, default=False
         Whether the training rows may hold outliers: rows that stay improbable under
         what is learnt from the others are then not learnt from.
@@ -177,10 +181,11 @@ class FlowOutlierDetector(OutlierMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            As :meth:`FlowDensity.fit`. An earlier fit is then left as it was.
+            As :meth:`FlowDensity.fit`, but of 3 rows at least. An earlier fit is then left as
+            it was.
         """
         with keep_earlier_fit(self):
-            table = check_table(self, X, reset=True, fewest_rows=2)
+            table = check_table(self, X, reset=True, fewest_rows=FEWEST_ROWS)
             random_state = check_random_state(self.random_state)
             self._fit(table, random_state.randint(np.iinfo(np.int32).max))
         return self
@@ -218,10 +223,13 @@ class FlowOutlierDetector(OutlierMixin, BaseEstimator):
         return np.flatnonzero(learnt), np.flatnonzero(normal)
 
     def _find_offset(self, X: Any) -> float:
-        if isinstance(self.contamination, str):
-            return self._detector.threshold(FALSE_ALARMS)
         scores = self._detector.score(self._read(X), self.device)
-        return float(np.percentile(scores, 100 * self.contamination))
+        if not isinstance(self.contamination, str):
+            return float(np.percentile(scores, 100 * self.contamination))
+        offset, strangest = self._detector.threshold(FALSE_ALARMS), float(scores.min())
+        if strangest >= offset and self._detector.is_alarming(strangest, FALSE_ALARMS):
+            return strangest + MARGIN
+        return offset
 
     def _fit_density(
         self, X: Any, seed: int, *, warm: bool = False, column_kinds: Schema | None = None

@@ -50,7 +50,8 @@ class Coordinates:
     def __call__(self, table: StoredTable) -> FloatArray:
         """Return coordinates, ``(n_rows, n_axes)``."""
         parts = zip(self._axes, table.columns, self._means, self._scales, strict=True)
-        standardised = [(axes(column) - mean) / scale for axes, column, mean, scale in parts]
+        with np.errstate(over="ignore"):  # farther than any number is as far as all far ones
+            standardised = [(axes(column) - mean) / scale for axes, column, mean, scale in parts]
         points = np.concatenate(standardised, axis=1).clip(-FARTHEST, FARTHEST)
         return np.nan_to_num(points, copy=False, nan=0.0)
 

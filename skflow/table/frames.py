@@ -37,7 +37,7 @@ try:  # pandas columns of Arrow dtypes exist only where it is installed
 except ImportError:
     pa = None
 
-__all__ = ["MARKERS", "Container", "StoredColumn", "StoredTable"]
+__all__ = ["MARKERS", "Container", "StoredColumn", "StoredTable", "as_frame"]
 
 SENTINELS: dict[str, Any] = {"NaN": float("nan"), "NA": pd.NA, "NaT": pd.NaT, "None": None}
 NONES: dict[str, Any] = dict.fromkeys(MARKERS)  # for libraries that know what None means
@@ -139,7 +139,7 @@ class Container:
         return polars.DataFrame([_to_polars(polars, *each) for each in named])
 
     def _read(self, table: Any) -> StoredTable:
-        frame = _as_frame(table)
+        frame = as_frame(table)
         if frame is None:
             matrix = np.asarray(table)
             container: ContainerKind = "array"
@@ -160,12 +160,12 @@ class Container:
         return StoredTable(tuple(columns), n_rows, container)
 
 
-def _as_frame(table: Any) -> "nw.DataFrame[Any] | None":
-    """Return a narwhals frame; None for arrays."""
+def as_frame(table: Any) -> "nw.DataFrame[Any] | None":
+    """Return a narwhals frame; None for arrays. Refuse frames of other libraries."""
     try:
         frame = nw.from_native(table, eager_only=True, pass_through=True)
     except ValueError as error:  # of narwhals: column names that occur twice
-        raise ValueError(f"Column names must be unique: {error}") from error
+        raise ValueError(f"Column names must be unique: {error}. Rename them.") from error
     if not isinstance(frame, nw.DataFrame):
         return None
     if not (frame.implementation.is_pandas() or frame.implementation.is_polars()):
@@ -178,7 +178,7 @@ def _as_frame(table: Any) -> "nw.DataFrame[Any] | None":
 
 def _empty_like(table: Any) -> tuple[Any, list[Any]]:
     """Return a table of no rows, nor of any memory they are in, and the columns' dtypes."""
-    frame = _as_frame(table)
+    frame = as_frame(table)
     if frame is None:
         matrix = np.asarray(table)
         return np.empty(0, dtype=matrix.dtype), [matrix.dtype] * matrix.shape[1]
@@ -194,8 +194,8 @@ def _read_series(series: "nw.Series[Any]") -> StoredColumn:
     """Read a column of a frame."""
     native, dtype = series.to_native(), series.dtype
     spelled = str(native.dtype)
-    if native.dtype == np.dtype(object):
-        return _read_objects(native.to_numpy(dtype=object))
+    if isinstance(native.dtype, np.dtype):  # also those that narwhals does not know
+        return _read_numpy(native.to_numpy())
     null = series.is_null().to_numpy()
     missing = np.zeros(len(null), dtype=np.int8)
     missing[null] = code_of(_null_marker(native.dtype))
