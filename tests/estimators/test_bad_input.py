@@ -8,7 +8,6 @@ import re
 import warnings
 
 import numpy as np
-import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
