@@ -231,10 +231,13 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         return np.flatnonzero(learnt), np.flatnonzero(normal)
 
     def _find_offset(self, X: Any) -> float:
-        scores = self._detector.score(self._read(X), self.device)
         if not isinstance(self.contamination, str):
+            scores = self._detector.score(self._read(X), self.device)
             return float(np.percentile(scores, 100 * self.contamination))
-        offset, strangest = self._detector.threshold(FALSE_ALARMS), float(scores.min())
+        offset = self._detector.threshold(FALSE_ALARMS)
+        if self.n_calibration_ < X.shape[0]:
+            return offset  # rows that were held out are below, or those that are not normal
+        strangest = float(self._detector.score(self._read(X), self.device).min())
         if strangest >= offset and self._detector.is_alarming(strangest, FALSE_ALARMS):
             return strangest + MARGIN
         return offset
