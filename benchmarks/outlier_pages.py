@@ -138,6 +138,17 @@ EXPLAINED = (
 )
 
 
+def _tell_tellable(tables: Tables) -> str:
+    """Say how many planted cells can be told at all, where that was measured."""
+    shares = tables.means("tellable")
+    if not len(shares):
+        return ""
+    return (
+        f"Strange beside the true values of the others are {spread(shares, '.1%')} of the planted "
+        f"cells; all such of a row: {spread(tables.means('found_tellable'), '.1%')}. "
+    )
+
+
 def _write_blame(records: Sequence[dict], command: str) -> None:
     tables = Tables(records)
     found = {method: tables.means("found", method) for method in EXPLAINED}
@@ -156,9 +167,7 @@ def _write_blame(records: Sequence[dict], command: str) -> None:
         summary += (
             f"Flagged: {spread(tables.means('flagged'), '.1%')}. Any planted cell: "
             f"{spread(tables.means('found_any'), '.1%')}; a single one: "
-            f"{spread(tables.means('found_single'), '.1%')}. Strange beside the true values of "
-            f"the others are {spread(tables.means('tellable'), '.1%')} of the planted cells; all "
-            f"such of a row: {spread(tables.means('found_tellable'), '.1%')}. All: "
+            f"{spread(tables.means('found_single'), '.1%')}. {_tell_tellable(tables)}All: "
             f"{'; '.join(shares)}; by "
             f"chance {spread(tables.means('found_by_chance'), '.1%')}. score_features is ahead of "
             f"all others on {ahead} of {len(ours)} tables; over the share of Shapley values "
