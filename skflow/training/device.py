@@ -1,5 +1,6 @@
 """Where to compute."""
 
+import os
 import threading
 from contextlib import AbstractContextManager, nullcontext
 
@@ -77,6 +78,20 @@ class _OneThread:
 
 
 _one_thread = _OneThread()
+
+
+def _after_fork() -> None:
+    """Use one thread in a process that was forked.
+
+    Those of OpenMP do not survive a fork: a child that asked them for work would wait for
+    ever. Nor may it wait for a lock that another thread held at that moment.
+    """
+    torch.set_num_threads(1)
+    _one_thread.__init__()  # type: ignore[misc]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def fitting_threads(n_cells: int) -> AbstractContextManager[None]:

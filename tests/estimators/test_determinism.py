@@ -1,0 +1,100 @@
+"""The same rows, parameters and seed give the same fit, bit for bit.
+
+Twenty refits of each: pytest -m slow tests/estimators/test_determinism.py
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from threading import Thread
+
+import numpy as np
+import pytest
+import torch
+
+from skflow import FlowDensity, FlowOutlierDetector
+from skflow.flow.recipe import model_state
+from tests.mixed import CLOSED, LAYERED, every_kind
+from tests.tables import correlated
+
+Fitted = FlowDensity | FlowOutlierDetector
+
+NUMBERS = correlated(150, 3, seed=0)
+FITS: dict[str, Callable[[], Fitted]] = {
+    "numbers": lambda: FlowDensity(**LAYERED).fit(NUMBERS),
+    "mixed": lambda: FlowDensity(**LAYERED).fit(every_kind(150)),
+    "detector": lambda: FlowOutlierDetector(**CLOSED, n_components=2).fit(NUMBERS),
+}
+DIGEST = """
+import hashlib
+from tests.estimators.test_determinism import FITS, state_of
+state = state_of(FITS[{name!r}]())
+print(hashlib.sha256(b"".join(state[key].tobytes() for key in sorted(state))).hexdigest())
+"""
+
+
+def state_of(fitted: Fitted) -> dict[str, np.ndarray]:
+    """All numbers that scores depend on."""
+    if isinstance(fitted, FlowDensity):
+        return model_state(fitted._density.model)
+    normal = {"normal": fitted._detector.normal, "offset": np.array(fitted.offset_)}
+    return model_state(fitted.density_._density.model) | normal
+
+
+def assert_same(one: Fitted, other: Fitted) -> None:
+    ours, theirs = state_of(one), state_of(other)
+    assert ours.keys() == theirs.keys()
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_refits_are_the_same(name: str) -> None:
+    first = FITS[name]()
+    np.random.default_rng().normal(size=10)
+    np.random.seed(7)  # noqa: NPY002
+    torch.manual_seed(7)
+    FITS["numbers"]()  # which leaves nothing behind
+    assert_same(FITS[name](), first)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", FITS)
+def test_twenty_refits_are_the_same(name: str) -> None:
+    first = FITS[name]()
+    for _ in range(20):
+        assert_same(FITS[name](), first)
+
+
+def test_a_thread_fits_the_same() -> None:
+    fitted: list[Fitted] = []
+    thread = Thread(target=lambda: fitted.append(FITS["mixed"]()))
+    thread.start()
+    thread.join()
+    assert_same(fitted[0], FITS["mixed"]())
+
+
+@pytest.mark.parametrize("name", ["mixed"])
+def test_processes_fit_the_same_whatever_the_order_of_sets(name: str) -> None:
+    digests = set()
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", DIGEST.format(name=name)],
+            env=os.environ | {"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        digests.add(done.stdout)
+    assert len(digests) == 1
+
+
+def test_global_generators_are_left_alone() -> None:
+    numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002
+    torch_before = torch.get_rng_state()
+    for fit in FITS.values():
+        fit()
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), torch_before)
