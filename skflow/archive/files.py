@@ -64,13 +64,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file that takes the place of ``path`` once it is written, and is gone otherwise.
 
     Whoever reads ``path`` finds the former file or the new one, never a part, whenever
-    the writer or the machine stops.
+    the writer or the machine stops. A pipe or a device is written to as it is.
     """
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {target.parent} to write {target.name} to.")
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder; name a file.")
+    if target.exists() and not target.is_file():
+        with target.open("wb") as file:
+            yield file
+        return
     part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:

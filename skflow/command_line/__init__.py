@@ -1,0 +1,1 @@
+"""The estimators from a terminal: tables in files, read and answered batch by batch."""

@@ -1,0 +1,170 @@
+"""One function per command, each from parsed arguments."""
+
+import os
+import sys
+from argparse import Namespace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skflow.command_line.answers import log_densities, refuse_taken_names, verdicts
+from skflow.command_line.description import describe, describe_fit
+from skflow.command_line.files import STANDARD, open_table, open_writer
+from skflow.command_line.headers import refuse_odd_names
+from skflow.command_line.messages import CommandError, explained, naming, spell_names, tell
+from skflow.command_line.model_columns import ModelColumns, density_of
+from skflow.command_line.streaming import Plan, Task, progress_bar, stream
+from skflow.estimators.density import FlowDensity
+from skflow.estimators.loading import load
+from skflow.estimators.outlier import FlowOutlierDetector
+
+
+def fit(arguments: Namespace) -> None:
+    """Fit a model to a table, and save it."""
+    estimator = _build_estimator(arguments)
+    refuse_unwritable(arguments.model, arguments.data)
+    with open_table(arguments.data) as table:
+        named = {"--drop": arguments.drop, "--categorical": arguments.categorical}
+        for option, names in named.items():
+            unknown = [name for name in names if name not in table.names]
+            if unknown:
+                raise CommandError(
+                    f"{option}: {arguments.data} has no columns {spell_names(unknown)}; "
+                    f"it has {spell_names(table.names)}."
+                )
+        kept = [name for name in table.names if name not in arguments.drop]
+        refuse_odd_names(kept, arguments.data)
+        frame = table.read(kept, arguments.categorical)
+    if not len(frame):
+        raise CommandError(f"{arguments.data} has columns, but no rows.")
+    with explained(arguments.data):
+        estimator.fit(frame)
+    with explained(arguments.model), naming(arguments.model):
+        estimator.save(arguments.model)
+    if not arguments.quiet:
+        tell(describe_fit(estimator))
+
+
+def _build_estimator(arguments: Namespace) -> Any:
+    of_detector = {"robust": arguments.robust or None, "contamination": arguments.contamination}
+    if not arguments.outliers:
+        useless = [f"--{name}" for name, value in of_detector.items() if value is not None]
+        if useless:
+            raise CommandError(f"{' and '.join(useless)}: for a model of outliers; add --outliers.")
+    given = {
+        "random_state": arguments.random_state,
+        "max_iter": arguments.max_iter,
+        "max_time": arguments.max_time,
+        "checkpoint_path": arguments.checkpoint,
+        "column_kinds": dict.fromkeys(arguments.categorical, "categorical") or None,
+        "device": arguments.device,
+        "verbose": int(sys.stderr.isatty() and not arguments.quiet),
+        **of_detector,
+    }
+    kind = FlowOutlierDetector if arguments.outliers else FlowDensity
+    return kind(**{name: value for name, value in given.items() if value is not None})
+
+
+def score(arguments: Namespace) -> None:
+    """Write the log-density of each row."""
+    estimator = _load(arguments)
+    _stream(arguments, density_of(estimator), log_densities, only=None)
+
+
+def outliers(arguments: Namespace) -> None:
+    """Write p-values, and what is strange about strange rows."""
+    estimator = _load(arguments)
+    if not isinstance(estimator, FlowOutlierDetector):
+        raise CommandError(
+            f"{arguments.model} is a density without p-values; fit with --outliers for these."
+        )
+    smallest = 1 / (estimator.n_calibration_ + 1)
+    if arguments.alpha is not None and arguments.alpha < smallest:
+        tell(
+            f"skflow outliers: warning: no p-value of this model is below {smallest:.3g}, because "
+            f"{estimator.n_calibration_} rows calibrate it: with --alpha {arguments.alpha:g} no "
+            "row is an outlier."
+        )
+    task = partial(verdicts, alpha=arguments.alpha, n_reasons=arguments.reasons)
+    _stream(arguments, estimator, task, only="outlier" if arguments.only else None)
+
+
+def sample(arguments: Namespace) -> None:
+    """Write new rows."""
+    density = density_of(_load(arguments))
+    names = [column.name for column in density.schema_.columns]
+    generator = np.random.RandomState(arguments.random_state)
+    n_rows, size = arguments.n_samples, arguments.batch_rows
+    with (
+        open_writer(arguments.output) as writer,
+        progress_bar(n_rows, "row", quiet=arguments.quiet) as advance,
+    ):
+        for start in range(0, n_rows, size):
+            rows = density.sample(min(size, n_rows - start), generator)
+            writer.write(_as_frame(rows, names))
+            advance(len(rows))
+
+
+def _as_frame(rows: Any, names: list[str]) -> pd.DataFrame:
+    """Return rows of an array or a polars frame as pandas'."""
+    if isinstance(rows, pd.DataFrame):
+        return rows
+    if isinstance(rows, np.ndarray):
+        return pd.DataFrame(rows, columns=names)
+    cells = rows.to_dict(as_series=False)
+    return pd.DataFrame({name: pd.Series(cells[name], dtype=object) for name in rows.columns})
+
+
+def inspect(arguments: Namespace) -> None:
+    """Say what a model is."""
+    sys.stdout.write(describe(_load(arguments), arguments.model) + "\n")
+
+
+def _load(arguments: Namespace) -> Any:
+    with naming(arguments.model):
+        try:
+            return load(arguments.model, device=arguments.device)
+        except ValueError as error:  # of the file or the device, and names it
+            raise CommandError(str(error)) from error
+
+
+def _stream(arguments: Namespace, estimator: Any, task: Task, only: str | None) -> None:
+    """Answer a table batch by batch."""
+    for path in (arguments.model, arguments.data):
+        refuse_same_file(arguments.output, path)
+    with open_table(arguments.data) as table:
+        columns = ModelColumns.match(estimator, table.names, arguments.data)
+        if arguments.with_data:
+            refuse_taken_names(table.names, table.path)
+        elif columns.ignored and not arguments.quiet:
+            tell(
+                f"skflow {arguments.command}: note: columns that the model does not know are "
+                f"ignored: {spell_names(list(columns.ignored))}"
+            )
+        plan = Plan(
+            arguments.batch_rows, arguments.n_jobs, arguments.with_data, only, arguments.quiet
+        )
+        with open_writer(arguments.output) as writer:
+            stream(table, columns, estimator, task, writer, plan)
+
+
+def refuse_unwritable(path: str, source: str) -> None:
+    """Raise where a model could not be written: before a fit that takes hours, not after."""
+    refuse_same_file(path, source)
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise CommandError(f"{path} is a folder; name a file.")
+    if not target.parent.is_dir():
+        raise CommandError(f"There is no folder {target.parent} to write {target.name} to.")
+    if not os.access(target.parent, os.W_OK):
+        raise CommandError(f"{target.parent} is not yours to write to.")
+
+
+def refuse_same_file(output: str, source: str) -> None:
+    """Raise where the output would take the place of what is read."""
+    there = os.path.exists(output) and os.path.exists(source) and source != STANDARD
+    if there and Path(output).is_file() and os.path.samefile(output, source):
+        raise CommandError(f"{output} is read here and would be replaced; name another output.")

@@ -1,0 +1,107 @@
+"""The command ``skflow``: from arguments to an exit status."""
+
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from skflow.command_line.messages import CommandError, one_line, tell
+from skflow.command_line.parser import build_parser
+
+BAD, INTERRUPTED, CLOSED_PIPE = 2, 128 + signal.SIGINT, 128 + 13  # 13: SIGPIPE
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, default=None
+        Those of the process where None.
+
+    Returns
+    -------
+    status : int
+        0 where all went well; 2 where the user can put right what did not, with one line
+        that says how, and nothing half-written; 130 after Ctrl-C, 141 where nobody reads
+        on. What else goes wrong is an error of skflow's, and raised.
+    """
+    parsed = build_parser().parse_args(arguments)
+    name = f"skflow {parsed.command}"
+    with _warnings_in_one_line(name), _cleaning_up_when_ended():
+        try:
+            parsed.run(parsed)
+            sys.stdout.flush()
+        except BrokenPipeError:  # as of skflow ... | head
+            _drop_output()
+            return CLOSED_PIPE
+        except KeyboardInterrupt:
+            tell(f"{name}: interrupted; nothing was written.")
+            return INTERRUPTED
+        except CommandError as error:
+            return _fail(name, str(error))
+        except OSError as error:
+            _drop_output()
+            return _fail(name, _spell(error))
+        except MemoryError:
+            return _fail(name, "out of memory. Lower --batch-rows or --n-jobs, or take fewer rows.")
+        except BrokenProcessPool:
+            return _fail(
+                name, "a worker was killed; out of memory? Lower --n-jobs or --batch-rows."
+            )
+    return 0
+
+
+def _fail(name: str, message: str) -> int:
+    tell(f"{name}: error: {one_line(message)}")
+    return BAD
+
+
+def _spell(error: OSError) -> str:
+    if error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+
+
+@contextmanager
+def _warnings_in_one_line(name: str) -> Iterator[None]:
+    """Tell skflow's warnings, each once and without the line of code that it arose in."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        tell(f"{name}: warning: {one_line(message)}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def _cleaning_up_when_ended() -> Iterator[None]:
+    """Leave by an exception when told to end, so that what is half-written is removed."""
+
+    def leave(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    # Python lets only the main thread handle signals; Windows has no SIGHUP.
+    ours = threading.current_thread() is threading.main_thread()
+    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")] if ours else []
+    former = {number: signal.signal(number, leave) for number in numbers if number is not None}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _drop_output() -> None:
+    """Send what is left to write nowhere: Python would fail at it once more when it ends."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

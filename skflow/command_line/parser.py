@@ -1,0 +1,317 @@
+"""What can be said on the command line, and the help that teaches it."""
+
+import argparse
+from collections.abc import Callable
+from importlib.metadata import version
+from math import inf
+from typing import Any, NoReturn
+
+from skflow.command_line import commands
+
+DESCRIPTION = """\
+How likely is each row of a table? Fit a density to a table in a CSV or Parquet
+file, then score other files, find the outliers in them, or draw new rows."""
+
+EXAMPLES = """\
+examples:
+  skflow fit visits.csv -o visits.skflow          learn what rows are like
+  skflow score visits.skflow new.csv -o nats.csv  log-density of each new row
+  skflow sample visits.skflow -n 1000 -o more.csv new rows
+
+  skflow fit visits.csv -o watch.skflow --outliers
+  skflow outliers watch.skflow new.csv --only     strange rows, and why
+
+Tables are UTF-8 text with a header (.csv, .tsv) or Parquet (.parquet, which needs
+pyarrow); - is standard input or output. Each command has a --help of its own."""
+
+FIT = """\
+Read a table, learn how likely its rows are, and save the model. Nothing needs to be
+encoded, filled in or scaled. What each column was taken for is told at the end: look
+at it. Text that is all dates (2026-01-31, 2026-01-31T13:45) is dates, other text
+categories; empty cells are missing values. Identifiers and free text are refused by
+name: --drop them."""
+
+FIT_EXAMPLES = """\
+examples:
+  skflow fit visits.csv -o visits.skflow --drop id name
+  skflow fit visits.csv -o visits.skflow --categorical zip ward
+  skflow fit visits.parquet -o watch.skflow --outliers --robust
+  skflow fit large.csv -o large.skflow --max-time 3600 --checkpoint large.checkpoint"""
+
+SCORE = """\
+Write one number per row, in the order of the file: log_density, in nats, of the
+model's columns as they are (dates per second). Higher is likelier; positive values
+are normal. Compare rows under one model, or two models on the same rows. For a model
+of outliers it is the log-density of the density inside."""
+
+SCORE_EXAMPLES = """\
+examples:
+  skflow score visits.skflow new.csv                    on the screen
+  skflow score visits.skflow new.csv -o nats.csv
+  skflow score visits.skflow large.parquet -o nats.parquet --n-jobs 4
+  zcat new.csv.gz | skflow score visits.skflow - | sort -n | head"""
+
+OUTLIERS = """\
+Write for each row its p_value, the share of normal rows that are as strange; whether
+it is an outlier; and for outliers the columns that are strangest given the others of
+the row (reason_1, ...), with the log-probability of a cell that is no likelier
+(log_prob_1, ...; -4.6 is one in a hundred). The model must be fitted with --outliers."""
+
+OUTLIERS_EXAMPLES = """\
+examples:
+  skflow outliers watch.skflow new.csv --only
+  skflow outliers watch.skflow new.csv --alpha 0.001 --reasons 1 -o strange.csv
+  skflow outliers watch.skflow new.csv --only --with-data -o strange.csv"""
+
+SAMPLE = """\
+Write new rows, with the columns, the grids, the labels and the holes of the table
+that was fitted. None of its rows is in the model, but values that are common in it are."""
+
+SAMPLE_EXAMPLES = """\
+examples:
+  skflow sample visits.skflow -n 1000 -o more.csv
+  skflow sample visits.skflow -n 5 --random-state 0"""
+
+INSPECT = """\
+Say what a model file holds: class, parameters that are not the defaults, how well it
+scored rows that it was not fitted to, and what each column was taken for."""
+
+INSPECT_EXAMPLES = """\
+example:
+  skflow inspect visits.skflow"""
+
+AS_WRITTEN = argparse.RawDescriptionHelpFormatter
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        self.exit(2, f"{self.prog}: error: {message}. See {self.prog} --help.\n")
+
+
+def build_parser() -> Parser:
+    """Return the parser of all commands."""
+    parser = Parser("skflow", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=AS_WRITTEN)
+    parser.add_argument("--version", action="version", version=f"skflow {version('skflow')}")
+    known = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_fit(known)
+    _add_score(known)
+    _add_outliers(known)
+    _add_sample(known)
+    _add_inspect(known)
+    return parser
+
+
+def _add_fit(known: Any) -> None:
+    command = _add(known, "fit", "learn what rows are like", FIT, FIT_EXAMPLES)
+    command.add_argument("data", metavar="DATA", help="table to learn, held in memory")
+    command.add_argument(
+        "-o",
+        "--output",
+        dest="model",
+        metavar="MODEL",
+        required=True,
+        help="model file to write; .skflow is customary",
+    )
+    columns = command.add_argument_group("columns")
+    columns.add_argument("--drop", nargs="+", default=[], metavar="COLUMN", help="leave out")
+    columns.add_argument(
+        "--categorical",
+        nargs="+",
+        default=[],
+        metavar="COLUMN",
+        help="labels, not numbers, whatever they look like; leading zeros stay",
+    )
+    training = command.add_argument_group("training")
+    training.add_argument(
+        "--max-iter",
+        type=_positive_int,
+        metavar="N",
+        help="epochs at most (default: by the number of rows)",
+    )
+    training.add_argument(
+        "--max-time",
+        type=_positive_float,
+        metavar="SECONDS",
+        help="seconds at most, of each fit (default: no limit)",
+    )
+    training.add_argument(
+        "--random-state",
+        type=_seed,
+        metavar="SEED",
+        help="whole number; the same one gives the same model (default: chance)",
+    )
+    training.add_argument(
+        "--checkpoint",
+        metavar="PATH",
+        help="keep the state after each epoch; the same command then goes on "
+        "from there. Delete the file when the model is saved",
+    )
+    of_outliers = command.add_argument_group("outliers")
+    of_outliers.add_argument(
+        "--outliers",
+        action="store_true",
+        help="a model that skflow outliers can use as well; takes longer",
+    )
+    of_outliers.add_argument(
+        "--robust",
+        action="store_true",
+        help="the table may hold outliers, which are not to be learnt",
+    )
+    of_outliers.add_argument(
+        "--contamination",
+        type=_share,
+        metavar="SHARE",
+        help="share of the table's rows to call outliers, up to 0.5 "
+        "(default: what 1 %% of normal rows would be called, too)",
+    )
+    _add_device(command)
+
+
+def _add_score(known: Any) -> None:
+    command = _add(known, "score", "log-density of each row", SCORE, SCORE_EXAMPLES)
+    _add_model_and_data(command)
+    _add_streaming(command)
+
+
+def _add_outliers(known: Any) -> None:
+    command = _add(known, "outliers", "strange rows, and why", OUTLIERS, OUTLIERS_EXAMPLES)
+    _add_model_and_data(command)
+    command.add_argument(
+        "--alpha",
+        type=_share_of_all,
+        metavar="P",
+        help="call rows outliers whose p-value is at most this "
+        "(default: the model's own threshold, see fit --contamination)",
+    )
+    command.add_argument(
+        "--reasons",
+        type=_whole,
+        default=3,
+        metavar="K",
+        help="columns to name for each outlier (default: %(default)s)",
+    )
+    command.add_argument(
+        "--only",
+        action="store_true",
+        help="write outliers only, with the number of their row, the first is 0",
+    )
+    _add_streaming(command)
+
+
+def _add_sample(known: Any) -> None:
+    command = _add(known, "sample", "new rows", SAMPLE, SAMPLE_EXAMPLES)
+    _add_model(command)
+    command.add_argument(
+        "-n",
+        dest="n_samples",
+        type=_positive_int,
+        default=1,
+        metavar="N",
+        help="rows (default: %(default)s)",
+    )
+    command.add_argument(
+        "--random-state",
+        type=_seed,
+        metavar="SEED",
+        help="whole number; the same one gives the same rows (default: chance)",
+    )
+    _add_output(command)
+    _add_device(command)
+
+
+def _add_inspect(known: Any) -> None:
+    command = _add(known, "inspect", "what a model is", INSPECT, INSPECT_EXAMPLES)
+    _add_model(command)
+    command.set_defaults(device="cpu")
+
+
+def _add(known: Any, name: str, summary: str, description: str, examples: str) -> Parser:
+    command: Parser = known.add_parser(
+        name, help=summary, description=description, epilog=examples, formatter_class=AS_WRITTEN
+    )
+    command.set_defaults(run=getattr(commands, name))
+    return command
+
+
+def _add_model_and_data(command: Parser) -> None:
+    _add_model(command)
+    command.add_argument(
+        "data",
+        metavar="DATA",
+        help="table with the model's columns, in any order; others are ignored",
+    )
+
+
+def _add_model(command: Parser) -> None:
+    command.add_argument("model", metavar="MODEL", help="what skflow fit, or save, wrote")
+
+
+def _add_streaming(command: Parser) -> None:
+    command.add_argument(
+        "--with-data", action="store_true", help="write the table's own columns, too"
+    )
+    _add_output(command)
+    command.add_argument(
+        "--n-jobs",
+        type=_jobs,
+        default=1,
+        metavar="N",
+        help="processes; -1 is one per core (default: %(default)s)",
+    )
+    _add_device(command)
+
+
+def _add_output(command: Parser) -> None:
+    command.add_argument(
+        "-o",
+        "--output",
+        default="-",
+        metavar="FILE",
+        help="table to write (default: CSV on standard output)",
+    )
+    command.add_argument(
+        "--batch-rows",
+        type=_positive_int,
+        default=50_000,
+        metavar="N",
+        help="rows in memory at a time (default: %(default)s)",
+    )
+
+
+def _add_device(command: Parser) -> None:
+    command.add_argument(
+        "--device", default="auto", help="auto, cpu or cuda[:index] (default: %(default)s)"
+    )
+    command.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="no progress bar and no notes; warnings and errors are shown",
+    )
+
+
+def _number_in(kind: type, holds: Callable[[Any], bool], expected: str) -> Callable[[str], Any]:
+    """Return a parser of numbers for argparse."""
+
+    def parse(text: str) -> Any:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = None
+        if number is None or not holds(number):
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        return number
+
+    return parse
+
+
+_positive_int = _number_in(int, lambda number: number >= 1, "a whole number from 1 on")
+_whole = _number_in(int, lambda number: number >= 0, "a whole number from 0 on")
+_seed = _number_in(int, lambda number: 0 <= number < 2**32, "a whole number from 0 to 2**32 - 1")
+_jobs = _number_in(int, lambda number: number != 0, "a whole number but 0")
+_positive_float = _number_in(float, lambda number: 0 < number < inf, "a number above 0")
+_share = _number_in(float, lambda number: 0 < number <= 0.5, "a number above 0, up to 0.5")
+_share_of_all = _number_in(float, lambda number: 0 < number <= 1, "a number above 0, up to 1")
