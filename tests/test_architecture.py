@@ -13,8 +13,6 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # What each floor may import of the others. flow and table do not know each other.
 FLOORS = {
-    "__main__": {"command_line"},
-    "command_line": {"command_line", "estimators", "archive", "table", "exceptions"},
     "estimators": {
         "estimators",
         "archive",
@@ -33,6 +31,8 @@ FLOORS = {
     "table": {"table", "exceptions"},
     "exceptions": set(),
     "skflow": {"estimators"},
+    "command_line": {"command_line", "estimators", "archive", "table"},
+    "__main__": {"command_line"},
     "plotting": {"plotting", "estimators", "table"},
 }
 

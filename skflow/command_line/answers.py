@@ -17,7 +17,7 @@ def log_densities(density: Any, X: Any) -> pd.DataFrame:
 
 
 def verdicts(detector: Any, X: Any, alpha: float | None, n_reasons: int) -> pd.DataFrame:
-    """Return the p-value of each row, whether it is an outlier, and if so the reasons.
+    """Return number and p-value of each row, whether it is an outlier, and if so the reasons.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def verdicts(detector: Any, X: Any, alpha: float | None, n_reasons: int) -> pd.D
     # Not detector.p_values: it would score the rows a second time.
     p_values = detector._detector.p_values(scores)
     outlier = scores < detector.offset_ if alpha is None else p_values <= alpha
-    answers = pd.DataFrame({"p_value": p_values, "outlier": outlier})
+    answers = pd.DataFrame({"row": range(len(X)), "p_value": p_values, "outlier": outlier})
     return answers.assign(**_reasons(detector, X, np.flatnonzero(outlier), n_reasons))
 
 
@@ -60,10 +60,10 @@ def _reasons(detector: Any, X: Any, rows: Any, n_reasons: int) -> dict[str, Any]
 
 
 def refuse_taken_names(names: Sequence[str], path: str) -> None:
-    """Raise where a file, to be written beside the answers, has columns called as these are."""
+    """Raise where a file has columns called as the answers that are to stand beside them."""
     taken = [name for name in names if name in OURS or name.startswith(("reason_", "log_prob_"))]
     if taken:
         raise CommandError(
-            f"{path} has columns called as the answers are: {taken}. Rename them, or leave "
-            "--with-data out."
+            f"--keep: {path} has columns {taken} already, as the answers are called. Rename or "
+            "drop them."
         )

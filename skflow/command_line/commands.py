@@ -19,33 +19,33 @@ from skflow.command_line.model_columns import ModelColumns, density_of
 from skflow.command_line.streaming import Plan, Task, progress_bar, stream
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.loading import load
-from skflow.estimators.outlier import FlowOutlierDetector
+from skflow.estimators.outlier import FALSE_ALARMS, FlowOutlierDetector
 
 
 def fit(arguments: Namespace) -> None:
     """Fit a model to a table, and save it."""
     estimator = _build_estimator(arguments)
-    refuse_unwritable(arguments.model, arguments.data)
-    with open_table(arguments.data) as table:
+    refuse_unwritable(arguments.model, arguments.table)
+    with open_table(arguments.table) as table:
         named = {"--drop": arguments.drop, "--categorical": arguments.categorical}
         for option, names in named.items():
             unknown = [name for name in names if name not in table.names]
             if unknown:
                 raise CommandError(
-                    f"{option}: {arguments.data} has no columns {spell_names(unknown)}; "
+                    f"{option}: {arguments.table} has no columns {spell_names(unknown)}; "
                     f"it has {spell_names(table.names)}."
                 )
         kept = [name for name in table.names if name not in arguments.drop]
-        refuse_odd_names(kept, arguments.data)
+        refuse_odd_names(kept, arguments.table)
         frame = table.read(kept, arguments.categorical)
     if not len(frame):
-        raise CommandError(f"{arguments.data} has columns, but no rows.")
-    with explained(arguments.data):
+        raise CommandError(f"{arguments.table} has columns, but no rows.")
+    with explained(arguments.table, "To do so here: --drop, --categorical."):
         estimator.fit(frame)
     with explained(arguments.model), naming(arguments.model):
         estimator.save(arguments.model)
     if not arguments.quiet:
-        tell(describe_fit(estimator))
+        sys.stderr.write(describe_fit(estimator) + "\n")
 
 
 def _build_estimator(arguments: Namespace) -> Any:
@@ -79,16 +79,20 @@ def outliers(arguments: Namespace) -> None:
     estimator = _load(arguments)
     if not isinstance(estimator, FlowOutlierDetector):
         raise CommandError(
-            f"{arguments.model} is a density without p-values; fit with --outliers for these."
+            f"{arguments.model} is a FlowDensity, which has no p-values; fit it with --outliers."
         )
+    alpha = arguments.alpha
+    if alpha is None and estimator.contamination == "auto":
+        alpha = FALSE_ALARMS
     smallest = 1 / (estimator.n_calibration_ + 1)
-    if arguments.alpha is not None and arguments.alpha < smallest:
+    if alpha is not None and alpha < smallest:
         tell(
-            f"skflow outliers: warning: no p-value of this model is below {smallest:.3g}, because "
-            f"{estimator.n_calibration_} rows calibrate it: with --alpha {arguments.alpha:g} no "
-            "row is an outlier."
+            "warning",
+            f"no p-value of this model is below {smallest:.3g}, because "
+            f"{estimator.n_calibration_} rows calibrate it: with --alpha {alpha:g} no row is an "
+            "outlier.",
         )
-    task = partial(verdicts, alpha=arguments.alpha, n_reasons=arguments.reasons)
+    task = partial(verdicts, alpha=alpha, n_reasons=arguments.reasons)
     _stream(arguments, estimator, task, only="outlier" if arguments.only else None)
 
 
@@ -97,7 +101,7 @@ def sample(arguments: Namespace) -> None:
     density = density_of(_load(arguments))
     names = [column.name for column in density.schema_.columns]
     generator = np.random.RandomState(arguments.random_state)
-    n_rows, size = arguments.n_samples, arguments.batch_rows
+    n_rows, size = arguments.n_rows, arguments.batch_rows
     with (
         open_writer(arguments.output) as writer,
         progress_bar(n_rows, "row", quiet=arguments.quiet) as advance,
@@ -133,20 +137,19 @@ def _load(arguments: Namespace) -> Any:
 
 def _stream(arguments: Namespace, estimator: Any, task: Task, only: str | None) -> None:
     """Answer a table batch by batch."""
-    for path in (arguments.model, arguments.data):
+    for path in (arguments.model, arguments.table):
         refuse_same_file(arguments.output, path)
-    with open_table(arguments.data) as table:
-        columns = ModelColumns.match(estimator, table.names, arguments.data)
-        if arguments.with_data:
+    with open_table(arguments.table) as table:
+        columns = ModelColumns.match(estimator, table.names, arguments.table)
+        if arguments.keep:
             refuse_taken_names(table.names, table.path)
         elif columns.ignored and not arguments.quiet:
             tell(
-                f"skflow {arguments.command}: note: columns that the model does not know are "
-                f"ignored: {spell_names(list(columns.ignored))}"
+                "note",
+                "columns that the model does not know are ignored: "
+                f"{spell_names(list(columns.ignored))}.",
             )
-        plan = Plan(
-            arguments.batch_rows, arguments.n_jobs, arguments.with_data, only, arguments.quiet
-        )
+        plan = Plan(arguments.batch_rows, arguments.n_jobs, arguments.keep, only, arguments.quiet)
         with open_writer(arguments.output) as writer:
             stream(table, columns, estimator, task, writer, plan)
 

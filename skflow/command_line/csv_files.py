@@ -16,7 +16,6 @@ from skflow.command_line.tables import Batch
 # Numbers are read to the last digit: by default from pandas 3.1 on, before by an option.
 _VERSION = tuple(int(part) for part in pd.__version__.split(".")[:2])
 EXACT: dict[str, Any] = {} if _VERSION >= (3, 1) else {"float_precision": "round_trip"}
-HINT = "Is this a CSV file? Parquet files end in .parquet. Else: iconv -f latin1 -t utf-8"
 
 
 class CsvRows(io.TextIOBase):
@@ -40,7 +39,9 @@ class CsvRows(io.TextIOBase):
         self.names: list[str] = []
         header = next(self.records, None)
         if header is None:
-            raise CommandError(f"{path} is empty: its first line should name the columns.")
+            raise CommandError(
+                f"{path} is no CSV file: it is empty. Its first line should name the columns."
+            )
         self.names = next(csv.reader(io.StringIO(header, newline=""), delimiter=delimiter))
 
     def readable(self) -> bool:
@@ -104,7 +105,9 @@ class CsvRows(io.TextIOBase):
         except UnicodeDecodeError as error:
             wrong = error.object[error.start]
             raise CommandError(
-                f"{self.path} is not UTF-8: byte 0x{wrong:02x} near line {self.line + 1}. {HINT}."
+                f"{self.path} is no CSV file in UTF-8: byte 0x{wrong:02x} near line "
+                f"{self.line + 1}. Convert it (iconv -f latin1 -t utf-8), or name it .parquet if "
+                "it is that."
             ) from error
 
 

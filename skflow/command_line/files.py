@@ -52,7 +52,7 @@ def _format_of(path: str) -> tuple[Any, str]:
         return None, DELIMITERS[suffix]
     if suffix not in PARQUET:
         raise CommandError(
-            f"{path}: a table's ending says what it is: .csv, .tsv or .parquet, not {suffix!r}."
+            f"{path}: its ending says what a table is: .csv, .tsv or .parquet, not {suffix!r}."
         )
     try:
         return import_module("skflow.command_line.parquet"), ""

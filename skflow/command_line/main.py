@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from skflow.command_line.messages import CommandError, one_line, tell
+from skflow.command_line.messages import CommandError, tell
 from skflow.command_line.parser import build_parser
 
 BAD, INTERRUPTED, CLOSED_PIPE = 2, 128 + signal.SIGINT, 128 + 13  # 13: SIGPIPE
@@ -32,8 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         on. What else goes wrong is an error of skflow's, and raised.
     """
     parsed = build_parser().parse_args(arguments)
-    name = f"skflow {parsed.command}"
-    with _warnings_in_one_line(name), _cleaning_up_when_ended():
+    with _warnings_in_one_line(), _cleaning_up_when_ended():
         try:
             parsed.run(parsed)
             sys.stdout.flush()
@@ -41,24 +40,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _drop_output()
             return CLOSED_PIPE
         except KeyboardInterrupt:
-            tell(f"{name}: interrupted; nothing was written.")
+            tell("error", "interrupted; nothing was written.")
             return INTERRUPTED
         except CommandError as error:
-            return _fail(name, str(error))
+            return _fail(str(error))
         except OSError as error:
             _drop_output()
-            return _fail(name, _spell(error))
+            return _fail(_spell(error))
         except MemoryError:
-            return _fail(name, "out of memory. Lower --batch-rows or --n-jobs, or take fewer rows.")
+            return _fail("out of memory. Lower --batch-rows or --n-jobs, or take fewer rows.")
         except BrokenProcessPool:
-            return _fail(
-                name, "a worker was killed; out of memory? Lower --n-jobs or --batch-rows."
-            )
+            return _fail("a worker was killed; out of memory? Lower --n-jobs or --batch-rows.")
     return 0
 
 
-def _fail(name: str, message: str) -> int:
-    tell(f"{name}: error: {one_line(message)}")
+def _fail(message: str) -> int:
+    tell("error", message)
     return BAD
 
 
@@ -69,11 +66,11 @@ def _spell(error: OSError) -> str:
 
 
 @contextmanager
-def _warnings_in_one_line(name: str) -> Iterator[None]:
+def _warnings_in_one_line() -> Iterator[None]:
     """Tell skflow's warnings, each once and without the line of code that it arose in."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        tell(f"{name}: warning: {one_line(message)}")
+        tell("warning", message)
 
     with warnings.catch_warnings():
         warnings.simplefilter("once", UserWarning)

@@ -11,28 +11,38 @@ class CommandError(Exception):
     """What the user can put right."""
 
 
-def tell(text: str) -> None:
-    """Write on standard error, above a progress bar where there is one."""
-    tqdm.write(text, file=sys.stderr)
+def tell(kind: str, message: object) -> None:
+    """Write a line on standard error, above a progress bar where there is one.
+
+    Parameters
+    ----------
+    kind : {"error", "warning", "note"}
+    message : object
+    """
+    tqdm.write(f"skflow: {kind}: {one_line(message)}", file=sys.stderr)
 
 
 def one_line(message: object) -> str:
-    """Fold the lines of a message; those that were indented, items, are set apart."""
-    first, *rest = [line for line in str(message).splitlines() if line.strip()] or [""]
-    folded = first.strip()
-    for line in rest:
-        item = line[0].isspace() and not folded.endswith(":")
-        folded += ("; " if item else " ") + line.strip()
-    return folded
+    """Fold the lines of a message; those that were indented, items of a list, are set apart."""
+    folded = ""
+    for line in filter(str.strip, str(message).splitlines()):
+        item = line[0].isspace() and folded[-1:] not in ("", ".", ":")
+        folded += (";" if item else "") + " " + line.strip()
+    return folded.strip()
 
 
 @contextmanager
-def explained(where: str) -> Iterator[None]:
-    """Take errors about values for the user's: ``where`` says which of theirs is at fault."""
+def explained(where: str, remedy: str = "") -> Iterator[None]:
+    """Take errors about values for the user's: ``where`` says which of theirs is at fault.
+
+    The ``remedy`` follows what speaks of the estimators' own ``column_kinds``.
+    """
     try:
         yield
     except (ValueError, TypeError) as error:
-        raise CommandError(f"{where}: {one_line(error)}") from error
+        text = one_line(error)
+        more = f". {remedy}" if remedy and "column_kinds=" in text else ""
+        raise CommandError(f"{where}: {text}{more}") from error
 
 
 @contextmanager

@@ -61,7 +61,7 @@ OUTLIERS_EXAMPLES = """\
 examples:
   skflow outliers watch.skflow new.csv --only
   skflow outliers watch.skflow new.csv --alpha 0.001 --reasons 1 -o strange.csv
-  skflow outliers watch.skflow new.csv --only --with-data -o strange.csv"""
+  skflow outliers watch.skflow new.csv --only --keep -o strange.csv"""
 
 SAMPLE = """\
 Write new rows, with the columns, the grids, the labels and the holes of the table
@@ -88,7 +88,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
-        self.exit(2, f"{self.prog}: error: {message}. See {self.prog} --help.\n")
+        self.exit(2, f"skflow: error: {message}. See {self.prog} --help.\n")
 
 
 def build_parser() -> Parser:
@@ -106,7 +106,7 @@ def build_parser() -> Parser:
 
 def _add_fit(known: Any) -> None:
     command = _add(known, "fit", "learn what rows are like", FIT, FIT_EXAMPLES)
-    command.add_argument("data", metavar="DATA", help="table to learn, held in memory")
+    command.add_argument("table", metavar="TABLE", help="training rows, held in memory")
     command.add_argument(
         "-o",
         "--output",
@@ -115,59 +115,49 @@ def _add_fit(known: Any) -> None:
         required=True,
         help="model file to write; .skflow is customary",
     )
-    columns = command.add_argument_group("columns")
-    columns.add_argument("--drop", nargs="+", default=[], metavar="COLUMN", help="leave out")
-    columns.add_argument(
+    add = command.add_argument_group("columns").add_argument
+    add("--drop", nargs="+", default=[], metavar="COLUMN", help="leave out")
+    add(
         "--categorical",
         nargs="+",
         default=[],
         metavar="COLUMN",
         help="labels, not numbers, whatever they look like; leading zeros stay",
     )
-    training = command.add_argument_group("training")
-    training.add_argument(
-        "--max-iter",
-        type=_positive_int,
-        metavar="N",
-        help="epochs at most (default: by the number of rows)",
-    )
-    training.add_argument(
-        "--max-time",
-        type=_positive_float,
-        metavar="SECONDS",
-        help="seconds at most, of each fit (default: no limit)",
-    )
-    training.add_argument(
+    _add_training(command)
+    _add_fit_of_outliers(command)
+    _add_device(command)
+
+
+def _add_training(command: Parser) -> None:
+    add = command.add_argument_group("training").add_argument
+    add("--max-iter", type=_positive_int, metavar="EPOCHS", help="at most (default: by the rows)")
+    add("--max-time", type=_positive_float, metavar="SECONDS", help="at most (default: no limit)")
+    add(
         "--random-state",
         type=_seed,
         metavar="SEED",
         help="whole number; the same one gives the same model (default: chance)",
     )
-    training.add_argument(
+    add(
         "--checkpoint",
-        metavar="PATH",
-        help="keep the state after each epoch; the same command then goes on "
-        "from there. Delete the file when the model is saved",
+        metavar="FILE",
+        help="keep the state after each epoch; the same command then goes on from there. "
+        "Delete it when the model is saved",
     )
-    of_outliers = command.add_argument_group("outliers")
-    of_outliers.add_argument(
-        "--outliers",
-        action="store_true",
-        help="a model that skflow outliers can use as well; takes longer",
-    )
-    of_outliers.add_argument(
-        "--robust",
-        action="store_true",
-        help="the table may hold outliers, which are not to be learnt",
-    )
-    of_outliers.add_argument(
+
+
+def _add_fit_of_outliers(command: Parser) -> None:
+    add = command.add_argument_group("outliers").add_argument
+    add("--outliers", action="store_true", help="fit what skflow outliers needs; takes longer")
+    add("--robust", action="store_true", help="the table may hold outliers, not to be learnt")
+    add(
         "--contamination",
         type=_share,
         metavar="SHARE",
         help="share of the table's rows to call outliers, up to 0.5 "
-        "(default: what 1 %% of normal rows would be called, too)",
+        "(default: by the p-value, see skflow outliers --alpha)",
     )
-    _add_device(command)
 
 
 def _add_score(known: Any) -> None:
@@ -184,7 +174,7 @@ def _add_outliers(known: Any) -> None:
         type=_share_of_all,
         metavar="P",
         help="call rows outliers whose p-value is at most this "
-        "(default: the model's own threshold, see fit --contamination)",
+        "(default: 0.01, or as fit --contamination set)",
     )
     command.add_argument(
         "--reasons",
@@ -206,7 +196,7 @@ def _add_sample(known: Any) -> None:
     _add_model(command)
     command.add_argument(
         "-n",
-        dest="n_samples",
+        "--n-rows",
         type=_positive_int,
         default=1,
         metavar="N",
@@ -239,9 +229,9 @@ def _add(known: Any, name: str, summary: str, description: str, examples: str) -
 def _add_model_and_data(command: Parser) -> None:
     _add_model(command)
     command.add_argument(
-        "data",
-        metavar="DATA",
-        help="table with the model's columns, in any order; others are ignored",
+        "table",
+        metavar="TABLE",
+        help="rows with the model's columns, in any order; others are ignored",
     )
 
 
@@ -251,7 +241,7 @@ def _add_model(command: Parser) -> None:
 
 def _add_streaming(command: Parser) -> None:
     command.add_argument(
-        "--with-data", action="store_true", help="write the table's own columns, too"
+        "--keep", action="store_true", help="write the table's own columns in front"
     )
     _add_output(command)
     command.add_argument(

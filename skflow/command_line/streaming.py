@@ -28,17 +28,17 @@ class Plan:
         Rows in memory at a time, for each job.
     n_jobs : int
         Processes, as joblib counts them.
-    with_data : bool
-        Whether the input's columns are written beside the answers.
+    keep : bool
+        Whether the input's columns are written in front of the answers.
     only : str or None
-        A column of the answers: only rows where it is true are written, numbered.
+        A column of the answers: only rows where it is true are written.
     quiet : bool
         Whether no bar is shown.
     """
 
     batch_rows: int
     n_jobs: int
-    with_data: bool
+    keep: bool
     only: str | None
     quiet: bool
 
@@ -55,8 +55,8 @@ def stream(
     table: Table, columns: ModelColumns, estimator: Any, task: Task, writer: Writer, plan: Plan
 ) -> None:
     """Write the answers for all rows of a table; never more than a few batches are in memory."""
-    text = columns.text + (list(columns.ignored) if plan.with_data else [])
-    wanted = table.names if plan.with_data else columns.names
+    text = columns.text + (list(columns.ignored) if plan.keep else [])
+    wanted = table.names if plan.keep else columns.names
     batches = table.batches(plan.batch_rows, wanted, text)
     # Each worker has one batch at work and one at hand, and none is put on the disk.
     parallel = Parallel(
@@ -90,18 +90,18 @@ def _answer(
 ) -> Answers:
     if isinstance(batch, Exception):
         raise batch
-    end = batch.start + len(batch.frame) - 1
+    last = batch.start + len(batch.frame) - 1
     with (
-        explained(f"{columns.path}, rows {batch.start} to {end}"),
+        explained(f"{columns.path}, rows {batch.start} to {last}"),
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always", UserWarning)
         answers = task(estimator, columns.select(batch.frame))
-    answers.index = batch.frame.index
-    if plan.with_data:
-        answers = pd.concat([answers, batch.frame], axis=1)
+    if "row" in answers:
+        answers["row"] += batch.start
+    if plan.keep:
+        answers = pd.concat([batch.frame.reset_index(drop=True), answers], axis=1)
     if plan.only is not None:
-        answers.insert(0, "row", answers.index.to_numpy())
         answers = answers[answers[plan.only]]
     return Answers(answers, batch.size, [warning.message for warning in caught])
 

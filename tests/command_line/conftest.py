@@ -1,0 +1,45 @@
+"""A table of trips in files, and models of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skflow.command_line.main import main
+
+QUICK = ["--max-iter", "1", "--max-time", "100", "--random-state", "0", "--quiet"]
+
+
+def make_trips(n_rows: int, seed: int) -> pd.DataFrame:
+    """Rows of every kind that a CSV file can hold; zones are texts that look like numbers."""
+    rng = np.random.default_rng(seed)
+    day = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 365, n_rows), unit="D")
+    trips = pd.DataFrame(
+        {
+            "zone": rng.choice(["1", "2", "3x"], n_rows, p=[0.5, 0.4, 0.1]),
+            "fare": rng.gamma(2, 10, n_rows).round(2),
+            "day": day,
+            "cash": rng.random(n_rows) < 0.3,
+            "riders": rng.integers(1, 5, n_rows),
+            "km": rng.normal(size=n_rows),
+        }
+    )
+    trips.loc[rng.random(n_rows) < 0.1, "fare"] = np.nan
+    return trips
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of tables and models, which no test changes."""
+    folder = tmp_path_factory.mktemp("trips")
+    train, new = make_trips(100, 0), make_trips(60, 1)
+    new.loc[7, "fare"] = 9_000.0
+    train.to_csv(folder / "train.csv", index=False)
+    new.to_csv(folder / "new.csv", index=False)
+    train.to_parquet(folder / "train.parquet")
+    new.to_parquet(folder / "new.parquet")
+    for name, more in (("flow", []), ("detector", ["--outliers"])):
+        arguments = ["fit", str(folder / "train.csv"), "-o", str(folder / name), *more, *QUICK]
+        assert main(arguments) == 0
+    return folder

@@ -1,0 +1,174 @@
+"""Each command does what the classes do."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skflow import FlowDensity, FlowOutlierDetector, load
+from skflow.command_line.main import main
+from tests.command_line.conftest import QUICK, make_trips
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> pd.DataFrame:
+    """Run a command that must go well; return what it writes to standard output."""
+    assert main([str(argument) for argument in arguments]) == 0
+    written = capsys.readouterr()
+    assert "error" not in written.err
+    assert "warning" not in written.err
+    return pd.read_csv(io.StringIO(written.out))
+
+
+def new_trips() -> pd.DataFrame:
+    new = make_trips(60, 1)
+    new.loc[7, "fare"] = 9_000.0
+    return new
+
+
+def test_fit_takes_columns_as_the_class_does(files: Path) -> None:
+    flow = load(files / "flow")
+    same = FlowDensity(max_iter=1, max_time=100, random_state=0).fit(make_trips(100, 0))
+    assert isinstance(flow, FlowDensity)
+    assert flow.schema_ == same.schema_
+    assert flow.score(new_trips()) == same.score(new_trips())
+    assert [column.kind for column in flow.schema_.columns] == [
+        "categorical", "decimal", "date", "categorical", "levels", "continuous",
+    ]  # fmt: skip
+
+
+def test_fit_of_parquet_is_that_of_csv(files: Path, tmp_path: Path) -> None:
+    assert main(["fit", str(files / "train.parquet"), "-o", str(tmp_path / "model"), *QUICK]) == 0
+    scores = [
+        load(path).score_samples(new_trips()) for path in (tmp_path / "model", files / "flow")
+    ]
+    np.testing.assert_array_equal(*scores)
+
+
+def test_fit_tells_what_it_took_columns_for(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model"
+    chosen = ["--drop", "km", "day", "--categorical", "riders"]
+    arguments = ["fit", str(files / "train.csv"), "-o", str(model), *chosen, *QUICK[:-1]]
+    assert main(arguments) == 0
+    assert repr(load(model).schema_) in capsys.readouterr().err
+    kinds = {column.name: column.kind for column in load(model).schema_.columns}
+    assert kinds["riders"] == kinds["zone"] == "categorical"
+    assert kinds.keys() == {"zone", "fare", "cash", "riders"}
+
+
+def test_fit_goes_on_from_its_checkpoint(files: Path, tmp_path: Path) -> None:
+    arguments = ["fit", str(files / "train.csv"), "--checkpoint", str(tmp_path / "fit"), *QUICK]
+    for name in ("first", "second"):
+        assert main([*arguments, "-o", str(tmp_path / name)]) == 0
+    assert load(tmp_path / "first").history_ == load(tmp_path / "second").history_  # seconds, too
+
+
+@pytest.mark.parametrize("table", ["new.csv", "new.parquet"])
+@pytest.mark.parametrize("more", [[], ["--batch-rows", 7], ["--batch-rows", 25, "--n-jobs", 2]])
+def test_score(files: Path, table: str, more: list, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = run(capsys, "score", files / "flow", files / table, *more)
+    expected = load(files / "flow").score_samples(new_trips())
+    if not more:
+        np.testing.assert_array_equal(scores["log_density"], expected)
+    np.testing.assert_allclose(scores["log_density"], expected, rtol=1e-9)
+    assert scores.shape == (60, 1)
+
+
+def test_score_of_a_detector_is_that_of_its_density(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = run(capsys, "score", files / "detector", files / "new.csv")
+    expected = load(files / "detector").density_.score_samples(new_trips())
+    np.testing.assert_array_equal(scores["log_density"], expected)
+
+
+def test_texts_that_look_like_numbers_stay_texts(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = new_trips().query("zone != '3x'")
+    plain.to_csv(tmp_path / "plain.csv", index=False)
+    scores = run(capsys, "score", files / "flow", tmp_path / "plain.csv")
+    np.testing.assert_array_equal(scores["log_density"], load(files / "flow").score_samples(plain))
+
+
+def test_columns_are_found_by_name(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = new_trips().iloc[:, ::-1].assign(note="x")
+    other.to_csv(tmp_path / "other.csv", index=False)
+    other.to_parquet(tmp_path / "other.parquet")
+    expected = load(files / "flow").score_samples(new_trips())
+    for name in ("other.csv", "other.parquet"):
+        scores = run(capsys, "score", files / "flow", tmp_path / name)
+        np.testing.assert_array_equal(scores["log_density"], expected)
+        kept = run(capsys, "score", files / "flow", tmp_path / name, "--keep")
+        assert list(kept.columns) == [*other.columns, "log_density"]
+
+
+def test_outliers(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judged = run(capsys, "outliers", files / "detector", files / "new.csv", "--alpha", 0.05)
+    detector = load(files / "detector")
+    assert isinstance(detector, FlowOutlierDetector)
+    p_values = detector.p_values(new_trips())
+    np.testing.assert_array_equal(judged["p_value"], p_values)
+    np.testing.assert_array_equal(judged["outlier"], p_values <= 0.05)
+    np.testing.assert_array_equal(judged["row"], np.arange(60))
+    assert judged.loc[7, "reason_1"] == "fare"
+    reasons = detector.score_features(new_trips().iloc[[7]]).iloc[0].nsmallest(3)
+    names = [judged.loc[7, f"reason_{k}"] for k in (1, 2, 3)]
+    assert names == list(reasons.index)
+    told = [judged.loc[7, f"log_prob_{k}"] for k in (1, 2, 3)]
+    np.testing.assert_allclose(told, reasons, rtol=1e-6)
+    assert judged.loc[~judged["outlier"], ["reason_1", "log_prob_1"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_outliers_only_in_batches(files: Path, tmp_path: Path, suffix: str) -> None:
+    written = tmp_path / f"judged.{suffix}"
+    options = ["--only", "--reasons", "1", "--keep", "--batch-rows", "13", "-o", str(written)]
+    table = files / f"new.{suffix}"
+    assert main(["outliers", str(files / "detector"), str(table), *options]) == 0
+    judged = pd.read_csv(written) if suffix == "csv" else pd.read_parquet(written)
+    assert 7 in list(judged["row"])
+    assert judged["outlier"].all()
+    assert len(judged) < 10
+    assert list(judged.columns[-5:]) == ["row", "p_value", "outlier", "reason_1", "log_prob_1"]
+
+
+def test_sample(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = load(files / "flow").sample(5, random_state=3)
+    drawn = run(capsys, "sample", files / "flow", "-n", 5, "--random-state", 3)
+    assert list(drawn.columns) == list(expected.columns)
+    np.testing.assert_array_equal(drawn["km"], expected["km"])
+    out = ["-o", str(tmp_path / "rows.parquet")]
+    assert main(["sample", str(files / "flow"), "-n", "5", "--random-state", "3", *out]) == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "rows.parquet"), expected)
+
+
+def test_inspect(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(files / "detector")]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("FlowOutlierDetector, written by skflow ")
+    assert "parameters: max_iter=1, max_time=100.0, random_state=0\n" in told
+    assert repr(load(files / "detector").density_.schema_) in told
+    assert "p-values: down to 0.0099, counted among 100 rows\n" in told
+
+
+@pytest.mark.parametrize("kind", ["array", "polars"])
+def test_models_of_other_containers(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = make_trips(60, 0)[["km", "riders"]].to_numpy()
+    names = ["x0", "x1"]
+    frame = pd.DataFrame(numbers, columns=names)
+    pl = pytest.importorskip("polars")
+    X = numbers if kind == "array" else pl.DataFrame(numbers, schema=names)
+    flow = FlowDensity(n_layers=0, n_components=1, random_state=0).fit(X)
+    flow.save(tmp_path / "model")
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    scores = run(capsys, "score", tmp_path / "model", tmp_path / "table.csv")
+    np.testing.assert_array_equal(scores["log_density"], flow.score_samples(X))
+    assert list(run(capsys, "sample", tmp_path / "model").columns) == names

@@ -1,0 +1,55 @@
+"""The commands of the user guide are what a user can type."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from skflow.command_line.main import main
+from tests.command_line.conftest import make_trips
+
+GUIDE = Path(__file__).parents[2] / "docs" / "user_guide.rst"
+QUICK = ["--max-iter", "1", "--max-time", "100", "--quiet"]
+
+
+def commands() -> list[str]:
+    """The lines that begin with a prompt, in their order."""
+    section = GUIDE.read_text().partition(".. _command-line:")[2].partition("\n.. _")[0]
+    return re.findall(r"^   \$ (.+)$", section, flags=re.MULTILINE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    make_trips(100, 0).to_csv(tmp_path / "train.csv", index=False)
+    make_trips(40, 1).assign(fare=9_000.0).to_csv(tmp_path / "new.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_command_of_the_guide_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert {line.split()[1] for line in commands() if line.startswith("skflow")} == {
+        *("fit", "inspect", "score", "sample", "outliers"),
+    }
+    for line in commands():
+        if "|" in line:  # by the shell, with the interpreter that runs the tests
+            run_in_shell(line)
+            continue
+        program, *arguments = shlex.split(line)
+        assert program == "skflow"
+        quick = QUICK if arguments[0] == "fit" else []
+        assert main([*arguments, *quick]) == 0, line
+    assert len(pd.read_csv(folder / "scores.csv")) == 40
+    assert len(pd.read_csv(folder / "rows.csv")) == 1_000
+    assert "reason_1" in capsys.readouterr().out
+
+
+def run_in_shell(line: str) -> None:
+    program = shlex.join([sys.executable, "-m", "skflow"])
+    done = subprocess.run(
+        line.replace("skflow ", f"{program} ", 1), shell=True, capture_output=True, check=True
+    )
+    assert done.stderr == b""

@@ -1,0 +1,359 @@
+"""What is wrong is told in one line, with status 2, and leaves nothing half-written."""
+
+import errno
+import fcntl
+import os
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skflow import FlowDensity
+from skflow.archive import files as archive
+from skflow.command_line.main import main
+from tests.command_line.conftest import QUICK, make_trips
+
+
+def spoil(folder: Path, name: str, content: bytes) -> str:
+    (folder / name).write_bytes(content)
+    return str(folder / name)
+
+
+def of_version(folder: Path, files: Path) -> str:
+    document, arrays = archive.read(files / "flow")
+    archive.write(folder / "later", document | {"version": 99}, arrays)
+    return str(folder / "later")
+
+
+def of_array(folder: Path) -> str:
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    FlowDensity(n_layers=0, n_components=1, random_state=0).fit(X).save(folder / "array")
+    return str(folder / "array")
+
+
+HEADER = b"zone,fare,day,cash,riders,km\n"
+GOOD_ROW = b"1,2,2024-01-01,True,1,0.5\n"
+
+FAULTS: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
+    "no table": (lambda files, new: ["score", f"{files}/flow", "nowhere.csv"], "nowhere.csv"),
+    "no model": (lambda files, new: ["score", "nowhere", f"{files}/new.csv"], "nowhere"),
+    "a folder": (lambda files, new: ["score", str(files), f"{files}/new.csv"], "is not a file"),
+    "no model file": (
+        lambda files, new: ["score", f"{files}/new.csv", f"{files}/new.csv"],
+        "was not written by skflow",
+    ),
+    "a damaged model": (
+        lambda files, new: [
+            "inspect",
+            spoil(new, "bad", (files / "flow").read_bytes()[:-9] + b"damaged!!"),
+        ],
+        "is damaged",
+    ),
+    "a later version": (
+        lambda files, new: ["inspect", of_version(new, files)],
+        "format version 99, written by skflow .*: Install|versions 1 to 1. Install a later skflow",
+    ),
+    "columns that lack": (
+        lambda files, new: ["score", f"{files}/flow", spoil(new, "bad.csv", b"zone,km\n1,2\n")],
+        "lacks columns that the model was fitted to: 'fare', 'day', 'cash', 'riders'",
+    ),
+    "dates that are none": (
+        lambda files, new: [
+            "score",
+            f"{files}/flow",
+            spoil(new, "bad.csv", b"zone,fare,day,cash,riders,km\n1,2,soon,True,1,2\n"),
+        ],
+        "column 'day' holds 'soon', expected a date as 2026-01-31",
+    ),
+    "numbers that are none": (
+        lambda files, new: [
+            "score",
+            f"{files}/flow",
+            spoil(new, "bad.csv", b"zone,fare,day,cash,riders,km\n1,2,2024-01-01,True,1,far\n"),
+        ],
+        "'km': was fitted as number .* and came as category",
+    ),
+    "an empty file": (
+        lambda files, new: ["fit", spoil(new, "bad.csv", b""), "-o", f"{new}/model"],
+        "bad.csv is no CSV file: it is empty",
+    ),
+    "no rows": (
+        lambda files, new: ["fit", spoil(new, "bad.csv", b"a,b\n"), "-o", f"{new}/model"],
+        "bad.csv has columns, but no rows",
+    ),
+    "ragged rows": (
+        lambda files, new: ["fit", spoil(new, "bad.csv", b"a\n1\n2,3\n"), "-o", f"{new}/model"],
+        "bad.csv, line 3: 2 cells, where the header has 1",
+    ),
+    "no text": (
+        lambda files, new: ["fit", spoil(new, "bad.csv", b"a\n\xff\n"), "-o", f"{new}/model"],
+        "bad.csv is no CSV file in UTF-8",
+    ),
+    "no Parquet": (
+        lambda files, new: ["score", f"{files}/flow", spoil(new, "bad.parquet", b"PAR0")],
+        "bad.parquet is no sound Parquet file: ",
+    ),
+    "a row that broke off": (
+        lambda files, new: [
+            "score",
+            f"{files}/flow",
+            spoil(new, "bad.csv", (files / "new.csv").read_bytes()[:-30]),
+        ],
+        "bad.csv, line 61: . cells, where the header has 6",
+    ),
+    "a row that broke off, read by several": (
+        lambda files, new: [
+            *("score", f"{files}/flow", "--batch-rows", "5", "--n-jobs", "2"),
+            spoil(new, "bad.csv", (files / "new.csv").read_bytes()[:-30]),
+        ],
+        "bad.csv, line 61: . cells, where the header has 6",
+    ),
+    "a quote that never ends": (
+        lambda files, new: ["fit", spoil(new, "bad.csv", b'a,b\n1,"2\n3,4\n'), "-o", f"{new}/m"],
+        "bad.csv, line 2: unexpected end of data",
+    ),
+    "a header alone": (
+        lambda files, new: [
+            "score",
+            f"{files}/flow",
+            spoil(new, "bad.csv", b"zone,fare,day,cash,riders,km\n"),
+        ],
+        "bad.csv has columns, but no rows",
+    ),
+    "no header": (
+        lambda files, new: ["fit", spoil(new, "bad.csv", b"1.5,2\n1,2\n3,4\n"), "-o", f"{new}/m"],
+        "first line holds numbers only .* Put a header above",
+    ),
+    "row numbers": (
+        lambda files, new: ["fit", spoil(new, "bad.csv", b",a\n0,2\n1,4\n"), "-o", f"{new}/m"],
+        "column 1 has no name. Row numbers",
+    ),
+    "a name twice": (
+        lambda files, new: ["fit", spoil(new, "bad.csv", b"a,a\n0,2\n1,4\n"), "-o", f"{new}/m"],
+        r"names columns twice: \['a'\]",
+    ),
+    "infinity, and where": (
+        lambda files, new: [
+            *("score", f"{files}/flow", "--batch-rows", "2"),
+            spoil(new, "bad.csv", HEADER + 2 * GOOD_ROW + b"1,2,2024-01-01,True,1,inf\n"),
+        ],
+        r"bad.csv, rows 2 to 2: Input X contains infinity .* Columns: \['km'\]",
+    ),
+    "an ending that says nothing": (
+        lambda files, new: ["sample", f"{files}/flow", "-o", f"{new}/rows.xlsx"],
+        "its ending says what a table is: .csv, .tsv or .parquet, not '.xlsx'",
+    ),
+    "the input as output": (
+        lambda files, new: [
+            "fit",
+            spoil(new, "bad.csv", (files / "new.csv").read_bytes()),
+            "-o",
+            f"{new}/bad.csv",
+        ],
+        "bad.csv is read here and would be replaced",
+    ),
+    "no folder for the model": (
+        lambda files, new: ["fit", f"{files}/new.csv", "-o", f"{new}/none/model"],
+        "There is no folder",
+    ),
+    "a folder for the model": (
+        lambda files, new: ["fit", f"{files}/new.csv", "-o", str(new)],
+        "is a folder; name a file",
+    ),
+    "an array of fewer columns": (
+        lambda files, new: [
+            "score",
+            of_array(new),
+            spoil(new, "bad.csv", b"a,b,c\n1,2,3\n"),
+        ],
+        "bad.csv has 3 columns; the model was fitted to an array of 2",
+    ),
+    "identifiers": (
+        lambda files, new: [
+            "fit",
+            spoil(new, "bad.csv", b"id\n" + b"".join(b"row %d\n" % i for i in range(99))),
+            "-o",
+            f"{new}/model",
+        ],
+        "'id' .*Drop them.*--drop",
+    ),
+    "no such column": (
+        lambda files, new: ["fit", f"{files}/new.csv", "-o", f"{new}/m", "--drop", "tip"],
+        "--drop: .* has no columns 'tip'",
+    ),
+    "a density for a detector": (
+        lambda files, new: ["outliers", f"{files}/flow", f"{files}/new.csv"],
+        "fit it with --outliers",
+    ),
+    "no such folder": (
+        lambda files, new: ["sample", f"{files}/flow", "-o", f"{new}/none/rows.csv"],
+        "There is no folder",
+    ),
+    "no such device": (
+        lambda files, new: ["score", f"{files}/flow", f"{files}/new.csv", "--device", "tpu"],
+        "device must be",
+    ),
+    "a name that is taken": (
+        lambda files, new: [
+            "score",
+            f"{files}/flow",
+            spoil(
+                new,
+                "bad.csv",
+                make_trips(9, 0).assign(log_density=1).to_csv(index=False).encode(),
+            ),
+            "--keep",
+        ],
+        r"has columns \['log_density'\] already",
+    ),
+    "robust density": (
+        lambda files, new: ["fit", f"{files}/new.csv", "-o", f"{new}/m", "--robust"],
+        "--robust: .* add --outliers",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_take_one_line(
+    name: str, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, expected = FAULTS[name]
+    arguments = arguments(files, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    if arguments[0] in ("score", "outliers"):
+        arguments += ["-o", str(tmp_path / "written.csv")]
+    assert main(arguments) == 2
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err.startswith("skflow: error: ")
+    assert written.err.count("\n") == 1
+    assert pytest.raises(AssertionError, match=expected).matches(AssertionError(written.err))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+USAGE = {
+    "": "required: COMMAND. See skflow --help",
+    "fit": "required: TABLE, -o/--output. See skflow fit --help",
+    "score model": "required: TABLE. See skflow score --help",
+    "guess": "invalid choice: 'guess'",
+    "score model new.csv --batch-rows 0": "--batch-rows: expected a whole number from 1 on",
+    "score model new.csv --n-jobs 0": "--n-jobs: expected a whole number but 0",
+    "sample model -n many": "-n/--n-rows: expected a whole number from 1 on, got 'many'",
+    "sample model --random-state -1": "--random-state: expected a whole number from 0",
+    "outliers model new.csv --alpha 2": "--alpha: expected a number above 0, up to 1, got '2'",
+    "fit new.csv -o model --max-time nan": "--max-time: expected a number above 0, got 'nan'",
+}
+
+
+@pytest.mark.parametrize("arguments", USAGE)
+def test_usage_is_told_in_one_line(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments.split())
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("skflow: error: ")
+    assert told.count("\n") == 1
+    assert USAGE[arguments] in told
+
+
+@pytest.mark.parametrize("command", [[], ["fit"], ["score"], ["outliers"], ["sample"], ["inspect"]])
+def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert f"  skflow {command[0] if command else 'fit'} " in told  # an example
+    assert max(map(len, told.splitlines())) <= 100
+
+
+def test_a_full_disk_leaves_the_former_model(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model"
+    model.write_bytes((files / "flow").read_bytes())
+
+    def fill(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fill)
+    assert main(["fit", str(files / "train.csv"), "-o", str(model), *QUICK]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert model.read_bytes() == (files / "flow").read_bytes()
+    assert list(tmp_path.iterdir()) == [model]
+
+
+def test_interrupts_leave_nothing(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", interrupt)
+    out = str(tmp_path / "scores.csv")
+    assert main(["score", str(files / "flow"), str(files / "new.csv"), "-o", out]) == 130
+    assert not list(tmp_path.iterdir())
+
+
+def test_warnings_take_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    twins = make_trips(60, 0)[["km"]].assign(miles=lambda trips: trips["km"] / 2)
+    twins.to_csv(tmp_path / "twins.csv", index=False)
+    assert main(["fit", f"{tmp_path}/twins.csv", "-o", f"{tmp_path}/model", *QUICK]) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("skflow: warning: ")
+    assert told.count("\n") == 1
+
+
+def test_parquet_needs_arrow(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "skflow.command_line.parquet", raising=False)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert main(["score", f"{files}/flow", f"{files}/new.parquet"]) == 2
+    assert 'pip install "pyarrow>=17"' in capsys.readouterr().err
+
+
+def start(*arguments: object, **options) -> subprocess.Popen:
+    command = [sys.executable, "-m", "skflow", *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, **options)
+
+
+def test_a_closed_pipe_ends_quietly(files: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = start("score", files / "flow", files / "new.csv", stdout=write)
+    os.close(write)
+    assert process.communicate()[1] == b""
+    assert process.returncode == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")
+def test_a_full_disk_behind_standard_output(files: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        process = start("score", files / "flow", files / "new.csv", stdout=full)
+        told = process.communicate()[1].decode()
+    assert process.returncode == 2
+    assert told == "skflow: error: standard output: No space left on device\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no terminals of POSIX")
+def test_a_terminal_sees_a_bar(files: Path, tmp_path: Path) -> None:
+    terminal, its_end = os.openpty()
+    fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "skflow", "score", files / "flow", "-"]
+    command += ["-o", tmp_path / "scores.csv"]
+    with open(files / "new.csv") as table:
+        done = subprocess.run(
+            list(map(str, command)), stdin=table, stderr=its_end, stdout=its_end, check=True
+        )
+    assert done.returncode == 0
+    os.set_blocking(terminal, False)
+    assert b"100%" in os.read(terminal, 10_000)
+    os.close(its_end)
+    os.close(terminal)
+    assert len(pd.read_csv(tmp_path / "scores.csv")) == 60
