@@ -16,6 +16,7 @@ Parser = Callable[[pd.Series], pd.Series | None]
 TEXT = ("category", "date", "duration")  # families that are read as text
 DATE = r"\d{4}-\d\d-\d\d(?:[T ]\d.*)?"
 ZONE = r"(?:Z|[+-]\d\d:?\d\d)"
+WHOLE = r"0|-?[1-9]\d{0,17}"
 DURATION = r"-?\d+ days?(?: [+-]?\d\d:\d\d:\d\d(?:\.\d+)?)?"
 SPELLED = {
     "date": "a date as 2026-01-31 or 2026-01-31 13:45:00",
@@ -40,15 +41,16 @@ def as_plain(frame: pd.DataFrame) -> pd.DataFrame:
 def as_inferred(frame: pd.DataFrame, text: Sequence[str]) -> pd.DataFrame:
     """Return columns of text that are all dates, or all durations, as such.
 
-    Those named in ``text`` stay.
+    Those named in ``text`` stay what they are but for whole numbers, which are the labels
+    that other programs will read in such a column; "007" is none.
     """
-    found = {}
-    for name in frame.columns.difference(list(text), sort=False):
-        column = frame[name]
+    found: dict[Any, pd.Series] = {}
+    for name, column in frame.items():
         if isinstance(column.dtype, pd.StringDtype):
-            typed = [parse(column) for parse in PARSERS.values()]
+            parsers = [_as_whole_numbers] if name in text else PARSERS.values()
+            typed = [parse(column) for parse in parsers]
             found[name] = next((values for values in typed if values is not None), column)
-    return frame.assign(**found)
+    return as_plain(frame.assign(**found))
 
 
 def as_fitted(column: pd.Series, fitted: ColumnSchema) -> pd.Series:
@@ -115,6 +117,13 @@ def _as_durations(text: pd.Series) -> pd.Series | None:
         return pd.to_timedelta(text)
     except ValueError:
         return None
+
+
+def _as_whole_numbers(text: pd.Series) -> pd.Series | None:
+    """Return whole numbers; None where some cell is not spelled as these are."""
+    if not text.dropna().str.fullmatch(WHOLE).all():
+        return None
+    return text.astype("Int64")
 
 
 PARSERS: dict[str, Parser] = {"date": _as_dates, "duration": _as_durations}

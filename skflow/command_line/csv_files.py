@@ -93,7 +93,8 @@ class CsvRows(io.TextIOBase):
         first = self.line
         reader = csv.reader(chain(list(taken), further()), delimiter=self.delimiter, strict=True)
         try:
-            return "".join(taken), len(next(reader))
+            length = len(next(reader))  # takes further lines, so it goes first
+            return "".join(taken), length
         except csv.Error as error:
             raise CommandError(f"{self.path}, line {first}: {error}.") from error
 
@@ -125,12 +126,12 @@ class CsvTable:
 
     def __init__(self, file: BinaryIO, path: str, delimiter: str) -> None:
         self.file, self.path, self.delimiter = file, path, delimiter
+        self.total = _size(file) if file.seekable() else None
         self.rows = CsvRows(file, path, delimiter)
         self.names = self.rows.names
         twice = sorted({name for name in self.names if self.names.count(name) > 1})
         if twice:
             raise CommandError(f"{path} names columns twice: {twice}. Give each its own name.")
-        self.total = os.fstat(file.fileno()).st_size if file.seekable() else None
 
     def read(self, columns: Sequence[str], text: Sequence[str]) -> pd.DataFrame:
         """Read all rows.
@@ -147,7 +148,7 @@ class CsvTable:
         """
         with explained(self.path):
             frame = self._parse(columns, text)
-            return as_inferred(as_plain(frame), text)
+            return as_inferred(frame, text)
 
     def batches(self, n_rows: int, columns: Sequence[str], text: Sequence[str]) -> Iterator[Batch]:
         """Read so many rows at a time; see :meth:`read`."""
@@ -177,6 +178,13 @@ class CsvTable:
             **EXACT,
             **options,
         )
+
+
+def _size(file: BinaryIO) -> int:
+    """Return the size of a file, in whose beginning we are."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size
 
 
 class CsvWriter:

@@ -52,18 +52,17 @@ class ParquetTable:
         ----------
         columns : sequence of str
         text : sequence of str
-            Columns that are text whatever they are stored as.
+            Not asked: the file tells.
 
         Returns
         -------
         frame : DataFrame
         """
         with explained(self.path):
-            frame = _to_frame(self.file.read(columns=list(columns)))
-            return frame.astype(dict.fromkeys(text, "string"))
+            return _to_frame(self.file.read(columns=list(columns)))
 
     def batches(self, n_rows: int, columns: Sequence[str], text: Sequence[str]) -> Iterator[Batch]:
-        """Read so many rows at a time; ``text`` is told by the file."""
+        """Read so many rows at a time; see :meth:`read`."""
         start = 0
         with explained(self.path):
             for batch in self.file.iter_batches(n_rows, columns=list(columns)):

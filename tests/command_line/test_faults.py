@@ -3,10 +3,13 @@
 import errno
 import fcntl
 import os
+import signal
 import struct
 import subprocess
 import sys
 import termios
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +19,7 @@ import pytest
 
 from skflow import FlowDensity
 from skflow.archive import files as archive
+from skflow.command_line import commands
 from skflow.command_line.main import main
 from tests.command_line.conftest import QUICK, make_trips
 
@@ -330,6 +334,78 @@ def test_a_closed_pipe_ends_quietly(files: Path) -> None:
     os.close(write)
     assert process.communicate()[1] == b""
     assert process.returncode == 141
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no signals of POSIX")
+def test_being_told_to_end_leaves_nothing(files: Path, tmp_path: Path) -> None:
+    process = start(
+        "score", files / "flow", "-", "-o", tmp_path / "scores.csv", stdin=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.iterdir()):  # until it is at work, and waits for rows
+        process.stdin.write(HEADER + GOOD_ROW)
+        process.stdin.flush()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.terminate()
+    assert process.communicate()[1] == b""
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no pipes of POSIX")
+def test_a_pipe_is_written_to_and_stays(files: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    found: list[str] = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read_text()))
+    reader.start()
+    assert main(["sample", f"{files}/flow", "-n", "3", "-o", str(pipe)]) == 0
+    reader.join()
+    assert found[0].count("\n") == 4
+    assert list(tmp_path.iterdir()) == [pipe]
+    assert pipe.is_fifo()
+
+
+def test_notes_tell_of_columns_passed_over(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_trips(9, 0).assign(tip=1).to_csv(tmp_path / "tips.csv", index=False)
+    arguments = ["score", f"{files}/flow", f"{tmp_path}/tips.csv"]
+    assert main(arguments) == 0
+    told = "skflow: note: columns that the model does not know are ignored: 'tip'.\n"
+    assert capsys.readouterr().err == told
+    assert main([*arguments, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_p_values_out_of_reach_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = f"{tmp_path}/few.csv"
+    make_trips(30, 0).to_csv(table, index=False)
+    assert main(["fit", table, "--outliers", "-o", f"{tmp_path}/few", *QUICK]) == 0
+    assert main(["outliers", f"{tmp_path}/few", table]) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("skflow: warning: no p-value of this model is below 0.0323, because 30")
+    assert told.count("\n") == 1
+
+
+def test_contamination_says_which_rows_are_outliers(tmp_path: Path) -> None:
+    table, out = f"{tmp_path}/trips.csv", tmp_path / "judged.csv"
+    make_trips(60, 0).to_csv(table, index=False)
+    fit = ["fit", table, "--outliers", "--contamination", "0.2", "-o", f"{tmp_path}/m", *QUICK]
+    assert main(fit) == 0
+    assert main(["outliers", f"{tmp_path}/m", table, "-o", str(out)]) == 0
+    assert pd.read_csv(out)["outlier"].sum() == 12
+
+
+def test_errors_of_our_own_are_not_hidden(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise ValueError("a mistake in the code")
+
+    monkeypatch.setattr(commands, "describe", fail)
+    with pytest.raises(ValueError, match="mistake"):
+        main(["inspect", f"{files}/flow"])
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")
