@@ -16,7 +16,7 @@ from skflow.table.columns import CategoryColumn, ColumnCodec, NumberColumn
 from skflow.table.lines import FloatLine, GridLine, is_counted
 from skflow.table.options import POSSIBLE
 from skflow.table.scaling import Bent, Lens, Scaled, Scaling
-from skflow.table.schema import ColumnSchema, Number
+from skflow.table.schema import PER_SECOND, ColumnSchema, Number
 from skflow.table.storage import MARKERS, StoredColumn, keys_of
 
 CELLS = {kind.__name__: kind for kind in (int, float, Decimal)}
@@ -29,6 +29,7 @@ STORED_AS = {  # kinds of NumPy dtypes, by family
 }
 FARTHEST = 2**80  # that an origin may lie from 0, in base units
 MOST_TICK = 10**12  # seconds
+MOST_DIGITS = 400  # of a number, before and after the point: those of floats, at most
 TINY = 5e-324
 
 
@@ -59,8 +60,9 @@ def unpack_stored(fields: Fields) -> StoredColumn:
         if categories is not None:
             categories = _distinct(fields, "categories", categories)
         tick = fields.integers("tick", 1, MOST_TICK)
-        if len(tick) != 2 or (family not in ("date", "duration") and tick != [1, 1]):
-            fields.refuse("tick", tick, "a fraction of seconds")
+        is_timed = family in ("date", "duration")
+        if len(tick) != 2 or (PER_SECOND * tick[0] % tick[1] if is_timed else tick != [1, 1]):
+            fields.refuse("tick", tick, "whole nanoseconds, as a fraction of seconds")
         cell = fields.any("cell")
         if cell is not None and cell not in CELLS:
             fields.refuse("cell", cell, f"one of {', '.join(CELLS)} or null")
@@ -137,6 +139,10 @@ def _unpack_number(fields: Fields, name: str) -> Number | None:
 def _as_number(fields: Fields, name: str, value: Any) -> Number:
     if type(value) not in (int, float, Decimal) or not math.isfinite(value):
         fields.refuse(name, value, "a finite number")
+    if type(value) is Decimal:  # of which Fraction would write all digits out
+        _, digits, exponent = value.as_tuple()
+        if len(digits) > MOST_DIGITS or abs(int(exponent)) > MOST_DIGITS:
+            fields.refuse(name, value, f"of at most {MOST_DIGITS} digits")
     number: Number = value
     return number
 
@@ -218,12 +224,12 @@ def _pack_scaling(scaling: Scaling) -> dict[str, Any]:
     raise TypeError(f"{type(scaling).__name__} has no form in a file.")
 
 
-def _unpack_scaling(fields: Fields) -> Scaling:
+def _unpack_scaling(fields: Fields, forms: Sequence[str] = ("scaled", "bent", "lens")) -> Scaling:
     with fields:
-        form = fields.text("form", ("scaled", "bent", "lens"))
+        form = fields.text("form", forms)
         if form == "scaled":
             return Scaled(fields.integer("exponent", -1100, 1100), fields.number("scale", TINY))
         if form == "bent":
             return Bent(fields.number("centre"), fields.number("pivot", TINY))
-        base = _unpack_scaling(fields.fields("base"))
+        base = _unpack_scaling(fields.fields("base"), forms[:2])
         return Lens(base, fields.number("edge", TINY), fields.number("pivot", TINY))

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skflow.archive.cells import pack_cell, unpack_cell
+from skflow.archive.cells import check_zone, pack_cell, unpack_cell
 from skflow.archive.fields import Fields
 
-NUMPY = re.compile(r"[<>|=]?([biufO]\d*|[US]\d{1,6}|[Mm]8\[\d{0,6}(D|h|m|s|ms|us|ns)\])")
+NUMPY = re.compile(r"[<>|=]?([biufO]\d*|[US]\d{1,4}|[Mm]8\[\d{0,6}(D|h|m|s|ms|us|ns)\])")
 MASKED = {
     "boolean": pd.BooleanDtype,
     **{
@@ -117,7 +117,8 @@ def _unpack_pandas(fields: Fields) -> Any:
         return pd.StringDtype(storage, missing)
     if name == "datetime":
         unit = fields.text("unit", UNITS)
-        return pd.DatetimeTZDtype(unit, fields.text("zone"))  # type: ignore[call-overload]
+        zone = check_zone(fields.text("zone"))
+        return pd.DatetimeTZDtype(unit, zone)  # type: ignore[call-overload]
     if name == "category":
         packed = fields.any("categories")
         categories = None if packed is None else unpack_index(Fields(packed, "categories"))
@@ -136,6 +137,8 @@ def _read_arrow(name: str) -> Any:
         return getattr(pa, ARROW_PLAIN[name])()
     if timed := ARROW_TIMED.fullmatch(name):
         kind, unit, zone = timed.groups()
+        if zone is not None:
+            check_zone(zone)
         return pa.timestamp(unit, zone) if kind == "timestamp" else pa.duration(unit)
     if decimal := ARROW_DECIMAL.fullmatch(name):
         bits, digits, scale = decimal.groups()
@@ -169,15 +172,17 @@ def _unpack_polars(fields: Fields) -> Any:
         return getattr(polars, name)()
     if name == "Datetime":
         unit, zone = fields.text("unit", UNITS), fields.any("zone")
-        if zone is not None and type(zone) is not str:
-            fields.refuse("zone", zone, "a time zone or null")
-        return polars.Datetime(unit, zone)
+        return polars.Datetime(unit, None if zone is None else check_zone(zone))
     if name == "Duration":
         return polars.Duration(fields.text("unit", UNITS))
     if name == "Decimal":
-        return polars.Decimal(fields.integer("digits", 1, 38), fields.integer("scale", 0, 38))
+        digits = fields.integer("digits", 1, 38)
+        return polars.Decimal(digits, fields.integer("scale", 0, digits))
     if name == "Enum":
-        return polars.Enum(fields.texts("categories"))
+        categories = fields.texts("categories")
+        if len(set(categories)) < len(categories):
+            fields.refuse("categories", categories, "different from each other")
+        return polars.Enum(categories)
     return fields.refuse("name", name, "a dtype of polars")
 
 

@@ -1,6 +1,7 @@
 """Fields of a document, read one by one and to the letter."""
 
 import math
+import reprlib
 from collections.abc import Collection, Sequence
 from typing import Any, NoReturn, Self, TypeVar
 
@@ -30,7 +31,7 @@ class Fields:
     def __init__(self, value: Any, place: str) -> None:
         self.place = place
         if type(value) is not dict:
-            raise ModelFileError(f"{place} must be an object; it is {_shorten(value)}.")
+            raise ModelFileError(f"{place} must be an object; it is {shorten(value)}.")
         self._left = dict(value)
 
     def __enter__(self) -> Self:
@@ -38,7 +39,7 @@ class Fields:
 
     def __exit__(self, error_type: Any, *error: object) -> None:
         if error_type is None and self._left:
-            raise ModelFileError(f"{self.place} has unknown fields {_shorten(sorted(self._left))}.")
+            raise ModelFileError(f"{self.place} has unknown fields {shorten(sorted(self._left))}.")
 
     def any(self, name: str) -> Any:
         """Return a field of any type, which the caller has to check."""
@@ -54,7 +55,7 @@ class Fields:
 
     def refuse(self, name: str, value: Any, expected: str) -> NoReturn:
         """Raise: a field is not what it must be."""
-        raise ModelFileError(f"{self.place}.{name} must be {expected}; it is {_shorten(value)}.")
+        raise ModelFileError(f"{self.place}.{name} must be {expected}; it is {shorten(value)}.")
 
     def text(self, name: str, options: Collection[str] = ()) -> str:
         """Return a text, one of ``options`` where there are any."""
@@ -118,6 +119,7 @@ class Fields:
         ]
 
 
-def _shorten(value: Any) -> str:
-    text = repr(value)
+def shorten(value: Any) -> str:
+    """Spell a value in few letters, and at no cost, whatever it is."""
+    text = reprlib.repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

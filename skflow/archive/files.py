@@ -10,6 +10,7 @@ refused as well. Nothing that is read is ever run.
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -35,6 +36,10 @@ BEGINNING = b'{"__metadata__":{"skflow":"{\\"sha256\\":\\"'
 DIGEST = slice(LENGTH + len(BEGINNING), LENGTH + len(BEGINNING) + len(ZEROS))
 ENTRY = {"dtype", "shape", "data_offsets"}  # of an array, in the header
 DTYPES = {"F64": np.float64, "F32": np.float32, "I64": np.int64, "U8": np.uint8}
+# What parsing takes at most, in bytes: of a letter, which is copied, decoded and parsed, and of
+# a value or a name. Columns and categories take far less than the numbers learnt of them.
+OF_LETTER, OF_VALUE, SPARE = 10, 120, 2**26
+TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[{,:]', re.DOTALL)
 LOOKS_LIKE = {  # beginnings of files of others
     b"\x80": "a pickle; load it as such, if you trust who made it: a pickle can run any code",
     b"PK\x03\x04": "a zip archive, as skops and torch write",
@@ -48,12 +53,15 @@ def write(path: str | os.PathLike[str], document: Document, arrays: Mapping[str,
     ------
     OSError
         Where there is no such folder, no room or no permission.
+    ValueError
+        Where categories and names are so many that reading them would take too much memory.
     """
     text = json.dumps({"sha256": ZEROS, **document}, allow_nan=False, separators=(",", ":"))
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content = bytearray(safetensors.numpy.save(contiguous, metadata={"skflow": text}))
     if not content.startswith(BEGINNING, LENGTH):
         raise RuntimeError("safetensors no longer writes metadata first; skflow needs that.")
+    _refuse_costly(text, len(content) + SPARE)  # as reading it would
     content[DIGEST] = _digest(content)
     with replacing(path) as file:
         file.write(content)
@@ -122,14 +130,18 @@ def read(path: str | os.PathLike[str]) -> tuple[Document, Arrays]:
     """
     content = _read_content(path)
     try:
-        length = int.from_bytes(content[:LENGTH], "little")
-        header = _parse(content[LENGTH : LENGTH + length])
-        metadata = header.pop("__metadata__")
-        document = _parse(metadata.pop("skflow"))
-        del document["sha256"]
-        if metadata or any(entry.keys() != ENTRY for entry in header.values()):
-            raise ValueError("its header has unknown fields")
+        header, most = _take_header(content), len(content) + SPARE
+        _refuse_costly(header, most)
         arrays = {name: _view(spec) for name, spec in safetensors.deserialize(content)}
+        del content  # before the document takes memory
+        entries = _parse(header)
+        metadata = entries.pop("__metadata__")
+        text = metadata.pop("skflow")
+        if metadata or any(entry.keys() != ENTRY for entry in entries.values()):
+            raise ValueError("its header has unknown fields")
+        _refuse_costly(text, most)
+        document = _parse(text)
+        del document["sha256"]
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFileError(f"{path} is no file of skflow: {error}") from error
     except RecursionError as error:
@@ -163,7 +175,24 @@ def _read_content(path: str | os.PathLike[str]) -> bytes:
     return content
 
 
-def _parse(text: str | bytes) -> Any:
+def _take_header(content: bytes | bytearray) -> str:
+    """Return what is said of document and arrays; all of it is written in ASCII."""
+    length = int.from_bytes(content[:LENGTH], "little")
+    if length > len(content) - LENGTH:
+        raise ValueError(f"a header of {length} bytes is more than there is")
+    return content[LENGTH : LENGTH + length].decode("ascii")
+
+
+def _refuse_costly(text: str, most: int) -> None:
+    """Raise where a text may take more memory than ``most`` bytes once it is parsed."""
+    n_values = sum(1 for _ in TOKEN.finditer(text))
+    if OF_LETTER * len(text) + OF_VALUE * n_values > most:
+        raise ValueError(
+            f"its {n_values} names and values would take far more memory than its arrays"
+        )
+
+
+def _parse(text: str) -> Any:
     """Parse JSON to the letter."""
     return json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
 

@@ -1,6 +1,7 @@
 """Parameters of estimators as JSON and back: whatever a user may have given."""
 
 import os
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -64,10 +65,17 @@ def unpack_parameter(packed: Any) -> Any:
         case "array":
             return np.array([unpack_parameter(item) for item in inside], dtype=object)
         case "device":
-            return torch.device(inside)
+            return unpack_device(inside)
         case "random_state":
             return _unpack_state(Fields(inside, "random_state"))
     return unpack_cell(packed)
+
+
+def unpack_device(name: Any) -> torch.device:
+    """Return a device, whether or not it is there; no other spelling of one is read."""
+    if type(name) is not str or str(device := torch.device(name)) != name:
+        raise ModelFileError(f"{reprlib.repr(name)} is no device.")
+    return device
 
 
 def _pack_state(random_state: np.random.RandomState) -> dict[str, Any]:

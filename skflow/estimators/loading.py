@@ -75,7 +75,7 @@ def _refuse_other_format(fields: Fields) -> None:
     found = fields.any("format")
     if found != FORMAT:
         raise ModelFileError(f"It is a {found!r}, not a {FORMAT!r}.")
-    number, writer = fields.any("version"), fields.any("written_by")
+    number, writer = fields.any("version"), fields.text("written_by")
     if type(number) is not int or not 1 <= number <= VERSION:
         raise ModelFileError(
             f"It is of format version {number!r}, written by skflow {writer}; this skflow reads "

@@ -14,7 +14,7 @@ from skflow.archive.detectors import pack_judge, pack_views, unpack_judge, unpac
 from skflow.archive.fields import Fields
 from skflow.archive.files import Arrays, Document, prefixed, take_prefixed, write
 from skflow.archive.flows import pack_recipe, unpack_model, unpack_recipe
-from skflow.archive.parameters import pack_parameter, unpack_parameter
+from skflow.archive.parameters import pack_parameter, unpack_device, unpack_parameter
 from skflow.archive.tables import pack_table, unpack_table
 from skflow.estimators.detection import Detector, Witness
 from skflow.estimators.round_trip import InverseError
@@ -26,6 +26,7 @@ from skflow.training.loop import History
 
 FORMAT = "skflow model"
 VERSION = 1
+OUTPUTS = ("default", "pandas", "polars")  # of set_output
 MOST = 2**53  # of a number of rows, columns or epochs
 
 
@@ -122,10 +123,10 @@ def _pack_density(flow: Any) -> tuple[Document, Arrays]:
 def _unpack_density(flow: Any, fields: Fields, arrays: Arrays, classes: Any) -> None:
     flow.best_validation_score_ = unpack_cell(fields.any("best_validation_score"))
     flow.inverse_error_ = InverseError(*_two_numbers(fields, "inverse_error"))
-    flow.device_ = fields.text("device")
+    flow.device_ = str(unpack_device(fields.text("device")))
     output = fields.any("output")
     if output is not None:
-        flow.set_output(transform=output)
+        flow.set_output(transform=Fields({"output": output}, "model").text("output", OUTPUTS))
     container, codec = unpack_table(fields.fields("table"))
     recipe = unpack_recipe(fields.fields("recipe"), codec.layout)
     flow.history_ = _unpack_history(take_prefixed("history", arrays))
@@ -149,7 +150,9 @@ def _refuse_unusable(density: TableDensity, score: Callable[[StoredTable], Any])
 def _unpack_history(arrays: Arrays) -> dict[str, list[float]]:
     names = list(History().as_dict())
     shapes = {array.shape for array in arrays.values()}
-    if sorted(arrays) != sorted(names) or len(shapes) > 1 or len(next(iter(shapes))) != 1:
+    is_float = all(array.dtype == np.float64 for array in arrays.values())
+    alike = is_float and len(shapes) == 1 and len(next(iter(shapes))) == 1
+    if sorted(arrays) != sorted(names) or not alike:
         raise ModelFileError(f"history must be {', '.join(names)}, equally long.")
     return {name: arrays[name].tolist() for name in names}
 

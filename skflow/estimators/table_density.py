@@ -1,6 +1,7 @@
 """A fitted density of a table: its codec and its model, applied to whole tables."""
 
 import copy
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skflow.archive.fields import Fields
+from skflow.archive.tables import pack_table, unpack_table
 from skflow.estimators.blocks import Step, apply_by_blocks, concatenate
 from skflow.estimators.round_trip import InverseError, compare_columns
 from skflow.explain.conditionals import LogProb
@@ -170,8 +173,19 @@ class TableDensity:
         return model if where.type == "cpu" else copy.deepcopy(model).to(where)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Arrays by name: no torch object, so no device, is in the pickle.
-        return vars(self) | {"model": model_state(self.model)}
+        # Arrays by name: no torch object, so no device, is in the pickle. Nor are there objects
+        # of pandas or polars, which skops does not know, but where no file could hold them.
+        state = vars(self) | {"model": model_state(self.model)}
+        try:
+            table = json.dumps(pack_table(self.container, self.codec))
+        except TypeError:
+            return state
+        del state["container"], state["codec"]
+        return state | {"table": table}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        if "table" in state:
+            fields = Fields(json.loads(state.pop("table")), "table")
+            state["container"], state["codec"] = unpack_table(fields)
         vars(self).update(state, model=restore_model(state["recipe"], state["model"]))

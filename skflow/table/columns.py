@@ -2,10 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,12 +113,14 @@ class CategoryColumn:
         self.rarest = rarest
         self.labels = Labels(len(schema.levels), False, schema.missing)
         self.levels = as_objects(schema.levels)
-        self._label_of = {key: label for label, key in enumerate(keys_of(schema.levels))}
-        for label, level in enumerate(schema.levels):
-            # A hole turns a column of integers into floats: they are the same categories.
-            if type(level) in (int, float) and abs(level) < 2**53 and level % 1 == 0:
-                for key in keys_of([int(level), float(level)]):
-                    self._label_of.setdefault(key, label)
+        self._label_of = _index(schema.levels)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # skops stores no dict whose keys are tuples.
+        return {name: value for name, value in vars(self).items() if name != "_label_of"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _label_of=_index(state["levels"].tolist()))
 
     @classmethod
     def fit(cls, column: StoredColumn, schema: ColumnSchema) -> Self:
@@ -154,6 +156,17 @@ class CategoryColumn:
         labels = self.encode(column).labels
         unseen = column.present & (labels == self.labels.n_labels)
         return _fault(column, self.labels, unseen, "never seen")
+
+
+def _index(levels: Sequence[Any]) -> dict[Hashable, int]:
+    """Return the label of each category."""
+    label_of = {key: label for label, key in enumerate(keys_of(levels))}
+    for label, level in enumerate(levels):
+        # A hole turns a column of integers into floats: they are the same categories.
+        if type(level) in (int, float) and abs(level) < 2**53 and level % 1 == 0:
+            for key in keys_of([int(level), float(level)]):
+                label_of.setdefault(key, label)
+    return label_of
 
 
 class NumberColumn:

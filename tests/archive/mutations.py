@@ -1,346 +1,491 @@
-"""Ways in which a model file may be wrong: by accident, or on purpose.
-
-An accident leaves the digest as it was. What is done on purpose has a digest of its own that
-is right, so that all that is behind it is put to the test.
-"""
+"""Ways to spoil a model file, each a function of a generator, the file and another file."""
 
 import copy
-import hashlib
 import json
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from skflow.archive.files import DIGEST, LENGTH, ZEROS
+from tests.archive.parts import Parts, dumps, put_together, seal, sign, take_apart
 
-Generator = np.random.Generator
-Mutation = Callable[[bytes, Generator, bytes], bytes]
+Rng = np.random.Generator
+Mutator = Callable[[Rng, bytes, bytes], bytes]
+
+DUPLICATE = "the key that is there twice"
+DEEP = "nested deeply"
+
+# What a field may be that it must not, and some that a field may well be.
+HOSTILE: tuple[Any, ...] = (
+    *(None, True, False, 0, -1, 1, 2, 3, 2**31, 2**53, 10**9, -(2**63), 2**64, 10**400),
+    *(0.0, -0.0, -1.0, 0.5, 1e300, -1e300, 5e-324, 1e9, math.nan, math.inf, -math.inf),
+    *("", "x", "\x00", "\ud800", "../../etc/passwd", "ä" * 9, "Z" * 100_000, "1e999999999"),
+    *([], {}, [[]], [0] * 1000, {"": 0}, [None], {"sha256": 0}),
+    *({"none": 0}, {"float": "nan"}, {"float": "1e999"}, {"float": " 1_0"}),
+    *({"decimal": "1e999999999"}, {"decimal": "sNaN"}, {"decimal": "-1e-999999999"}),
+    *({"fraction": "1e999999999"}, {"fraction": "1/0"}, {"fraction": "9" * 4000}),
+    *({"bytes": "zz"}, {"uuid": "{}"}, {"date": "0000-00-00"}, {"date": "9999-12-31"}),
+    *({"datetime": "2020-02-30"}, {"time": "25:00"}, {"timedelta": 10**40}, {"tuple": 3}),
+    *({"tuple": "abc"}, {"frozenset": [[]]}, {"frozenset": [1, 1]}, {"pickle": "gASVBA=="}),
+    *({"datetime64": ["<M8[ns],(100000000)i8", 1]}, {"datetime64": ["<M8[99999s]", 2**70]}),
+    *({"timedelta64": ["<m8", -(2**63)]}, {"Timestamp": [2**62, "s", None]}),
+    *({"Timestamp": [0, "ns", "../../etc"]}, {"Timestamp": [0, "ns", "tzlocal()"]}),
+    *({"Timestamp": [0, "s", "Europe"]}, {"Timestamp": [0, "s", "dateutil//etc/passwd"]}),
+    *({"Timedelta": [2**63, "s"]}, {"Interval": [1, 0, "left"]}, {"Interval": [0, 1, "up"]}),
+    *("<U999999", "<U1000000000", "<M8[ns]", "|O", "<f8", "|V8", "i4,(1000000)f8", "datetime64"),
+    *({"library": "numpy", "name": "<U999999"}, {"library": "numpy", "name": "<M8[0ns]"}),
+    *(
+        {"library": "arrow", "name": "decimal128(99, 0)"},
+        {"library": "arrow", "name": "dictionary"},
+    ),
+    *({"library": "pandas", "name": "datetime", "unit": "s", "zone": "Mars/Olympus"},),
+    *({"library": "polars", "name": "Enum", "categories": ["a", "a"]},),
+    *({"library": "polars", "name": "Datetime", "unit": "ms", "zone": "Mars/Olympus"},),
+    *({"library": "polars", "name": "Decimal", "digits": 1, "scale": 38},),
+    *({"random_state": {}}, {"device": "cuda:99"}, {"schema": []}, {"dict": [[1]]}, {"array": 1}),
+    DEEP,
+)
 
 
-# Accidents
+# Damage, as disks and networks do it: the digest is what it was.
 
 
-def flip_bit(content: bytes, rng: Generator, other: bytes) -> bytes:
-    mutated = bytearray(content)
-    mutated[rng.integers(len(mutated))] ^= 1 << rng.integers(8)
-    return bytes(mutated)
+def flip_a_bit(rng: Rng, content: bytes, other: bytes) -> bytes:
+    spoilt = bytearray(content)
+    spoilt[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
+    return bytes(spoilt)
 
 
-def flip_bit_of_header(content: bytes, rng: Generator, other: bytes) -> bytes:
-    mutated = bytearray(content)
-    mutated[rng.integers(LENGTH + header_length(content))] ^= 1 << rng.integers(8)
-    return bytes(mutated)
+def flip_a_bit_of_the_header(rng: Rng, content: bytes, other: bytes) -> bytes:
+    spoilt = bytearray(content)
+    end = min(len(content), 8 + int.from_bytes(content[:8], "little"))
+    spoilt[rng.integers(end)] ^= 1 << int(rng.integers(8))
+    return bytes(spoilt)
 
 
-def zero_range(content: bytes, rng: Generator, other: bytes) -> bytes:
-    mutated, size = bytearray(content), int(rng.integers(1, 65))
-    first = int(rng.integers(len(mutated) - size))
-    mutated[first : first + size] = bytes(size)
-    return bytes(mutated)
+def zero_a_range(rng: Rng, content: bytes, other: bytes) -> bytes:
+    start, stop = np.sort(rng.integers(len(content), size=2))
+    return content[:start] + bytes(stop - start) + content[stop:]
 
 
-def truncate(content: bytes, rng: Generator, other: bytes) -> bytes:
+def truncate(rng: Rng, content: bytes, other: bytes) -> bytes:
     return content[: rng.integers(len(content))]
 
 
-def append(content: bytes, rng: Generator, other: bytes) -> bytes:
-    return content + rng.bytes(int(rng.integers(1, 64)))
+def append(rng: Rng, content: bytes, other: bytes) -> bytes:
+    return content + rng.bytes(int(rng.integers(1, 100)))
 
 
-def swap_sections(content: bytes, rng: Generator, other: bytes) -> bytes:
-    size = int(rng.integers(8, 512))
-    first, second = sorted(rng.integers(0, len(content) - size, 2).tolist())
-    if second < first + size:
-        return content[size:] + content[:size]
-    parts = (
-        content[:first],
-        content[second : second + size],
-        content[first + size : second],
-        content[first : first + size],
-        content[second + size :],
-    )
-    return b"".join(parts)
+def drop_a_range(rng: Rng, content: bytes, other: bytes) -> bytes:
+    start, stop = np.sort(rng.integers(len(content), size=2))
+    return content[:start] + content[stop:]
 
 
-def splice_other(content: bytes, rng: Generator, other: bytes) -> bytes:
-    cut = int(rng.integers(1, min(len(content), len(other))))
-    return content[:cut] + other[cut:]
+def swap_sections(rng: Rng, content: bytes, other: bytes) -> bytes:
+    a, b, c = np.sort(rng.integers(len(content), size=3))
+    return content[:a] + content[b:c] + content[a:b] + content[c:]
 
 
-def claim_long_header(content: bytes, rng: Generator, other: bytes) -> bytes:
-    claimed = int(rng.choice([2**63 - 1, 2**32, len(content), 10**8 + 1, 0]))
-    return claimed.to_bytes(LENGTH, "little") + content[LENGTH:]
+def splice(rng: Rng, content: bytes, other: bytes) -> bytes:
+    at = int(rng.integers(min(len(content), len(other))))
+    return content[:at] + other[at:]
 
 
-ACCIDENTS: dict[str, Mutation] = {
-    mutation.__name__: mutation
-    for mutation in (
-        flip_bit,
-        flip_bit_of_header,
-        zero_range,
+def oversize_the_header(rng: Rng, content: bytes, other: bytes) -> bytes:
+    return _other_length(rng, content)
+
+
+DAMAGE: dict[str, Mutator] = {
+    mutator.__name__: mutator
+    for mutator in (
+        flip_a_bit,
+        flip_a_bit_of_the_header,
+        zero_a_range,
         truncate,
         append,
+        drop_a_range,
         swap_sections,
-        splice_other,
-        claim_long_header,
+        splice,
+        oversize_the_header,
     )
 }
 
-# On purpose
+
+# Forgeries that are no model, whatever their digest says.
 
 
-def header_length(content: bytes) -> int:
-    return int.from_bytes(content[:LENGTH], "little")
+def sign_an_other_length(rng: Rng, content: bytes, other: bytes) -> bytes:
+    return sign(_other_length(rng, content))
 
 
-def take_apart(content: bytes) -> tuple[dict[str, Any], dict[str, Any], bytes]:
-    """Return document, entries of arrays, and their bytes."""
-    end = LENGTH + header_length(content)
-    header = json.loads(content[LENGTH:end])
-    document = json.loads(header.pop("__metadata__")["skflow"])
-    del document["sha256"]
-    return document, header, content[end:]
+def sign_a_truncated_file(rng: Rng, content: bytes, other: bytes) -> bytes:
+    return sign(content[: rng.integers(200, len(content))])
 
 
-def put_together(document: dict[str, Any], entries: dict[str, Any], data: bytes) -> bytes:
-    """Return a file with a right digest."""
-    return seal(header_of(text_of(document), entries), data)
+def sign_appended_bytes(rng: Rng, content: bytes, other: bytes) -> bytes:
+    return sign(append(rng, content, other))
 
 
-def text_of(document: dict[str, Any]) -> str:
-    return json.dumps({"sha256": ZEROS, **document}, separators=(",", ":"))
+def repeat_a_key(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    objects = [place for place in _containers(parts.document) if isinstance(place, dict) and place]
+    chosen = objects[rng.integers(len(objects))]
+    key = list(chosen)[rng.integers(len(chosen))]
+    chosen[DUPLICATE] = chosen[key]
+    document = dumps(parts.document).replace(dumps(DUPLICATE), dumps(key))
+    return seal(document, dumps(parts.tensors), parts.data)
 
 
-def header_of(text: str, entries: dict[str, Any]) -> str:
-    return json.dumps({"__metadata__": {"skflow": text}, **entries}, separators=(",", ":"))
+def repeat_a_tensor(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    name = _tensor(rng, parts)
+    parts.tensors[DUPLICATE] = parts.tensors[name]
+    tensors = dumps(parts.tensors).replace(dumps(DUPLICATE), dumps(name))
+    return seal(dumps(parts.document), tensors, parts.data)
 
 
-def seal(header: str, data: bytes) -> bytes:
-    padded = header.encode() + b" " * (-len(header) % 8)
-    return reseal(len(padded).to_bytes(LENGTH, "little") + padded + data)
+def repeat_the_metadata(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    parts.tensors["__metadata__"] = {"skflow": dumps(parts.document)}
+    return put_together(parts)
 
 
-def reseal(unsealed: bytes) -> bytes:
-    content = bytearray(unsealed)
-    content[DIGEST] = ZEROS.encode()
-    content[DIGEST] = hashlib.sha256(content).hexdigest().encode()
-    return bytes(content)
+def add_a_key(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    # Inside a parameter, objects have one key, which names their type.
+    objects = [place for place in _containers(parts.document) if isinstance(place, dict)]
+    objects[rng.integers(len(objects))][str(rng.choice(["x", "", "sha256", "__reduce__"]))] = 0
+    return put_together(parts)
 
 
-HOSTILE: list[Any] = [
-    -1,
-    0,
-    2**31,
-    10**9,
-    10**30,
-    -(10**30),
-    1.5,
-    -1.0,
-    1e308,
-    5e-324,
-    float("nan"),
-    float("inf"),
-    None,
-    True,
-    "",
-    "x",
-    "\ud800",
-    "9" * 5000,
-    "O",
-    "<U999999",
-    [],
-    [None],
-    [0] * 1000,
-    {},
-    {"decimal": "1e999999999"},
-    {"fraction": "1/0"},
-    {"date": "10000-01-01"},
-    {"Timestamp": [2**70, "ns", "Mars/Phobos"]},
-    {"float": "nan"},
-    {"tuple": [1, [2]]},
-]
+def drop_a_key(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    objects = [place for place in _containers(parts.document) if isinstance(place, dict) and place]
+    chosen = objects[rng.integers(len(objects))]
+    del chosen[list(chosen)[rng.integers(len(chosen))]]
+    return put_together(parts)
 
 
-def places_of(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return the ways to all fields of a document."""
-    steps = (
-        tree.items()
-        if isinstance(tree, dict)
-        else enumerate(tree)
-        if isinstance(tree, list)
-        else ()
-    )
-    places = []
-    for key, inside in steps:
-        places += [(*path, key), *places_of(inside, (*path, key))]
-    return places
+def drop_a_tensor(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    # There are models with and without it.
+    name = str(rng.choice([name for name in sorted(parts.tensors) if "filling" not in name]))
+    gone = parts.array_slice(name)
+    del parts.tensors[name]
+    for spec in parts.tensors.values():
+        spec["data_offsets"] = [
+            at - (gone.stop - gone.start) * (at >= gone.stop) for at in spec["data_offsets"]
+        ]
+    parts.data = parts.data[: gone.start] + parts.data[gone.stop :]
+    return put_together(parts)
 
 
-def steps_from(tree: Any) -> Iterable[tuple[Any, Any]]:
-    if isinstance(tree, dict):
-        return tree.items()
-    return enumerate(tree) if isinstance(tree, list) else ()
+def add_a_tensor(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    name = str(rng.choice(["x", "model.x", "history.x", "model.values.couplings.x", ""]))
+    end = len(parts.data)
+    parts.tensors[name] = {"dtype": "F64", "shape": [1], "data_offsets": [end, end + 8]}
+    parts.data += np.array([0.5]).tobytes()
+    return put_together(parts)
 
 
-def choose_place(document: Any, rng: Generator) -> tuple[Any, Any]:
-    """Return what holds a random field, and its key; sections are as likely as each other."""
-    places = places_of(document)
-    sections = sorted({place[0] for place in places})
-    section = sections[rng.integers(len(sections))]
-    inside = [place for place in places if place[0] == section]
-    *path, key = inside[rng.integers(len(inside))]
-    for step in path:
-        document = document[step]
-    return document, key
+def rename_a_tensor(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    name = _tensor(rng, parts)
+    ending = ["x", ".", "\x00", "\ud800", " "][rng.integers(5)]
+    parts.tensors[name + ending] = parts.tensors.pop(name)
+    return put_together(parts)
 
 
-def change_field(content: bytes, rng: Generator, other: bytes) -> bytes:
-    document, entries, data = take_apart(content)
-    holder, key = choose_place(document, rng)
-    holder[key] = copy.deepcopy(HOSTILE[rng.integers(len(HOSTILE))])
-    return put_together(document, entries, data)
+def change_a_dtype(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    spec = parts.tensors[_tensor(rng, parts)]
+    others = {"F64", "I64", "U64", "F32", "F16", "BF16", "BOOL", "C64", "x", ""} - {spec["dtype"]}
+    spec["dtype"] = str(rng.choice(sorted(others)))
+    return put_together(parts)
 
 
-def change_number(content: bytes, rng: Generator, other: bytes) -> bytes:
-    document, entries, data = take_apart(content)
-    for _ in range(100):
-        holder, key = choose_place(document, rng)
-        if type(holder[key]) in (int, float):
-            factor = [-1, 0, 2, 1e9, 1e-9][rng.integers(5)]
-            holder[key] = type(holder[key])(holder[key] * factor + rng.integers(-1, 2))
-            break
-    return put_together(document, entries, data)
+def change_a_shape(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    spec = parts.tensors[_tensor(rng, parts)]
+    shape = spec["shape"]
+    shapes = [[], [0], [1, *shape], [*shape, 1], [-1], [2**63], [2**32, 2**32], shape[::-1], None]
+    shapes += [[10**9, *shape], [10**30], [True], [1.0], "x", [0, 2**62]]
+    spec["shape"] = _other(rng, shapes, shape)
+    return put_together(parts)
 
 
-def delete_field(content: bytes, rng: Generator, other: bytes) -> bytes:
-    document, entries, data = take_apart(content)
-    holder, key = choose_place(document, rng)
-    del holder[key]
-    return put_together(document, entries, data)
+def change_offsets(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    spec = parts.tensors[_filled_tensor(rng, parts)]
+    start, stop = spec["data_offsets"]
+    offsets = [[stop, start], [start, stop + 8], [start + 8, stop], [start - 8, stop], [0, 0]]
+    offsets += [[2**63, 2**64 - 1], [start], [start, 10**30], None, [-8, stop]]
+    spec["data_offsets"] = _other(rng, offsets, [start, stop])
+    return put_together(parts)
 
 
-def add_field(content: bytes, rng: Generator, other: bytes) -> bytes:
-    document, entries, data = take_apart(content)
-    holder, _ = choose_place(document, rng)
-    holder = holder if isinstance(holder, dict) else document
-    holder[str(rng.choice(["extra", "__class__", "sha256 ", "Class"]))] = 1
-    return put_together(document, entries, data)
+def poison_a_number(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    hostile = [math.nan, math.inf, -math.inf, 1e308, -1e308]
+    return _with_a_number(rng, parts, lambda number: float(rng.choice(hostile)))
 
 
-def swap_fields(content: bytes, rng: Generator, other: bytes) -> bytes:
-    document, entries, data = take_apart(content)
-    holder, key = choose_place(document, rng)
-    keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
-    another = keys[rng.integers(len(keys))]
-    holder[key], holder[another] = holder[another], holder[key]
-    return put_together(document, entries, data)
+def nest_deeply(rng: Rng, content: bytes, other: bytes) -> bytes:
+    depth = int(rng.choice([900, 5000, 100_000]))
+    opening, closing = [("[", "]"), ('{"x":', "}"), ('{"tuple":[', "]}")][rng.integers(3)]
+    return _with_raw_value(rng, content, depth * opening + "0" + depth * closing)
 
 
-def repeat_key(content: bytes, rng: Generator, other: bytes) -> bytes:
-    document, entries, data = take_apart(content)
-    text = text_of(document)
-    key = list(document)[rng.integers(len(document))]
-    text = f"{text[:-1]},{json.dumps(key)}:{json.dumps(document[key])}}}"
-    return seal(header_of(text, entries), data)
+def write_no_json(rng: Rng, content: bytes, other: bytes) -> bytes:
+    raw = ["NaN", "-Infinity", "1e999x", "01", "'x'", "[1,]", "", "tru", '"\t"', "1" * 5000]
+    return _with_raw_value(rng, content, str(rng.choice(raw)))
 
 
-def repeat_array(content: bytes, rng: Generator, other: bytes) -> bytes:
-    document, entries, data = take_apart(content)
-    header = header_of(text_of(document), entries)
-    name = list(entries)[rng.integers(len(entries))]
-    return seal(f"{header[:-1]},{json.dumps(name)}:{json.dumps(entries[name])}}}", data)
+def take_another_table(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts, others = take_apart(content), take_apart(other)
+    _density(parts)["table"] = _density(others)["table"]
+    return put_together(parts)
 
 
-def nest_deeply(content: bytes, rng: Generator, other: bytes) -> bytes:
-    document, entries, data = take_apart(content)
-    depth = int(rng.choice([50, 5_000, 200_000]))
-    text = text_of(document)
-    text = f'{text[:-1]},"deep":{"[" * depth}{"]" * depth}}}'
-    return seal(header_of(text, entries), data)
+def take_other_tensors(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts, others = take_apart(content), take_apart(other)
+    return put_together(Parts(parts.document, others.tensors, others.data))
 
 
-def change_array_entry(content: bytes, rng: Generator, other: bytes) -> bytes:
-    document, entries, data = take_apart(content)
-    entry = entries[list(entries)[rng.integers(len(entries))]]
-    match rng.integers(4):
-        case 0:
-            entry["dtype"] = str(rng.choice(["I64", "F32", "U8", "BF16", "F64", "BOOL"]))
-        case 1:
-            entry["shape"] = [[10**9], [], [2**62, 4], entry["shape"][::-1]][rng.integers(4)]
-        case 2:
-            entry["data_offsets"][rng.integers(2)] += int(rng.choice([-8, 8, 2**40]))
-        case 3:
-            entry["more"] = 1
-    return put_together(document, entries, data)
+def enlarge_the_recipe(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    recipe = _density(parts)["recipe"]
+    sizes = ["n_layers", "n_blocks", "hidden_units", "n_bins"]
+    for name in rng.choice(sizes, size=rng.integers(1, 5), replace=False):
+        recipe[name] = int(rng.choice([10**9, 2**31, 2**53, -1]))
+    return put_together(parts)
 
 
-def drop_array(content: bytes, rng: Generator, other: bytes) -> bytes:
-    document, entries, data = take_apart(content)
-    name = list(entries)[rng.integers(len(entries))]
-    entry = entries.pop(name)
-    if rng.random() < 0.5:
-        entries[name + "x"] = entry
-    return put_together(document, entries, data)
+def change_the_version(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    parts.document["version"] = _other(rng, [0, 2, -1, 1.0, True, "1", None, 10**30], 1)
+    return put_together(parts)
 
 
-def spoil_numbers(content: bytes, rng: Generator, other: bytes) -> bytes:
-    document, entries, data = take_apart(content)
-    name = list(entries)[rng.integers(len(entries))]
-    first, last = entries[name]["data_offsets"]
-    numbers = np.frombuffer(data[first:last], dtype=np.float64).copy()
-    if len(numbers):
-        spoiled = rng.random(len(numbers)) < [1.0, 0.01][rng.integers(2)]
-        spoiled[rng.integers(len(numbers))] = True
-        hostile = [np.nan, np.inf, -np.inf, 1e308, -1e200, 0.0, -1.0, 5e-324]
-        numbers[spoiled] = hostile[rng.integers(len(hostile))]
-    return put_together(document, entries, data[:first] + numbers.tobytes() + data[last:])
-
-
-def swap_arrays(content: bytes, rng: Generator, other: bytes) -> bytes:
-    document, entries, data = take_apart(content)
-    names = list(entries)
-    one, another = (names[i] for i in rng.integers(len(names), size=2))
-    entries[one], entries[another] = entries[another], entries[one]
-    return put_together(document, entries, data)
-
-
-def take_section_of_other(content: bytes, rng: Generator, other: bytes) -> bytes:
-    document, entries, data = take_apart(content)
-    strange = take_apart(other)[0]
-    shared = [key for key in document if key in strange and document[key] != strange[key]]
-    key = shared[rng.integers(len(shared))]
-    document[key] = strange[key]
-    return put_together(document, entries, data)
-
-
-PURPOSES: dict[str, Mutation] = {
-    mutation.__name__: mutation
-    for mutation in (
-        change_field,
-        change_number,
-        delete_field,
-        add_field,
-        swap_fields,
-        repeat_key,
-        repeat_array,
+FORGERIES: dict[str, Mutator] = {
+    mutator.__name__: mutator
+    for mutator in (
+        sign_an_other_length,
+        sign_a_truncated_file,
+        sign_appended_bytes,
+        repeat_a_key,
+        repeat_a_tensor,
+        repeat_the_metadata,
+        add_a_key,
+        drop_a_key,
+        drop_a_tensor,
+        add_a_tensor,
+        rename_a_tensor,
+        change_a_dtype,
+        change_a_shape,
+        change_offsets,
+        poison_a_number,
         nest_deeply,
-        change_array_entry,
-        drop_array,
-        spoil_numbers,
-        swap_arrays,
-        take_section_of_other,
+        write_no_json,
+        take_another_table,
+        take_other_tensors,
+        change_the_version,
     )
 }
 
-# What these leave may be another model, whole and sound, which nobody can tell from one that
-# somebody saved: a parameter, a weight, a name that is as good as the one before.
-MAY_BE_SOUND = {
-    "change_field",
-    "change_number",
-    "swap_fields",
-    "change_array_entry",
-    "spoil_numbers",
-    "swap_arrays",
-    "take_section_of_other",
+
+# What may well be another model: nobody can tell it from one that was saved.
+
+
+def change_a_field(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    holder, key = _random_place(rng, parts.document)
+    value = HOSTILE[rng.integers(len(HOSTILE))]
+    holder[key] = _nested(200) if value is DEEP else copy.deepcopy(value)
+    return put_together(parts)
+
+
+def nudge_a_field(rng: Rng, content: bytes, other: bytes) -> bytes:
+    """Something of the same type: neighbours, negatives, other texts, other orders."""
+    parts = take_apart(content)
+    holder, key = _random_place(rng, parts.document)
+    holder[key] = _nudged(rng, holder[key])
+    return put_together(parts)
+
+
+def swap_two_fields(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    (one, i), (two, j) = (_random_place(rng, parts.document) for _ in range(2))
+    one[i], two[j] = copy.deepcopy(two[j]), copy.deepcopy(one[i])
+    return put_together(parts)
+
+
+def take_a_field_of_another(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts, others = take_apart(content), take_apart(other)
+    holder, key = _random_place(rng, parts.document)
+    named = [place for place in _places(others.document) if place[1] == key]
+    if named:
+        theirs, _ = named[rng.integers(len(named))]
+        holder[key] = theirs[key]
+    return put_together(parts)
+
+
+def change_a_number(rng: Rng, content: bytes, other: bytes) -> bytes:
+    return _with_a_number(rng, take_apart(content), lambda number: number * 1.5 + 0.25)
+
+
+def swap_two_tensors(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    one = _tensor(rng, parts)
+    alike = [
+        name
+        for name, spec in parts.tensors.items()
+        if all(spec[field] == parts.tensors[one][field] for field in ("dtype", "shape"))
+    ]
+    two = str(rng.choice(alike))
+    parts.tensors[one], parts.tensors[two] = parts.tensors[two], parts.tensors[one]
+    return put_together(parts)
+
+
+def reorder_keys(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    for place in _containers(parts.document):
+        if isinstance(place, dict):
+            items = list(place.items())
+            place.clear()
+            place.update(items[int(i)] for i in rng.permutation(len(items)))
+    return put_together(parts)
+
+
+def space_out(rng: Rng, content: bytes, other: bytes) -> bytes:
+    parts = take_apart(content)
+    document = json.dumps(parts.document, indent=int(rng.integers(3)))
+    return seal(document, json.dumps(parts.tensors), parts.data)
+
+
+PLAUSIBLE: dict[str, Mutator] = {
+    mutator.__name__: mutator
+    for mutator in (
+        change_a_field,
+        nudge_a_field,
+        swap_two_fields,
+        take_a_field_of_another,
+        change_a_number,
+        swap_two_tensors,
+    )
 }
+# Another spelling of the same.
+HARMLESS: dict[str, Mutator] = {mutator.__name__: mutator for mutator in (reorder_keys, space_out)}
+# Sizes that no array bears out, or that a model has no use for: of layers, where it has none.
+IDLE: dict[str, Mutator] = {enlarge_the_recipe.__name__: enlarge_the_recipe}
+
+
+def _other_length(rng: Rng, content: bytes) -> bytes:
+    length = int.from_bytes(content[:8], "little")
+    lengths = [
+        0,
+        1,
+        length - 1,
+        length + 1,
+        len(content) - 8,
+        len(content),
+        2**31,
+        2**63,
+        2**64 - 1,
+    ]
+    return int(_other(rng, lengths, length)).to_bytes(8, "little") + content[8:]
+
+
+def _other(rng: Rng, choices: list[Any], value: Any) -> Any:
+    different = [choice for choice in choices if choice != value or type(choice) is not type(value)]
+    return different[rng.integers(len(different))]
+
+
+def _tensor(rng: Rng, parts: Parts) -> str:
+    return str(rng.choice(sorted(parts.tensors)))
+
+
+def _filled_tensor(rng: Rng, parts: Parts) -> str:
+    filled = [name for name in sorted(parts.tensors) if _size(parts, name)]
+    return str(rng.choice(filled))
+
+
+def _density(parts: Parts) -> dict[str, Any]:
+    return parts.document.get("density", parts.document)
+
+
+def _with_a_number(rng: Rng, parts: Parts, change: Callable[[float], float]) -> bytes:
+    floats = [name for name, spec in parts.tensors.items() if spec["dtype"] == "F64"]
+    # The history of training may hold anything: no score depends on it.
+    floats = [name for name in floats if ".history." not in f".{name}" and _size(parts, name)]
+    where = parts.array_slice(str(rng.choice(sorted(floats))))
+    numbers = np.frombuffer(parts.data[where]).copy()
+    at = rng.integers(len(numbers))
+    numbers[at] = change(numbers[at])
+    parts.data = parts.data[: where.start] + numbers.tobytes() + parts.data[where.stop :]
+    return put_together(parts)
+
+
+def _size(parts: Parts, name: str) -> int:
+    return math.prod(parts.tensors[name]["shape"])
+
+
+def _with_raw_value(rng: Rng, content: bytes, raw: str) -> bytes:
+    parts = take_apart(content)
+    holder, key = _random_place(rng, parts.document)
+    holder[key] = DEEP
+    return seal(dumps(parts.document).replace(dumps(DEEP), raw), dumps(parts.tensors), parts.data)
+
+
+def _nested(depth: int) -> Any:
+    value: Any = 0
+    for _ in range(depth):
+        value = {"tuple": [value]}
+    return value
+
+
+def _nudged(rng: Rng, value: Any) -> Any:
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + int(rng.choice([-1000, -1, 1, 1000, 10**6, -2 * value]))
+        case float():
+            return value * float(rng.choice([-1, 0, 0.5, 2, 1e10, 1e-10]))
+        case str():
+            return str(rng.choice([value[:-1], value + "x", value.upper(), value + value]))
+        case list() if value:
+            order = rng.permutation(len(value))[: rng.integers(1, len(value) + 1)]
+            return [value[i] for i in order]
+    return int(rng.integers(2))
+
+
+def _containers(value: Any) -> Iterator[Any]:
+    inside: list[Any] = []
+    if isinstance(value, dict | list):
+        yield value
+        inside = list(value.values() if isinstance(value, dict) else value)
+    for each in inside:
+        yield from _containers(each)
+
+
+def _places(value: Any) -> list[tuple[Any, Any]]:
+    return [
+        (holder, key)
+        for holder in _containers(value)
+        for key in (list(holder) if isinstance(holder, dict) else range(len(holder)))
+    ]
+
+
+def _random_place(rng: Rng, document: Any) -> tuple[Any, Any]:
+    """Choose by depth first: long lists of categories would get nearly all otherwise."""
+    holder, key = document, None
+    while True:
+        keys = list(holder) if isinstance(holder, dict) else range(len(holder))
+        key = keys[int(rng.integers(len(keys)))]
+        inside = holder[key]
+        if not isinstance(inside, dict | list) or not inside or rng.random() < 0.2:
+            return holder, key
+        holder = inside

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from skflow import FlowDensity, FlowOutlierDetector, load
+from skflow.command_line.csv_files import EXACT
 from skflow.command_line.main import main
 from tests.command_line.conftest import QUICK, make_trips
 
@@ -18,7 +19,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> pd.DataFrame:
     written = capsys.readouterr()
     assert "error" not in written.err
     assert "warning" not in written.err
-    return pd.read_csv(io.StringIO(written.out))
+    return pd.read_csv(io.StringIO(written.out), **EXACT)
 
 
 def new_trips() -> pd.DataFrame:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from skflow import FlowDensity, load
 from skflow.command_line.cells import as_fitted, as_inferred
-from skflow.command_line.csv_files import CsvTable
+from skflow.command_line.csv_files import EXACT, CsvTable
 from skflow.command_line.main import main
 from skflow.table.schema import ColumnSchema
 from tests.command_line.conftest import QUICK, make_trips
@@ -34,7 +34,7 @@ def read(text: str | bytes, categorical: tuple[str, ...] = ()) -> pd.DataFrame:
 def scores_of(model: Path, table: Path, folder: Path, *more: str) -> np.ndarray:
     out = folder / "scores.csv"
     assert main(["score", str(model), str(table), "-o", str(out), "-q", *more]) == 0
-    return pd.read_csv(out)["log_density"].to_numpy()
+    return pd.read_csv(out, **EXACT)["log_density"].to_numpy()
 
 
 @pytest.mark.parametrize(

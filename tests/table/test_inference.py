@@ -55,7 +55,7 @@ def taken(values: Any, **options: Any) -> ColumnSchema:
         (["a", "b"], "categorical", None),
         ([1, "b"], "categorical", None),
         (np.full(9, np.nan), "categorical", None),
-        (START + pd.to_timedelta(WHOLE, "D").as_unit("s"), "date", 86400),
+        (START.as_unit("s") + (86400 * WHOLE).astype("m8[s]"), "date", 86400),
         (START + pd.to_timedelta(WHOLE, "min"), "date", 60),
         (START + pd.to_timedelta(WHOLE % 1000, "ns"), "date", Decimal("1e-9")),
         (pd.to_timedelta(WHOLE, "h").as_unit("s"), "duration", 3600),

@@ -1,0 +1,132 @@
+"""Reading takes at most twice the file's size, beyond what any reading takes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from skflow import FlowDensity
+from tests.archive.bases import NUMBERS
+from tests.archive.parts import Parts, dumps, put_together, seal, take_apart
+from tests.mixed import CLOSED
+
+if not Path("/proc/self/status").exists():
+    pytest.skip("needs Linux, to tell the peak of a process", allow_module_level=True)
+# Prints by how much loading a file raises the peak over that of loading a small one. The peak is
+# the kernel's for this program: that of getrusage is, at first, the parent's.
+SCRIPT = """
+import json, sys
+import skflow
+
+def peak():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+skflow.load(sys.argv[1])
+before, error = peak(), ""
+try:
+    skflow.load(sys.argv[2])
+except skflow.exceptions.ModelFileError as refused:
+    error = str(refused)
+print(json.dumps([peak() - before, error]))
+"""
+CONSTANT = 2**27
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("small") / "model"
+    FlowDensity(**CLOSED).fit(NUMBERS).save(path)
+    return path
+
+
+def rise(small: Path, path: Path) -> tuple[int, str]:
+    """Return by how many bytes reading a file raises the peak, and the error."""
+    command = [sys.executable, "-c", SCRIPT, str(small), str(path)]
+    root = Path(__file__).parents[2]
+    told = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root)
+    n_bytes, error = json.loads(told.stdout)
+    return n_bytes, error
+
+
+@pytest.mark.slow
+def test_an_honest_large_file(small: Path, tmp_path: Path) -> None:
+    wide = {"n_layers": 6, "hidden_units": 1500, "max_iter": 1, "n_components": 1}
+    path = tmp_path / "large"
+    FlowDensity(**CLOSED | wide, early_stopping=False).fit(NUMBERS[:40]).save(path)
+    size = path.stat().st_size
+    assert size > 10**8
+    n_bytes, error = rise(small, path)
+    assert error == ""
+    assert size < n_bytes < 2 * size + CONSTANT  # no less: it is measured at all
+
+
+def of_many_values(parts: Parts) -> bytes:
+    parts.document["feature_names_in"] = "many"
+    many = "[" + ",".join(["[]"] * 3_000_000) + "]"
+    document = dumps(parts.document).replace(dumps("many"), many)
+    return seal(document, dumps(parts.tensors), parts.data)
+
+
+def of_wide_letters(parts: Parts) -> bytes:
+    """One letter that takes four bytes has all others take four."""
+    parts.document["written_by"] = "\U0001f600" + "x" * 10_000_000
+    return put_together(parts)
+
+
+def of_many_tensors(parts: Parts) -> bytes:
+    nothing = {"dtype": "F64", "shape": [0], "data_offsets": [0, 0]}
+    parts.tensors |= {str(i): nothing for i in range(300_000)}
+    return put_together(parts)
+
+
+def of_a_huge_recipe(parts: Parts) -> bytes:
+    sizes = {"n_layers": 3, "hidden_units": 10**6, "n_blocks": 10**6, "n_bins": 10**6}
+    parts.document["recipe"] |= sizes
+    return put_together(parts)
+
+
+def of_a_huge_tensor(parts: Parts) -> bytes:
+    spec: dict[str, Any] = next(iter(parts.tensors.values()))
+    spec["shape"], spec["data_offsets"] = [10**11], [0, 8 * 10**11]
+    return put_together(parts)
+
+
+def of_wide_texts(parts: Parts) -> bytes:
+    parts.document["table"]["dtypes"] = [{"library": "numpy", "name": "<U999999"}]
+    return put_together(parts)
+
+
+def of_many_numbers_of_a_category(parts: Parts) -> bytes:
+    levels = np.arange(2_000_000).tolist()
+    parts.document["table"]["columns"][0]["schema"]["levels"] = levels
+    return put_together(parts)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        of_many_values,
+        *(
+            pytest.param(make, marks=pytest.mark.slow)
+            for make in (
+                of_wide_letters,
+                of_many_tensors,
+                of_a_huge_recipe,
+                of_a_huge_tensor,
+                of_wide_texts,
+                of_many_numbers_of_a_category,
+            )
+        ),
+    ],
+)
+def test_hostile_sizes(make: Any, small: Path, tmp_path: Path) -> None:
+    path = tmp_path / "hostile"
+    path.write_bytes(make(take_apart(small.read_bytes())))
+    n_bytes, error = rise(small, path)
+    assert error
+    assert n_bytes < 2 * path.stat().st_size + CONSTANT

@@ -1,0 +1,336 @@
+"""What is loaded is what was saved, to the last bit and whatever it was fitted on."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.exceptions import NotFittedError
+
+from skflow import FlowDensity, FlowOutlierDetector, load
+from skflow.archive.cells import pack_cell, unpack_cell
+from tests.archive.bases import MIXED, NUMBERS, POLARS, SEEDED, SMALL, TEXTS
+from tests.archive.parts import put_together, take_apart
+from tests.mixed import CLOSED, object_array
+
+Fitted = FlowDensity | FlowOutlierDetector
+
+
+def saved_and_loaded(fitted: Any, folder: Path) -> Any:
+    path = folder / "model.skflow"
+    fitted.save(path)
+    return load(path)
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """Equal in value and type, all the way down."""
+    assert type(one) is type(other)
+    if isinstance(one, pd.DataFrame):
+        pd.testing.assert_frame_equal(one, other, check_exact=True, check_column_type=True)
+    elif isinstance(one, pl.DataFrame):
+        assert one.schema == other.schema
+        assert one.equals(other)
+    elif isinstance(one, np.ndarray):
+        assert one.dtype == other.dtype
+        assert one.shape == other.shape
+        if one.dtype == object:
+            assert_same(one.ravel().tolist(), other.ravel().tolist())
+        else:
+            np.testing.assert_array_equal(one, other)
+    elif isinstance(one, dict):
+        assert list(one) == list(other)
+        assert_same(list(one.values()), list(other.values()))
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for mine, theirs in zip(one, other, strict=True):
+            assert_same(mine, theirs)
+    elif isinstance(one, np.random.RandomState):
+        assert_same(one.get_state(), other.get_state())
+    else:
+        assert one == other or (one != one and other != other)
+
+
+def assert_same_density(one: FlowDensity, other: FlowDensity, X: Any) -> None:
+    assert_same(one.score_samples(X), other.score_samples(X))
+    latents = one.transform(X)
+    assert_same(latents, other.transform(X))
+    assert_same(one.inverse_transform(latents), other.inverse_transform(latents))
+    assert_same(one.sample(5, random_state=1), other.sample(5, random_state=1))
+    assert repr(one.schema_) == repr(other.schema_)
+    assert one.schema_ == other.schema_
+    for name in ("history_", "n_iter_", "best_validation_score_", "inverse_error_", "device_"):
+        assert_same(getattr(one, name), getattr(other, name))
+    assert_same(list(one.get_feature_names_out()), list(other.get_feature_names_out()))
+    assert_same_names(one, other)
+
+
+def assert_same_names(one: Fitted, other: Fitted) -> None:
+    assert one.n_features_in_ == other.n_features_in_
+    names = [getattr(each, "feature_names_in_", None) for each in (one, other)]
+    assert_same(*names)
+
+
+def arrows() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "whole": pd.array(range(60), dtype="int64[pyarrow]"),
+            "text": pd.array(["a", "b", None] * 20, dtype="string[pyarrow]"),
+            "large": pd.Series(["a", "b", "c"] * 20).astype("large_string[pyarrow]"),
+            "when": pd.Series(pd.date_range("2020", periods=60, tz="Asia/Tokyo")).astype(
+                "timestamp[ms, tz=Asia/Tokyo][pyarrow]"
+            ),
+            "while": pd.Series(pd.to_timedelta(range(60), unit="s")).astype("duration[s][pyarrow]"),
+            "price": pd.Series([Decimal(i) / 4 for i in range(60)]).astype(
+                pd.ArrowDtype(pa.decimal128(10, 2))
+            ),
+        }
+    )
+
+
+def categories() -> pd.DataFrame:
+    numbers, days = np.arange(60) % 3, pd.DatetimeIndex(["2020", "2021", "2019"])
+    return pd.DataFrame(
+        {
+            "interval": pd.cut(np.linspace(0, 1, 60), 3),
+            "timestamp": pd.Categorical.from_codes(numbers, days),
+            "zoned": pd.Categorical.from_codes(numbers, days.tz_localize("Europe/Paris")),
+            "integer": pd.Categorical(numbers, categories=[2, 0, 1], ordered=True),
+            "text": pd.Categorical(np.array(["x", "y", "z"])[numbers]),
+        }
+    )
+
+
+def named_by_numbers() -> pd.DataFrame:
+    return pd.DataFrame(NUMBERS[:60], columns=[10, 20, 30]).rename_axis(columns="which")
+
+
+def cells() -> pd.DataFrame:
+    """A column of objects of many types."""
+    objects: list[Any] = [
+        *(date(2020, 1, 2), datetime(2020, 1, 2, 3, tzinfo=UTC), timedelta(1), Decimal("1.50")),
+        *(Fraction(1, 3), b"\x00\xff", UUID(int=5), (1, "a", (None,)), frozenset({1, "b"})),
+        *(pd.Timestamp("2020", tz="Europe/Paris"), pd.Timedelta(5, "s"), pd.Interval(0, 1)),
+        *(1, 1.0, True, "1", np.datetime64("2020-01"), np.timedelta64(3, "h")),
+    ]
+    column = pd.Series(objects * 4, dtype=object)
+    return pd.DataFrame({"cells": column, "number": np.arange(len(column)) / 8})
+
+
+TABLES: dict[str, Callable[[], Any]] = {
+    "array": lambda: NUMBERS,
+    "float32": lambda: NUMBERS.astype(np.float32),
+    "whole": lambda: (100 * NUMBERS).astype(np.int32),
+    "objects": lambda: object_array(80),
+    "texts": lambda: TEXTS,
+    "one column": lambda: NUMBERS[:, :1],
+    "constant": lambda: np.column_stack([NUMBERS[:, 0], np.full(len(NUMBERS), 3.5)]),
+    "all constant": lambda: pd.DataFrame({"a": ["x"] * 40, "b": ["y"] * 40}),
+    "pandas": lambda: MIXED,
+    "labels only": lambda: MIXED[["colour", "flag", "size"]],
+    "arrow": arrows,
+    "categories": categories,
+    "names": named_by_numbers,
+    "cells": cells,
+    "polars": lambda: POLARS,
+}
+
+
+@pytest.mark.filterwarnings("ignore::skflow.exceptions.DegenerateDensityWarning")
+@pytest.mark.parametrize("parameters", [CLOSED, SEEDED], ids=["closed", "trained"])
+@pytest.mark.parametrize("name", TABLES)
+def test_densities_come_back(name: str, parameters: dict[str, Any], tmp_path: Path) -> None:
+    X = TABLES[name]()
+    flow = FlowDensity(**parameters).fit(X)
+    loaded = saved_and_loaded(flow, tmp_path)
+    assert_same_density(flow, loaded, X)
+    before = (tmp_path / "model.skflow").read_bytes()
+    loaded.save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == before
+
+
+@pytest.mark.parametrize("X", [NUMBERS, SMALL], ids=["array", "pandas"])
+def test_detectors_come_back(X: Any, tmp_path: Path) -> None:
+    detector = FlowOutlierDetector(**SEEDED, contamination=0.1).fit(X)
+    loaded = saved_and_loaded(detector, tmp_path)
+    for method in ("score_samples", "decision_function", "predict", "p_values", "score_features"):
+        assert_same(getattr(detector, method)(X), getattr(loaded, method)(X))
+    assert_same(detector.offset_, loaded.offset_)
+    assert_same(detector.n_calibration_, loaded.n_calibration_)
+    assert_same(detector.get_params(), loaded.get_params())
+    assert_same_names(detector, loaded)
+    assert_same_density(detector.density_, loaded.density_, X)
+    loaded.save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "model.skflow").read_bytes()
+
+
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "kinds": {"column_kinds": {"length": "continuous", 0: "categorical"}},
+    "bounds": {"bounds": {"length": (None, 99.5), "weight": (-50, None)}},
+    "list": {"categorical_features": ["colour", "flag"]},
+    "mask": {"categorical_features": [True, True, False, False]},
+    "generator": {"random_state": np.random.RandomState(3)},
+    "numpy scalars": {"random_state": np.int64(7), "learning_rate": np.float64(0.01)},
+    "device": {"device": "cpu"},
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters_come_back(name: str, tmp_path: Path) -> None:
+    flow = FlowDensity(**CLOSED | PARAMETERS[name]).fit(SMALL)
+    loaded = saved_and_loaded(flow, tmp_path)
+    expected = {key: _plain(value) for key, value in flow.get_params().items()}
+    assert_same(expected | {"device": "auto"}, loaded.get_params())
+    assert_same_density(flow, loaded, SMALL)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def test_schemas_and_arrays_as_parameters(tmp_path: Path) -> None:
+    reference = FlowDensity(**CLOSED).fit(SMALL)
+    mask = np.array([True, True, False, False])
+    for parameters in ({"column_kinds": reference.schema_}, {"categorical_features": mask}):
+        flow = FlowDensity(**CLOSED | parameters).fit(SMALL)
+        loaded = saved_and_loaded(flow, tmp_path)
+        assert_same_density(flow, loaded, SMALL)
+        refitted = loaded.fit(SMALL)  # the parameter is as good as it was
+        assert_same(refitted.score_samples(SMALL), flow.score_samples(SMALL))
+    assert loaded.categorical_features.tolist() == mask.tolist()
+
+
+def test_bounds_of_dates(tmp_path: Path) -> None:
+    X = MIXED[["day", "decimal"]]
+    bounds = {"day": (pd.Timestamp("1990-01-01"), np.datetime64("2030-01-01"))}
+    flow = FlowDensity(**CLOSED, bounds=bounds).fit(X)
+    loaded = saved_and_loaded(flow, tmp_path)
+    assert_same(loaded.bounds, bounds)
+    assert_same_density(flow, loaded, X)
+
+
+def test_where_it_was_fitted_does_not_matter(tmp_path: Path) -> None:
+    """A file of a GPU, as far as this can be told on a machine without one."""
+    flow = FlowDensity(**SEEDED, device=torch.device("cpu")).fit(NUMBERS)
+    flow.save(tmp_path / "model")
+    parts = take_apart((tmp_path / "model").read_bytes())
+    parts.document["device"] = "cuda:0"
+    parts.document["parameters"]["device"] = {"device": "cuda:0"}
+    (tmp_path / "model").write_bytes(put_together(parts))
+    loaded = load(tmp_path / "model", device="cpu")
+    assert loaded.device_ == "cuda:0"
+    assert loaded.device == "cpu"
+    assert_same(loaded.score_samples(NUMBERS), flow.score_samples(NUMBERS))
+
+
+def test_output_stays_set(tmp_path: Path) -> None:
+    flow = FlowDensity(**CLOSED).fit(SMALL).set_output(transform="pandas")
+    assert_same(saved_and_loaded(flow, tmp_path).transform(SMALL), flow.transform(SMALL))
+
+
+def test_another_process_reads_the_same(tmp_path: Path) -> None:
+    flow = FlowDensity(**SEEDED).fit(MIXED)
+    flow.save(tmp_path / "model")
+    script = (
+        "import sys, numpy, skflow; from tests.archive.bases import MIXED\n"
+        "flow = skflow.load(sys.argv[1]); flow.save(sys.argv[1] + '.again')\n"
+        "numpy.save(sys.argv[1] + '.npy', flow.score_samples(MIXED))"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "12345"}
+    command = [sys.executable, "-c", script, str(tmp_path / "model")]
+    subprocess.run(command, check=True, env=environment, cwd=Path(__file__).parents[2])
+    assert_same(np.load(tmp_path / "model.npy"), flow.score_samples(MIXED))
+    assert (tmp_path / "model.again").read_bytes() == (tmp_path / "model").read_bytes()
+
+
+@pytest.mark.parametrize("estimator", [FlowDensity(), FlowOutlierDetector()])
+def test_unfitted_is_not_saved(estimator: Fitted, tmp_path: Path) -> None:
+    with pytest.raises(NotFittedError):
+        estimator.save(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_subclasses_are_not_saved(tmp_path: Path) -> None:
+    class Own(FlowDensity):
+        pass
+
+    with pytest.raises(TypeError, match=r"not Own, whose code .* Save it with joblib\.dump"):
+        Own(**CLOSED).fit(NUMBERS).save(tmp_path / "model")
+
+
+class Thing:
+    """A category that no file holds."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Thing) and self.number == other.number
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+def test_categories_that_no_file_holds_are_named_with_their_column(tmp_path: Path) -> None:
+    X = pd.DataFrame({"sound": np.arange(40) / 4, "odd": [Thing(i % 2) for i in range(40)]})
+    flow = FlowDensity(**CLOSED).fit(X)
+    with pytest.raises(TypeError, match=r"'odd'.*Thing.* save the model with joblib\.dump"):
+        flow.save(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(
+    st.recursive(
+        st.one_of(
+            *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary()),
+            *(
+                st.decimals(allow_nan=False),
+                st.just(Decimal("NaN")),
+                st.fractions(),
+                st.uuids(),
+                st.dates(),
+                st.datetimes(),
+                st.times(),
+            ),
+            st.datetimes(timezones=st.just(UTC)),
+            st.timedeltas(),
+            st.datetimes(datetime(1700, 1, 1), datetime(2200, 1, 1)).map(pd.Timestamp),
+            st.datetimes(datetime(1700, 1, 2), datetime(2200, 1, 1)).map(
+                lambda time: pd.Timestamp(time, tz="UTC").tz_convert("America/New_York")
+            ),
+            st.integers(-(2**63) + 1, 2**63 - 1).map(lambda count: np.datetime64(count, "ns")),
+            st.integers(-(2**63) + 1, 2**63 - 1).map(lambda count: np.timedelta64(count, "D")),
+        ),
+        lambda values: (
+            st.lists(values, max_size=3).map(tuple)
+            | st.frozensets(st.integers() | st.text(), max_size=3)
+        ),
+        max_leaves=5,
+    )
+)
+def test_cells_come_back(value: Any) -> None:
+    back = unpack_cell(json.loads(json.dumps(pack_cell(value))))
+    assert type(back) is type(value)
+    assert back == value or repr(back) == repr(value)  # what is not a number is not its equal
+
+
+def test_the_mode_of_a_file_stays(tmp_path: Path) -> None:
+    flow = FlowDensity(**CLOSED).fit(NUMBERS)
+    flow.save(tmp_path / "model")
+    (tmp_path / "model").chmod(0o640)
+    flow.save(tmp_path / "model")
+    assert (tmp_path / "model").stat().st_mode & 0o777 == 0o640
