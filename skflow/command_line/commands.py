@@ -98,6 +98,7 @@ def outliers(arguments: Namespace) -> None:
 
 def sample(arguments: Namespace) -> None:
     """Write new rows."""
+    refuse_same_file(arguments.output, arguments.model)
     density = density_of(_load(arguments))
     names = [column.name for column in density.schema_.columns]
     generator = np.random.RandomState(arguments.random_state)

@@ -74,6 +74,8 @@ def _warnings_in_one_line() -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("once", UserWarning)
+        # Of joblib, whose work an error or an interrupt ends.
+        warnings.filterwarnings("ignore", ".*still being processed by the workers")
         warnings.showwarning = show
         yield
 
