@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin, _fit_context
-from sklearn.utils import Tags, check_array, check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
@@ -26,7 +26,7 @@ from skflow.estimators.fitting import (
 )
 from skflow.estimators.saving import Saveable
 from skflow.estimators.table_density import TableDensity
-from skflow.estimators.validation import check_table
+from skflow.estimators.validation import check_latents, check_table
 from skflow.flow.recipe import FlowRecipe, choose_recipe, model_state
 from skflow.table.codec import TableCodec
 from skflow.table.frames import Container
@@ -40,6 +40,7 @@ from skflow.training.options import TrainingOptions, choose_options
 FloatArray = NDArray[np.float64]
 
 COMPARED_ROWS = 256  # for inverse_error_
+MOST_SAMPLES = 2**40  # at once; no machine holds as many
 MOST_ROWS_TO_REFIT = 5_000  # with more, a tenth of them is hardly missed
 
 
@@ -469,12 +470,7 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
             digits; other float64 within 1e-11 of the column's scale.
         """
         check_is_fitted(self)
-        latents = check_array(Z, dtype=np.float64, input_name="Z")
-        if latents.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"Z has {latents.shape[1]} columns, but this {type(self).__name__} gives "
-                f"{self._n_features_out} latents per row. Pass what transform returned."
-            )
+        latents = check_latents(self, Z, self._density.codec.latent_names)
         return self._density.inverse(latents, self.device, Z)
 
     def sample(
@@ -485,6 +481,7 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         Parameters
         ----------
         n_samples : int, default=1
+            What memory holds: draw more by and by.
         random_state : int, RandomState instance or None, default=None
             None draws fresh rows at each call.
 
@@ -497,12 +494,15 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         """
         check_is_fitted(self)
         validate_parameter_constraints(
-            {"n_samples": [Interval(Integral, 1, None, closed="left")]},
+            {"n_samples": [Interval(Integral, 1, MOST_SAMPLES, closed="both")]},
             {"n_samples": n_samples},
             caller_name=f"{type(self).__name__}.sample",
         )
         generator = check_random_state(random_state)
-        return self._density.sample(n_samples, generator, self.device)
+        try:
+            return self._density.sample(n_samples, generator, self.device)
+        except MemoryError as error:
+            raise MemoryError(f"n_samples={n_samples} are too many at once: draw fewer.") from error
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
         """Names of the latents: each column's own, ``<column>_label`` for its label.

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import binom
 
 from skflow.estimators.table_density import TableDensity
 from skflow.explain.conditionals import Conditional
@@ -29,6 +30,8 @@ SOME_ROWS = 500  # from here on fits take their time, and fewer of them suffice
 N_PARTS = 5
 N_PARTS_OF_SOME = 3
 ORDINARY = 0.1  # p-value from which a row is unremarkable
+FEWEST_ALARMS = 2  # expected of normal rows, for these to say how rare something is
+RULED_OUT = 0.025  # p-value of a binomial test
 N_DRAWN = 1_000  # rows, the ordinary ones of which stand in for what cannot be repaired
 
 
@@ -120,6 +123,16 @@ class Detector:
         """Return the score that this share of fresh normal rows is below."""
         return Tail(self.normal).quantile(false_alarms)
 
+    def is_alarming(self, score: float, false_alarms: float) -> bool:
+        """Whether as few normal rows as ``false_alarms`` may score no higher, going by ours.
+
+        Not ruled out, that is, by a binomial test. Of too few rows none would be.
+        """
+        n_rows = len(self.normal)
+        n_lower = np.searchsorted(self.normal, score, side="right")
+        p_value = binom.sf(n_lower - 1, n_rows, false_alarms)
+        return bool(n_rows * false_alarms >= FEWEST_ALARMS and p_value > RULED_OUT)
+
 
 def plan_calibration(n_rows: int, generator: np.random.Generator) -> Sequence[NDArray]:
     """Return the rows that calibrate: one part of many rows, or all of few, in parts.
@@ -130,5 +143,5 @@ def plan_calibration(n_rows: int, generator: np.random.Generator) -> Sequence[ND
     order = generator.permutation(n_rows)
     if n_rows >= MANY_ROWS:
         return [np.sort(order[: min(MOST_HELD_OUT, round(HELD_OUT * n_rows))])]
-    n_parts = min(N_PARTS if n_rows < SOME_ROWS else N_PARTS_OF_SOME, n_rows // 2)
+    n_parts = min(N_PARTS if n_rows < SOME_ROWS else N_PARTS_OF_SOME, n_rows)
     return [np.sort(part) for part in np.array_split(order, n_parts)]

@@ -30,6 +30,8 @@ from skflow.table.storage import StoredTable
 FloatArray = NDArray[np.float64]
 
 FALSE_ALARMS = 0.01  # of contamination="auto"
+MARGIN = 1e-6  # of a score: more than it varies by with the rows beside
+FEWEST_ROWS = 3  # two to fit to, and one to judge by them
 
 
 class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
@@ -50,7 +52,9 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
     ----------
     contamination : "auto" or float, default="auto"
         Which rows :meth:`predict` calls outliers. "auto": those that 1 % of normal rows
-        would be called as well. A float in (0, 0.5]: this share of the training rows.
+        would be called as well; from 200 rows on the strangest training row among them,
+        unless the rows that calibrate rule out that 1 % of normal rows are as strange. A
+        float in (0, 0.5]: this share of the training rows.
     robust : bool, default=False
         Whether the training rows may hold outliers: rows that stay improbable under
         what is learnt from the others are then not learnt from.
@@ -185,10 +189,11 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            As :meth:`FlowDensity.fit`. An earlier fit is then left as it was.
+            As :meth:`FlowDensity.fit`, but of 3 rows at least. An earlier fit is then left as
+            it was.
         """
         with keep_earlier_fit(self):
-            table = check_table(self, X, reset=True, fewest_rows=2)
+            table = check_table(self, X, reset=True, fewest_rows=FEWEST_ROWS)
             seed = draw_seed(self.random_state, self.checkpoint_path, "random_state")
             self._fit(table, seed)
         return self
@@ -226,10 +231,16 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         return np.flatnonzero(learnt), np.flatnonzero(normal)
 
     def _find_offset(self, X: Any) -> float:
-        if isinstance(self.contamination, str):
-            return self._detector.threshold(FALSE_ALARMS)
-        scores = self._detector.score(self._read(X), self.device)
-        return float(np.percentile(scores, 100 * self.contamination))
+        if not isinstance(self.contamination, str):
+            scores = self._detector.score(self._read(X), self.device)
+            return float(np.percentile(scores, 100 * self.contamination))
+        offset = self._detector.threshold(FALSE_ALARMS)
+        if self.n_calibration_ < X.shape[0]:
+            return offset  # rows that were held out are below, or those that are not normal
+        strangest = float(self._detector.score(self._read(X), self.device).min())
+        if strangest >= offset and self._detector.is_alarming(strangest, FALSE_ALARMS):
+            return strangest + MARGIN
+        return offset
 
     def _fit_density(
         self,

@@ -1,31 +1,44 @@
 """scikit-learn's manners towards any table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils import check_array
 from sklearn.utils._set_output import ADAPTERS_MANAGER
 from sklearn.utils.validation import validate_data
+
+from skflow.table.frames import as_frame
 
 
 def check_table(estimator: BaseEstimator, X: Any, *, reset: bool, fewest_rows: int = 1) -> Any:
     """Check names and number of columns; return a DataFrame as it is, else a 2-D array.
+
+    Infinities are left to who reads the columns, and can name them.
 
     Raises
     ------
     ValueError, TypeError
         In scikit-learn's words.
     """
+    remedy = _remedy(X)
+    if remedy:
+        raise TypeError(
+            f"X must be an array, or a pandas or polars DataFrame; got {type(X).__name__}. {remedy}"
+        )
     if not (hasattr(X, "columns") and hasattr(X, "shape")):
         return validate_data(
             estimator,
             X,
             reset=reset,
             dtype=None,
-            ensure_all_finite="allow-nan",
+            ensure_all_finite=False,
             ensure_min_samples=fewest_rows,
         )
+    as_frame(X)  # before scikit-learn, which does not say what to do
     validate_data(estimator, X, reset=reset, skip_check_array=True)
     for axis, (what, fewest) in enumerate((("sample", fewest_rows), ("feature", 1))):
         if X.shape[axis] < fewest:
@@ -33,7 +46,47 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool, fewest_rows: i
                 f"Found array with {X.shape[axis]} {what}(s) (shape={X.shape}) while a minimum "
                 f"of {fewest} is required by {type(estimator).__name__}."
             )
-    return X
+    return _in_native_order(X)
+
+
+def _remedy(X: Any) -> str | None:
+    """Say how to make a table of what is none, and "reshape" would not help; else None."""
+    of_records = isinstance(X, list | tuple) and len(X) > 0 and isinstance(X[0], Mapping)
+    if isinstance(X, Mapping) or of_records or getattr(X, "dtype", np.dtype("f8")).names:
+        return "Make it a DataFrame: pd.DataFrame(X)."
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        return "It has masked entries: fill them, as with X.astype(float).filled(np.nan)."
+    if hasattr(X, "collect_schema") and not hasattr(X, "shape"):
+        return "Collect it: X.collect()."
+    if isinstance(X, Iterator | AbstractSet):
+        return "Make it a list of rows: list(X)."
+    return "Read the table first." if X is None or isinstance(X, str | bytes) else None
+
+
+def _in_native_order(frame: Any) -> Any:
+    """Return a frame in this machine's byte order; pandas takes no rows of another."""
+    if not hasattr(frame.dtypes, "items"):  # of polars, which knows no other
+        return frame
+    dtypes = {name: dtype for name, dtype in frame.dtypes.items() if isinstance(dtype, np.dtype)}
+    native = {name: dtype.newbyteorder("=") for name, dtype in dtypes.items() if not dtype.isnative}
+    return frame.astype(native) if native else frame
+
+
+def check_latents(estimator: BaseEstimator, Z: Any, names: Sequence[str]) -> NDArray[np.float64]:
+    """Check latents of these names; return them as an array."""
+    latents: NDArray[np.float64] = check_array(Z, dtype=np.float64, input_name="Z")
+    if latents.shape[1] != len(names):
+        raise ValueError(
+            f"Z has {latents.shape[1]} columns, but this {type(estimator).__name__} gives "
+            f"{len(names)} latents per row. Pass what transform returned."
+        )
+    own = list(getattr(Z, "columns", names))
+    if own != list(names) and not set(own).isdisjoint(names):
+        raise ValueError(
+            f"Z has columns named {own}, but latents are named {list(names)}, in this order. "
+            "Pass what transform returned, or an array."
+        )
+    return latents
 
 
 def numbers_like(numbers: NDArray, table: Any, names: Sequence[str]) -> Any:

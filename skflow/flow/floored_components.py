@@ -67,12 +67,11 @@ class _LogProb(torch.autograd.Function):
         ctx: Any, y: Tensor, broad: Tensor, regressors: Tensor, absent: Tensor, *parameters: Tensor
     ) -> Tensor:
         coefficients, intercept, scale, floor = parameters
-        n_components, n_columns, n_regressors = coefficients.shape
         precision = 1 / scale
-        weight = (-coefficients * precision[:, :, None]).view(-1, n_regressors)
+        weight = (-coefficients * precision[:, :, None]).flatten(0, 1)
         offset = (-intercept * precision).view(-1, 1)
         standardised = torch.addmm(offset, weight, regressors)
-        standardised = standardised.view(n_components, n_columns, -1)
+        standardised = standardised.view(*precision.shape, y.shape[1])
         standardised.addcmul_(y, precision[:, :, None])
         log_peak = torch.log1p(-floor) - scale.log() - LOG_SQRT_2PI
         normal = torch.addcmul(log_peak[:, :, None], standardised, standardised, value=-0.5).exp_()
@@ -94,7 +93,8 @@ class _LogProb(torch.autograd.Function):
         of_mean = weighted.mul_(standardised)  # times the scale
         of_scale += precision * torch.linalg.vecdot(of_mean, standardised, dim=2)
         flat = of_mean.flatten(0, 1)
-        of_coefficients = (flat @ regressors.T).view(*precision.shape, -1) * precision[:, :, None]
+        of_coefficients = (flat @ regressors.T).unflatten(0, precision.shape)
+        of_coefficients = of_coefficients * precision[:, :, None]
         of_regressors = -(weight.T @ flat)
         of_intercept = of_mean.sum(dim=2) * precision
         of_y = -of_mean.mul_(precision[:, :, None]).sum(dim=0)

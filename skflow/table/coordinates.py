@@ -64,7 +64,8 @@ class Coordinates:
         raw = [axes(column) for axes, column in zip(self.axes, table.columns, strict=True)]
         points = np.concatenate(raw, axis=1)
         points -= self.means
-        points /= self.scales
+        with np.errstate(over="ignore"):  # farther than any number is as far as all far ones
+            points /= self.scales
         return np.nan_to_num(points.clip(-FARTHEST, FARTHEST), copy=False, nan=0.0)
 
 

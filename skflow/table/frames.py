@@ -149,7 +149,7 @@ class Container:
 
 
 def _read(table: Any, names: Sequence[str]) -> StoredTable:
-    frame = _as_frame(table)
+    frame = as_frame(table)
     if frame is None:
         matrix = np.asarray(table)
         container: ContainerKind = "array"
@@ -170,12 +170,12 @@ def _read(table: Any, names: Sequence[str]) -> StoredTable:
     return StoredTable(tuple(columns), n_rows, container)
 
 
-def _as_frame(table: Any) -> "nw.DataFrame[Any] | None":
-    """Return a narwhals frame; None for arrays."""
+def as_frame(table: Any) -> "nw.DataFrame[Any] | None":
+    """Return a narwhals frame; None for arrays. Refuse frames of other libraries."""
     try:
         frame = nw.from_native(table, eager_only=True, pass_through=True)
     except ValueError as error:  # of narwhals: column names that occur twice
-        raise ValueError(f"Column names must be unique: {error}") from error
+        raise ValueError(f"Column names must be unique: {error}. Rename them.") from error
     if not isinstance(frame, nw.DataFrame):
         return None
     if not (frame.implementation.is_pandas() or frame.implementation.is_polars()):
@@ -188,7 +188,7 @@ def _as_frame(table: Any) -> "nw.DataFrame[Any] | None":
 
 def _empty_like(table: Any) -> tuple[Any, list[Any]]:
     """Return a table of no rows, nor of any memory they are in, and the columns' dtypes."""
-    frame = _as_frame(table)
+    frame = as_frame(table)
     if frame is None:
         matrix = np.asarray(table)
         return np.empty(0, dtype=matrix.dtype), [matrix.dtype] * matrix.shape[1]
@@ -204,8 +204,8 @@ def _read_series(series: "nw.Series[Any]") -> StoredColumn:
     """Read a column of a frame."""
     native, dtype = series.to_native(), series.dtype
     spelled = str(native.dtype)
-    if native.dtype == np.dtype(object):
-        return _read_objects(native.to_numpy(dtype=object))
+    if isinstance(native.dtype, np.dtype):  # also those that narwhals does not know
+        return _read_numpy(native.to_numpy())
     null = series.is_null().to_numpy()
     missing = np.zeros(len(null), dtype=np.int8)
     missing[null] = code_of(_null_marker(native.dtype))

@@ -1,19 +1,22 @@
 """What each column of a table is taken for, decided from all of its rows."""
 
 import warnings
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any, cast
 
 from skflow.exceptions import LostDigitsWarning
 from skflow.table.options import (
     POSSIBLE,
+    Bounds,
     BoundsOption,
     CategoricalOption,
     KindsOption,
     read_bounds,
     read_categorical,
     read_kinds,
+    refuse_contradictions,
     refuse_outside,
 )
 from skflow.table.rules import (
@@ -32,6 +35,8 @@ from skflow.table.storage import StoredColumn, StoredTable, keys_of
 # A column of this many strings, of which this share is distinct, names rows.
 IDENTIFIER_ROWS = 20
 IDENTIFIER_SHARE = 0.8
+
+PYTHON_TYPES = {"dates": date, "durations": timedelta}
 
 
 def infer_schema(
@@ -90,11 +95,14 @@ def infer_schema(
         Where integers or dates span too many steps of their grid.
     """
     columns = table.columns
-    if isinstance(column_kinds, Schema):
-        return _pin(columns, column_kinds)
-    kinds = read_kinds(column_kinds, columns)
     categorical = read_categorical(categorical_features, columns)
     limits = read_bounds(bounds, columns)
+    if isinstance(column_kinds, Schema):
+        pinned = _pin(columns, column_kinds)
+        _refuse_denials(pinned, categorical or (), limits)
+        return pinned
+    kinds = read_kinds(column_kinds, columns)
+    refuse_contradictions(columns, kinds, categorical or (), limits)
     refuse_outside(((columns[j], limits[j]) for j in limits), "bounds")
     _refuse_identifiers(table, accepted={*kinds, *(categorical or ())})
     inferred = []
@@ -204,7 +212,10 @@ def _refuse_identifiers(table: StoredTable, accepted: set[int]) -> None:
             present = column.values[column.present].tolist()
             n_distinct = len(set(keys_of(present)))
             if len(present) >= IDENTIFIER_ROWS and n_distinct > IDENTIFIER_SHARE * len(present):
-                found[j] = f"{column.name!r} ({n_distinct} different in {len(present)} rows)"
+                advice = _advise(present)
+                found[j] = (
+                    f"{column.name!r} ({n_distinct} different in {len(present)} rows{advice})"
+                )
     if not found:
         return
     names = [table.columns[j].name for j in found]
@@ -219,6 +230,18 @@ def _refuse_identifiers(table: StoredTable, accepted: set[int]) -> None:
         f"{', '.join(found.values())}.\nDrop them: {drop}\n"
         f"or insist: column_kinds={kinds}"
     )
+
+
+def _advise(values: Sequence[Any]) -> str:
+    """Say how to convert objects that are no labels at all; nothing of others."""
+    for family, types in PYTHON_TYPES.items():
+        if all(isinstance(value, types) for value in values):
+            return f", all {family}: convert them to a dtype of {family}"
+    try:
+        [float(value) for value in values]
+    except (TypeError, ValueError, OverflowError):
+        return ""
+    return ", all numbers: convert them to floats"
 
 
 def _warn_of_lost_digits(
@@ -262,6 +285,27 @@ def _pin(columns: Sequence[StoredColumn], schema: Schema) -> Schema:
     return Schema(
         tuple(replace(pinned, dtype=column.dtype, family=column.family) for column, pinned in pairs)
     )
+
+
+def _refuse_denials(pinned: Schema, categorical: Iterable[int], limits: dict[int, Bounds]) -> None:
+    """Raise where other options deny what a schema pins."""
+    columns = pinned.columns
+    faults = [
+        f"column {columns[j].name!r}: {columns[j].kind!r} there, and in categorical_features"
+        for j in categorical
+        if columns[j].kind != "categorical"
+    ] + [
+        f"column {columns[j].name!r}: within [{columns[j].low}, {columns[j].high}] there, and "
+        f"within [{low}, {high}] in bounds"
+        for j, (low, high) in limits.items()
+        if (low, high) != (columns[j].low, columns[j].high)
+    ]
+    if faults:
+        raise ValueError(
+            "column_kinds is a schema, which other options contradict:\n  "
+            + "\n  ".join(faults)
+            + "\nLeave these columns to the schema."
+        )
 
 
 def _fits(column: StoredColumn, pinned: ColumnSchema) -> bool:

@@ -1,7 +1,8 @@
 """What a user says of columns, checked against them."""
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from numbers import Integral, Real
@@ -36,7 +37,7 @@ def read_kinds(option: Mapping[Any, str] | None, columns: Sequence[StoredColumn]
             "column_kinds must be a mapping of column to kind, a fitted schema_ or None; "
             f"got {type(option).__name__}."
         )
-    kinds = {find_column(key, columns, "column_kinds"): kind for key, kind in option.items()}
+    kinds = _by_position(option, columns, "column_kinds")
     faults = [
         f"column {columns[j].name!r} holds {columns[j].dtype}, which cannot be {kind!r}; "
         f"possible: {', '.join(POSSIBLE[columns[j].family])}"
@@ -77,11 +78,32 @@ def read_bounds(option: BoundsOption, columns: Sequence[StoredColumn]) -> dict[i
             "bounds must be a mapping of column to (low, high) or None; "
             f"got {type(option).__name__}."
         )
-    bounds = {}
-    for key, pair in option.items():
-        j = find_column(key, columns, "bounds")
-        bounds[j] = _read_pair(pair, columns[j])
-    return bounds
+    pairs = _by_position(option, columns, "bounds")
+    return {j: _read_pair(pair, columns[j]) for j, pair in pairs.items()}
+
+
+def refuse_contradictions(
+    columns: Sequence[StoredColumn],
+    kinds: Mapping[int, str],
+    categorical: Collection[int],
+    bounds: Collection[int],
+) -> None:
+    """Raise where one option says of a column what another denies."""
+    faults = [
+        f"column {columns[j].name!r}: {kinds[j]!r} in column_kinds, and in categorical_features"
+        for j in kinds
+        if j in categorical and kinds[j] != "categorical"
+    ] + [
+        f"column {columns[j].name!r}: categorical, and in bounds"
+        for j in bounds
+        if j in categorical or kinds.get(j) == "categorical"
+    ]
+    if faults:
+        raise ValueError(
+            "Options contradict each other:\n  "
+            + "\n  ".join(faults)
+            + "\nName each such column in one of them."
+        )
 
 
 def find_column(key: Hashable, columns: Sequence[StoredColumn], parameter: str) -> int:
@@ -93,6 +115,17 @@ def find_column(key: Hashable, columns: Sequence[StoredColumn], parameter: str) 
         return int(key)
     shown = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
     raise ValueError(f"{parameter} names {key!r}, which is no column. The columns are {shown}.")
+
+
+def _by_position(
+    option: Mapping[Any, Any], columns: Sequence[StoredColumn], parameter: str
+) -> dict[int, Any]:
+    """Return what an option says of each column; raise where it names one twice."""
+    found = {key: find_column(key, columns, parameter) for key in option}
+    twice = sorted({columns[j].name for j, n in Counter(found.values()).items() if n > 1})
+    if twice:
+        raise ValueError(f"{parameter} names columns {twice} twice, by name and position.")
+    return {j: option[key] for key, j in found.items()}
 
 
 def count_outside(column: StoredColumn, bounds: Bounds) -> int:
@@ -128,7 +161,7 @@ def _read_pair(pair: Any, column: StoredColumn) -> Bounds:
         raise ValueError(f"bounds name column {column.name!r}, which holds no numbers: remove it.")
     try:
         low, high = (None if bound is None else _read_bound(bound, column) for bound in pair)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{expected} or None; got {pair!r}.") from error
     if low is not None and high is not None and not low < high:
         raise ValueError(f"{expected} or None; got {pair!r}.")
@@ -151,6 +184,8 @@ def _read_bound(bound: Any, column: StoredColumn) -> Number | None:
 
 
 def _seconds(time: np.datetime64 | np.timedelta64) -> Number:
+    if np.isnat(time):
+        raise ValueError
     unit, count = np.datetime_data(time.dtype)
     kind = time.dtype.kind
     if unit in ("Y", "M", "W"):

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
+from reprlib import Repr
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -29,6 +30,10 @@ TICKS = {
     "us": Fraction(1, 10**6),
     "ns": Fraction(1, 10**9),
 }
+
+
+brief = Repr()
+brief.maxstring = brief.maxother = 60  # characters of a value in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +95,7 @@ class StoredColumn:
     def spell(self) -> list[str]:
         """Return the values as text, for messages."""
         if self.family not in ("date", "duration"):
-            return [repr(value) for value in self.values.tolist()]
+            return [brief.repr(value) for value in self.values.tolist()]
         tick = int(self.tick * PER_SECOND)
         seconds = [seconds_of(tick * value) for value in self.values.tolist()]
         return [spell_date(x) if self.family == "date" else spell_duration(x) for x in seconds]
@@ -151,6 +156,9 @@ class Faults:
             yield
         except (TypeError, ValueError) as error:
             self.found.append((name, error))
+        except ArithmeticError as error:  # of a signalling NaN
+            refusal = TypeError(f"cells that cannot be compared ({error!r}); replace them")
+            self.found.append((name, refusal))
 
     def raise_any(self) -> None:
         """Raise one error for all that were noted."""

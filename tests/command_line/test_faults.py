@@ -292,6 +292,14 @@ def test_a_full_disk_leaves_the_former_model(
     assert list(tmp_path.iterdir()) == [model]
 
 
+def test_devices_stay_devices(files: Path, tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing"
+    nothing.symlink_to(os.devnull)
+    assert main(["score", str(files / "flow"), str(files / "new.csv"), "-o", str(nothing)]) == 0
+    assert not Path(os.devnull).is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["nothing"]
+
+
 def test_interrupts_leave_nothing(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,35 +1,20 @@
 """Never a NaN: "What bad input gets" in api.md, on tables of numbers.
 
-Mixed tables have a file of their own, ``test_unseen.py``.
+Mixed tables have a file of their own, ``test_unseen.py``; what is refused, and by which
+words, stands in ``test_bad_input_table.py``.
 """
 
 import re
 import warnings
 
 import numpy as np
-import pandas as pd
 import pytest
-import scipy.sparse
 from numpy.typing import NDArray
-from sklearn.exceptions import NotFittedError
 
 from skflow import FlowDensity
 from skflow.exceptions import DegenerateDensityWarning, DivergenceWarning
 from skflow.training.reporter import Reporter
 from tests.tables import QUICK, Table, correlated
-
-CALLS = ["score_samples", "score", "transform"]
-
-REFUSED = {
-    "inf": (np.array([[np.inf, 1.0], [2.0, 3.0]]), ValueError, "contains infinity"),
-    "complex": (np.array([[1j, 1.0], [2.0, 3.0]]), ValueError, "Complex data not supported"),
-    "sparse": (scipy.sparse.csr_array(np.eye(2)), TypeError, "Sparse data was passed"),
-    "1-D": (np.arange(4.0), ValueError, "Expected 2D array, got 1D array instead"),
-    "3-D": (np.zeros((2, 2, 2)), ValueError, "dim 3"),
-    "no rows": (np.empty((0, 2)), ValueError, "0 sample"),
-    "no columns": (np.empty((4, 0)), ValueError, "0 feature"),
-    "lists": (np.array([[[1], (2,)], [{}, 3]], dtype=object), TypeError, "no single values"),
-}
 
 
 def assert_sound(flow: FlowDensity, X: NDArray) -> None:
@@ -48,88 +33,6 @@ def assert_sound(flow: FlowDensity, X: NDArray) -> None:
 
 def fit_quickly(X: NDArray, **params) -> FlowDensity:
     return FlowDensity(**QUICK | params).fit(X)
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_fit_refuses(name: str) -> None:
-    X, error, message = REFUSED[name]
-    with pytest.raises(error, match=message):
-        FlowDensity().fit(X)
-
-
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("name", set(REFUSED) - {"no columns"})
-def test_fitted_methods_refuse(trained_two: FlowDensity, call: str, name: str) -> None:
-    X, error, message = REFUSED[name]
-    with pytest.raises(error, match=message):
-        getattr(trained_two, call)(X)
-
-
-@pytest.fixture(scope="module")
-def trained_two() -> FlowDensity:
-    return fit_quickly(correlated(60, 2, seed=0))
-
-
-def test_one_row_cannot_be_fitted() -> None:
-    with pytest.raises(ValueError, match="1 sample"):
-        FlowDensity().fit(np.zeros((1, 3)))
-
-
-@pytest.mark.parametrize("call", CALLS)
-def test_text_is_refused_where_numbers_were_fitted(trained_two: FlowDensity, call: str) -> None:
-    with pytest.raises(TypeError, match=r"'x0': was fitted as number .* and came as category"):
-        getattr(trained_two, call)(np.array([["a", "b"], ["c", "d"]]))
-
-
-@pytest.mark.parametrize("call", CALLS)
-def test_wrong_column_count(trained_two: FlowDensity, call: str) -> None:
-    message = "X has 3 features, but FlowDensity is expecting 2 features as input"
-    with pytest.raises(ValueError, match=message):
-        getattr(trained_two, call)(np.zeros((2, 3)))
-
-
-@pytest.mark.parametrize("call", CALLS)
-def test_wrong_column_names(call: str) -> None:
-    X = pd.DataFrame(correlated(50, 2, seed=0), columns=["a", "b"])
-    flow = fit_quickly(X)
-    with pytest.raises(ValueError, match="feature names should match those"):
-        getattr(flow, call)(X.rename(columns={"b": "c"}))
-    with pytest.raises(ValueError, match="must be in the same order"):
-        getattr(flow, call)(X[["b", "a"]])
-
-
-def test_inverse_transform_refuses_latents_of_another_width(trained_two: FlowDensity) -> None:
-    with pytest.raises(ValueError, match=r"Z has 3 columns, but .* gives 2 latents"):
-        trained_two.inverse_transform(np.zeros((2, 3)))
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_inverse_transform_refuses_latents_not_finite(trained_two: FlowDensity, bad: float) -> None:
-    with pytest.raises(ValueError, match="Input Z contains"):
-        trained_two.inverse_transform(np.array([[0.0, bad]]))
-
-
-@pytest.mark.parametrize("n_samples", [0, -1, 1.5, "3", None])
-def test_sample_refuses(trained_two: FlowDensity, n_samples) -> None:
-    with pytest.raises(ValueError, match=r"'n_samples' parameter of FlowDensity\.sample must be"):
-        trained_two.sample(n_samples)
-
-
-@pytest.mark.parametrize("call", [*CALLS, "inverse_transform"])
-def test_not_fitted(call: str) -> None:
-    with pytest.raises(NotFittedError):
-        getattr(FlowDensity(), call)(np.zeros((2, 2)))
-    with pytest.raises(NotFittedError):
-        FlowDensity().sample()
-
-
-@pytest.mark.parametrize(
-    ("device", "message"),
-    [("mps", "float64"), ("abacus", "device must be"), ("cuda:99", "cuda:99|CUDA")],
-)
-def test_device_refused(device: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        FlowDensity(n_layers=0, device=device).fit(correlated(40, 2, seed=0))
 
 
 def test_constant_columns() -> None:

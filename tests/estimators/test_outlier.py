@@ -1,10 +1,12 @@
 """FlowOutlierDetector: scores without a unit, valid p-values, manners."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from scipy.stats import kstest, multivariate_normal, rankdata
+from scipy.stats import binomtest, kstest, multivariate_normal, rankdata
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
@@ -22,6 +24,12 @@ LAYERED = {"n_layers": 1, "hidden_units": 8, "n_components": 2, "max_iter": 2, "
 def correlated(n_rows: int, seed: int = 0) -> np.ndarray:
     root = np.random.default_rng(1).standard_normal((5, 5))
     return np.random.default_rng(seed).standard_normal((n_rows, 5)) @ root
+
+
+def clustered_plane(n_rows: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    centres = np.array([[1.0, 4.0], [2.0, 1.0], [-1.5, 3.0]])
+    return centres[rng.integers(3, size=n_rows)] + rng.standard_normal((n_rows, 2))
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +96,7 @@ def test_calibration_rows_are_fitted_by_nothing(monkeypatch) -> None:
     monkeypatch.setattr(outlier.FlowOutlierDetector, "_fit_density", spy_fit)
     monkeypatch.setattr(outlier.Witness, "measure", spy_measure)
     FlowOutlierDetector(**CLOSED).fit(correlated(120))
+    assert judged.pop() == fitted[0]  # after calibration: which is the strangest?
     assert len(fitted) == 1 + len(judged)
     for own, others in zip(judged, fitted[1:], strict=True):
         assert not own & others
@@ -103,6 +112,25 @@ def test_auto_flags_about_one_normal_row_in_a_hundred() -> None:
     detector = FlowOutlierDetector(**CLOSED).fit(correlated(4_000))
     flagged = detector.predict(correlated(8_000, seed=9)) == -1
     assert 0.005 < flagged.mean() < 0.02
+
+
+@pytest.mark.parametrize("seed", [14, 22])
+def test_auto_flags_the_strangest_training_row_where_that_alarms_no_more(seed) -> None:
+    X = clustered_plane(300, seed=0)
+    detector = FlowOutlierDetector(**CLOSED | {"random_state": seed}).fit(X)
+    assert detector.score_samples(X).min() > detector._detector.threshold(0.01)
+    assert (detector.predict(X) == -1).sum() == 1
+    assert (detector.predict(clustered_plane(4_000, seed=99)) == -1).mean() < 0.02
+
+
+@pytest.mark.parametrize("n_rows", [150, 300, 900])
+def test_what_may_alarm_is_said_by_a_binomial_test(detector, n_rows) -> None:
+    normal = np.arange(n_rows, dtype=np.float64)
+    judge = replace(detector._detector, normal=normal)
+    for n_lower in range(20):
+        test = binomtest(n_lower, n_rows, 0.01, alternative="greater")
+        expected = n_rows >= 200 and test.pvalue > 0.025
+        assert judge.is_alarming(n_lower - 0.5, 0.01) == expected
 
 
 def test_a_share_is_a_quantile_of_the_training_rows() -> None:

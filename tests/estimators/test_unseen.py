@@ -177,35 +177,6 @@ def test_dtypes_that_changed_change_no_score(flow: FlowDensity, name: str) -> No
     assert (back.dtypes == rows.dtypes).all()
 
 
-@pytest.mark.parametrize("column", ["count", "number", "when", "price"])
-def test_text_where_numbers_were_is_refused_by_name(flow: FlowDensity, column: str) -> None:
-    rows = tidy(4).assign(**{column: ["a", "b", "c", "d"]})
-    for call in (flow.score_samples, flow.transform):
-        with pytest.raises(TypeError, match=f"'{column}'.*(number|date).*category"):
-            call(rows)
-
-
-@pytest.mark.parametrize("call", ["score_samples", "transform"])
-def test_columns_missing_or_shuffled(flow: FlowDensity, call: str) -> None:
-    method, rows = getattr(flow, call), tidy()
-    with pytest.raises(ValueError, match="Feature names seen at fit time, yet now missing"):
-        method(rows.drop(columns="count"))
-    with pytest.raises(ValueError, match="Feature names unseen at fit time"):
-        method(rows.assign(more=1))
-    with pytest.raises(ValueError, match="must be in the same order"):
-        method(rows[rows.columns[::-1]])
-
-
-@pytest.mark.parametrize("value", [np.inf, -np.inf])
-@pytest.mark.parametrize("column", ["number", "level", "atom", "share"])
-def test_infinity_is_refused_by_name(flow: FlowDensity, column: str, value: float) -> None:
-    rows = tidy().astype({"level": float})
-    rows.loc[3, column] = value
-    for call in (flow.score_samples, flow.transform, FlowDensity(**LAYERED).fit):
-        with pytest.raises(ValueError, match=f"(?s)contains infinity.*{column}"):
-            call(rows)
-
-
 # Tables that are odd from the start
 
 
@@ -254,16 +225,6 @@ def test_identifiers_are_refused_all_at_once() -> None:
     assert_usable(insisted, df)
 
 
-def test_a_failed_refit_leaves_the_earlier_fit() -> None:
-    df = tidy()
-    flow = FlowDensity(**LAYERED).fit(df)
-    before = flow.score_samples(df)
-    for bad in (df.assign(key=[f"{i}" for i in range(N_ROWS)]), df.assign(number=np.inf)):
-        with pytest.raises(ValueError, match=r"identifiers|infinity"):
-            flow.fit(bad)
-        np.testing.assert_array_equal(flow.score_samples(df), before)
-
-
 def test_values_outside_bounds_are_rare_and_come_back() -> None:
     rng = np.random.default_rng(1)
     df = pd.DataFrame({"x": rng.uniform(2, 5, 400), "y": rng.choice(["a", "b"], 400)})
@@ -277,24 +238,3 @@ def test_values_outside_bounds_are_rare_and_come_back() -> None:
     assert scores[4] > scores[5]
     back = flow.inverse_transform(flow.transform(rows))
     assert_frame_equal(back, rows, check_exact=True)
-
-
-@pytest.mark.parametrize(
-    ("params", "error", "message"),
-    [
-        ({"bounds": {"number": (0, 1)}}, ValueError, "'number': [0-9]+ values outside"),
-        ({"bounds": {"nowhere": (0, 1)}}, ValueError, "bounds names 'nowhere'"),
-        ({"bounds": {"colour": (0, 1)}}, ValueError, "holds no numbers"),
-        ({"column_kinds": {"colour": "integer"}}, ValueError, "'colour' holds .* 'integer'"),
-        ({"column_kinds": {"number": "integer"}}, ValueError, "no such grid"),
-        ({"column_kinds": {"number": "levels"}}, ValueError, "no value occurs twice"),
-        ({"column_kinds": {"nowhere": "integer"}}, ValueError, "column_kinds names 'nowhere'"),
-        ({"column_kinds": {"number": "real"}}, ValueError, "'real'"),
-        ({"column_kinds": "integer"}, ValueError, "'column_kinds' parameter of FlowDensity"),
-        ({"categorical_features": ["nowhere"]}, ValueError, "names 'nowhere'"),
-        ({"categorical_features": [True]}, ValueError, "mask must have one entry"),
-    ],
-)
-def test_options_that_contradict_the_table(params: dict, error: type, message: str) -> None:
-    with pytest.raises(error, match=message):
-        FlowDensity(**LAYERED, **params).fit(tidy())
