@@ -357,7 +357,7 @@ def test_being_told_to_end_leaves_nothing(files: Path, tmp_path: Path) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     process.terminate()
-    assert process.communicate()[1] == b""
+    process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
     assert not list(tmp_path.iterdir())
 
