@@ -1,4 +1,4 @@
-"""``python -m skflow``."""
+"""``python -m skflow``: the command line."""
 
 import sys
 

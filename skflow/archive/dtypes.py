@@ -113,8 +113,9 @@ def _unpack_pandas(fields: Fields) -> Any:
         return MASKED[name]()
     if name == "string":
         storage = fields.text("storage", ("python", "pyarrow"))
-        missing = pd.NA if fields.text("na", ("NA", "NaN")) == "NA" else np.nan
-        return pd.StringDtype(storage, missing)
+        if fields.text("na", ("NA", "NaN")) == "NA":
+            return pd.StringDtype(storage)  # of every pandas; that of NaN came with 2.3
+        return pd.StringDtype(storage, np.nan)
     if name == "datetime":
         unit = fields.text("unit", UNITS)
         zone = check_zone(fields.text("zone"))

@@ -1,1 +1,1 @@
-"""The command line: fit, score, outliers, sample and inspect, over the same classes."""
+"""The estimators from a terminal: tables in files, read and answered batch by batch."""

@@ -1,17 +1,19 @@
-"""From arguments to an exit status; whatever is wrong is told in one line."""
+"""The command ``skflow``: from arguments to an exit status."""
 
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
-from typing import Any, TextIO
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from typing import Any
 
-from skflow.command_line.commands import COMMANDS
-from skflow.command_line.parser import make_parser
+from skflow.command_line.messages import CommandError, tell
+from skflow.command_line.parser import build_parser
 
-FAULT = 2  # as argparse's own
-INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
-CLOSED_PIPE = 141
+BAD, INTERRUPTED, CLOSED_PIPE = 2, 128 + signal.SIGINT, 128 + 13  # 13: SIGPIPE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,41 +21,86 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Parameters
     ----------
-    arguments : sequence of str, optional
-        Those of the process, if not given.
+    arguments : sequence of str, default=None
+        Those of the process where None.
 
     Returns
     -------
     status : int
-        0 where all went well; 2 where a file, a column or an argument is wrong, with one line
-        on standard error; 130 after Ctrl-C; 141 where nobody reads the output any more.
+        0 where all went well; 2 where the user can put right what did not, with one line
+        that says how, and nothing half-written; 130 after Ctrl-C, 141 where nobody reads
+        on. What else goes wrong is an error of skflow's, and raised.
     """
-    options = make_parser().parse_args(arguments)
-    with warnings.catch_warnings():
-        warnings.showwarning = _tell_warning
-        warnings.simplefilter("default")
+    parsed = build_parser().parse_args(arguments)
+    with _warnings_in_one_line(), _cleaning_up_when_ended():
         try:
-            COMMANDS[options.command](options)
+            parsed.run(parsed)
             sys.stdout.flush()
-        except BrokenPipeError:
-            _close_quietly(sys.stdout)
+        except BrokenPipeError:  # as of skflow ... | head
+            _drop_output()
             return CLOSED_PIPE
         except KeyboardInterrupt:
+            tell("error", "interrupted; nothing was written.")
             return INTERRUPTED
-        except (OSError, ValueError, TypeError, ImportError) as error:
-            _tell("error", error)
-            return FAULT
+        except CommandError as error:
+            return _fail(str(error))
+        except OSError as error:
+            _drop_output()
+            return _fail(_spell(error))
+        except MemoryError:
+            return _fail("out of memory. Lower --batch-rows or --n-jobs, or take fewer rows.")
+        except BrokenProcessPool:
+            return _fail("a worker was killed; out of memory? Lower --n-jobs or --batch-rows.")
     return 0
 
 
-def _tell(kind: str, message: Any) -> None:
-    print(f"skflow: {kind}: {' '.join(str(message).split())}", file=sys.stderr)  # noqa: T201
+def _fail(message: str) -> int:
+    tell("error", message)
+    return BAD
 
 
-def _tell_warning(message: Any, *details: Any, **more: Any) -> None:
-    _tell("warning", message)
+def _spell(error: OSError) -> str:
+    if error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
 
 
-def _close_quietly(stream: TextIO) -> None:
-    """Have Python find nothing to flush, and nothing to complain of, when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Tell skflow's warnings, each once and without the line of code that it arose in."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        tell("warning", message)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", UserWarning)
+        # Of joblib, whose work an error or an interrupt ends.
+        warnings.filterwarnings("ignore", ".*still being processed by the workers")
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def _cleaning_up_when_ended() -> Iterator[None]:
+    """Leave by an exception when told to end, so that what is half-written is removed."""
+
+    def leave(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    # Python lets only the main thread handle signals; Windows has no SIGHUP.
+    ours = threading.current_thread() is threading.main_thread()
+    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")] if ours else []
+    former = {number: signal.signal(number, leave) for number in numbers if number is not None}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _drop_output() -> None:
+    """Send what is left to write nowhere: Python would fail at it once more when it ends."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -1,153 +1,307 @@
-"""What can be asked for, and how it is told."""
+"""What can be said on the command line, and the help that teaches it."""
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter, _SubParsersAction
+import argparse
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import TypeAlias
+from math import inf
+from typing import Any, NoReturn
 
-BATCH_ROWS = 50_000
+from skflow.command_line import commands
 
-ABOUT = """Exact, reversible densities of tables: how likely each row is, which rows are not like
-the others and why, and new rows. Tables are CSV files, or Parquet files with the extra
-"parquet"; "-" is standard input, and results go to standard output if -o names no file."""
+DESCRIPTION = """\
+How likely is each row of a table? Fit a density to a table in a CSV or Parquet
+file, then score other files, find the outliers in them, or draw new rows."""
 
-EXAMPLES = """first steps:
-  skflow fit train.csv -o model.skflow           learn a table
-  skflow inspect model.skflow                    what each column was taken for
-  skflow score model.skflow new.csv              log-density of each row
-  skflow sample model.skflow -n 100              new rows
+EXAMPLES = """\
+examples:
+  skflow fit visits.csv -o visits.skflow          learn what rows are like
+  skflow score visits.skflow new.csv -o nats.csv  log-density of each new row
+  skflow sample visits.skflow -n 1000 -o more.csv new rows
 
-outliers:
-  skflow fit train.csv --outliers -o model.skflow
-  skflow outliers model.skflow new.csv --only    strange rows, and which cells are to blame
+  skflow fit visits.csv -o watch.skflow --outliers
+  skflow outliers watch.skflow new.csv --only     strange rows, and why
 
-"skflow COMMAND --help" tells more of each."""
+Tables are UTF-8 text with a header (.csv, .tsv) or Parquet (.parquet, which needs
+pyarrow); - is standard input or output. Each command has a --help of its own."""
 
-FIT = """Learn a table of any columns. CSV columns whose texts are all ISO 8601 dates are taken for
-dates; what each column was taken for is told at the end."""
-FIT_EXAMPLES = """examples:
-  skflow fit train.csv -o model.skflow
-  skflow fit train.csv -o model.skflow --drop id name --categorical room
-  skflow fit train.parquet -o model.skflow --outliers --random-state 0
-  skflow fit train.csv -o model.skflow --checkpoint fit.checkpoint    goes on where it stopped"""
+FIT = """\
+Read a table, learn how likely its rows are, and save the model. Nothing needs to be
+encoded, filled in or scaled. What each column was taken for is told at the end: look
+at it. Text that is all dates (2026-01-31, 2026-01-31T13:45) is dates, other text
+categories; empty cells are missing values. Identifiers and free text are refused by
+name: --drop them."""
 
-SCORE = """Write the log-density of each row, in nats and in the table's own units: one column,
-log_density, a line per row. Higher is more normal. Rows are read, scored and written in
-batches, so that files larger than memory will do."""
-SCORE_EXAMPLES = """examples:
-  skflow score model.skflow new.csv > scores.csv
-  skflow score model.skflow new.parquet -o scores.parquet --n-jobs 2
-  skflow score model.skflow new.csv --keep -o new_with_scores.csv"""
+FIT_EXAMPLES = """\
+examples:
+  skflow fit visits.csv -o visits.skflow --drop id name
+  skflow fit visits.csv -o visits.skflow --categorical zip ward
+  skflow fit visits.parquet -o watch.skflow --outliers --robust
+  skflow fit large.csv -o large.skflow --max-time 3600 --checkpoint large.checkpoint"""
 
-OUTLIERS = """Write for each row its p-value, the share of normal rows that are as strange; whether
-it is an outlier, by --alpha; and of outliers the columns to blame, the strangest first, each
-with the log-probability that a draw given the row's other cells is no likelier. The model has
-to be fitted with --outliers."""
-OUTLIERS_EXAMPLES = """examples:
-  skflow outliers model.skflow new.csv --only
-  skflow outliers model.skflow new.csv --alpha 0.001 --reasons 5 --keep -o checked.csv"""
+SCORE = """\
+Write one number per row, in the order of the file: log_density, in nats, of the
+model's columns as they are (dates per second). Higher is likelier; positive values
+are normal. Compare rows under one model, or two models on the same rows. For a model
+of outliers it is the log-density of the density inside."""
 
-SAMPLE = "Draw new rows, like those that were fitted."
-SAMPLE_EXAMPLES = """examples:
-  skflow sample model.skflow -n 1000 > rows.csv
-  skflow sample model.skflow -n 1000 --random-state 0 -o rows.parquet"""
+SCORE_EXAMPLES = """\
+examples:
+  skflow score visits.skflow new.csv                    on the screen
+  skflow score visits.skflow new.csv -o nats.csv
+  skflow score visits.skflow large.parquet -o nats.parquet --n-jobs 4
+  zcat new.csv.gz | skflow score visits.skflow - | sort -n | head"""
 
-INSPECT = "Tell what a model is: its columns, what they are taken for, how it was fitted."
-INSPECT_EXAMPLES = """example:
-  skflow inspect model.skflow"""
+OUTLIERS = """\
+Write for each row its p_value, the share of normal rows that are as strange; whether
+it is an outlier; and for outliers the columns that are strangest given the others of
+the row (reason_1, ...), with the log-probability of a cell that is no likelier
+(log_prob_1, ...; -4.6 is one in a hundred). The model must be fitted with --outliers."""
 
-Commands: TypeAlias = "_SubParsersAction[ArgumentParser]"
+OUTLIERS_EXAMPLES = """\
+examples:
+  skflow outliers watch.skflow new.csv --only
+  skflow outliers watch.skflow new.csv --alpha 0.001 --reasons 1 -o strange.csv
+  skflow outliers watch.skflow new.csv --only --keep -o strange.csv"""
+
+SAMPLE = """\
+Write new rows, with the columns, the grids, the labels and the holes of the table
+that was fitted. None of its rows is in the model, but values that are common in it are."""
+
+SAMPLE_EXAMPLES = """\
+examples:
+  skflow sample visits.skflow -n 1000 -o more.csv
+  skflow sample visits.skflow -n 5 --random-state 0"""
+
+INSPECT = """\
+Say what a model file holds: class, parameters that are not the defaults, how well it
+scored rows that it was not fitted to, and what each column was taken for."""
+
+INSPECT_EXAMPLES = """\
+example:
+  skflow inspect visits.skflow"""
+
+AS_WRITTEN = argparse.RawDescriptionHelpFormatter
 
 
-def make_parser() -> ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        self.exit(2, f"skflow: error: {message}. See {self.prog} --help.\n")
+
+
+def build_parser() -> Parser:
     """Return the parser of all commands."""
-    parser = ArgumentParser(
-        "skflow",
-        description=ABOUT,
-        epilog=EXAMPLES,
-        formatter_class=RawDescriptionHelpFormatter,
-    )
+    parser = Parser("skflow", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=AS_WRITTEN)
     parser.add_argument("--version", action="version", version=f"skflow {version('skflow')}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_fit(commands)
-    _add_score(commands)
-    _add_outliers(commands)
-    _add_sample(commands)
-    _add_inspect(commands)
+    known = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_fit(known)
+    _add_score(known)
+    _add_outliers(known)
+    _add_sample(known)
+    _add_inspect(known)
     return parser
 
 
-def _add(commands: Commands, name: str, summary: str, about: str, examples: str) -> ArgumentParser:
-    return commands.add_parser(
-        name,
-        help=summary,
-        description=about,
-        epilog=examples,
-        formatter_class=RawDescriptionHelpFormatter,
+def _add_fit(known: Any) -> None:
+    command = _add(known, "fit", "learn what rows are like", FIT, FIT_EXAMPLES)
+    command.add_argument("table", metavar="TABLE", help="training rows, held in memory")
+    command.add_argument(
+        "-o",
+        "--output",
+        dest="model",
+        metavar="MODEL",
+        required=True,
+        help="model file to write; .skflow is customary",
     )
-
-
-def _add_fit(commands: Commands) -> None:
-    parser = _add(commands, "fit", "learn a table", FIT, FIT_EXAMPLES)
-    add = parser.add_argument
-    add("table", help="CSV or Parquet file of training rows")
-    add("-o", "--output", required=True, metavar="MODEL", help="file to save the model in")
-    add("--outliers", action="store_true", help="fit what 'skflow outliers' needs")
-    add("--drop", nargs="+", default=[], metavar="COLUMN", help="columns to leave out")
+    add = command.add_argument_group("columns").add_argument
+    add("--drop", nargs="+", default=[], metavar="COLUMN", help="leave out")
     add(
         "--categorical",
         nargs="+",
+        default=[],
         metavar="COLUMN",
-        help="columns whose numbers only name things; texts are categories anyway",
+        help="labels, not numbers, whatever they look like; leading zeros stay",
     )
-    add("--max-time", type=float, metavar="SECONDS", help="of training, at most")
-    add("--max-iter", type=int, metavar="EPOCHS", help="of training, at most")
-    add("--random-state", type=int, metavar="SEED", help="for fits that repeat")
-    add("--device", default="auto", help='"cpu", "cuda" or "auto" (default)')
-    add("--checkpoint", metavar="FILE", help="where an interrupted fit goes on from")
-    add("--robust", action="store_true", help="with --outliers: training rows may hold some")
-    add("--quiet", action="store_true", help="tell nothing but errors")
+    _add_training(command)
+    _add_fit_of_outliers(command)
+    _add_device(command)
 
 
-def _add_stream(parser: ArgumentParser) -> None:
-    add = parser.add_argument
-    add("model", help="file that 'skflow fit' saved")
-    add("table", help='CSV or Parquet file; "-" for CSV from standard input')
-    add("-o", "--output", metavar="FILE", help="CSV or Parquet, by its name")
-    add("--keep", action="store_true", help="write the table's own columns in front")
-    add("--n-jobs", type=int, default=1, metavar="N", help="processes (default 1; -1: all cores)")
+def _add_training(command: Parser) -> None:
+    add = command.add_argument_group("training").add_argument
+    add("--max-iter", type=_positive_int, metavar="EPOCHS", help="at most (default: by the rows)")
+    add("--max-time", type=_positive_float, metavar="SECONDS", help="at most (default: no limit)")
     add(
-        "--batch-rows",
-        type=int,
-        default=BATCH_ROWS,
-        metavar="N",
-        help=f"rows at a time (default {BATCH_ROWS:,})",
+        "--random-state",
+        type=_seed,
+        metavar="SEED",
+        help="whole number; the same one gives the same model (default: chance)",
     )
-    add("--device", default="auto", help='"cpu", "cuda" or "auto" (default)')
+    add(
+        "--checkpoint",
+        metavar="FILE",
+        help="keep the state after each epoch; the same command then goes on from there. "
+        "Delete it when the model is saved",
+    )
 
 
-def _add_score(commands: Commands) -> None:
-    _add_stream(_add(commands, "score", "log-density of each row", SCORE, SCORE_EXAMPLES))
+def _add_fit_of_outliers(command: Parser) -> None:
+    add = command.add_argument_group("outliers").add_argument
+    add("--outliers", action="store_true", help="fit what skflow outliers needs; takes longer")
+    add("--robust", action="store_true", help="the table may hold outliers, not to be learnt")
+    add(
+        "--contamination",
+        type=_share,
+        metavar="SHARE",
+        help="share of the table's rows to call outliers, up to 0.5 "
+        "(default: by the p-value, see skflow outliers --alpha)",
+    )
 
 
-def _add_outliers(commands: Commands) -> None:
-    parser = _add(commands, "outliers", "strange rows, and why", OUTLIERS, OUTLIERS_EXAMPLES)
-    _add_stream(parser)
-    add = parser.add_argument
-    add("--alpha", type=float, default=0.01, help="p-value up to which a row is an outlier (0.01)")
-    add("--reasons", type=int, default=3, metavar="K", help="columns to blame (default 3)")
-    add("--only", action="store_true", help="write outliers only")
+def _add_score(known: Any) -> None:
+    command = _add(known, "score", "log-density of each row", SCORE, SCORE_EXAMPLES)
+    _add_model_and_data(command)
+    _add_streaming(command)
 
 
-def _add_sample(commands: Commands) -> None:
-    parser = _add(commands, "sample", "new rows", SAMPLE, SAMPLE_EXAMPLES)
-    add = parser.add_argument
-    add("model", help="file that 'skflow fit' saved")
-    add("-n", "--n-rows", type=int, default=1, metavar="N", help="rows (default 1)")
-    add("--random-state", type=int, metavar="SEED", help="for rows that repeat")
-    add("-o", "--output", metavar="FILE", help="CSV or Parquet, by its name")
-    add("--device", default="auto", help='"cpu", "cuda" or "auto" (default)')
+def _add_outliers(known: Any) -> None:
+    command = _add(known, "outliers", "strange rows, and why", OUTLIERS, OUTLIERS_EXAMPLES)
+    _add_model_and_data(command)
+    command.add_argument(
+        "--alpha",
+        type=_share_of_all,
+        metavar="P",
+        help="call rows outliers whose p-value is at most this "
+        "(default: 0.01, or as fit --contamination set)",
+    )
+    command.add_argument(
+        "--reasons",
+        type=_whole,
+        default=3,
+        metavar="K",
+        help="columns to name for each outlier (default: %(default)s)",
+    )
+    command.add_argument(
+        "--only",
+        action="store_true",
+        help="write outliers only, with the number of their row, the first is 0",
+    )
+    _add_streaming(command)
 
 
-def _add_inspect(commands: Commands) -> None:
-    parser = _add(commands, "inspect", "what a model is", INSPECT, INSPECT_EXAMPLES)
-    parser.add_argument("model", help="file that 'skflow fit' saved")
+def _add_sample(known: Any) -> None:
+    command = _add(known, "sample", "new rows", SAMPLE, SAMPLE_EXAMPLES)
+    _add_model(command)
+    command.add_argument(
+        "-n",
+        "--n-rows",
+        type=_positive_int,
+        default=1,
+        metavar="N",
+        help="rows (default: %(default)s)",
+    )
+    command.add_argument(
+        "--random-state",
+        type=_seed,
+        metavar="SEED",
+        help="whole number; the same one gives the same rows (default: chance)",
+    )
+    _add_output(command)
+    _add_device(command)
+
+
+def _add_inspect(known: Any) -> None:
+    command = _add(known, "inspect", "what a model is", INSPECT, INSPECT_EXAMPLES)
+    _add_model(command)
+    command.set_defaults(device="cpu")
+
+
+def _add(known: Any, name: str, summary: str, description: str, examples: str) -> Parser:
+    command: Parser = known.add_parser(
+        name, help=summary, description=description, epilog=examples, formatter_class=AS_WRITTEN
+    )
+    command.set_defaults(run=getattr(commands, name))
+    return command
+
+
+def _add_model_and_data(command: Parser) -> None:
+    _add_model(command)
+    command.add_argument(
+        "table",
+        metavar="TABLE",
+        help="rows with the model's columns, in any order; others are ignored",
+    )
+
+
+def _add_model(command: Parser) -> None:
+    command.add_argument("model", metavar="MODEL", help="what skflow fit, or save, wrote")
+
+
+def _add_streaming(command: Parser) -> None:
+    command.add_argument(
+        "--keep", action="store_true", help="write the table's own columns in front"
+    )
+    _add_output(command)
+    command.add_argument(
+        "--n-jobs",
+        type=_jobs,
+        default=1,
+        metavar="N",
+        help="processes; -1 is one per core (default: %(default)s)",
+    )
+    _add_device(command)
+
+
+def _add_output(command: Parser) -> None:
+    command.add_argument(
+        "-o",
+        "--output",
+        default="-",
+        metavar="FILE",
+        help="table to write (default: CSV on standard output)",
+    )
+    command.add_argument(
+        "--batch-rows",
+        type=_positive_int,
+        default=50_000,
+        metavar="N",
+        help="rows in memory at a time (default: %(default)s)",
+    )
+
+
+def _add_device(command: Parser) -> None:
+    command.add_argument(
+        "--device", default="auto", help="auto, cpu or cuda[:index] (default: %(default)s)"
+    )
+    command.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="no progress bar and no notes; warnings and errors are shown",
+    )
+
+
+def _number_in(kind: type, holds: Callable[[Any], bool], expected: str) -> Callable[[str], Any]:
+    """Return a parser of numbers for argparse."""
+
+    def parse(text: str) -> Any:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = None
+        if number is None or not holds(number):
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        return number
+
+    return parse
+
+
+_positive_int = _number_in(int, lambda number: number >= 1, "a whole number from 1 on")
+_whole = _number_in(int, lambda number: number >= 0, "a whole number from 0 on")
+_seed = _number_in(int, lambda number: 0 <= number < 2**32, "a whole number from 0 to 2**32 - 1")
+_jobs = _number_in(int, lambda number: number != 0, "a whole number but 0")
+_positive_float = _number_in(float, lambda number: 0 < number < inf, "a number above 0")
+_share = _number_in(float, lambda number: 0 < number <= 0.5, "a number above 0, up to 0.5")
+_share_of_all = _number_in(float, lambda number: 0 < number <= 1, "a number above 0, up to 1")

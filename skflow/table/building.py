@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from skflow.table.storage import MARKERS, StoredColumn, code_of
 
 try:  # pandas columns of Arrow dtypes exist only where it is installed
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
 except ImportError:
     pa = None
 

@@ -3,19 +3,24 @@
 import errno
 import fcntl
 import os
+import signal
 import struct
 import subprocess
 import sys
 import termios
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from skflow import FlowDensity
 from skflow.archive import files as archive
+from skflow.command_line import commands
 from skflow.command_line.main import main
-from skflow.command_line.reading import parquet
 from tests.command_line.conftest import QUICK, make_trips
 
 
@@ -29,6 +34,15 @@ def of_version(folder: Path, files: Path) -> str:
     archive.write(folder / "later", document | {"version": 99}, arrays)
     return str(folder / "later")
 
+
+def of_array(folder: Path) -> str:
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    FlowDensity(n_layers=0, n_components=1, random_state=0).fit(X).save(folder / "array")
+    return str(folder / "array")
+
+
+HEADER = b"zone,fare,day,cash,riders,km\n"
+GOOD_ROW = b"1,2,2024-01-01,True,1,0.5\n"
 
 FAULTS: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
     "no table": (lambda files, new: ["score", f"{files}/flow", "nowhere.csv"], "nowhere.csv"),
@@ -51,7 +65,7 @@ FAULTS: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
     ),
     "columns that lack": (
         lambda files, new: ["score", f"{files}/flow", spoil(new, "bad.csv", b"zone,km\n1,2\n")],
-        r"lacks columns \['fare', 'day', 'cash', 'riders'\]",
+        "lacks columns that the model was fitted to: 'fare', 'day', 'cash', 'riders'",
     ),
     "dates that are none": (
         lambda files, new: [
@@ -59,7 +73,7 @@ FAULTS: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
             f"{files}/flow",
             spoil(new, "bad.csv", b"zone,fare,day,cash,riders,km\n1,2,soon,True,1,2\n"),
         ],
-        "Column 'day' was fitted as dates",
+        "column 'day' holds 'soon', expected a date as 2026-01-31",
     ),
     "numbers that are none": (
         lambda files, new: [
@@ -71,15 +85,15 @@ FAULTS: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
     ),
     "an empty file": (
         lambda files, new: ["fit", spoil(new, "bad.csv", b""), "-o", f"{new}/model"],
-        "bad.csv is no CSV file",
+        "bad.csv is no CSV file: it is empty",
     ),
     "no rows": (
         lambda files, new: ["fit", spoil(new, "bad.csv", b"a,b\n"), "-o", f"{new}/model"],
-        r"0 sample\(s\)",
+        "bad.csv has columns, but no rows",
     ),
     "ragged rows": (
         lambda files, new: ["fit", spoil(new, "bad.csv", b"a\n1\n2,3\n"), "-o", f"{new}/model"],
-        "bad.csv is no CSV file in UTF-8: .* line 3",
+        "bad.csv, line 3: 2 cells, where the header has 1",
     ),
     "no text": (
         lambda files, new: ["fit", spoil(new, "bad.csv", b"a\n\xff\n"), "-o", f"{new}/model"],
@@ -87,7 +101,82 @@ FAULTS: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
     ),
     "no Parquet": (
         lambda files, new: ["score", f"{files}/flow", spoil(new, "bad.parquet", b"PAR0")],
-        "bad.parquet: ",
+        "bad.parquet is no sound Parquet file: ",
+    ),
+    "a row that broke off": (
+        lambda files, new: [
+            "score",
+            f"{files}/flow",
+            spoil(new, "bad.csv", (files / "new.csv").read_bytes()[:-30]),
+        ],
+        "bad.csv, line 61: . cells, where the header has 6",
+    ),
+    "a row that broke off, read by several": (
+        lambda files, new: [
+            *("score", f"{files}/flow", "--batch-rows", "5", "--n-jobs", "2"),
+            spoil(new, "bad.csv", (files / "new.csv").read_bytes()[:-30]),
+        ],
+        "bad.csv, line 61: . cells, where the header has 6",
+    ),
+    "a quote that never ends": (
+        lambda files, new: ["fit", spoil(new, "bad.csv", b'a,b\n1,"2\n3,4\n'), "-o", f"{new}/m"],
+        "bad.csv, line 2: unexpected end of data",
+    ),
+    "a header alone": (
+        lambda files, new: [
+            "score",
+            f"{files}/flow",
+            spoil(new, "bad.csv", b"zone,fare,day,cash,riders,km\n"),
+        ],
+        "bad.csv has columns, but no rows",
+    ),
+    "no header": (
+        lambda files, new: ["fit", spoil(new, "bad.csv", b"1.5,2\n1,2\n3,4\n"), "-o", f"{new}/m"],
+        "first line holds numbers only .* Put a header above",
+    ),
+    "row numbers": (
+        lambda files, new: ["fit", spoil(new, "bad.csv", b",a\n0,2\n1,4\n"), "-o", f"{new}/m"],
+        "column 1 has no name. Row numbers",
+    ),
+    "a name twice": (
+        lambda files, new: ["fit", spoil(new, "bad.csv", b"a,a\n0,2\n1,4\n"), "-o", f"{new}/m"],
+        r"names columns twice: \['a'\]",
+    ),
+    "infinity, and where": (
+        lambda files, new: [
+            *("score", f"{files}/flow", "--batch-rows", "2"),
+            spoil(new, "bad.csv", HEADER + 2 * GOOD_ROW + b"1,2,2024-01-01,True,1,inf\n"),
+        ],
+        r"bad.csv, rows 2 to 2: Input X contains infinity .* Columns: \['km'\]",
+    ),
+    "an ending that says nothing": (
+        lambda files, new: ["sample", f"{files}/flow", "-o", f"{new}/rows.xlsx"],
+        "its ending says what a table is: .csv, .tsv or .parquet, not '.xlsx'",
+    ),
+    "the input as output": (
+        lambda files, new: [
+            "fit",
+            spoil(new, "bad.csv", (files / "new.csv").read_bytes()),
+            "-o",
+            f"{new}/bad.csv",
+        ],
+        "bad.csv is read here and would be replaced",
+    ),
+    "no folder for the model": (
+        lambda files, new: ["fit", f"{files}/new.csv", "-o", f"{new}/none/model"],
+        "There is no folder",
+    ),
+    "a folder for the model": (
+        lambda files, new: ["fit", f"{files}/new.csv", "-o", str(new)],
+        "is a folder; name a file",
+    ),
+    "an array of fewer columns": (
+        lambda files, new: [
+            "score",
+            of_array(new),
+            spoil(new, "bad.csv", b"a,b,c\n1,2,3\n"),
+        ],
+        "bad.csv has 3 columns; the model was fitted to an array of 2",
     ),
     "identifiers": (
         lambda files, new: [
@@ -96,11 +185,11 @@ FAULTS: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
             "-o",
             f"{new}/model",
         ],
-        "'id' .*Drop them",
+        "'id' .*Drop them.*--drop",
     ),
     "no such column": (
         lambda files, new: ["fit", f"{files}/new.csv", "-o", f"{new}/m", "--drop", "tip"],
-        r"--drop names \['tip'\]",
+        "--drop: .* has no columns 'tip'",
     ),
     "a density for a detector": (
         lambda files, new: ["outliers", f"{files}/flow", f"{files}/new.csv"],
@@ -127,21 +216,9 @@ FAULTS: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
         ],
         r"has columns \['log_density'\] already",
     ),
-    "batches of nothing": (
-        lambda files, new: ["score", f"{files}/flow", f"{files}/new.csv", "--batch-rows", "0"],
-        "--batch-rows must be 1 at least",
-    ),
-    "no rows asked for": (
-        lambda files, new: ["sample", f"{files}/flow", "-n", "0"],
-        "'n_samples' parameter",
-    ),
-    "an impossible share": (
-        lambda files, new: ["outliers", f"{files}/detector", f"{files}/new.csv", "--alpha", "2"],
-        "--alpha must be in",
-    ),
     "robust density": (
         lambda files, new: ["fit", f"{files}/new.csv", "-o", f"{new}/m", "--robust"],
-        "--robust goes with --outliers",
+        "--robust: .* add --outliers",
     ),
 }
 
@@ -152,7 +229,7 @@ def test_faults_take_one_line(
 ) -> None:
     arguments, expected = FAULTS[name]
     arguments = arguments(files, tmp_path)
-    before = set(tmp_path.iterdir())
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     if arguments[0] in ("score", "outliers"):
         arguments += ["-o", str(tmp_path / "written.csv")]
     assert main(arguments) == 2
@@ -161,15 +238,32 @@ def test_faults_take_one_line(
     assert written.err.startswith("skflow: error: ")
     assert written.err.count("\n") == 1
     assert pytest.raises(AssertionError, match=expected).matches(AssertionError(written.err))
-    assert set(tmp_path.iterdir()) == before
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("arguments", [[], ["fit"], ["score", "model"], ["guess"]])
-def test_usage_is_told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+USAGE = {
+    "": "required: COMMAND. See skflow --help",
+    "fit": "required: TABLE, -o/--output. See skflow fit --help",
+    "score model": "required: TABLE. See skflow score --help",
+    "guess": "invalid choice: 'guess'",
+    "score model new.csv --batch-rows 0": "--batch-rows: expected a whole number from 1 on",
+    "score model new.csv --n-jobs 0": "--n-jobs: expected a whole number but 0",
+    "sample model -n many": "-n/--n-rows: expected a whole number from 1 on, got 'many'",
+    "sample model --random-state -1": "--random-state: expected a whole number from 0",
+    "outliers model new.csv --alpha 2": "--alpha: expected a number above 0, up to 1, got '2'",
+    "fit new.csv -o model --max-time nan": "--max-time: expected a number above 0, got 'nan'",
+}
+
+
+@pytest.mark.parametrize("arguments", USAGE)
+def test_usage_is_told_in_one_line(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(arguments)
+        main(arguments.split())
     assert ended.value.code == 2
-    assert "usage: skflow" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith("skflow: error: ")
+    assert told.count("\n") == 1
+    assert USAGE[arguments] in told
 
 
 @pytest.mark.parametrize("command", [[], ["fit"], ["score"], ["outliers"], ["sample"], ["inspect"]])
@@ -227,10 +321,13 @@ def test_warnings_take_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert told.count("\n") == 1
 
 
-def test_parquet_needs_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(ImportError, match=r'pip install "skflow\[parquet\]"'):
-        parquet()
+def test_parquet_needs_arrow(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "skflow.command_line.parquet", raising=False)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert main(["score", f"{files}/flow", f"{files}/new.parquet"]) == 2
+    assert 'pip install "pyarrow>=17"' in capsys.readouterr().err
 
 
 def start(*arguments: object, **options) -> subprocess.Popen:
@@ -247,13 +344,85 @@ def test_a_closed_pipe_ends_quietly(files: Path) -> None:
     assert process.returncode == 141
 
 
+@pytest.mark.skipif(os.name != "posix", reason="no signals of POSIX")
+def test_being_told_to_end_leaves_nothing(files: Path, tmp_path: Path) -> None:
+    process = start(
+        "score", files / "flow", "-", "-o", tmp_path / "scores.csv", stdin=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.iterdir()):  # until it is at work, and waits for rows
+        process.stdin.write(HEADER + GOOD_ROW)
+        process.stdin.flush()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no pipes of POSIX")
+def test_a_pipe_is_written_to_and_stays(files: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    found: list[str] = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read_text()))
+    reader.start()
+    assert main(["sample", f"{files}/flow", "-n", "3", "-o", str(pipe)]) == 0
+    reader.join()
+    assert found[0].count("\n") == 4
+    assert list(tmp_path.iterdir()) == [pipe]
+    assert pipe.is_fifo()
+
+
+def test_notes_tell_of_columns_passed_over(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_trips(9, 0).assign(tip=1).to_csv(tmp_path / "tips.csv", index=False)
+    arguments = ["score", f"{files}/flow", f"{tmp_path}/tips.csv"]
+    assert main(arguments) == 0
+    told = "skflow: note: columns that the model does not know are ignored: 'tip'.\n"
+    assert capsys.readouterr().err == told
+    assert main([*arguments, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_p_values_out_of_reach_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = f"{tmp_path}/few.csv"
+    make_trips(30, 0).to_csv(table, index=False)
+    assert main(["fit", table, "--outliers", "-o", f"{tmp_path}/few", *QUICK]) == 0
+    assert main(["outliers", f"{tmp_path}/few", table]) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("skflow: warning: no p-value of this model is below 0.0323, because 30")
+    assert told.count("\n") == 1
+
+
+def test_contamination_says_which_rows_are_outliers(tmp_path: Path) -> None:
+    table, out = f"{tmp_path}/trips.csv", tmp_path / "judged.csv"
+    make_trips(60, 0).to_csv(table, index=False)
+    fit = ["fit", table, "--outliers", "--contamination", "0.2", "-o", f"{tmp_path}/m", *QUICK]
+    assert main(fit) == 0
+    assert main(["outliers", f"{tmp_path}/m", table, "-o", str(out)]) == 0
+    assert pd.read_csv(out)["outlier"].sum() == 12
+
+
+def test_errors_of_our_own_are_not_hidden(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise ValueError("a mistake in the code")
+
+    monkeypatch.setattr(commands, "describe", fail)
+    with pytest.raises(ValueError, match="mistake"):
+        main(["inspect", f"{files}/flow"])
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")
 def test_a_full_disk_behind_standard_output(files: Path) -> None:
     with open("/dev/full", "wb") as full:
         process = start("score", files / "flow", files / "new.csv", stdout=full)
         told = process.communicate()[1].decode()
     assert process.returncode == 2
-    assert told == "skflow: error: [Errno 28] No space left on device\n"
+    assert told == "skflow: error: standard output: No space left on device\n"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no terminals of POSIX")
@@ -268,7 +437,7 @@ def test_a_terminal_sees_a_bar(files: Path, tmp_path: Path) -> None:
         )
     assert done.returncode == 0
     os.set_blocking(terminal, False)
-    assert b" rows" in os.read(terminal, 10_000)
+    assert b"100%" in os.read(terminal, 10_000)
     os.close(its_end)
     os.close(terminal)
     assert len(pd.read_csv(tmp_path / "scores.csv")) == 60

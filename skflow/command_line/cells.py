@@ -1,0 +1,129 @@
+"""Cells of files as what they were fitted as: text knows no types, and a batch no others.
+
+In a batch a column of text may happen to hold digits only. Taken for numbers they would be
+labels that were never seen, so what a column is comes from the model, never from a batch.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from skflow.table.schema import ColumnSchema
+
+Parser = Callable[[pd.Series], pd.Series | None]
+
+TEXT = ("category", "date", "duration")  # families that are read as text
+DATE = r"\d{4}-\d\d-\d\d(?:[T ]\d.*)?"
+ZONE = r"(?:Z|[+-]\d\d:?\d\d)"
+WHOLE = r"0|-?[1-9]\d{0,17}"
+DURATION = r"-?\d+ days?(?: [+-]?\d\d:\d\d:\d\d(?:\.\d+)?)?"
+SPELLED = {
+    "date": "a date as 2026-01-31 or 2026-01-31 13:45:00",
+    "duration": "a duration as 3 days 13:45:00",
+}
+
+
+def as_plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return numbers and booleans as NumPy's where these can hold them.
+
+    Only whole numbers and booleans with holes stay as they are: as floats they would lose
+    their last digits, and what they are.
+    """
+    plain = {}
+    for name, dtype in frame.dtypes.items():
+        masked = isinstance(dtype, pd.api.extensions.ExtensionDtype) and dtype.kind in "biuf"
+        if masked and (dtype.kind == "f" or not frame[name].hasnans):
+            plain[name] = dtype.numpy_dtype
+    return frame.astype(plain)
+
+
+def as_inferred(frame: pd.DataFrame, text: Sequence[str]) -> pd.DataFrame:
+    """Return columns of text that are all dates, or all durations, as such.
+
+    Those named in ``text`` stay what they are but for whole numbers, which are the labels
+    that other programs will read in such a column; "007" is none.
+    """
+    found: dict[Any, pd.Series] = {}
+    for name, column in frame.items():
+        if isinstance(column.dtype, pd.StringDtype):
+            parsers = [_as_whole_numbers] if name in text else PARSERS.values()
+            typed = [parse(column) for parse in parsers]
+            found[name] = next((values for values in typed if values is not None), column)
+    return as_plain(frame.assign(**found))
+
+
+def as_fitted(column: pd.Series, fitted: ColumnSchema) -> pd.Series:
+    """Return a column as what the model's was.
+
+    Raises
+    ------
+    ValueError
+        Where text is no date or duration, and should be.
+    """
+    if fitted.family == "category":
+        return _as_levels(column, fitted.levels)
+    parse = PARSERS.get(fitted.family)
+    if parse is None or not isinstance(column.dtype, pd.StringDtype):
+        return column
+    typed = parse(column)
+    if typed is None:
+        wrong = _first_refused(column.dropna(), parse)
+        raise ValueError(
+            f"column {fitted.name!r} holds {wrong!r}, expected {SPELLED[fitted.family]}."
+        )
+    return typed
+
+
+def _first_refused(cells: pd.Series, parse: Parser) -> str:
+    """Return the first cell that cannot be parsed, of some that cannot together."""
+    while len(cells) > 1:
+        half = cells[: len(cells) // 2]
+        cells = half if parse(half) is None else cells[len(half) :]
+    return str(cells.iloc[0])
+
+
+def _as_levels(column: pd.Series, levels: Sequence[Any]) -> pd.Series:
+    """Return the levels that cells spell: the text "1" is the level 1, where that is one."""
+    textual = isinstance(column.dtype, pd.StringDtype)
+    if textual and all(isinstance(level, str) for level in levels):
+        return column
+    by_spelling = {str(level): level for level in levels}
+    cells = column.astype(object)
+    present = column.notna()
+    cells[present] = [by_spelling.get(str(cell), cell) for cell in cells[present]]
+    return cells
+
+
+def _as_dates(text: pd.Series) -> pd.Series | None:
+    """Return ISO 8601 dates, in UTC where they have offsets; None where some cell is none."""
+    present = text.dropna()
+    if not present.str.fullmatch(DATE).all():
+        return None
+    zoned = present.str.contains(ZONE + "$", regex=True)
+    if zoned.any() != zoned.all():
+        return None
+    try:
+        return pd.to_datetime(text, format="ISO8601", utc=bool(zoned.any()))
+    except ValueError:
+        return None
+
+
+def _as_durations(text: pd.Series) -> pd.Series | None:
+    """Return durations as pandas writes them; None where some cell is none."""
+    if not text.dropna().str.fullmatch(DURATION).all():
+        return None
+    try:
+        return pd.to_timedelta(text)
+    except ValueError:
+        return None
+
+
+def _as_whole_numbers(text: pd.Series) -> pd.Series | None:
+    """Return whole numbers; None where some cell is not spelled as these are."""
+    if not text.dropna().str.fullmatch(WHOLE).all():
+        return None
+    return text.astype("Int64")
+
+
+PARSERS: dict[str, Parser] = {"date": _as_dates, "duration": _as_durations}

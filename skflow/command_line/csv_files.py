@@ -1,0 +1,212 @@
+"""CSV files, read whole or in batches: UTF-8, a header, rows as long as it."""
+
+import csv
+import io
+import os
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any, BinaryIO
+
+import pandas as pd
+
+from skflow.command_line.cells import as_inferred, as_plain
+from skflow.command_line.messages import CommandError, explained
+from skflow.command_line.tables import Batch
+
+# Numbers are read to the last digit: by default from pandas 3.1 on, before by an option.
+_VERSION = tuple(int(part) for part in pd.__version__.split(".")[:2])
+EXACT: dict[str, Any] = {} if _VERSION >= (3, 1) else {"float_precision": "round_trip"}
+
+
+class CsvRows(io.TextIOBase):
+    """Text of a CSV file below its header; refuses rows of another length than that.
+
+    pandas would fill up short rows, as of a copy that broke off, with missing values.
+
+    Parameters
+    ----------
+    file : binary file
+    path : str
+        What messages call it.
+    delimiter : str
+    """
+
+    def __init__(self, file: BinaryIO, path: str, delimiter: str) -> None:
+        self.path, self.delimiter = path, delimiter
+        self.text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        self.line = 0
+        self.records = self._records()
+        self.names: list[str] = []
+        header = next(self.records, None)
+        if header is None:
+            raise CommandError(
+                f"{path} is no CSV file: it is empty. Its first line should name the columns."
+            )
+        self.names = next(csv.reader(io.StringIO(header, newline=""), delimiter=delimiter))
+
+    def readable(self) -> bool:
+        """Say that it is a file to read from."""
+        return True
+
+    def read(self, size: int | None = -1) -> str:
+        """Return whole rows, about as many characters as asked for; all without a size."""
+        rows, length = [], 0
+        for record in self.records:
+            rows.append(record)
+            length += len(record)
+            if size is not None and 0 <= size <= length:
+                break
+        return "".join(rows)
+
+    def release(self) -> None:
+        """Leave the file open: who opened it closes it."""
+        self.text.detach()
+
+    def _records(self) -> Iterator[str]:
+        """Yield rows, over several lines where cells are, without blank ones."""
+        lines = self._lines()
+        for line in lines:
+            first, record = self.line, line
+            if '"' in line:
+                taken = [line]
+                record, length = self._take(taken, lines)
+            elif line.strip(" \r\n"):
+                length = line.count(self.delimiter) + 1
+            else:
+                continue
+            if self.names and length != len(self.names):
+                raise CommandError(
+                    f"{self.path}, line {first}: {length} cells, where the header has "
+                    f"{len(self.names)}. A copy that broke off, or a delimiter in a cell that is "
+                    "not quoted?"
+                )
+            yield record
+
+    def _take(self, taken: list[str], lines: Iterator[str]) -> tuple[str, int]:
+        """Return the row that begins with the line taken, and its number of cells."""
+
+        def further() -> Iterator[str]:
+            for line in lines:
+                taken.append(line)
+                yield line
+
+        first = self.line
+        reader = csv.reader(chain(list(taken), further()), delimiter=self.delimiter, strict=True)
+        try:
+            length = len(next(reader))  # takes further lines, so it goes first
+            return "".join(taken), length
+        except csv.Error as error:
+            raise CommandError(f"{self.path}, line {first}: {error}.") from error
+
+    def _lines(self) -> Iterator[str]:
+        try:
+            for line in self.text:
+                self.line += 1
+                yield line
+        except UnicodeDecodeError as error:
+            wrong = error.object[error.start]
+            raise CommandError(
+                f"{self.path} is no CSV file in UTF-8: byte 0x{wrong:02x} near line "
+                f"{self.line + 1}. Convert it (iconv -f latin1 -t utf-8), or name it .parquet if "
+                "it is that."
+            ) from error
+
+
+class CsvTable:
+    """A table in a CSV file.
+
+    Parameters
+    ----------
+    file : binary file
+    path : str
+    delimiter : str
+    """
+
+    unit = "B"
+
+    def __init__(self, file: BinaryIO, path: str, delimiter: str) -> None:
+        self.file, self.path, self.delimiter = file, path, delimiter
+        self.total = _size(file) if file.seekable() else None
+        self.rows = CsvRows(file, path, delimiter)
+        self.names = self.rows.names
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice:
+            raise CommandError(f"{path} names columns twice: {twice}. Give each its own name.")
+
+    def read(self, columns: Sequence[str], text: Sequence[str]) -> pd.DataFrame:
+        """Read all rows.
+
+        Parameters
+        ----------
+        columns : sequence of str
+        text : sequence of str
+            Columns that are text whatever they look like.
+
+        Returns
+        -------
+        frame : DataFrame
+        """
+        with explained(self.path):
+            frame = self._parse(columns, text)
+            return as_inferred(frame, text)
+
+    def batches(self, n_rows: int, columns: Sequence[str], text: Sequence[str]) -> Iterator[Batch]:
+        """Read so many rows at a time; see :meth:`read`."""
+        with explained(self.path), self._parse(columns, text, chunksize=n_rows) as frames:
+            done = 0
+            for frame in frames:
+                at = self.file.tell() if self.total is not None else 0
+                if len(frame):
+                    yield Batch(as_plain(frame), int(frame.index[0]), at - done)
+                done = at
+
+    def close(self) -> None:
+        """Let go of the file, which stays open."""
+        self.rows.release()
+
+    def _parse(self, columns: Sequence[str], text: Sequence[str], **options: Any) -> Any:
+        return pd.read_csv(
+            self.rows,
+            sep=self.delimiter,
+            header=None,
+            names=self.names,
+            usecols=list(columns),
+            index_col=False,
+            dtype=dict.fromkeys(text, "string"),
+            dtype_backend="numpy_nullable",
+            low_memory=False,
+            **EXACT,
+            **options,
+        )
+
+
+def _size(file: BinaryIO) -> int:
+    """Return the size of a file, in whose beginning we are."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size
+
+
+class CsvWriter:
+    """Writes frames into a CSV file; numbers with all their digits.
+
+    Parameters
+    ----------
+    file : binary file
+    delimiter : str
+    """
+
+    def __init__(self, file: BinaryIO, delimiter: str) -> None:
+        self.file, self.delimiter = file, delimiter
+        self.header = True
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Append rows, below the header where they are the first."""
+        text = frame.to_csv(
+            sep=self.delimiter, index=False, header=self.header, lineterminator="\n"
+        )
+        self.file.write(text.encode())
+        self.header = False
+
+    def close(self) -> None:
+        """Do nothing: a CSV file has no end of its own."""

@@ -1,0 +1,45 @@
+"""Models in words."""
+
+import math
+from typing import Any
+
+from skflow.archive.files import read
+from skflow.command_line.model_columns import density_of
+from skflow.estimators.outlier import FlowOutlierDetector
+
+
+def describe_fit(estimator: Any) -> str:
+    """Say what columns were taken for, and how well the model does."""
+    density = density_of(estimator)
+    return f"{density.schema_}\n{_score(density)}"
+
+
+def describe(estimator: Any, path: str) -> str:
+    """Say all there is to say about the model in a file."""
+    density, kind = density_of(estimator), type(estimator)
+    defaults = kind().get_params()
+    given = {
+        name: value
+        for name, value in estimator.get_params().items()
+        if name != "device" and value != defaults[name]  # the device is that of now
+    }
+    lines = [
+        f"{kind.__name__}, written by skflow {read(path)[0]['written_by']}",
+        "parameters: " + (", ".join(f"{k}={v!r}" for k, v in given.items()) or "all as by default"),
+        _score(density),
+        f"trained on: {density.device_}",
+    ]
+    if isinstance(estimator, FlowOutlierDetector):
+        m = estimator.n_calibration_
+        lines.append(f"p-values: down to {1 / (m + 1):.3g}, counted among {m} rows")
+    return "\n".join([*lines, repr(density.schema_)])
+
+
+def _score(density: Any) -> str:
+    held_out = any(not math.isnan(score) for score in density.history_["validation_score"])
+    rows = "held-out" if held_out else "training"
+    n_epochs = len(density.history_["train_score"])
+    return (
+        f"score: {density.best_validation_score_:.4f} nats per {rows} row, "
+        f"after {n_epochs} {'epoch' if n_epochs == 1 else 'epochs'}"
+    )

@@ -1,0 +1,32 @@
+"""Names of columns that are no names."""
+
+from collections.abc import Sequence
+
+from skflow.command_line.messages import CommandError
+
+
+def refuse_odd_names(names: Sequence[str], path: str) -> None:
+    """Raise where a table to fit has no header, or a column of row numbers without a name.
+
+    Headers of numbers that ascend, as of years or places, are taken for what they are.
+    """
+    if "" in names:
+        raise CommandError(
+            f"{path}: column {names.index('') + 1} has no name. Row numbers, perhaps? They tell "
+            "nothing about a row; write the file without them (pandas: to_csv(index=False))."
+        )
+    numbers = [_number(name) for name in names]
+    found = [number for number in numbers if number is not None]
+    ascending = all(number % 1 == 0 for number in found) and found == sorted(set(found))
+    if len(found) == len(names) and not ascending:
+        raise CommandError(
+            f"{path}: its first line holds numbers only ({', '.join(names[:4])}, ...), where the "
+            "columns' names are expected. Put a header above the rows."
+        )
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,79 @@
+"""Which columns of a file are those of a model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import pandas as pd
+
+from skflow.command_line.cells import TEXT, as_fitted
+from skflow.command_line.messages import CommandError, spell_names
+from skflow.table.schema import ColumnSchema
+
+
+@dataclass(frozen=True)
+class ModelColumns:
+    """The columns of a file that a model was fitted to, in the model's order.
+
+    Attributes
+    ----------
+    path : str
+        Of the file.
+    names : tuple of str
+        In the file.
+    fitted : tuple of ColumnSchema
+        What the model took them for.
+    named : bool
+        Whether the model knows them by name; one of an array knows their places only.
+    ignored : tuple of str
+        Further columns of the file.
+    """
+
+    path: str
+    names: tuple[str, ...]
+    fitted: tuple[ColumnSchema, ...]
+    named: bool
+    ignored: tuple[str, ...]
+
+    @classmethod
+    def match(cls, estimator: Any, names: Sequence[str], path: str) -> Self:
+        """Find the model's columns among those of a file.
+
+        Raises
+        ------
+        CommandError
+            Where some are missing.
+        """
+        fitted = density_of(estimator).schema_.columns
+        named = hasattr(estimator, "feature_names_in_")
+        wanted = [column.name for column in fitted] if named else list(names)
+        missing = [name for name in wanted if name not in names]
+        if missing:
+            raise CommandError(
+                f"{path} lacks columns that the model was fitted to: {spell_names(missing)}. "
+                f"It has {spell_names(list(names))}."
+            )
+        if len(wanted) != len(fitted):
+            raise CommandError(
+                f"{path} has {len(wanted)} columns; the model was fitted to an array of "
+                f"{len(fitted)}, without names."
+            )
+        ignored = [name for name in names if name not in wanted]
+        return cls(path, tuple(wanted), fitted, named, tuple(ignored))
+
+    @property
+    def text(self) -> list[str]:
+        """Columns that a file's text is not to be turned into numbers of."""
+        pairs = zip(self.names, self.fitted, strict=True)
+        return [name for name, column in pairs if column.family in TEXT]
+
+    def select(self, frame: pd.DataFrame) -> Any:
+        """Return rows as the model takes them."""
+        pairs = zip(self.names, self.fitted, strict=True)
+        table = pd.DataFrame({name: as_fitted(frame[name], column) for name, column in pairs})
+        return table if self.named else table.to_numpy()
+
+
+def density_of(estimator: Any) -> Any:
+    """Return the FlowDensity of an estimator: a detector has one."""
+    return getattr(estimator, "density_", estimator)

@@ -1,0 +1,108 @@
+"""Parquet files, read whole or in batches, and written; needs pyarrow, imported on demand only."""
+
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skflow.command_line.cells import as_plain
+from skflow.command_line.messages import explained
+from skflow.command_line.tables import Batch
+
+# Whole numbers and booleans keep their holes; floats would lose digits.
+MASKED = {
+    pa.bool_(): pd.BooleanDtype(),
+    pa.int8(): pd.Int8Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(),
+    pa.uint16(): pd.UInt16Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+}
+
+
+class ParquetTable:
+    """A table in a Parquet file.
+
+    Parameters
+    ----------
+    file : binary file
+    path : str
+    """
+
+    unit = "row"
+
+    def __init__(self, file: BinaryIO, path: str) -> None:
+        self.path = path
+        with explained(f"{path} is no sound Parquet file"):
+            self.file = pq.ParquetFile(file)
+        # A row index that pandas stored is no column.
+        index = (self.file.schema_arrow.pandas_metadata or {}).get("index_columns", [])
+        self.names = [name for name in self.file.schema_arrow.names if name not in index]
+        self.total = self.file.metadata.num_rows
+
+    def read(self, columns: Sequence[str], text: Sequence[str]) -> pd.DataFrame:
+        """Read all rows, of the types that the file declares.
+
+        Parameters
+        ----------
+        columns : sequence of str
+        text : sequence of str
+            Not asked: the file tells.
+
+        Returns
+        -------
+        frame : DataFrame
+        """
+        with explained(self.path):
+            return _to_frame(self.file.read(columns=list(columns)))
+
+    def batches(self, n_rows: int, columns: Sequence[str], text: Sequence[str]) -> Iterator[Batch]:
+        """Read so many rows at a time; see :meth:`read`."""
+        start = 0
+        with explained(self.path):
+            for batch in self.file.iter_batches(n_rows, columns=list(columns)):
+                frame = _to_frame(pa.Table.from_batches([batch]))
+                yield Batch(frame.set_axis(range(start, start + len(frame))), start, len(frame))
+                start += len(frame)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.file.close()
+
+
+def _to_frame(table: pa.Table) -> pd.DataFrame:
+    frame = table.to_pandas(types_mapper=MASKED.get, date_as_object=False, ignore_metadata=True)
+    return as_plain(frame)
+
+
+class ParquetWriter:
+    """Writes frames into a Parquet file, whose types are those of the first.
+
+    Parameters
+    ----------
+    file : binary file
+    path : str
+    """
+
+    def __init__(self, file: BinaryIO, path: str) -> None:
+        self.file, self.path = file, path
+        self.writer: pq.ParquetWriter | None = None
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Append rows."""
+        schema = None if self.writer is None else self.writer.schema
+        with explained(f"{self.path} cannot hold these rows; write CSV instead"):
+            table = pa.Table.from_pandas(frame, schema, preserve_index=False)
+        if self.writer is None:
+            self.writer = pq.ParquetWriter(self.file, table.schema)
+        self.writer.write_table(table)
+
+    def close(self) -> None:
+        """Write the end of the file, without which it cannot be read."""
+        if self.writer is not None:
+            self.writer.close()

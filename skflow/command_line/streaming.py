@@ -1,0 +1,115 @@
+"""Tables answered batch by batch: read, work and write go hand in hand, in the file's order."""
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pandas as pd
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from skflow.command_line.messages import CommandError, explained
+from skflow.command_line.model_columns import ModelColumns
+from skflow.command_line.tables import Batch, Table, Writer
+
+Task = Callable[[Any, Any], pd.DataFrame]  # estimator and rows to answers
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a table is answered.
+
+    Attributes
+    ----------
+    batch_rows : int
+        Rows in memory at a time, for each job.
+    n_jobs : int
+        Processes, as joblib counts them.
+    keep : bool
+        Whether the input's columns are written in front of the answers.
+    only : str or None
+        A column of the answers: only rows where it is true are written.
+    quiet : bool
+        Whether no bar is shown.
+    """
+
+    batch_rows: int
+    n_jobs: int
+    keep: bool
+    only: str | None
+    quiet: bool
+
+
+class Answers(NamedTuple):
+    """What is said about a batch, and the warnings on the way."""
+
+    frame: pd.DataFrame
+    size: int
+    warned: list[Warning | str]
+
+
+def stream(
+    table: Table, columns: ModelColumns, estimator: Any, task: Task, writer: Writer, plan: Plan
+) -> None:
+    """Write the answers for all rows of a table; never more than a few batches are in memory."""
+    text = columns.text + (list(columns.ignored) if plan.keep else [])
+    wanted = table.names if plan.keep else columns.names
+    batches = table.batches(plan.batch_rows, wanted, text)
+    # Each worker has one batch at work and one at hand, and none is put on the disk.
+    parallel = Parallel(
+        plan.n_jobs, return_as="generator", pre_dispatch="2*n_jobs", batch_size=1, max_nbytes=None
+    )
+    work = (delayed(_answer)(batch, columns, estimator, task, plan) for batch in _caught(batches))
+    empty, seen = True, set()
+    with progress_bar(table.total, table.unit, quiet=plan.quiet) as advance:
+        for answers in parallel(work):
+            for warning in answers.warned:
+                if str(warning) not in seen:
+                    warnings.warn(warning, stacklevel=2)
+                seen.add(str(warning))
+            writer.write(answers.frame)
+            advance(answers.size)
+            empty = False
+    if empty:
+        raise CommandError(f"{table.path} has columns, but no rows.")
+
+
+def _caught(batches: Iterator[Batch]) -> Iterator[Batch | Exception]:
+    """Yield an error of reading instead of raising it: joblib would lose it in a thread."""
+    try:
+        yield from batches
+    except Exception as error:  # raised again by whoever takes it for a batch
+        yield error
+
+
+def _answer(
+    batch: Batch | Exception, columns: ModelColumns, estimator: Any, task: Task, plan: Plan
+) -> Answers:
+    if isinstance(batch, Exception):
+        raise batch
+    last = batch.start + len(batch.frame) - 1
+    with (
+        explained(f"{columns.path}, rows {batch.start} to {last}"),
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter("always", UserWarning)
+        answers = task(estimator, columns.select(batch.frame))
+    if "row" in answers:
+        answers["row"] += batch.start
+    if plan.keep:
+        answers = pd.concat([batch.frame.reset_index(drop=True), answers], axis=1)
+    if plan.only is not None:
+        answers = answers[answers[plan.only]]
+    return Answers(answers, batch.size, [warning.message for warning in caught])
+
+
+@contextmanager
+def progress_bar(total: int | None, unit: str, *, quiet: bool) -> Iterator[Callable[[int], object]]:
+    """Show how far it is, on a terminal only; yield what advances the bar."""
+    hidden = True if quiet else None  # None: where standard error is no terminal
+    bar = tqdm(total=total, unit=unit, unit_scale=True, disable=hidden, file=sys.stderr)
+    with bar:
+        yield bar.update

@@ -1,0 +1,62 @@
+"""What a file of a table can do, whatever its format."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import pandas as pd
+
+
+class Batch(NamedTuple):
+    """Some rows of a file.
+
+    Attributes
+    ----------
+    frame : DataFrame
+    start : int
+        Number of its first row, counted from 0.
+    size : int
+        By how much reading it advanced, in the table's unit.
+    """
+
+    frame: pd.DataFrame
+    start: int
+    size: int
+
+
+class Table(Protocol):
+    """A file to read a table from.
+
+    Attributes
+    ----------
+    path : str
+        What messages call it.
+    names : list of str
+        Of its columns.
+    total : int or None
+        How large it is, in units; None where nobody knows.
+    unit : str
+    """
+
+    path: str
+    names: list[str]
+    total: int | None
+    unit: str
+
+    def read(self, columns: Sequence[str], text: Sequence[str]) -> pd.DataFrame:
+        """Read all rows of some columns, some of which are ``text`` whatever they look like."""
+
+    def batches(self, n_rows: int, columns: Sequence[str], text: Sequence[str]) -> Iterator[Batch]:
+        """Read so many rows at a time."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class Writer(Protocol):
+    """A file to write a table to."""
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Append rows."""
+
+    def close(self) -> None:
+        """Write what stands at the end of the file."""
