@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils._set_output import ADAPTERS_MANAGER
@@ -51,6 +52,8 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool, fewest_rows: i
 
 def _remedy(X: Any) -> str | None:
     """Say how to make a table of what is none, and "reshape" would not help; else None."""
+    if issparse(X):  # which scikit-learn refuses, and some of which are mappings
+        return None
     of_records = isinstance(X, list | tuple) and len(X) > 0 and isinstance(X[0], Mapping)
     if isinstance(X, Mapping) or of_records or getattr(X, "dtype", np.dtype("f8")).names:
         return "Make it a DataFrame: pd.DataFrame(X)."
