@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils._set_output import ADAPTERS_MANAGER
@@ -52,14 +51,16 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool, fewest_rows: i
 
 def _remedy(X: Any) -> str | None:
     """Say how to make a table of what is none, and "reshape" would not help; else None."""
-    if issparse(X):  # which scikit-learn refuses, and some of which are mappings
+    frame = "Make it a DataFrame: pd.DataFrame(X)."
+    if isinstance(X, np.ndarray):
+        if np.ma.is_masked(X):
+            return "It has masked entries: fill them, as with X.astype(float).filled(np.nan)."
+        return frame if X.dtype.names else None
+    if hasattr(X, "shape"):  # also sparse matrices, some of which are mappings
         return None
-    of_records = isinstance(X, list | tuple) and len(X) > 0 and isinstance(X[0], Mapping)
-    if isinstance(X, Mapping) or of_records or getattr(X, "dtype", np.dtype("f8")).names:
-        return "Make it a DataFrame: pd.DataFrame(X)."
-    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
-        return "It has masked entries: fill them, as with X.astype(float).filled(np.nan)."
-    if hasattr(X, "collect_schema") and not hasattr(X, "shape"):
+    if isinstance(X, Mapping) or (isinstance(X, list | tuple) and X and isinstance(X[0], Mapping)):
+        return frame
+    if hasattr(X, "collect_schema"):
         return "Collect it: X.collect()."
     if isinstance(X, Iterator | AbstractSet):
         return "Make it a list of rows: list(X)."

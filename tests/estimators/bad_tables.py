@@ -123,6 +123,9 @@ NEVER_FITTED: dict[str, Case] = {
     "complex column": Case(lambda: frame(a=numbers()[:, 1] + 1j), COMPLEX),
     "complex objects": Case(lambda: frame(a=objects([1j, 2j] * 30)), COMPLEX),
     "sparse matrix": Case(lambda: sp.csr_array(numbers()), Refused(TypeError, "Sparse.*toarray")),
+    "sparse dictionary": Case(
+        lambda: sp.dok_array(numbers()), Refused(TypeError, "Sparse.*toarray")
+    ),
     "sparse pandas column": Case(
         lambda: frame(a=pd.arrays.SparseArray(numbers()[:, 1])), unsupported()
     ),

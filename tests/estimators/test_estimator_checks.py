@@ -2,7 +2,7 @@
 
 import pytest
 from sklearn.utils import Tags, estimator_checks
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from skflow import FlowDensity, FlowOutlierDetector
 
@@ -95,6 +95,28 @@ def test_generated_checks_on_labels(estimator, check) -> None:
 )
 def test_generated_checks_of_more_parameters(estimator, check) -> None:
     check(estimator)
+
+
+SEEDED = [
+    FlowDensity(n_layers=1, hidden_units=4, n_components=2, max_iter=2),
+    FlowOutlierDetector(n_layers=0, n_components=1),
+]
+
+
+@pytest.mark.slow
+@expect_degenerate
+@pytest.mark.filterwarnings("ignore:No p-value", "ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("estimator", SEEDED, ids=lambda estimator: type(estimator).__name__)
+def test_generated_checks_of_any_seed(monkeypatch, estimator, seed: int) -> None:
+    """The checks set seed 0 before they fit: here another."""
+    set_random_state = estimator_checks.set_random_state
+
+    def set_another(estimator, random_state: int = 0) -> None:
+        set_random_state(estimator, random_state + seed)
+
+    monkeypatch.setattr(estimator_checks, "set_random_state", set_another)
+    check_estimator(estimator, on_skip=None)
 
 
 @pytest.mark.parametrize("name", FURTHER_CHECKS)
