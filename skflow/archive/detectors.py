@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from skflow.archive.fields import Fields
-from skflow.archive.files import Arrays
+from skflow.archive.files import Arrays, refuse_left
 from skflow.archive.flows import refuse_not_finite
 from skflow.exceptions import ModelFileError
 from skflow.outliers.clusters import BlurredClusters
@@ -54,7 +54,7 @@ def unpack_views(fields: Fields, arrays: Arrays, codec: TableCodec) -> Views:
     if not (scales > 0).all():
         raise ModelFileError("scales must be above 0.")
     clusters = {k: _unpack_clusters(arrays, k, n_axes) for k in dict.fromkeys(n_clusters)}
-    _refuse_others(arrays)
+    refuse_left(arrays)
     return Views(Coordinates(axes, means, scales), n_clusters, clusters)
 
 
@@ -103,7 +103,7 @@ def unpack_judge(arrays: Arrays, n_views: int) -> tuple[Judge, Any]:
     n_normal = arrays.get("normal", np.empty(0)).size
     normal = _pop(arrays, "normal", (n_normal,))
     measures = _pop(arrays, "measures", (n_views, n_normal))
-    _refuse_others(arrays)
+    refuse_left(arrays)
     if n_normal < 2 or any((np.diff(array) < 0).any() for array in (measures, normal)):
         raise ModelFileError("Normal rows must be two at least, in order.")
     return Judge(measures.T), normal
@@ -115,8 +115,3 @@ def _pop(arrays: Arrays, name: str, shape: tuple[int, ...]) -> Any:
         what = "missing" if array is None else f"{array.dtype} of shape {array.shape}"
         raise ModelFileError(f"{name} must be float64 of shape {shape}; it is {what}.")
     return array
-
-
-def _refuse_others(arrays: Arrays) -> None:
-    if arrays:
-        raise ModelFileError(f"There are arrays that no model has: {', '.join(sorted(arrays))}.")

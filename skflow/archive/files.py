@@ -74,11 +74,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Whoever reads ``path`` finds the former file or the new one, never a part, whenever
     the writer or the machine stops. A pipe or a device is written to as it is.
     """
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {target.parent} to write {target.name} to.")
-    if target.is_dir():
-        raise IsADirectoryError(f"{target} is a folder; name a file.")
+    target = find_target(path)
     if target.exists() and not target.is_file():
         with target.open("wb") as file:
             yield file
@@ -97,6 +93,22 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             part.unlink()
         raise
     _sync_folder(target.parent)
+
+
+def find_target(path: str | os.PathLike[str]) -> Path:
+    """Return the file that a path leads to, there or not.
+
+    Raises
+    ------
+    OSError
+        Where no file can be: there is no such folder, or it is one itself.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {target.parent} to write {target.name} to.")
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder; name a file.")
+    return target
 
 
 def _sync_folder(folder: Path) -> None:
@@ -224,3 +236,9 @@ def take_prefixed(prefix: str, arrays: Arrays) -> Arrays:
     """Take those arrays out whose names begin so, under what is left of their names."""
     names = [name for name in arrays if name.startswith(f"{prefix}.")]
     return {name.removeprefix(f"{prefix}."): arrays.pop(name) for name in names}
+
+
+def refuse_left(arrays: Arrays) -> None:
+    """Raise where there are arrays that nobody took."""
+    if arrays:
+        raise ModelFileError(f"There are arrays that no model has: {', '.join(sorted(arrays))}.")

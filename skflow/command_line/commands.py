@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skflow.archive.files import find_target
 from skflow.command_line.answers import log_densities, refuse_taken_names, verdicts
 from skflow.command_line.description import describe, describe_fit
 from skflow.command_line.files import STANDARD, open_table, open_writer
@@ -158,13 +159,9 @@ def _stream(arguments: Namespace, estimator: Any, task: Task, only: str | None) 
 def refuse_unwritable(path: str, source: str) -> None:
     """Raise where a model could not be written: before a fit that takes hours, not after."""
     refuse_same_file(path, source)
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise CommandError(f"{path} is a folder; name a file.")
-    if not target.parent.is_dir():
-        raise CommandError(f"There is no folder {target.parent} to write {target.name} to.")
-    if not os.access(target.parent, os.W_OK):
-        raise CommandError(f"{target.parent} is not yours to write to.")
+    folder = find_target(path).parent
+    if not os.access(folder, os.W_OK):
+        raise CommandError(f"{folder} is not yours to write to.")
 
 
 def refuse_same_file(output: str, source: str) -> None:

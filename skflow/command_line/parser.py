@@ -133,12 +133,7 @@ def _add_training(command: Parser) -> None:
     add = command.add_argument_group("training").add_argument
     add("--max-iter", type=_positive_int, metavar="EPOCHS", help="at most (default: by the rows)")
     add("--max-time", type=_positive_float, metavar="SECONDS", help="at most (default: no limit)")
-    add(
-        "--random-state",
-        type=_seed,
-        metavar="SEED",
-        help="whole number; the same one gives the same model (default: chance)",
-    )
+    _add_random_state(add, "model")
     add(
         "--checkpoint",
         metavar="FILE",
@@ -202,12 +197,7 @@ def _add_sample(known: Any) -> None:
         metavar="N",
         help="rows (default: %(default)s)",
     )
-    command.add_argument(
-        "--random-state",
-        type=_seed,
-        metavar="SEED",
-        help="whole number; the same one gives the same rows (default: chance)",
-    )
+    _add_random_state(command.add_argument, "rows")
     _add_output(command)
     _add_device(command)
 
@@ -268,6 +258,15 @@ def _add_output(command: Parser) -> None:
         default=50_000,
         metavar="N",
         help="rows in memory at a time (default: %(default)s)",
+    )
+
+
+def _add_random_state(add: Callable[..., Any], repeated: str) -> None:
+    add(
+        "--random-state",
+        type=_seed,
+        metavar="SEED",
+        help=f"whole number; the same one gives the same {repeated} (default: chance)",
     )
 
 

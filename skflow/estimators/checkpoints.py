@@ -70,7 +70,7 @@ def fingerprint(estimator: Any, seed: int, sources: Iterable[RowSource], start: 
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for source in sources:
         digest.update(f"{len(source)} rows".encode())
-        for _, rows in encoded_blocks(source, 1):
+        for _, rows in encoded_blocks(source, len(estimator.schema_.columns)):
             for array in (rows.labels, rows.rare, rows.values, rows.log_volume):
                 digest.update(array.tobytes())
     for array in start.values():

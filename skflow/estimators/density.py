@@ -309,7 +309,9 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
             device,
             generator,
             self.verbose,
-            self._open_checkpoint(seed, everything, held_out if X_val is not None else None, clock),
+            self._open_checkpoint(
+                seed, everything, None if X_val is None else held_out, clock, warm=warm
+            ),
         )
         candidate, history = None, History()
         if warm:
@@ -334,12 +336,11 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
             self.inverse_error_ = self._density.measure_inverse_error(compared, self.device)
 
     def _open_checkpoint(
-        self, seed: int, rows: TableRows, judge: TableRows | None, clock: Clock
+        self, seed: int, rows: TableRows, judge: TableRows | None, clock: Clock, *, warm: bool
     ) -> Checkpoint | None:
         if self.checkpoint_path is None:
             return None
         sources = [rows] if judge is None else [rows, judge]
-        warm = self.warm_start and hasattr(self, "_density")
         start = model_state(self._density.model) if warm else {}
         head = {
             "fingerprint": fingerprint(self, seed, sources, start),

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 
 from skflow.archive.fields import Fields
-from skflow.archive.files import read
+from skflow.archive.files import read, refuse_left
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.outlier import FlowOutlierDetector
-from skflow.estimators.saving import FORMAT, VERSION, refuse_left, unpack_estimator
+from skflow.estimators.saving import FORMAT, VERSION, unpack_estimator
 from skflow.exceptions import ModelFileError
 from skflow.training.device import resolve_device
 

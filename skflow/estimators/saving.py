@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skflow.archive.cells import pack_cell, unpack_cell
 from skflow.archive.detectors import pack_judge, pack_views, unpack_judge, unpack_views
 from skflow.archive.fields import Fields
-from skflow.archive.files import Arrays, Document, prefixed, take_prefixed, write
+from skflow.archive.files import Arrays, Document, prefixed, refuse_left, take_prefixed, write
 from skflow.archive.flows import pack_recipe, unpack_model, unpack_recipe
 from skflow.archive.parameters import pack_parameter, unpack_device, unpack_parameter
 from skflow.archive.tables import pack_table, unpack_table
@@ -201,9 +201,3 @@ UNPACKERS: dict[str, Callable[[Any, Fields, Arrays, Any], None]] = {
     "FlowDensity": _unpack_density,
     "FlowOutlierDetector": _unpack_detector,
 }
-
-
-def refuse_left(arrays: Arrays) -> None:
-    """Raise where there are arrays that nobody took."""
-    if arrays:
-        raise ModelFileError(f"There are arrays that no model has: {', '.join(sorted(arrays))}.")
