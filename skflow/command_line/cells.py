@@ -101,7 +101,7 @@ def _as_dates(text: pd.Series) -> pd.Series | None:
     if not present.str.fullmatch(DATE).all():
         return None
     zoned = present.str.contains(ZONE + "$", regex=True)
-    if zoned.any() != zoned.all():
+    if zoned.any() and not zoned.all():  # where all cells are empty, none is and all are
         return None
     try:
         return pd.to_datetime(text, format="ISO8601", utc=bool(zoned.any()))

@@ -38,7 +38,7 @@ def fit(arguments: Namespace) -> None:
                 )
         kept = [name for name in table.names if name not in arguments.drop]
         refuse_odd_names(kept, arguments.table)
-        frame = table.read(kept, arguments.categorical)
+        frame = table.read(kept, dict.fromkeys(arguments.categorical, ()))
     if not len(frame):
         raise CommandError(f"{arguments.table} has columns, but no rows.")
     with explained(arguments.table, "To do so here: --drop, --categorical."):

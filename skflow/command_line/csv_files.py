@@ -11,8 +11,12 @@ import pandas as pd
 
 from skflow.command_line.cells import as_inferred, as_plain
 from skflow.command_line.messages import CommandError, explained
-from skflow.command_line.tables import Batch
+from skflow.command_line.tables import Batch, Text
 
+# Cells that are missing values: what pandas takes for such, told here so that a label may be one.
+_EMPTY = "", "#N/A", "#N/A N/A", "#NA", "<NA>", "N/A", "n/a", "NA", "NULL", "null", "None"
+_NO_NUMBER = "NaN", "nan", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"
+MISSING = frozenset(_EMPTY + _NO_NUMBER)
 # Numbers are read to the last digit: by default from pandas 3.1 on, before by an option.
 _VERSION = tuple(int(part) for part in pd.__version__.split(".")[:2])
 EXACT: dict[str, Any] = {} if _VERSION >= (3, 1) else {"float_precision": "round_trip"}
@@ -133,14 +137,15 @@ class CsvTable:
         if twice:
             raise CommandError(f"{path} names columns twice: {twice}. Give each its own name.")
 
-    def read(self, columns: Sequence[str], text: Sequence[str]) -> pd.DataFrame:
+    def read(self, columns: Sequence[str], text: Text) -> pd.DataFrame:
         """Read all rows.
 
         Parameters
         ----------
         columns : sequence of str
-        text : sequence of str
-            Columns that are text whatever they look like.
+        text : mapping of str to collection of str
+            Columns that are text whatever they look like, and labels of theirs that are no
+            missing values: "NA" is a country, too.
 
         Returns
         -------
@@ -148,9 +153,9 @@ class CsvTable:
         """
         with explained(self.path):
             frame = self._parse(columns, text)
-            return as_inferred(frame, text)
+            return as_inferred(frame, list(text))
 
-    def batches(self, n_rows: int, columns: Sequence[str], text: Sequence[str]) -> Iterator[Batch]:
+    def batches(self, n_rows: int, columns: Sequence[str], text: Text) -> Iterator[Batch]:
         """Read so many rows at a time; see :meth:`read`."""
         with explained(self.path), self._parse(columns, text, chunksize=n_rows) as frames:
             done = 0
@@ -164,7 +169,8 @@ class CsvTable:
         """Let go of the file, which stays open."""
         self.rows.release()
 
-    def _parse(self, columns: Sequence[str], text: Sequence[str], **options: Any) -> Any:
+    def _parse(self, columns: Sequence[str], text: Text, **options: Any) -> Any:
+        labels = {name: MISSING & set(text.get(name, ())) - {""} for name in columns}
         return pd.read_csv(
             self.rows,
             sep=self.delimiter,
@@ -175,6 +181,8 @@ class CsvTable:
             dtype=dict.fromkeys(text, "string"),
             dtype_backend="numpy_nullable",
             low_memory=False,
+            keep_default_na=False,
+            na_values={name: sorted(MISSING - labels[name]) for name in columns},
             **EXACT,
             **options,
         )

@@ -4,8 +4,10 @@ import math
 from typing import Any
 
 from skflow.archive.files import read
+from skflow.command_line.messages import one_line
 from skflow.command_line.model_columns import density_of
 from skflow.estimators.outlier import FlowOutlierDetector
+from skflow.table.schema import Schema
 
 
 def describe_fit(estimator: Any) -> str:
@@ -21,11 +23,13 @@ def describe(estimator: Any, path: str) -> str:
     given = {
         name: value
         for name, value in estimator.get_params().items()
-        if name != "device" and value != defaults[name]  # the device is that of now
+        # Texts, as arrays do not compare to a truth. The device is that of now.
+        if name != "device" and repr(value) != repr(defaults[name])
     }
     lines = [
         f"{kind.__name__}, written by skflow {read(path)[0]['written_by']}",
-        "parameters: " + (", ".join(f"{k}={v!r}" for k, v in given.items()) or "all as by default"),
+        "parameters: "
+        + (", ".join(_spell(*pair) for pair in given.items()) or "all as by default"),
         _score(density),
         f"trained on: {density.device_}",
     ]
@@ -33,6 +37,13 @@ def describe(estimator: Any, path: str) -> str:
         m = estimator.n_calibration_
         lines.append(f"p-values: down to {1 / (m + 1):.3g}, counted among {m} rows")
     return "\n".join([*lines, repr(density.schema_)])
+
+
+def _spell(name: str, value: Any) -> str:
+    """Return a parameter in one line; a schema, which follows anyhow, by its size."""
+    if isinstance(value, Schema):
+        return f"{name}=schema of {len(value.columns)} columns"
+    return f"{name}={one_line(repr(value))}"
 
 
 def _score(density: Any) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from skflow.command_line.cells import TEXT, as_fitted
 from skflow.command_line.messages import CommandError, spell_names
+from skflow.command_line.tables import Text
 from skflow.table.schema import ColumnSchema
 
 
@@ -62,10 +63,13 @@ class ModelColumns:
         return cls(path, tuple(wanted), fitted, named, tuple(ignored))
 
     @property
-    def text(self) -> list[str]:
-        """Columns that a file's text is not to be turned into numbers of."""
-        pairs = zip(self.names, self.fitted, strict=True)
-        return [name for name, column in pairs if column.family in TEXT]
+    def text(self) -> Text:
+        """Columns that a file's text is not to be turned into numbers of, and their labels."""
+        return {
+            name: [str(level) for level in column.levels]
+            for name, column in zip(self.names, self.fitted, strict=True)
+            if column.family in TEXT
+        }
 
     def select(self, frame: pd.DataFrame) -> Any:
         """Return rows as the model takes them."""

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from skflow.command_line.cells import as_plain
 from skflow.command_line.messages import explained
-from skflow.command_line.tables import Batch
+from skflow.command_line.tables import Batch, Text
 
 # Whole numbers and booleans keep their holes; floats would lose digits.
 MASKED = {
@@ -45,13 +45,13 @@ class ParquetTable:
         self.names = [name for name in self.file.schema_arrow.names if name not in index]
         self.total = self.file.metadata.num_rows
 
-    def read(self, columns: Sequence[str], text: Sequence[str]) -> pd.DataFrame:
+    def read(self, columns: Sequence[str], text: Text) -> pd.DataFrame:
         """Read all rows, of the types that the file declares.
 
         Parameters
         ----------
         columns : sequence of str
-        text : sequence of str
+        text : mapping of str to collection of str
             Not asked: the file tells.
 
         Returns
@@ -61,7 +61,7 @@ class ParquetTable:
         with explained(self.path):
             return _to_frame(self.file.read(columns=list(columns)))
 
-    def batches(self, n_rows: int, columns: Sequence[str], text: Sequence[str]) -> Iterator[Batch]:
+    def batches(self, n_rows: int, columns: Sequence[str], text: Text) -> Iterator[Batch]:
         """Read so many rows at a time; see :meth:`read`."""
         start = 0
         with explained(self.path):

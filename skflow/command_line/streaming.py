@@ -55,7 +55,7 @@ def stream(
     table: Table, columns: ModelColumns, estimator: Any, task: Task, writer: Writer, plan: Plan
 ) -> None:
     """Write the answers for all rows of a table; never more than a few batches are in memory."""
-    text = columns.text + (list(columns.ignored) if plan.keep else [])
+    text = dict.fromkeys(columns.ignored if plan.keep else (), ()) | dict(columns.text)
     wanted = table.names if plan.keep else columns.names
     batches = table.batches(plan.batch_rows, wanted, text)
     # Each worker has one batch at work and one at hand, and none is put on the disk.

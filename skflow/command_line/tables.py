@@ -1,9 +1,12 @@
 """What a file of a table can do, whatever its format."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import pandas as pd
+
+# Columns that are text whatever they look like, and labels that are known of them.
+Text = Mapping[str, Collection[str]]
 
 
 class Batch(NamedTuple):
@@ -42,10 +45,10 @@ class Table(Protocol):
     total: int | None
     unit: str
 
-    def read(self, columns: Sequence[str], text: Sequence[str]) -> pd.DataFrame:
+    def read(self, columns: Sequence[str], text: Text) -> pd.DataFrame:
         """Read all rows of some columns, some of which are ``text`` whatever they look like."""
 
-    def batches(self, n_rows: int, columns: Sequence[str], text: Sequence[str]) -> Iterator[Batch]:
+    def batches(self, n_rows: int, columns: Sequence[str], text: Text) -> Iterator[Batch]:
         """Read so many rows at a time."""
 
     def close(self) -> None:

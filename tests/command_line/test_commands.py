@@ -158,6 +158,27 @@ def test_inspect(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "p-values: down to 0.0099, counted among 100 rows\n" in told
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("categorical_features", np.array([True, False]), "array([True, False]"),
+        ("column_kinds", None, "column_kinds=schema of 2 columns,"),
+        ("bounds", {"riders": (0.0, None)}, "bounds={'riders': (0.0, None)}"),
+    ],
+)
+def test_inspect_tells_of_parameters_in_one_line(
+    name: str, value: object, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    X = make_trips(60, 0)[["cash", "riders"]]
+    plain = {"n_layers": 0, "n_components": 1, "random_state": 0}
+    given = FlowDensity(**plain).fit(X).schema_ if value is None else value
+    FlowDensity(**plain, **{name: given}).fit(X).save(tmp_path / "model")
+    assert main(["inspect", str(tmp_path / "model")]) == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.startswith("parameters: ")
+    assert told in line
+
+
 @pytest.mark.parametrize("kind", ["array", "polars"])
 def test_models_of_other_containers(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

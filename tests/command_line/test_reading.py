@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from skflow import FlowDensity, load
 from skflow.command_line.cells import as_fitted, as_inferred
-from skflow.command_line.csv_files import EXACT, CsvTable
+from skflow.command_line.csv_files import EXACT, MISSING, CsvTable
 from skflow.command_line.main import main
 from skflow.table.schema import ColumnSchema
 from tests.command_line.conftest import QUICK, make_trips
@@ -28,7 +28,7 @@ def table_of(text: str | bytes) -> CsvTable:
 
 def read(text: str | bytes, categorical: tuple[str, ...] = ()) -> pd.DataFrame:
     table = table_of(text)
-    return table.read(table.names, categorical)
+    return table.read(table.names, dict.fromkeys(categorical, ()))
 
 
 def scores_of(model: Path, table: Path, folder: Path, *more: str) -> np.ndarray:
@@ -90,7 +90,7 @@ def test_texts_come_as_they_are_in_every_batch(rows: list, batch_rows: int) -> N
     """Delimiters, quotes and ends of lines in cells are no structure."""
     frame = pd.DataFrame([("x", "y"), *rows], columns=["a", "b"])
     table = table_of(frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
-    batches = list(table.batches(batch_rows, ["a", "b"], ["a", "b"]))
+    batches = list(table.batches(batch_rows, ["a", "b"], {"a": (), "b": ()}))
     assert [batch.start for batch in batches] == list(range(0, len(frame), batch_rows))
     back = pd.concat([batch.frame for batch in batches])
     assert back.astype(object).to_numpy().tolist() == frame.to_numpy().tolist()
@@ -141,6 +141,41 @@ def test_every_dtype_scores_as_in_python(tmp_path: Path) -> None:
         np.testing.assert_array_equal(scores, flow.score_samples(frame))
         in_batches = scores_of(tmp_path / "model", tmp_path / name, tmp_path, "--batch-rows", "3")
         np.testing.assert_allclose(in_batches, scores, rtol=1e-9)
+
+
+@pytest.mark.parametrize("batch_rows", ["1", "2"])
+def test_batches_without_a_value_in_a_column(batch_rows: str, tmp_path: Path) -> None:
+    """Nothing but holes has no type at all, and each row may be a batch."""
+    frame = make_trips(60, 0).drop(columns="km").astype({"cash": "boolean"})
+    frame["stay"] = frame["day"] - pd.Timestamp("2024-01-01")
+    frame["at"] = frame["day"].dt.tz_localize("UTC")
+    for j, name in enumerate(frame):
+        frame.loc[[j, 10, 11, 30 + j], name] = None
+    flow = FlowDensity(**CLOSED_FORM).fit(frame)
+    flow.save(tmp_path / "model")
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    options = ["--batch-rows", batch_rows]
+    scores = scores_of(tmp_path / "model", tmp_path / "table.csv", tmp_path, *options)
+    np.testing.assert_allclose(scores, flow.score_samples(frame), rtol=1e-9)
+
+
+def test_labels_that_look_like_missing_values(tmp_path: Path) -> None:
+    """Namibia is a country: "NA" is a label where the model has it, a hole elsewhere."""
+    frame = pd.DataFrame({"country": ["NA", "DE", "null", "DE"] * 20, "km": np.arange(80) % 9.0})
+    frame.loc[3, "km"] = np.nan
+    flow = FlowDensity(**CLOSED_FORM).fit(frame)
+    flow.save(tmp_path / "model")
+    frame.to_csv(tmp_path / "table.csv", index=False, na_rep="NA")
+    scores = scores_of(tmp_path / "model", tmp_path / "table.csv", tmp_path)
+    np.testing.assert_array_equal(scores, flow.score_samples(frame))
+
+
+def test_missing_values_are_those_of_pandas() -> None:
+    cells = [*sorted(MISSING), "-", "na"]
+    text = "x,y\n" + "".join(f'"{cell}",1\n' for cell in cells)
+    found = read(text)["x"].isna().tolist()
+    assert found == pd.read_csv(io.StringIO(text))["x"].isna().tolist()
+    assert found == [cell in MISSING for cell in cells]
 
 
 def test_what_was_sampled_can_be_fitted_again(files: Path, tmp_path: Path) -> None:
