@@ -22,11 +22,13 @@ def open_table(path: str) -> Iterator[Table]:
     """Open a table to read it, batch by batch or whole."""
     parquet, delimiter = _format_of(path)
     with _open_input(path) as file:
-        table: Table = (
-            CsvTable(file, _spell(path, "input"), delimiter)
-            if parquet is None
-            else parquet.ParquetTable(file, path)
-        )
+        name = _spell(path, "input")
+        with naming(name):
+            table: Table = (
+                CsvTable(file, name, delimiter)
+                if parquet is None
+                else parquet.ParquetTable(file, path)
+            )
         try:
             yield table
         finally:

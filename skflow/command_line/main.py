@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from skflow.command_line.messages import CommandError, tell
+from skflow.command_line.messages import CommandError, naming, tell
 from skflow.command_line.parser import build_parser
 
 BAD, INTERRUPTED, CLOSED_PIPE = 2, 128 + signal.SIGINT, 128 + 13  # 13: SIGPIPE
@@ -31,11 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         that says how, and nothing half-written; 130 after Ctrl-C, 141 where nobody reads
         on. What else goes wrong is an error of skflow's, and raised.
     """
+    _hold_closed_streams()
     parsed = build_parser().parse_args(arguments)
     with _warnings_in_one_line(), _cleaning_up_when_ended():
         try:
             parsed.run(parsed)
-            sys.stdout.flush()
+            with naming("standard output"):
+                sys.stdout.flush()
         except BrokenPipeError:  # as of skflow ... | head
             _drop_output()
             return CLOSED_PIPE
@@ -52,6 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BrokenProcessPool:
             return _fail("a worker was killed; out of memory? Lower --n-jobs or --batch-rows.")
     return 0
+
+
+def _hold_closed_streams() -> None:
+    """Put in a closed stream's place what refuses its use, as the system would.
+
+    Python has None there, and the system gives its number to the next file opened, into
+    which whoever writes to that number would write.
+    """
+    for name, mode in (("stdin", os.O_WRONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            refusing = os.open(os.devnull, mode)
+            setattr(sys, name, os.fdopen(refusing, "r" if name == "stdin" else "w"))
 
 
 def _fail(message: str) -> int:

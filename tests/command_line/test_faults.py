@@ -11,6 +11,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -441,3 +442,15 @@ def test_a_terminal_sees_a_bar(files: Path, tmp_path: Path) -> None:
     os.close(its_end)
     os.close(terminal)
     assert len(pd.read_csv(tmp_path / "scores.csv")) == 60
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no numbered streams of POSIX")
+@pytest.mark.parametrize(("number", "name", "table"), [(0, "input", "-"), (1, "output", "new.csv")])
+def test_a_closed_stream_is_told(files: Path, number: int, name: str, table: str) -> None:
+    """As of ``skflow ... >&-``: Python has None there."""
+    process = start(
+        "score", "flow", table, cwd=files, stdout=None, preexec_fn=partial(os.close, number)
+    )
+    told = process.communicate()[1].decode()
+    assert told == f"skflow: error: standard {name}: Bad file descriptor\n"
+    assert process.returncode == 2

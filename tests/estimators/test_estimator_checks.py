@@ -73,7 +73,7 @@ SET_OUTPUT_CHECKS = [
 
 
 @expect_degenerate
-@parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda estimator: {}, xfail_strict=True)
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda estimator: {})
 def test_generated_checks(estimator, check) -> None:
     check(estimator)
 
@@ -82,7 +82,6 @@ def test_generated_checks(estimator, check) -> None:
 @parametrize_with_checks(
     [CategoricalFlowDensity(n_layers=2, hidden_units=4, max_iter=2)],
     expected_failed_checks=lambda estimator: {},
-    xfail_strict=True,
 )
 def test_generated_checks_on_labels(estimator, check) -> None:
     check(estimator)
@@ -90,9 +89,7 @@ def test_generated_checks_on_labels(estimator, check) -> None:
 
 @pytest.mark.slow
 @expect_degenerate
-@parametrize_with_checks(
-    MORE_ESTIMATORS, expected_failed_checks=lambda estimator: {}, xfail_strict=True
-)
+@parametrize_with_checks(MORE_ESTIMATORS, expected_failed_checks=lambda estimator: {})
 def test_generated_checks_of_more_parameters(estimator, check) -> None:
     check(estimator)
 
