@@ -9,6 +9,7 @@ from sklearn.metrics import pairwise_distances_argmin
 
 from skflow.explain.conditionals import Conditional
 from skflow.table.codec import EncodedTable, TableCodec
+from skflow.table.columns import ColumnCodec
 from skflow.table.coordinates import Coordinates
 from skflow.table.storage import StoredColumn, StoredTable
 
@@ -99,10 +100,19 @@ class Repairer:
         for codec, column in zip(self.codec.columns, table.columns, strict=True):
             fitted = codec.stored
             if (column.values.dtype, column.tick) != (fitted.values.dtype, fitted.tick):
-                encoded = codec.encode(column)
-                column = codec.decode(*encoded[:3], on_grid=False)
+                column = _in_fitted_dtype(codec, column)
             columns.append(column)
         return replace(table, columns=tuple(columns))
+
+
+def _in_fitted_dtype(codec: ColumnCodec, column: StoredColumn) -> StoredColumn:
+    """Decode what is there; a hole stays one where no row that was fitted had any."""
+    there = column.present | (not codec.labels.idle)
+    encoded = codec.encode(column.take(there))
+    decoded = codec.decode(*encoded[:3], on_grid=False)
+    values = np.zeros(len(there), decoded.values.dtype)
+    values[there] = decoded.values
+    return replace(decoded, values=values, missing=column.missing)
 
 
 def put_cells(table: StoredTable, rows: Rows, j: int, cells: StoredColumn) -> StoredTable:

@@ -96,6 +96,19 @@ def test_other_dtypes_than_those_fitted(detector) -> None:
     np.testing.assert_array_equal(repaired[ordinary], whole[ordinary])
 
 
+def test_a_hole_where_none_was_is_filled_with_what_is_usual() -> None:
+    """A count as floats has to be cast, and a hole has no number to cast."""
+    rng = np.random.default_rng(0)
+    counts = rng.integers(400, 500, 300)
+    frame = pd.DataFrame({"count": counts, "twice": 2 * counts + rng.standard_normal(300)})
+    detector = FlowOutlierDetector(n_layers=0, n_components=1, random_state=0).fit(frame)
+    rows = frame[:3].astype({"count": float})
+    rows.loc[1, "count"] = np.nan
+    repaired = detector.repair(rows)
+    assert repaired["count"].dtype == np.int64
+    assert abs(repaired["count"][1] - counts[1]) <= 2
+
+
 def test_rows_beyond_everything_become_ordinary(detector) -> None:
     far = np.array([[1e30, -1e30, 1e12, 0, 0, 5, 0, 1e300], np.full(8, 100.0)])
     repaired = detector.repair(far)
