@@ -210,6 +210,44 @@ def _write_blame(records: Sequence[dict], command: str) -> None:
     report.write("outliers_blame", command, summary, header, rows, footer=footer)
 
 
+KNOWING = ("score_features", "true conditionals", "best three")
+
+
+def _write_known(records: Sequence[dict], command: str) -> None:
+    tables = Tables(records)
+    shares = {
+        key: [f"{who} {spread(tables.means(key, who), '.1%')}" for who in KNOWING]
+        for key in ("found", "found_single")
+    }
+    summary = (
+        "The same of normal rows whose columns share factors, so that their density is known: "
+        "true conditionals are the tail probability of each cell given the others of its row by "
+        "that density, which score_features estimates; the best three cells are those without "
+        "which the others are likeliest. All planted cells among three, of the rows that "
+        f"FlowOutlierDetector flags: {'; '.join(shares['found'])}. Where one was planted: "
+        f"{'; '.join(shares['found_single'])}. {SPREAD}"
+    )
+    header = (
+        "table",
+        "rows x columns",
+        "seeds",
+        "flagged",
+        *(f"all cells: {who}" for who in KNOWING),
+        *(f"a single cell: {who}" for who in KNOWING),
+    )
+    rows = [
+        [
+            *tables.shape(name),
+            tables.cell(".1%", name, "flagged"),
+            *(tables.cell(".1%", name, "found", who) for who in KNOWING),
+            *(tables.cell(".1%", name, "found_single", who) for who in KNOWING),
+        ]
+        for name in tables.records
+    ]
+    footer = report.footer_of(records, command)
+    report.write("outliers_known", command, summary, header, rows, footer=footer)
+
+
 REPAIRED = ("repair", "nearest row")
 
 
@@ -326,6 +364,7 @@ WRITERS: dict[str, tuple[Sequence[str], Callable[[Sequence[dict], str], None]]] 
     "contaminated": (("outliers_contaminated", "outliers_contaminated_tables"), CONTAMINATED.write),
     "calibration": (("outliers_calibration",), _write_calibration),
     "blame": (("outliers_blame",), _write_blame),
+    "known": (("outliers_known",), _write_known),
     "repair": (("outliers_repair",), _write_repair),
     "cost": (("outliers_cost",), _write_cost),
 }

@@ -3,10 +3,12 @@
 import math
 import time
 from collections.abc import Callable
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 from outlier_tables import Mask, Planting
+from scipy.stats import norm
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
@@ -69,6 +71,55 @@ def measure_blame(planting: Planting, detector: FlowOutlierDetector, seed: int) 
         "found_by_chance": share_by_chance(few_planted),
         "seconds_per_row": seconds,
     }
+
+
+def measure_known_blame(
+    planting: Planting, correlations: FloatArray, detector: FlowOutlierDetector
+) -> dict:
+    """Return how often planted cells are found, beside what can be found at all.
+
+    Rows are standard normal with ``correlations``, so the true density itself can be asked:
+    for the tail probability of each cell given the others of its row, which is what
+    ``score_features`` estimates, and for the three cells without which the others are
+    likeliest.
+    """
+    flagged = detector.p_values(planting.rows) < FLAGGED
+    rows, is_planted = planting.rows[flagged], planting.is_planted[flagged]
+    strangeness = {
+        "score_features": np.asarray(detector.score_features(rows)),
+        "true conditionals": true_log_tails(rows, correlations),
+        "best three": -find_best_three(rows, correlations).astype(float),
+    }
+    is_single = is_planted.sum(axis=1) == 1
+    return {
+        "flagged": float(flagged.mean()),
+        "found": {name: share_found(of, is_planted) for name, of in strangeness.items()},
+        "found_single": {
+            name: share_found(of[is_single], is_planted[is_single])
+            for name, of in strangeness.items()
+        },
+        "single": int(is_single.sum()),
+    }
+
+
+def true_log_tails(rows: FloatArray, correlations: FloatArray) -> FloatArray:
+    """Return the log tail probability of each cell given the others, under a normal density."""
+    precision = np.linalg.inv(correlations)
+    return math.log(2) + norm.logsf(np.abs(rows @ precision) / np.sqrt(np.diag(precision)))
+
+
+def find_best_three(rows: FloatArray, correlations: FloatArray) -> Mask:
+    """Mark the three cells of each row without which the others have the highest density."""
+    n_columns = len(correlations)
+    lowest, best = np.full(len(rows), np.inf), np.zeros(rows.shape, dtype=bool)
+    for three in combinations(range(n_columns), N_BLAMED):
+        left = np.delete(np.arange(n_columns), three)
+        cells = rows[:, left]
+        solved = np.linalg.solve(correlations[np.ix_(left, left)], cells.T).T
+        distances = (cells * solved).sum(axis=1)
+        better = distances < lowest
+        lowest[better], best[better] = distances[better], np.isin(np.arange(n_columns), three)
+    return best
 
 
 def find_tellable(

@@ -15,6 +15,15 @@ MOST_ROWS = 20_000  # fitted, and scored, by every method
 N_PLANTED = 200
 MOST_CELLS = 3  # planted in a row
 
+# Columns and factors of tables of known density, and the share of a column that is its own.
+FACTORS = {
+    "6 columns of 3 factors": (6, 3, 0.05),
+    "10 columns of 3 factors": (10, 3, 0.1),
+    "10 columns of 5 factors": (10, 5, 0.05),
+    "20 columns of 5 factors": (20, 5, 0.1),
+}
+N_KNOWN = 5_000  # rows of such a table
+
 
 def load_labelled(data: Path) -> dict[str, Labelled]:
     """Return the tables of ``data/adbench`` by name, the smallest first.
@@ -48,6 +57,16 @@ def draw_all(labelled: Labelled, seed: int) -> Labelled:
     X, is_outlier = labelled
     rows = np.random.default_rng(seed).permutation(len(X))[:MOST_ROWS]
     return X[rows], is_outlier[rows]
+
+
+def draw_factors(name: str, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Return normal rows, and the correlations of their columns, which share factors."""
+    n_columns, n_factors, own = FACTORS[name]
+    rng = np.random.default_rng(seed)
+    loadings = rng.standard_normal((n_columns, n_factors))
+    loadings *= np.sqrt((1 - own) / (loadings**2).sum(axis=1, keepdims=True))
+    correlations = loadings @ loadings.T + own * np.eye(n_columns)
+    return rng.multivariate_normal(np.zeros(n_columns), correlations, N_KNOWN), correlations
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ calibration
 blame, repair
     Fresh rows of continuous tables in which one to three cells were replaced by values of
     other fresh rows: see ``outlier_reasons.py``.
+known
+    The same of rows of a known density, beside that density's own conditionals: what can
+    be found at all.
 cost
     Processor seconds of a fit over those of FlowDensity() on the same rows, where there are
     2,000 or more, and of scoring 100,000 made rows of 10 columns beside nearest neighbours.
@@ -44,12 +47,14 @@ import report
 import torch
 from numpy.typing import NDArray
 from outlier_peers import PEERS
-from outlier_reasons import measure_blame, measure_repair
+from outlier_reasons import measure_blame, measure_known_blame, measure_repair
 from outlier_tables import (
+    FACTORS,
     MOST_ROWS,
     Labelled,
     Planting,
     draw_all,
+    draw_factors,
     load_labelled,
     plant,
     split_normal,
@@ -211,6 +216,15 @@ def measure_repairs(data: Data, table: str, seed: int, method: str) -> dict:
     return {"rows": n_rows, "columns": n_columns, **measure_repair(*data.planted(table, seed))}
 
 
+def measure_known(data: Data, table: str, seed: int, method: str) -> dict:
+    """Return who is blamed for cells planted in rows of a known density."""
+    X, correlations = draw_factors(table, seed)
+    planting = plant(X, seed)
+    detector = METHODS[method](*planting.train.shape, seed).fit(planting.train)
+    measured = measure_known_blame(planting, correlations, detector)
+    return {"rows": X.shape[0], "columns": X.shape[1], **measured}
+
+
 def measure_cost(data: Data, table: str, seed: int, method: str) -> dict:
     """Return processor seconds beside those of what is simpler; ``method`` is the detector."""
     if table == MADE:
@@ -295,6 +309,9 @@ PARTS = {
         lambda data: (data.continuous, PLANTED),
         (DETECTOR,),
         ("flagged", "n_explained"),
+    ),
+    "known": Part(
+        measure_known, lambda data: (FACTORS, FACTORS), (DETECTOR,), ("flagged", "found")
     ),
     "repair": Part(
         measure_repairs,

@@ -21,6 +21,7 @@ from skflow.estimators.fitting import (
     FEWEST_ROWS_TO_SPLIT,
     FitPlan,
     TableRows,
+    explained_exhaustion,
     keep_earlier_fit,
     learn_columns,
 )
@@ -271,6 +272,8 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
             the columns. An earlier fit is then left as it was.
         TypeError
             Where a column holds what is no number, date or label.
+        MemoryError
+            Where layers so large do not fit into memory.
 
         Warns
         -----
@@ -279,7 +282,7 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         DivergenceWarning
             Where training had to go back to earlier weights.
         """
-        with keep_earlier_fit(self):
+        with keep_earlier_fit(self), explained_exhaustion():
             clock = Clock(self.max_time)
             warm = self.warm_start and hasattr(self, "_density")
             table = check_table(self, X, reset=not warm, fewest_rows=2)

@@ -45,6 +45,21 @@ def keep_earlier_fit(estimator: Any) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def explained_exhaustion() -> Iterator[None]:
+    """Raise a MemoryError that says what to lower, where torch runs out of memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        # On a CPU torch raises no type of its own.
+        if not (isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)):
+            raise
+        raise MemoryError(
+            "The fit does not fit into memory. Lower hidden_units, n_layers, n_bins or "
+            f"batch_size, or fit fewer rows. ({str(error).splitlines()[0]})"
+        ) from error
+
+
 def learn_columns(estimator: Any, X: Any) -> tuple[Container, StoredTable, Schema]:
     """Learn what rows came in and what their columns are, as the estimator's parameters say."""
     container = Container.fit(X, list(_check_feature_names_in(estimator)))

@@ -246,6 +246,12 @@ def test_samples_beyond_memory(of_numbers: Fitted) -> None:
         of_numbers[FlowDensity].sample(10**11)
 
 
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_layers_beyond_memory(cls: type) -> None:
+    with pytest.raises(MemoryError, match="Lower hidden_units, n_layers, n_bins or batch_size"):
+        cls(n_layers=1, hidden_units=10**7).fit(np.random.default_rng(0).standard_normal((30, 3)))
+
+
 # Parameters: scikit-learn's own check_param_validation tries values out of range, of all of them
 
 CONTRADICTIONS = {
