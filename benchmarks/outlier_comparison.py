@@ -88,13 +88,13 @@ class Comparison:
                 f"It {does} in {spread(ours / theirs, ',.1f')} times the processor seconds of "
                 f"{QUICKEST}."
             )
-        paired = [table for table in tables if table.has([self.variant])]
-        if paired:
-            ours, varied = means(paired, (self.detector, self.variant), "auroc").T
+        gains = [table.gain(self.variant) for table in tables]
+        gains = [gain for gain in gains if np.isfinite(gain)]
+        if gains:
             sentences.append(
-                f"{self.variant} gains in AUROC {spread(varied - ours, '+.4f')} over "
-                f"{len(paired)} tables, in the mean {(varied - ours).mean():+.4f}; it takes no "
-                "part in wins and ranks."
+                f"{self.variant} gains in AUROC {spread(gains, '+.4f')} over {len(gains)} tables, "
+                f"in the mean {np.mean(gains):+.4f}, on the seeds that both have; it takes no part "
+                "in wins and ranks."
             )
         return " ".join([*sentences, SPREAD, "Seconds in the table are medians over tables."])
 
@@ -158,6 +158,13 @@ class Table:
     def values(self, method: str, key: str) -> FloatArray:
         """Return what a method got, by seed."""
         return np.array([self.results[method][seed][key] for seed in self.seeds])
+
+    def gain(self, variant: str) -> float:
+        """Return what a variant gains in AUROC, on the seeds that it has; nan without any."""
+        ours, varied = (self.results.get(name, {}) for name in (self.compared[0], variant))
+        shared = varied.keys() & ours.keys()
+        gains = [varied[seed]["auroc"] - ours[seed]["auroc"] for seed in shared]
+        return float(np.mean(gains)) if gains else np.nan
 
     def row(self, methods: Sequence[str]) -> tuple[float, list[str]]:
         """Return the margin of the detector, and the cells of this table."""
