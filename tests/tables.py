@@ -1,12 +1,15 @@
 """Tables and flows that several tests use."""
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from skflow import FlowDensity
 
 Table = NDArray[np.float64]
+
+STR = pd.StringDtype(na_value=np.nan)  # what pandas takes strings for by itself from 3 on
 
 # Parameters of flows that fit in a moment.
 SMALL = {"n_layers": 4, "hidden_units": 16, "random_state": 0}

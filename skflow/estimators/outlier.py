@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from skflow.estimators.checkpoints import draw_seed
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.detection import Detector, Witness, plan_calibration
-from skflow.estimators.fitting import explained_exhaustion, keep_earlier_fit, learn_columns
+from skflow.estimators.fitting import keep_earlier_fit, learn_columns
 from skflow.estimators.saving import Saveable
 from skflow.estimators.validation import check_table, numbers_like
 from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
@@ -192,7 +192,7 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
             As :meth:`FlowDensity.fit`, but of 3 rows at least. An earlier fit is then left as
             it was.
         """
-        with keep_earlier_fit(self), explained_exhaustion():
+        with keep_earlier_fit(self):
             table = check_table(self, X, reset=True, fewest_rows=FEWEST_ROWS)
             seed = draw_seed(self.random_state, self.checkpoint_path, "random_state")
             self._fit(table, seed)

@@ -111,8 +111,7 @@ def _in_fitted_dtype(codec: ColumnCodec, column: StoredColumn) -> StoredColumn:
     encoded = codec.encode(column.take(there))
     decoded = codec.decode(*encoded[:3], on_grid=False)
     values = np.zeros(len(there), decoded.values.dtype)
-    values[there] = decoded.values
-    return replace(decoded, values=values, missing=column.missing)
+    return _put(replace(decoded, values=values, missing=column.missing), there, decoded)
 
 
 def put_cells(table: StoredTable, rows: Rows, j: int, cells: StoredColumn) -> StoredTable:
@@ -128,7 +127,7 @@ def put_rows(table: StoredTable, rows: Rows, others: StoredTable) -> StoredTable
     return replace(table, columns=tuple(_put(old, rows, new) for old, new in pairs))
 
 
-def _put(column: StoredColumn, rows: Rows, cells: StoredColumn) -> StoredColumn:
+def _put(column: StoredColumn, rows: Rows | NDArray[np.bool_], cells: StoredColumn) -> StoredColumn:
     values, missing = column.values.copy(), column.missing.copy()
     values[rows], missing[rows] = cells.values, cells.missing
     return replace(column, values=values, missing=missing)

@@ -11,8 +11,7 @@ import pandas as pd
 import polars as pl
 
 from tests.estimators.bad_tables import Refused
-
-STR = pd.StringDtype(na_value=np.nan)  # what pandas takes strings for by itself from 3 on
+from tests.tables import STR
 
 
 def sound_table(n_rows: int = 80) -> pd.DataFrame:

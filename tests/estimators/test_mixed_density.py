@@ -121,7 +121,7 @@ def test_probabilities_sum_and_integrate_to_one(name: str, weights: str) -> None
             pytest.skip("random layers bend two columns too sharply for the grid")
         randomise(flow, seed=1)
     levels = any(column.kind in ("levels", "constant") for column in flow.schema_.columns)
-    n_points = {**FINEST, "a constant and a number": 3000}.get(name, 1500 if levels else 8000)
+    n_points = FINEST.get(name, 3000 if levels else 8000)
     assert total_probability(flow, df, n_points) == pytest.approx(1, abs=1e-3)
 
 

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from skflow.table.schema import ColumnSchema, Schema
 from tests.table.trips import fit, fit_column
+from tests.tables import STR
 
 RNG = np.random.default_rng(0)
 REAL = RNG.normal(size=400)
 WHOLE = RNG.integers(0, 10**6, 400)
 START = pd.Timestamp("2020-01-01")
 DAYS = pd.TimedeltaIndex(WHOLE.astype("m8[D]").astype("m8[s]"))  # beyond nanoseconds
-STR = pd.StringDtype(na_value=np.nan)  # what pandas takes strings for by itself from 3 on
 
 
 def taken(values: Any, **options: Any) -> ColumnSchema:
