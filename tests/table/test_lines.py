@@ -45,6 +45,7 @@ def test_dates_anywhere_in_their_range(unit: str, bits: int, data: Any) -> None:
 
 @quick
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2))
+@example([1.0, 1.401298464324817e-45])  # the least there is, half a step of its own from 0
 def test_any_float32(values: list[float]) -> None:
     assert_comes_back(np.array(values, dtype=np.float32)[:, None])
 
