@@ -20,4 +20,4 @@ class LostDigitsWarning(UserWarning):
 
 
 class ModelFileError(ValueError):
-    """A file is damaged, was not written by skflow, or by a version that is not known here."""
+    """A file is damaged, not of skflow or of this version, or the checkpoint of another fit."""

@@ -40,6 +40,7 @@ DTYPES = {"F64": np.float64, "F32": np.float32, "I64": np.int64, "U8": np.uint8}
 # a value or a name. Columns and categories take far less than the numbers learnt of them.
 OF_LETTER, OF_VALUE, SPARE = 10, 120, 2**26
 TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[{,:]', re.DOTALL)
+STREAM = re.compile(r"/dev/(stdout|stderr)|(?:/dev|/proc/self)/fd/(\d+)")
 LOOKS_LIKE = {  # beginnings of files of others
     b"\x80": "a pickle; load it as such, if you trust who made it: a pickle can run any code",
     b"PK\x03\x04": "a zip archive, as skops and torch write",
@@ -72,14 +73,21 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file that takes the place of ``path`` once it is written, and is gone otherwise.
 
     Whoever reads ``path`` finds the former file or the new one, never a part, whenever
-    the writer or the machine stops. A pipe or a device is written to as it is.
+    the writer or the machine stops. A pipe, a device or an open stream by its name, such as
+    /dev/stdout, is written to as it is.
     """
+    number = find_stream(path)
+    if number is not None:
+        with os.fdopen(os.dup(number), "wb") as file:
+            yield file
+        return
     target = find_target(path)
     if target.exists() and not target.is_file():
         with target.open("wb") as file:
             yield file
         return
-    part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+    beginning = os.fsencode(target.name)[:200].decode(errors="ignore")
+    part = target.with_name(f".{beginning}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:
             yield file
@@ -93,6 +101,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             part.unlink()
         raise
     _sync_folder(target.parent)
+
+
+def find_stream(path: str | os.PathLike[str]) -> int | None:
+    """Return the number of the open stream that a path names; None where it names none."""
+    found = STREAM.fullmatch(os.fspath(path))
+    if found is None:
+        return None
+    name, number = found.groups()
+    return int(number) if name is None else {"stdout": 1, "stderr": 2}[name]
 
 
 def find_target(path: str | os.PathLike[str]) -> Path:
@@ -115,12 +132,13 @@ def _sync_folder(folder: Path) -> None:
     """Have the folder remember which file it holds, where the system can be asked to."""
     if os.name != "posix":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # of file systems that know no such thing
+    # Of folders that may not be listed, and of file systems that know no such thing.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
             os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Document, Arrays]:

@@ -32,7 +32,9 @@ def pack_parameter(value: Any) -> Any:
             return {"schema": [pack_schema(column) for column in value.columns]}
         case dict():
             pairs = value.items()
-            return {"dict": [[pack_cell(key), pack_parameter(inside)] for key, inside in pairs]}
+            return {
+                "dict": [[pack_cell(_plain(key)), pack_parameter(inside)] for key, inside in pairs]
+            }
         case list():
             return {"list": [pack_parameter(item) for item in value]}
         case torch.device():
@@ -41,10 +43,17 @@ def pack_parameter(value: Any) -> Any:
             return {"random_state": _pack_state(value)}
         case os.PathLike():
             return os.fspath(value)
-    plain = plain_object(value)
+    plain = _plain(value)
     if not isinstance(plain, np.generic) and hasattr(plain, "__array__"):
         return {"array": [pack_parameter(item) for item in np.asarray(plain).tolist()]}
     return pack_cell(plain)
+
+
+def _plain(value: Any) -> Any:
+    """Return NumPy's scalars, and those within tuples, as the Python objects they stand for."""
+    if type(value) is tuple:
+        return tuple(map(_plain, value))
+    return plain_object(value)
 
 
 def unpack_parameter(packed: Any) -> Any:

@@ -22,7 +22,7 @@ from sklearn.utils import check_random_state
 
 from skflow.archive.cells import pack_cell, unpack_cell
 from skflow.archive.fields import Fields
-from skflow.archive.files import Arrays, prefixed, read, take_prefixed, write
+from skflow.archive.files import Arrays, Document, prefixed, read, take_prefixed, write
 from skflow.archive.parameters import pack_parameter
 from skflow.exceptions import ModelFileError
 from skflow.flow.expectation_maximization import PriorStrength
@@ -39,6 +39,7 @@ VERSION = 1
 # Parameters that change no weight, or whose draw is told apart by the seed.
 FREE = ("device", "verbose", "checkpoint_path", "random_state")
 MOST = 2**53
+REMEDY = "Delete it to begin anew, or give another checkpoint_path."
 
 
 def draw_seed(random_state: Any, checkpoint_path: str | os.PathLike[str] | None, field: str) -> int:
@@ -47,10 +48,19 @@ def draw_seed(random_state: Any, checkpoint_path: str | os.PathLike[str] | None,
     ``field`` is where the checkpoint holds it.
     """
     if random_state is None and checkpoint_path is not None and Path(checkpoint_path).exists():
-        kept = read(checkpoint_path)[0].get(field)
+        kept = _read_file(checkpoint_path)[0].get(field)
         if type(kept) is int:
             return kept
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+def _read_file(path: str | os.PathLike[str]) -> tuple[Document, Arrays]:
+    try:
+        return read(path)
+    except ModelFileError as error:
+        raise ModelFileError(
+            f"{path} is no checkpoint to go on from. {REMEDY} ({error})"
+        ) from error
 
 
 def fingerprint(estimator: Any, seed: int, sources: Iterable[RowSource], start: Arrays) -> str:
@@ -121,10 +131,8 @@ class Checkpoint:
 
     Raises
     ------
-    ValueError
-        Where the file is of another fit.
     ModelFileError
-        Where it is damaged.
+        Where the file is of another fit, or damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str], head: dict[str, Any], clock: Clock) -> None:
@@ -200,8 +208,9 @@ class Checkpoint:
         self._write()
 
     def _write(self) -> None:
-        if self._mark() != self.written:
-            raise ValueError(
+        mark = self._mark()
+        if mark is not None and mark != self.written:  # where it was deleted, it is written anew
+            raise ModelFileError(
                 f"Another fit has written {self.path} meanwhile. Give each fit a checkpoint_path "
                 "of its own."
             )
@@ -217,25 +226,21 @@ class Checkpoint:
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _read(self) -> _Stage:
-        document, arrays = read(self.path)
+        document, arrays = _read_file(self.path)
         fields = Fields(document, "checkpoint")
         if fields.any("format") != FORMAT or fields.any("version") != VERSION:
-            raise ModelFileError(
-                f"{self.path} is no checkpoint that this skflow knows. Give another path."
-            )
+            raise ModelFileError(f"{self.path} is no checkpoint that this skflow knows. {REMEDY}")
         if any(fields.any(name) != value for name, value in self.head.items()):
-            raise ValueError(
+            raise ModelFileError(
                 f"{self.path} is the checkpoint of another fit: of other rows, parameters, "
-                "random_state or versions. Delete it to begin anew, or give another "
-                "checkpoint_path; each fit needs its own."
+                "random_state or versions, or of the fit that a warm start is to go on from. "
+                f"{REMEDY} Each fit needs its own."
             )
         try:
             self.clock.add(fields.number("passed", 0.0))
             return _unpack(fields, arrays)
         except (ValueError, TypeError, LookupError, ArithmeticError) as error:
-            raise ModelFileError(
-                f"{self.path} is no sound checkpoint: {error} Delete it to begin anew."
-            ) from error
+            raise ModelFileError(f"{self.path} is no sound checkpoint: {error} {REMEDY}") from error
 
 
 def _copy(arrays: Arrays) -> Arrays:

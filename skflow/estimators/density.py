@@ -120,7 +120,7 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
     checkpoint_path : str or path-like, default=None
         A file that is written after each epoch, and that a ``fit`` of the same rows,
         parameters and seed goes on from: whatever stops it, one epoch is lost at most.
-        The file stays; delete it when the model is saved.
+        The file stays; delete it when the model is saved, or before a warm start.
 
     Attributes
     ----------

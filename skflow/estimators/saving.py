@@ -39,6 +39,7 @@ class Saveable:
         The file holds numbers and text only; nothing in it is ever run. It is written
         whole or not at all: what was there before stays until then. It can be read by
         every later version, and on machines without the GPU that it was fitted on.
+        Requests of metadata (``set_fit_request``) are not in it.
 
         Parameters
         ----------

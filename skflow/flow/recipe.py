@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
 from skflow.flow.model import Model
 from skflow.flow.values import Values
+
+Number = TypeVar("Number", int, float)
 
 MOST_FEATURES = 64
 LAYERS_OF_ONE_COLUMN = 2  # each of which bends it given its labels
@@ -259,15 +262,20 @@ def choose_recipe(
 ) -> FlowRecipe:
     """Fill in what is "auto" from the number of training rows."""
     return FlowRecipe(
-        n_layers=_default_layers(n_rows) if isinstance(n_layers, str) else n_layers,
-        hidden_units=_default_width(n_rows) if isinstance(hidden_units, str) else hidden_units,
-        n_bins=n_bins,
-        dropout=_default_dropout(n_rows) if isinstance(dropout, str) else dropout,
+        n_layers=unless_auto(n_layers, _default_layers(n_rows)),
+        hidden_units=unless_auto(hidden_units, _default_width(n_rows)),
+        n_bins=int(n_bins),
+        dropout=unless_auto(dropout, _default_dropout(n_rows)),
         bound=_spline_bound(n_rows),
         n_labels=n_labels,
         unseen=unseen,
         value_label=value_label,
     )
+
+
+def unless_auto(given: Number | str, default: Number) -> Number:
+    """Return what was given, a plain number of the default's type; the default for "auto"."""
+    return default if isinstance(given, str) else type(default)(given)
 
 
 def _label_width(n_labelled: int) -> int:

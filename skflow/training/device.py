@@ -28,7 +28,7 @@ def resolve_device(device: str | torch.device, n_cells: int) -> torch.device:
         return torch.device("cuda" if pays else "cpu")
     try:
         resolved = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"device must be 'auto', 'cpu' or 'cuda[:index]', got {device!r}."
         ) from error

@@ -46,7 +46,7 @@ def start_model(
     closed_form = fit_closed_form(
         _draw_sample(rows, recipe, generator),
         None if held_out is None else _draw_sample(held_out, recipe, generator),
-        None if isinstance(n_components, str) else n_components,
+        None if isinstance(n_components, str) else int(n_components),
         Design(bounds, recipe.n_entries, recipe.bound, clock, device, recipe.n_layers > 0),
         generator,
         candidate,

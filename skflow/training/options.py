@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from skflow.flow.recipe import unless_auto
 from skflow.training.clock import Clock
 
 
@@ -57,17 +58,17 @@ def choose_options(
     n_iter_no_change: int | str,
     tol: float,
 ) -> TrainingOptions:
-    """Fill in what is "auto" from the size of the training rows."""
+    """Fill in what is "auto" from the number of training rows."""
     epochs = _default_epochs(n_rows)
     return TrainingOptions(
-        max_iter=epochs if isinstance(max_iter, str) else max_iter,
+        max_iter=unless_auto(max_iter, epochs),
         clock=clock,
-        batch_size=_default_batch_size(n_rows) if isinstance(batch_size, str) else batch_size,
-        learning_rate=4e-3 if isinstance(learning_rate, str) else learning_rate,
-        weight_decay=min(3.0, 30_000 / n_rows) if isinstance(weight_decay, str) else weight_decay,
-        label_weight_decay=min(1.0, 30 / n_rows) if isinstance(weight_decay, str) else weight_decay,
-        n_iter_no_change=epochs // 5 if isinstance(n_iter_no_change, str) else n_iter_no_change,
-        tol=tol,
+        batch_size=unless_auto(batch_size, _default_batch_size(n_rows)),
+        learning_rate=unless_auto(learning_rate, 4e-3),
+        weight_decay=unless_auto(weight_decay, min(3.0, 30_000 / n_rows)),
+        label_weight_decay=unless_auto(weight_decay, min(1.0, 30 / n_rows)),
+        n_iter_no_change=unless_auto(n_iter_no_change, epochs // 5),
+        tol=float(tol),
     )
 
 

@@ -1,5 +1,6 @@
 """What is loaded is what was saved, to the last bit and whatever it was fitted on."""
 
+import errno
 import json
 import math
 import os
@@ -186,6 +187,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "mask": {"categorical_features": [True, True, False, False]},
     "generator": {"random_state": np.random.RandomState(3)},
     "numpy scalars": {"random_state": np.int64(7), "learning_rate": np.float64(0.01)},
+    "numpy sizes": {"n_bins": np.int64(6), "n_components": np.int64(2), "max_iter": np.int32(3)},
+    "numpy layers": {"n_layers": np.int64(1), "hidden_units": np.uint8(16), "max_iter": 1},
+    "numpy rates": {"dropout": np.float32(0.25), "tol": np.float32(0.5)},
+    "numpy bounds": {"bounds": {"length": (np.float64(-9e9), np.int64(10**10))}},
+    "numpy keys": {"column_kinds": {np.int64(0): "categorical", np.str_("weight"): "continuous"}},
     "device": {"device": "cpu"},
 }
 
@@ -200,6 +206,10 @@ def test_parameters_come_back(name: str, tmp_path: Path) -> None:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_plain(key): _plain(inside) for key, inside in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -241,6 +251,32 @@ def test_where_it_was_fitted_does_not_matter(tmp_path: Path) -> None:
 def test_output_stays_set(tmp_path: Path) -> None:
     flow = FlowDensity(**CLOSED).fit(SMALL).set_output(transform="pandas")
     assert_same(saved_and_loaded(flow, tmp_path).transform(SMALL), flow.transform(SMALL))
+
+
+@pytest.mark.parametrize("device", [None, 1.5, "tpu"])
+def test_no_device_is_told(device: Any, tmp_path: Path) -> None:
+    FlowDensity(**CLOSED).fit(NUMBERS).save(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"device must be 'auto', 'cpu' or 'cuda\[:index\]', got"):
+        load(tmp_path / "model", device=device)
+
+
+def test_a_folder_that_may_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow, opened = FlowDensity(**CLOSED).fit(NUMBERS), os.open
+
+    def refuse(path: Any, *arguments: Any, **options: Any) -> int:
+        if os.path.isdir(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    flow.save(tmp_path / "model")
+    assert_same_density(flow, load(tmp_path / "model"), NUMBERS)
+
+
+@pytest.mark.parametrize("name", ["m" * 255, "é" * 127])
+def test_names_as_long_as_they_may_be(name: str, tmp_path: Path) -> None:
+    FlowDensity(**CLOSED).fit(NUMBERS).save(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_another_process_reads_the_same(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_other_fits_are_refused(name: str, tmp_path: Path) -> None:
     path = tmp_path / "fit"
     flow = FlowDensity(**LAYERED, checkpoint_path=str(path)).fit(NUMBERS)
     before = path.read_bytes()
-    with pytest.raises(ValueError, match=r"checkpoint of another fit: .* Delete it .* or give"):
+    with pytest.raises(ModelFileError, match=r"checkpoint of another fit: .* Delete it .* or give"):
         OTHERS[name](clone(flow))
     assert path.read_bytes() == before
 
@@ -164,8 +164,54 @@ def test_fits_at_the_same_time_do_not_overwrite_each_other(tmp_path: Path) -> No
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("skflow.estimators.density.Checkpoint", Rival)
-        with pytest.raises(ValueError, match="Another fit has written"):
+        with pytest.raises(ModelFileError, match="Another fit has written"):
             FlowDensity(**LAYERED, checkpoint_path=path).fit(NUMBERS)
+
+
+def test_a_file_that_was_deleted_meanwhile_is_written_anew(tmp_path: Path) -> None:
+    path = tmp_path / "fit"
+
+    class Deleted(Checkpoint):
+        def keep(self, standing) -> None:
+            path.unlink()
+            super().keep(standing)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("skflow.estimators.density.Checkpoint", Deleted)
+        flow = FlowDensity(**LAYERED, checkpoint_path=path).fit(NUMBERS)
+    assert_same_fit(flow, clone(flow).fit(NUMBERS))
+    assert path.exists()
+
+
+def test_numbers_of_numpy_are_kept(tmp_path: Path) -> None:
+    numbers = {
+        "n_components": np.int64(2),
+        "learning_rate": np.float32(0.002),
+        "n_iter_no_change": np.int64(3),
+        "tol": np.float32(1e-3),
+        "max_time": np.float32(1e4),
+    }
+    flow = FlowDensity(**LAYERED | numbers, checkpoint_path=tmp_path / "fit")
+    with stopped_after(3):
+        flow.fit(NUMBERS)
+    assert_same_fit(clone(flow).fit(NUMBERS), FlowDensity(**LAYERED | numbers).fit(NUMBERS))
+
+
+def test_the_fit_that_a_warm_start_goes_on_from_has_its_own(tmp_path: Path) -> None:
+    flow = FlowDensity(**LAYERED, warm_start=True, checkpoint_path=tmp_path / "fit").fit(NUMBERS)
+    with pytest.raises(ModelFileError, match="of the fit that a warm start is to go on from"):
+        flow.fit(NUMBERS)
+
+
+@pytest.mark.parametrize("seed", [0, None])
+@pytest.mark.parametrize("content", [b"", b"half"])
+def test_what_is_no_checkpoint_can_be_deleted(
+    content: bytes, seed: int | None, tmp_path: Path
+) -> None:
+    (tmp_path / "fit").write_bytes(content)
+    flow = FlowDensity(**LAYERED | {"random_state": seed}, checkpoint_path=tmp_path / "fit")
+    with pytest.raises(ModelFileError, match=r"no checkpoint to go on from\. Delete it to begin"):
+        flow.fit(NUMBERS)
 
 
 @pytest.mark.parametrize("state", [None, "generator"])
