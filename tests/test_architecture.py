@@ -31,7 +31,7 @@ FLOORS = {
     "table": {"table", "exceptions"},
     "exceptions": set(),
     "skflow": {"estimators"},
-    "command_line": {"command_line", "estimators", "archive", "table"},
+    "command_line": {"command_line", "estimators", "archive", "table", "exceptions"},
     "__main__": {"command_line"},
     "plotting": {"plotting", "estimators", "table"},
 }

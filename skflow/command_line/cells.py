@@ -9,16 +9,19 @@ from typing import Any
 
 import pandas as pd
 
+from skflow.command_line.labels import DATE, NUMBER, TRUTHS, as_levels
 from skflow.table.schema import ColumnSchema
+from skflow.table.storage import as_objects
 
 Parser = Callable[[pd.Series], pd.Series | None]
 
 TEXT = ("category", "date", "duration")  # families that are read as text
-DATE = r"\d{4}-\d\d-\d\d(?:[T ]\d.*)?"
 ZONE = r"(?:Z|[+-]\d\d:?\d\d)"
 WHOLE = r"0|-?[1-9]\d{0,17}"
 DURATION = r"-?\d+ days?(?: [+-]?\d\d:\d\d:\d\d(?:\.\d+)?)?"
 SPELLED = {
+    "number": "a number as 1200.5",
+    "boolean": "True or False",
     "date": "a date as 2026-01-31 or 2026-01-31 13:45:00",
     "duration": "a duration as 3 days 13:45:00",
 }
@@ -38,6 +41,21 @@ def as_plain(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(plain)
 
 
+def as_pandas(frame: Any) -> pd.DataFrame:
+    """Return a frame of polars, whose own way needs pyarrow, as one of pandas."""
+    if isinstance(frame, pd.DataFrame):
+        return frame
+    return pd.DataFrame({column.name: _of_polars(column) for column in frame})
+
+
+def _of_polars(column: Any) -> pd.Series:
+    if not column.dtype.is_temporal():
+        return pd.Series(column.to_list(), dtype=object)
+    times = pd.Series(column.to_numpy())
+    zone = getattr(column.dtype, "time_zone", None)
+    return times if zone is None else times.dt.tz_localize("UTC").dt.tz_convert(zone)
+
+
 def as_inferred(frame: pd.DataFrame, text: Sequence[str]) -> pd.DataFrame:
     """Return columns of text that are all dates, or all durations, as such.
 
@@ -47,7 +65,7 @@ def as_inferred(frame: pd.DataFrame, text: Sequence[str]) -> pd.DataFrame:
     found: dict[Any, pd.Series] = {}
     for name, column in frame.items():
         if isinstance(column.dtype, pd.StringDtype):
-            parsers = [_as_whole_numbers] if name in text else PARSERS.values()
+            parsers = [_as_whole_numbers] if name in text else INFERRED
             typed = [parse(column) for parse in parsers]
             found[name] = next((values for values in typed if values is not None), column)
     return as_plain(frame.assign(**found))
@@ -62,10 +80,10 @@ def as_fitted(column: pd.Series, fitted: ColumnSchema) -> pd.Series:
         Where text is no date or duration, and should be.
     """
     if fitted.family == "category":
-        return _as_levels(column, fitted.levels)
-    parse = PARSERS.get(fitted.family)
-    if parse is None or not isinstance(column.dtype, pd.StringDtype):
+        return as_levels(column, fitted.levels)
+    if not isinstance(column.dtype, pd.StringDtype):
         return column
+    parse = PARSERS[fitted.family]
     typed = parse(column)
     if typed is None:
         wrong = _first_refused(column.dropna(), parse)
@@ -81,18 +99,6 @@ def _first_refused(cells: pd.Series, parse: Parser) -> str:
         half = cells[: len(cells) // 2]
         cells = half if parse(half) is None else cells[len(half) :]
     return str(cells.iloc[0])
-
-
-def _as_levels(column: pd.Series, levels: Sequence[Any]) -> pd.Series:
-    """Return the levels that cells spell: the text "1" is the level 1, where that is one."""
-    textual = isinstance(column.dtype, pd.StringDtype)
-    if textual and all(isinstance(level, str) for level in levels):
-        return column
-    by_spelling = {str(level): level for level in levels}
-    cells = column.astype(object)
-    present = column.notna()
-    cells[present] = [by_spelling.get(str(cell), cell) for cell in cells[present]]
-    return cells
 
 
 def _as_dates(text: pd.Series) -> pd.Series | None:
@@ -126,4 +132,28 @@ def _as_whole_numbers(text: pd.Series) -> pd.Series | None:
     return text.astype("Int64")
 
 
-PARSERS: dict[str, Parser] = {"date": _as_dates, "duration": _as_durations}
+def _as_numbers(text: pd.Series) -> pd.Series | None:
+    """Return numbers, whole ones with all their digits; None where some cell is none."""
+    if not text.dropna().str.fullmatch(NUMBER).all():
+        return None
+    cells = text.astype(object)
+    present = text.notna()
+    numbers = [int(cell) if cell.lstrip("+-").isdigit() else float(cell) for cell in cells[present]]
+    cells[present] = as_objects(numbers)
+    return cells
+
+
+def _as_truths(text: pd.Series) -> pd.Series | None:
+    """Return truth values; None where some cell is none."""
+    truths = text.str.lower().map(TRUTHS)
+    return None if (truths.isna() & text.notna()).any() else truths.astype("boolean")
+
+
+# What text of a column may turn out to be, and what text of a model's column must be.
+INFERRED: tuple[Parser, ...] = (_as_dates, _as_durations)
+PARSERS: dict[str, Parser] = {
+    "number": _as_numbers,
+    "boolean": _as_truths,
+    "date": _as_dates,
+    "duration": _as_durations,
+}

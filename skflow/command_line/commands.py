@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skflow.archive.files import find_target
+from skflow.archive.files import find_stream, find_target
 from skflow.command_line.answers import log_densities, refuse_taken_names, verdicts
 from skflow.command_line.description import describe, describe_fit
 from skflow.command_line.files import STANDARD, open_table, open_writer
@@ -26,27 +26,46 @@ from skflow.estimators.outlier import FALSE_ALARMS, FlowOutlierDetector
 def fit(arguments: Namespace) -> None:
     """Fit a model to a table, and save it."""
     estimator = _build_estimator(arguments)
-    refuse_unwritable(arguments.model, arguments.table)
-    with open_table(arguments.table) as table:
-        named = {"--drop": arguments.drop, "--categorical": arguments.categorical}
-        for option, names in named.items():
-            unknown = [name for name in names if name not in table.names]
-            if unknown:
-                raise CommandError(
-                    f"{option}: {arguments.table} has no columns {spell_names(unknown)}; "
-                    f"it has {spell_names(table.names)}."
-                )
-        kept = [name for name in table.names if name not in arguments.drop]
-        refuse_odd_names(kept, arguments.table)
-        frame = table.read(kept, dict.fromkeys(arguments.categorical, ()))
-    if not len(frame):
-        raise CommandError(f"{arguments.table} has columns, but no rows.")
-    with explained(arguments.table, "To do so here: --drop, --categorical."):
+    for path in (arguments.model, arguments.checkpoint):
+        if path is not None:
+            refuse_unwritable(path, arguments.table)
+    if arguments.checkpoint is not None:
+        refuse_same_target(arguments.checkpoint, arguments.model)
+    path, frame = _read_training_table(arguments)
+    # What the system refuses while a model is fitted is the writing of its checkpoint.
+    with (
+        naming(arguments.checkpoint or path),
+        explained(path, "To do so here: --drop, --categorical."),
+    ):
         estimator.fit(frame)
     with explained(arguments.model), naming(arguments.model):
         estimator.save(arguments.model)
     if not arguments.quiet:
         sys.stderr.write(describe_fit(estimator) + "\n")
+
+
+def _read_training_table(arguments: Namespace) -> tuple[str, pd.DataFrame]:
+    """Return what messages call the table, and its columns but for those dropped."""
+    drop, categorical = arguments.drop, arguments.categorical
+    with open_table(arguments.table) as table:
+        for option, names in {"--drop": drop, "--categorical": categorical}.items():
+            unknown = [name for name in names if name not in table.names]
+            if unknown:
+                raise CommandError(
+                    f"{option}: {table.path} has no columns {spell_names(unknown)}; "
+                    f"it has {spell_names(table.names)}."
+                )
+        both = [name for name in categorical if name in drop]
+        if both:
+            raise CommandError(f"--drop and --categorical both name {spell_names(both)}.")
+        kept = [name for name in table.names if name not in drop]
+        if not kept:
+            raise CommandError(f"--drop leaves no column of {table.path}.")
+        refuse_odd_names(kept, table.path)
+        frame = table.read(kept, dict.fromkeys(categorical, ()))
+    if not len(frame):
+        raise CommandError(f"{table.path} has columns, but no rows.")
+    return table.path, frame
 
 
 def _build_estimator(arguments: Namespace) -> Any:
@@ -110,18 +129,10 @@ def sample(arguments: Namespace) -> None:
     ):
         for start in range(0, n_rows, size):
             rows = density.sample(min(size, n_rows - start), generator)
-            writer.write(_as_frame(rows, names))
+            writer.write(
+                pd.DataFrame(rows, columns=names) if isinstance(rows, np.ndarray) else rows
+            )
             advance(len(rows))
-
-
-def _as_frame(rows: Any, names: list[str]) -> pd.DataFrame:
-    """Return rows of an array or a polars frame as pandas'."""
-    if isinstance(rows, pd.DataFrame):
-        return rows
-    if isinstance(rows, np.ndarray):
-        return pd.DataFrame(rows, columns=names)
-    cells = rows.to_dict(as_series=False)
-    return pd.DataFrame({name: pd.Series(cells[name], dtype=object) for name in rows.columns})
 
 
 def inspect(arguments: Namespace) -> None:
@@ -142,7 +153,7 @@ def _stream(arguments: Namespace, estimator: Any, task: Task, only: str | None) 
     for path in (arguments.model, arguments.table):
         refuse_same_file(arguments.output, path)
     with open_table(arguments.table) as table:
-        columns = ModelColumns.match(estimator, table.names, arguments.table)
+        columns = ModelColumns.match(estimator, table.names, table.path)
         if arguments.keep:
             refuse_taken_names(table.names, table.path)
         elif columns.ignored and not arguments.quiet:
@@ -152,16 +163,25 @@ def _stream(arguments: Namespace, estimator: Any, task: Task, only: str | None) 
                 f"{spell_names(list(columns.ignored))}.",
             )
         plan = Plan(arguments.batch_rows, arguments.n_jobs, arguments.keep, only, arguments.quiet)
-        with open_writer(arguments.output) as writer:
+        types = dict(columns.types) | dict(table.types) if plan.keep else {}
+        with open_writer(arguments.output, types) as writer:
             stream(table, columns, estimator, task, writer, plan)
 
 
 def refuse_unwritable(path: str, source: str) -> None:
     """Raise where a model could not be written: before a fit that takes hours, not after."""
     refuse_same_file(path, source)
+    if find_stream(path) is not None:
+        return
     folder = find_target(path).parent
     if not os.access(folder, os.W_OK):
         raise CommandError(f"{folder} is not yours to write to.")
+
+
+def refuse_same_target(checkpoint: str, model: str) -> None:
+    """Raise where a model would take the place of its own checkpoint."""
+    if find_target(checkpoint) == find_target(model):
+        raise CommandError(f"--checkpoint and -o both name {model}; name two files.")
 
 
 def refuse_same_file(output: str, source: str) -> None:

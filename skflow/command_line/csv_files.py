@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 
 import pandas as pd
 
-from skflow.command_line.cells import as_inferred, as_plain
+from skflow.command_line.cells import as_inferred, as_pandas, as_plain
 from skflow.command_line.messages import CommandError, explained
-from skflow.command_line.tables import Batch, Text
+from skflow.command_line.tables import NO_TYPES, Batch, Text, Types
 
 # Cells that are missing values: what pandas takes for such, told here so that a label may be one.
 _EMPTY = "", "#N/A", "#N/A N/A", "#NA", "<NA>", "N/A", "n/a", "NA", "NULL", "null", "None"
@@ -20,6 +20,15 @@ MISSING = frozenset(_EMPTY + _NO_NUMBER)
 # Numbers are read to the last digit: by default from pandas 3.1 on, before by an option.
 _VERSION = tuple(int(part) for part in pd.__version__.split(".")[:2])
 EXACT: dict[str, Any] = {} if _VERSION >= (3, 1) else {"float_precision": "round_trip"}
+
+MOST_LETTERS = 2**26  # of a cell in quotes: a quote that never ends must not fill the memory
+REMEDY = "Convert it (iconv -f latin1 -t utf-8), or name it .parquet if it is that."
+REMEDIES = {  # by how files begin
+    b"\xff\xfe": "It looks like UTF-16; convert it: iconv -f utf-16 -t utf-8.",
+    b"\xfe\xff": "It looks like UTF-16; convert it: iconv -f utf-16 -t utf-8.",
+    b"\x1f\x8b": "It looks compressed; unpack it: zcat FILE | skflow ... -.",
+    b"PAR1": "It looks like Parquet; name it .parquet.",
+}
 
 
 class CsvRows(io.TextIOBase):
@@ -37,6 +46,7 @@ class CsvRows(io.TextIOBase):
 
     def __init__(self, file: BinaryIO, path: str, delimiter: str) -> None:
         self.path, self.delimiter = path, delimiter
+        csv.field_size_limit(MOST_LETTERS)  # of all in this process; there is no other way
         self.text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
         self.line = 0
         self.records = self._records()
@@ -109,10 +119,11 @@ class CsvRows(io.TextIOBase):
                 yield line
         except UnicodeDecodeError as error:
             wrong = error.object[error.start]
+            starts = error.object if self.line == 0 else b""
+            remedies = (remedy for start, remedy in REMEDIES.items() if starts.startswith(start))
             raise CommandError(
                 f"{self.path} is no CSV file in UTF-8: byte 0x{wrong:02x} near line "
-                f"{self.line + 1}. Convert it (iconv -f latin1 -t utf-8), or name it .parquet if "
-                "it is that."
+                f"{self.line + 1}. {next(remedies, REMEDY)}"
             ) from error
 
 
@@ -127,9 +138,11 @@ class CsvTable:
     """
 
     unit = "B"
+    types: Types = NO_TYPES
 
     def __init__(self, file: BinaryIO, path: str, delimiter: str) -> None:
         self.file, self.path, self.delimiter = file, path, delimiter
+        self.start = file.tell() if file.seekable() else 0  # others may have read before
         self.total = _size(file) if file.seekable() else None
         self.rows = CsvRows(file, path, delimiter)
         self.names = self.rows.names
@@ -160,7 +173,7 @@ class CsvTable:
         with explained(self.path), self._parse(columns, text, chunksize=n_rows) as frames:
             done = 0
             for frame in frames:
-                at = self.file.tell() if self.total is not None else 0
+                at = self.file.tell() - self.start if self.total is not None else 0
                 if len(frame):
                     yield Batch(as_plain(frame), int(frame.index[0]), at - done)
                 done = at
@@ -189,9 +202,10 @@ class CsvTable:
 
 
 def _size(file: BinaryIO) -> int:
-    """Return the size of a file, in whose beginning we are."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
+    """Return how many bytes are left to read."""
+    start = file.tell()
+    size = file.seek(0, os.SEEK_END) - start
+    file.seek(start)
     return size
 
 
@@ -208,9 +222,9 @@ class CsvWriter:
         self.file, self.delimiter = file, delimiter
         self.header = True
 
-    def write(self, frame: pd.DataFrame) -> None:
-        """Append rows, below the header where they are the first."""
-        text = frame.to_csv(
+    def write(self, frame: Any) -> None:
+        """Append rows of a pandas or polars frame, below the header where they are the first."""
+        text = as_pandas(frame).to_csv(
             sep=self.delimiter, index=False, header=self.header, lineterminator="\n"
         )
         self.file.write(text.encode())
@@ -218,3 +232,6 @@ class CsvWriter:
 
     def close(self) -> None:
         """Do nothing: a CSV file has no end of its own."""
+
+    def abandon(self) -> None:
+        """Do nothing."""

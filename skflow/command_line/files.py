@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from skflow.archive.files import replacing
 from skflow.command_line.csv_files import CsvTable, CsvWriter
 from skflow.command_line.messages import CommandError, naming
-from skflow.command_line.tables import Table, Writer
+from skflow.command_line.tables import NO_TYPES, Table, Types, Writer
 
 STANDARD = "-"
 DELIMITERS = {"": ",", ".csv": ",", ".tsv": "\t"}  # without an ending, as pipes are, it is CSV
@@ -36,14 +36,23 @@ def open_table(path: str) -> Iterator[Table]:
 
 
 @contextmanager
-def open_writer(path: str) -> Iterator[Writer]:
-    """Open a table to write it, batch by batch; it is there once all is written, or not at all."""
+def open_writer(path: str, types: Types = NO_TYPES) -> Iterator[Writer]:
+    """Open a table to write it, batch by batch; it is there once all is written, or not at all.
+
+    ``types`` are those of columns whose first rows do not tell; CSV files have none.
+    """
     parquet, delimiter = _format_of(path)
     with naming(_spell(path, "output")), _open_output(path) as file:
         writer: Writer = (
-            CsvWriter(file, delimiter) if parquet is None else parquet.ParquetWriter(file, path)
+            CsvWriter(file, delimiter)
+            if parquet is None
+            else parquet.ParquetWriter(file, path, types)
         )
-        yield writer
+        try:
+            yield writer
+        except BaseException:
+            writer.abandon()
+            raise
         writer.close()
 
 
@@ -53,8 +62,10 @@ def _format_of(path: str) -> tuple[Any, str]:
     if suffix in DELIMITERS:
         return None, DELIMITERS[suffix]
     if suffix not in PARQUET:
+        packed = f" Unpack it: zcat {path} | skflow ... -." if suffix == ".gz" else ""
         raise CommandError(
             f"{path}: its ending says what a table is: .csv, .tsv or .parquet, not {suffix!r}."
+            f"{packed}"
         )
     try:
         return import_module("skflow.command_line.parquet"), ""

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from skflow.command_line.messages import CommandError
 
+DELIMITERS = (";", "\t", "|")  # of other tables than ours
+
 
 def refuse_odd_names(names: Sequence[str], path: str) -> None:
     """Raise where a table to fit has no header, or a column of row numbers without a name.
@@ -14,6 +16,12 @@ def refuse_odd_names(names: Sequence[str], path: str) -> None:
         raise CommandError(
             f"{path}: column {names.index('') + 1} has no name. Row numbers, perhaps? They tell "
             "nothing about a row; write the file without them (pandas: to_csv(index=False))."
+        )
+    other = [delimiter for delimiter in DELIMITERS if delimiter in names[0]]
+    if len(names) == 1 and other:
+        raise CommandError(
+            f"{path} has one column, {names[0]!r}. Are its cells separated by {other[0]!r}? Write "
+            "it with commas, or tabs in a .tsv file. If it is one column, give it another name."
         )
     numbers = [_number(name) for name in names]
     found = [number for number in numbers if number is not None]

@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from skflow.command_line.files import STANDARD
 from skflow.command_line.messages import CommandError, naming, tell
 from skflow.command_line.parser import build_parser
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _drop_output()
             return CLOSED_PIPE
         except KeyboardInterrupt:
-            tell("error", "interrupted; nothing was written.")
+            tell("error", _spell_interrupt(parsed))
             return INTERRUPTED
         except CommandError as error:
             return _fail(str(error))
@@ -66,6 +67,15 @@ def _hold_closed_streams() -> None:
         if getattr(sys, name) is None:
             refusing = os.open(os.devnull, mode)
             setattr(sys, name, os.fdopen(refusing, "r" if name == "stdin" else "w"))
+
+
+def _spell_interrupt(parsed: Any) -> str:
+    """Say what an interrupt leaves."""
+    checkpoint = getattr(parsed, "checkpoint", None)
+    if checkpoint is not None and os.path.exists(checkpoint):
+        return f"interrupted; the same command goes on from {checkpoint}."
+    streamed = getattr(parsed, "output", None) == STANDARD
+    return "interrupted." if streamed else "interrupted; nothing was written."
 
 
 def _fail(message: str) -> int:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from skflow.exceptions import ModelFileError
+
 
 class CommandError(Exception):
     """What the user can put right."""
@@ -39,6 +41,8 @@ def explained(where: str, remedy: str = "") -> Iterator[None]:
     """
     try:
         yield
+    except ModelFileError as error:  # names its own file
+        raise CommandError(str(error)) from error
     except (ValueError, TypeError) as error:
         text = one_line(error)
         more = f". {remedy}" if remedy and "column_kinds=" in text else ""

@@ -7,8 +7,9 @@ from typing import Any, Self
 import pandas as pd
 
 from skflow.command_line.cells import TEXT, as_fitted
+from skflow.command_line.labels import has_level
 from skflow.command_line.messages import CommandError, spell_names
-from skflow.command_line.tables import Text
+from skflow.command_line.tables import Text, Types
 from skflow.table.schema import ColumnSchema
 
 
@@ -71,11 +72,37 @@ class ModelColumns:
             if column.family in TEXT
         }
 
-    def select(self, frame: pd.DataFrame) -> Any:
-        """Return rows as the model takes them."""
+    @property
+    def types(self) -> Types:
+        """Types of numbers, which some rows of text do not tell: whole ones may be few."""
+        return {
+            name: "int64" if "int" in column.dtype.lower() else "float64"
+            for name, column in zip(self.names, self.fitted, strict=True)
+            if column.family == "number"
+        }
+
+    def typed(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the model's columns of some rows as what they were fitted as."""
         pairs = zip(self.names, self.fitted, strict=True)
-        table = pd.DataFrame({name: as_fitted(frame[name], column) for name, column in pairs})
-        return table if self.named else table.to_numpy()
+        return pd.DataFrame({name: as_fitted(frame[name], column) for name, column in pairs})
+
+    def as_input(self, rows: pd.DataFrame) -> Any:
+        """Return typed rows as the model takes them."""
+        return rows if self.named else rows.to_numpy()
+
+    def known(self, rows: pd.DataFrame) -> dict[str, bool]:
+        """Say of each column of labels whether some of typed rows has one that was fitted."""
+        found = {
+            name: has_level(rows[name], column.levels)
+            for name, column in zip(self.names, self.fitted, strict=True)
+            if column.family == "category"
+        }
+        return {name: known for name, known in found.items() if known is not None}
+
+    def spell_levels(self, name: str) -> str:
+        """Return the first labels of a column."""
+        levels = self.fitted[self.names.index(name)].levels
+        return spell_names([str(level) for level in levels], most=4)
 
 
 def density_of(estimator: Any) -> Any:

@@ -1,7 +1,7 @@
 """Parquet files, read whole or in batches, and written; needs pyarrow, imported on demand only."""
 
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow as pa
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from skflow.command_line.cells import as_plain
 from skflow.command_line.messages import explained
-from skflow.command_line.tables import Batch, Text
+from skflow.command_line.tables import Batch, Text, Types
 
 # Whole numbers and booleans keep their holes; floats would lose digits.
 MASKED = {
@@ -44,6 +44,7 @@ class ParquetTable:
         index = (self.file.schema_arrow.pandas_metadata or {}).get("index_columns", [])
         self.names = [name for name in self.file.schema_arrow.names if name not in index]
         self.total = self.file.metadata.num_rows
+        self.types: Types = {name: self.file.schema_arrow.field(name).type for name in self.names}
 
     def read(self, columns: Sequence[str], text: Text) -> pd.DataFrame:
         """Read all rows, of the types that the file declares.
@@ -81,23 +82,24 @@ def _to_frame(table: pa.Table) -> pd.DataFrame:
 
 
 class ParquetWriter:
-    """Writes frames into a Parquet file, whose types are those of the first.
+    """Writes frames into a Parquet file.
 
     Parameters
     ----------
     file : binary file
     path : str
+    types : mapping of str to DataType or its name
+        Of columns whose first rows do not tell it; others are as in the first frame.
     """
 
-    def __init__(self, file: BinaryIO, path: str) -> None:
-        self.file, self.path = file, path
+    def __init__(self, file: BinaryIO, path: str, types: Types) -> None:
+        self.file, self.path, self.types = file, path, types
         self.writer: pq.ParquetWriter | None = None
 
-    def write(self, frame: pd.DataFrame) -> None:
-        """Append rows."""
-        schema = None if self.writer is None else self.writer.schema
+    def write(self, frame: Any) -> None:
+        """Append rows of a pandas or polars frame."""
         with explained(f"{self.path} cannot hold these rows; write CSV instead"):
-            table = pa.Table.from_pandas(frame, schema, preserve_index=False)
+            table = self._convert(frame)
         if self.writer is None:
             self.writer = pq.ParquetWriter(self.file, table.schema)
         self.writer.write_table(table)
@@ -106,3 +108,25 @@ class ParquetWriter:
         """Write the end of the file, without which it cannot be read."""
         if self.writer is not None:
             self.writer.close()
+
+    def abandon(self) -> None:
+        """Leave the file without an end; by itself it would be written at some later time."""
+        if self.writer is not None:
+            self.writer.is_open = False
+
+    def _convert(self, frame: Any) -> pa.Table:
+        if not isinstance(frame, pd.DataFrame):
+            return frame.to_arrow()
+        if self.writer is not None:
+            return pa.Table.from_pandas(frame, self.writer.schema, preserve_index=False)
+        first = pa.Schema.from_pandas(frame, preserve_index=False)
+        fields = [(field.name, self.types.get(field.name, _lasting(field.type))) for field in first]
+        schema = pa.schema(fields, first.metadata)
+        return pa.Table.from_pandas(frame, schema, preserve_index=False)
+
+
+def _lasting(kind: pa.DataType) -> pa.DataType:
+    """Return a type that holds what later rows may have: longer decimals, texts after holes."""
+    if pa.types.is_decimal(kind):
+        return pa.decimal128(38, kind.scale)
+    return pa.string() if pa.types.is_null(kind) else kind

@@ -11,9 +11,10 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from skflow.command_line.csv_files import MISSING
 from skflow.command_line.messages import CommandError, explained
 from skflow.command_line.model_columns import ModelColumns
-from skflow.command_line.tables import Batch, Table, Writer
+from skflow.command_line.tables import Batch, Table, Text, Writer
 
 Task = Callable[[Any, Any], pd.DataFrame]  # estimator and rows to answers
 
@@ -44,10 +45,14 @@ class Plan:
 
 
 class Answers(NamedTuple):
-    """What is said about a batch, and the warnings on the way."""
+    """What is said about a batch, and the warnings on the way.
+
+    ``known`` says of columns of labels whether some of theirs was fitted.
+    """
 
     frame: pd.DataFrame
     size: int
+    known: dict[str, bool]
     warned: list[Warning | str]
 
 
@@ -55,7 +60,9 @@ def stream(
     table: Table, columns: ModelColumns, estimator: Any, task: Task, writer: Writer, plan: Plan
 ) -> None:
     """Write the answers for all rows of a table; never more than a few batches are in memory."""
-    text = dict.fromkeys(columns.ignored if plan.keep else (), ()) | dict(columns.text)
+    # What is only kept stays as it is spelled, "NA" too.
+    ignored = dict.fromkeys(columns.ignored if plan.keep else (), MISSING)
+    text: Text = ignored | dict(columns.text)
     wanted = table.names if plan.keep else columns.names
     batches = table.batches(plan.batch_rows, wanted, text)
     # Each worker has one batch at work and one at hand, and none is put on the disk.
@@ -64,17 +71,31 @@ def stream(
     )
     work = (delayed(_answer)(batch, columns, estimator, task, plan) for batch in _caught(batches))
     empty, seen = True, set()
+    known: dict[str, bool] = {}
     with progress_bar(table.total, table.unit, quiet=plan.quiet) as advance:
         for answers in parallel(work):
             for warning in answers.warned:
                 if str(warning) not in seen:
                     warnings.warn(warning, stacklevel=2)
                 seen.add(str(warning))
+            for name, found in answers.known.items():
+                known[name] = known.get(name, False) or found
             writer.write(answers.frame)
             advance(answers.size)
             empty = False
     if empty:
         raise CommandError(f"{table.path} has columns, but no rows.")
+    _warn_of_strange_labels(columns, known)
+
+
+def _warn_of_strange_labels(columns: ModelColumns, known: dict[str, bool]) -> None:
+    """Tell of columns where nothing was as at fit: another spelling, rather than other labels."""
+    for name in (name for name, found in known.items() if not found):
+        warnings.warn(
+            f"no cell of column {name!r} in {columns.path} is a label that the model was fitted "
+            f"to, which are {columns.spell_levels(name)}; all are taken for labels never seen.",
+            stacklevel=2,
+        )
 
 
 def _caught(batches: Iterator[Batch]) -> Iterator[Batch | Exception]:
@@ -96,14 +117,16 @@ def _answer(
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always", UserWarning)
-        answers = task(estimator, columns.select(batch.frame))
+        rows = columns.typed(batch.frame)
+        answers = task(estimator, columns.as_input(rows))
+        known = columns.known(rows)
     if "row" in answers:
         answers["row"] += batch.start
     if plan.keep:
         answers = pd.concat([batch.frame.reset_index(drop=True), answers], axis=1)
     if plan.only is not None:
         answers = answers[answers[plan.only]]
-    return Answers(answers, batch.size, [warning.message for warning in caught])
+    return Answers(answers, batch.size, known, [warning.message for warning in caught])
 
 
 @contextmanager

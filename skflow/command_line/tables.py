@@ -1,12 +1,16 @@
 """What a file of a table can do, whatever its format."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
 
 # Columns that are text whatever they look like, and labels that are known of them.
 Text = Mapping[str, Collection[str]]
+# Types of columns as Arrow has them, or their names.
+Types = Mapping[str, Any]
+NO_TYPES: Types = MappingProxyType({})
 
 
 class Batch(NamedTuple):
@@ -38,12 +42,15 @@ class Table(Protocol):
     total : int or None
         How large it is, in units; None where nobody knows.
     unit : str
+    types : mapping of str to type
+        Of columns, as far as the file tells.
     """
 
     path: str
     names: list[str]
     total: int | None
     unit: str
+    types: Types
 
     def read(self, columns: Sequence[str], text: Text) -> pd.DataFrame:
         """Read all rows of some columns, some of which are ``text`` whatever they look like."""
@@ -58,8 +65,11 @@ class Table(Protocol):
 class Writer(Protocol):
     """A file to write a table to."""
 
-    def write(self, frame: pd.DataFrame) -> None:
-        """Append rows."""
+    def write(self, frame: Any) -> None:
+        """Append rows of a pandas or polars frame."""
 
     def close(self) -> None:
         """Write what stands at the end of the file."""
+
+    def abandon(self) -> None:
+        """Leave the file as it is, which is to be thrown away."""

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import gzip
 import os
 import signal
 import struct
@@ -82,7 +83,7 @@ FAULTS: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
             f"{files}/flow",
             spoil(new, "bad.csv", b"zone,fare,day,cash,riders,km\n1,2,2024-01-01,True,1,far\n"),
         ],
-        "'km': was fitted as number .* and came as category",
+        "rows 0 to 0: column 'km' holds 'far', expected a number",
     ),
     "an empty file": (
         lambda files, new: ["fit", spoil(new, "bad.csv", b""), "-o", f"{new}/model"],
@@ -99,6 +100,68 @@ FAULTS: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
     "no text": (
         lambda files, new: ["fit", spoil(new, "bad.csv", b"a\n\xff\n"), "-o", f"{new}/model"],
         "bad.csv is no CSV file in UTF-8",
+    ),
+    "UTF-16": (
+        lambda files, new: [
+            *("fit", spoil(new, "bad.csv", "a,b\n1,2\n".encode("utf-16"))),
+            *("-o", f"{new}/model"),
+        ],
+        "looks like UTF-16; convert it: iconv -f utf-16 -t utf-8",
+    ),
+    "compressed text": (
+        lambda files, new: [
+            *("fit", spoil(new, "bad.csv", gzip.compress(b"a,b\n1,2\n"))),
+            *("-o", f"{new}/model"),
+        ],
+        r"looks compressed; unpack it: zcat FILE \| skflow",
+    ),
+    "a compressed file's ending": (
+        lambda files, new: ["fit", spoil(new, "bad.csv.gz", b""), "-o", f"{new}/model"],
+        r"not '.gz'. Unpack it: zcat .*bad.csv.gz \| skflow",
+    ),
+    "another delimiter": (
+        lambda files, new: [
+            "fit",
+            spoil(new, "bad.csv", b"a;b\n1,5;2,5\n2,5;3,5\n"),
+            "-o",
+            f"{new}/model",
+        ],
+        "has one column, 'a;b'. Are its cells separated by ';'",
+    ),
+    "all columns dropped": (
+        lambda files, new: [
+            *("fit", spoil(new, "bad.csv", b"a,b\n1,2\n"), "-o", f"{new}/model"),
+            *("--drop", "a", "b"),
+        ],
+        "--drop leaves no column of .*bad.csv",
+    ),
+    "dropped labels": (
+        lambda files, new: [
+            *("fit", spoil(new, "bad.csv", b"a,b\n1,2\n"), "-o", f"{new}/model"),
+            *("--drop", "a", "--categorical", "a"),
+        ],
+        "--drop and --categorical both name 'a'",
+    ),
+    "a checkpoint for a model": (
+        lambda files, new: [
+            *("fit", f"{files}/train.csv", "-o", f"{new}/model"),
+            *("--checkpoint", f"{new}/../{new.name}/model"),
+        ],
+        "--checkpoint and -o both name .*model; name two files",
+    ),
+    "an empty checkpoint": (
+        lambda files, new: [
+            *("fit", f"{files}/train.csv", "-o", f"{new}/model"),
+            *("--checkpoint", spoil(new, "kept", b"")),
+        ],
+        "error: [^ ]*kept is no checkpoint to go on from. Delete it",
+    ),
+    "no folder for a checkpoint": (
+        lambda files, new: [
+            *("fit", f"{files}/train.csv", "-o", f"{new}/model"),
+            *("--checkpoint", f"{new}/none/kept"),
+        ],
+        "There is no folder",
     ),
     "no Parquet": (
         lambda files, new: ["score", f"{files}/flow", spoil(new, "bad.parquet", b"PAR0")],
@@ -293,6 +356,19 @@ def test_a_full_disk_leaves_the_former_model(
     assert list(tmp_path.iterdir()) == [model]
 
 
+def test_a_full_disk_names_the_checkpoint(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fill)
+    kept = f"{tmp_path}/kept"
+    fit = ["fit", f"{files}/train.csv", "-o", f"{tmp_path}/model", "--checkpoint", kept, *QUICK]
+    assert main(fit) == 2
+    assert capsys.readouterr().err == f"skflow: error: {kept}: No space left on device\n"
+
+
 def test_devices_stay_devices(files: Path, tmp_path: Path) -> None:
     nothing = tmp_path / "nothing"
     nothing.symlink_to(os.devnull)
@@ -442,6 +518,37 @@ def test_a_terminal_sees_a_bar(files: Path, tmp_path: Path) -> None:
     os.close(its_end)
     os.close(terminal)
     assert len(pd.read_csv(tmp_path / "scores.csv")) == 60
+
+
+def test_interrupts_tell_what_is_left(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", interrupt)
+    assert main(["score", f"{files}/flow", f"{files}/new.csv"]) == 130
+    assert capsys.readouterr().err == "skflow: error: interrupted.\n"  # some rows may be out
+    kept = tmp_path / "kept"
+    fit = ["fit", f"{files}/train.csv", "-o", f"{tmp_path}/model", "--checkpoint", f"{kept}"]
+    monkeypatch.setattr(FlowDensity, "save", interrupt)
+    assert main([*fit, *QUICK]) == 130
+    told = f"skflow: error: interrupted; the same command goes on from {kept}.\n"
+    assert capsys.readouterr().err == told
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="streams have no names here")
+def test_streams_by_their_names_are_added_to(files: Path, tmp_path: Path) -> None:
+    """What stands before in the file behind standard output stays."""
+    out = tmp_path / "out.csv"
+    with out.open("ab") as file:
+        file.write(b"a title\n")
+        file.flush()
+        process = start("sample", files / "flow", "-o", "/dev/stdout", stdout=file)
+        assert process.communicate()[1] == b""
+        file.write(b"an end\n")
+    lines = out.read_text().splitlines()
+    assert [lines[0], lines[-1], len(lines)] == ["a title", "an end", 4]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no numbered streams of POSIX")

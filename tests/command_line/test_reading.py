@@ -1,9 +1,11 @@
 """What stands in a file is what is scored, whatever a batch of it looks like."""
 
 import csv
+import datetime
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,12 +113,97 @@ def test_labels_are_those_of_the_model() -> None:
     assert as_fitted(numbers, fitted).tolist() == ["1", 7]
 
 
-def test_the_cell_at_fault_is_named() -> None:
-    cells = [f"2026-01-{day:02}" for day in range(1, 31)]
-    cells[17] = "18.1.2026"
-    fitted = ColumnSchema("day", "datetime64[us]", "date", family="date")
-    with pytest.raises(ValueError, match=r"column 'day' holds '18\.1\.2026', expected a date"):
+DAY = datetime.date(2026, 1, 2)
+SPELLED: dict[str, tuple[list, list[str], list]] = {
+    "instants at midnight": ([pd.Timestamp(DAY)], ["2026-01-02", "2026-01-02T00:00"], ["x"]),
+    "instants": ([pd.Timestamp("2026-01-02 03:04")], ["2026-01-02 03:04"], ["2026-01-02"]),
+    "of a zone": ([pd.Timestamp(DAY, tz="UTC")], ["2026-01-02T01:00+01:00"], ["2026-01-02"]),
+    "dates": ([DAY], ["2026-01-02", "2026-01-02 00:00:00"], ["2026-02-31"]),
+    "durations": ([pd.Timedelta(hours=27)], ["1 days 03:00:00", "1 day, 3:00:00"], ["27"]),
+    "Python's durations": ([datetime.timedelta(hours=27)], ["1 days 03:00:00"], ["1 day"]),
+    "NumPy's durations": ([np.timedelta64(3600, "s")], ["0 days 01:00:00"], ["3600"]),
+    "whole numbers": ([7, -3], ["7", "7.0", "+7", "7e0"], ["7.5", "seven"]),
+    "floats": ([0.1, 1e22], ["0.1", "0.10", "1e-1"], ["0.11"]),
+    "truth values": ([True, False], ["True", "TRUE", "true"], ["1", "yes"]),
+    "texts like others": (["7", 7, True], ["7"], ["07x"]),
+}
+
+
+@pytest.mark.parametrize("name", SPELLED)
+def test_labels_are_known_however_they_are_spelled(name: str) -> None:
+    levels, spellings, others = SPELLED[name]
+    fitted = ColumnSchema("c", "O", "categorical", levels=tuple(levels), family="category")
+    column = pd.Series([*spellings, *others, None], dtype="string")
+    cells = as_fitted(column, fitted).tolist()
+    assert [(type(cell), cell) for cell in cells[: len(spellings)]] == [
+        (type(levels[0]), levels[0])
+    ] * len(spellings)
+    assert cells[len(spellings) :] == [*others, pd.NA]
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        pd.to_datetime(["2026-01-02", "2026-01-03"]),
+        pd.to_timedelta([3, 27], unit="h"),
+        [7, 8],
+        [7.0, 8.5],
+        [True, False],
+        pd.interval_range(0, 2),
+        [datetime.date(2026, 1, 2), datetime.date(2026, 1, 3)],
+        [datetime.timedelta(hours=3), datetime.timedelta(hours=27)],
+    ],
+    ids=lambda levels: type(levels[0]).__name__,
+)
+@pytest.mark.parametrize("dtype", ["category", "object"])
+def test_labels_of_every_type_score_as_in_python(levels: Any, dtype: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    cells = pd.Series(list(levels), dtype="object").iloc[rng.integers(0, 2, 80)]
+    frame = pd.DataFrame({"c": cells.to_numpy(), "x": rng.normal(size=80)}).astype({"c": dtype})
+    flow = FlowDensity(**CLOSED_FORM, column_kinds={"c": "categorical"}).fit(frame)
+    flow.save(tmp_path / "model")
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    scores = scores_of(tmp_path / "model", tmp_path / "table.csv", tmp_path)
+    np.testing.assert_array_equal(scores, flow.score_samples(frame))
+
+
+@pytest.mark.parametrize("batch_rows", ["1", "50"])
+def test_labels_none_of_which_is_known_are_told(
+    batch_rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.DataFrame({"c": ["a", "b"] * 20, "d": ["u", "v"] * 20, "x": np.arange(40) / 7})
+    FlowDensity(**CLOSED_FORM).fit(frame).save(tmp_path / "model")
+    other = frame.assign(c=frame["c"].str.upper(), d=["u"] + ["w"] * 39)
+    other.to_csv(tmp_path / "table.csv", index=False)
+    scores_of(tmp_path / "model", tmp_path / "table.csv", tmp_path, "--batch-rows", batch_rows)
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert told.startswith("skflow: warning: no cell of column 'c' in ")
+    assert "which are 'a', 'b'; all are taken for labels never seen." in told
+
+
+@pytest.mark.parametrize(
+    ("family", "good", "wrong", "expected"),
+    [
+        ("date", "2026-01-31", "18.1.2026", "a date as"),
+        ("duration", "3 days", "72 h", "a duration as"),
+        ("number", "1.5", "1,5", "a number as"),
+        ("boolean", "true", "yes", "True or False"),
+    ],
+)
+def test_the_cell_at_fault_is_named(family: str, good: str, wrong: str, expected: str) -> None:
+    cells = [good] * 30
+    cells[17] = wrong
+    fitted = ColumnSchema("c", "", "continuous", family=family)
+    with pytest.raises(ValueError, match=f"column 'c' holds {wrong!r}, expected {expected}"):
         as_fitted(pd.Series(cells, dtype="string"), fitted)
+
+
+def test_numbers_beyond_the_columns_type_keep_their_digits() -> None:
+    """pandas has no type for -1 and 2**63 + 1, and leaves them as text."""
+    fitted = ColumnSchema("c", "object", "integer", family="number")
+    found = as_fitted(read(f"c,d\n-1,0\n{2**63 + 1},0\n")["c"], fitted)
+    assert found.tolist() == [-1, 2**63 + 1]
 
 
 def test_dates_of_another_spelling_are_the_same() -> None:
@@ -206,6 +293,18 @@ def test_standard_input(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert not table.closed
 
 
+def test_the_rest_of_standard_input(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another program read of the file is not read again."""
+    (tmp_path / "table.csv").write_bytes(b"a title\n" + (files / "new.csv").read_bytes())
+    with (tmp_path / "table.csv").open() as table:
+        table.buffer.read(len("a title\n"))
+        monkeypatch.setattr(sys, "stdin", table)
+        found = scores_of(files / "flow", Path("-"), tmp_path)
+    np.testing.assert_array_equal(found, scores_of(files / "flow", files / "new.csv", tmp_path))
+
+
 def test_jobs_change_nothing(files: Path, tmp_path: Path) -> None:
     one, two = (
         scores_of(files / "flow", files / "new.csv", tmp_path, "--batch-rows", "7", *more)
@@ -222,3 +321,25 @@ def test_other_columns_are_kept_as_they_are(files: Path, tmp_path: Path) -> None
     kept = out.read_text().splitlines()
     for line, answered in zip((tmp_path / "trips.csv").read_text().splitlines(), kept, strict=True):
         assert answered.startswith(line + ",")
+
+
+def test_what_is_only_kept_stays_as_it_is_spelled(tmp_path: Path) -> None:
+    X = pd.DataFrame({"x": np.arange(30) / 7})
+    FlowDensity(**CLOSED_FORM).fit(X).save(tmp_path / "model")
+    long = "long " * 30_000
+    cells = ["NA", "NULL", "1.50", "007", "", "nan", "TRUE", f'"{long},"']
+    text = "x,note\n" + "".join(f"0.5,{cell}\n" for cell in cells)
+    (tmp_path / "table.csv").write_text(text)
+    out = tmp_path / "kept.csv"
+    arguments = ["score", str(tmp_path / "model"), str(tmp_path / "table.csv"), "--keep"]
+    assert main([*arguments, "-o", str(out)]) == 0
+    kept = out.read_text().splitlines()
+    assert kept[0] == "x,note,log_density"
+    assert [line.rpartition(",")[0] for line in kept[1:]] == [f"0.5,{cell}" for cell in cells]
+
+
+def test_long_cells_of_columns_passed_over(files: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(files / "new.csv").assign(note='"' + "x" * 200_000)
+    table.to_csv(tmp_path / "long.csv", index=False)
+    found = scores_of(files / "flow", tmp_path / "long.csv", tmp_path)
+    np.testing.assert_array_equal(found, scores_of(files / "flow", files / "new.csv", tmp_path))

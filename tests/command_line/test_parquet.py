@@ -1,0 +1,122 @@
+"""Parquet files hold what came in, whatever the first rows tell of a column."""
+
+import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skflow import FlowDensity
+from skflow.command_line import commands
+from skflow.command_line.main import main
+from skflow.command_line.parquet import ParquetWriter
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+
+N = 40
+DAY = datetime.date(2026, 1, 2)
+COLUMNS = {
+    "decimal": pa.array([None, *(Decimal(i) / 100 for i in range(N - 1))], pa.decimal128(10, 2)),
+    "day": pa.array([None] * 20 + [DAY] * 20, pa.date32()),
+    "nanoseconds": pa.array([None] * 20 + [10**18 + i for i in range(20)], pa.timestamp("ns")),
+    "instant": pa.array([None] * 20 + [10**15] * 20, pa.timestamp("us", tz="Europe/Berlin")),
+    "stay": pa.array([None] * 20 + list(range(20)), pa.duration("ms")),
+    "small": pa.array([None] * 20 + [3] * 20, pa.int8()),
+    "large": pa.array([2**63 + 5] * N, pa.uint64()),
+    "single": pa.array([None] * 20 + [0.1] * 20, pa.float32()),
+    "flag": pa.array([None] * 20 + [True] * 20),
+    "text": pa.array([None] * 20 + ["a"] * 20),
+    "label": pa.array([None] * 20 + ["a", "b"] * 10).dictionary_encode(),
+    "list": pa.array([None] * 20 + [[1, 2]] * 20),
+    "struct": pa.array([None] * 20 + [{"a": 1}] * 20),
+    "time": pa.array([None] * 20 + [datetime.time(3, 4)] * 20, pa.time64("us")),
+    "nothing": pa.nulls(N),
+}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    X = pd.DataFrame({"x": np.random.default_rng(0).normal(size=60)})
+    FlowDensity(n_layers=0, n_components=1, random_state=0).fit(X).save(tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+@pytest.mark.parametrize("batch_rows", ["7", "100"])
+def test_kept_columns_keep_their_types(batch_rows: str, model: str, tmp_path: Path) -> None:
+    table = pa.table({"x": np.arange(N) / 7} | COLUMNS)
+    pq.write_table(table, tmp_path / "in.parquet")
+    out = str(tmp_path / "out.parquet")
+    command = ["score", model, f"{tmp_path}/in.parquet", "--keep", "--batch-rows", batch_rows]
+    assert main([*command, "-o", out]) == 0
+    kept = pq.read_table(out)
+    assert kept.drop_columns("log_density").equals(table)
+    assert len(pd.read_parquet(out)) == N
+
+
+def test_numbers_of_text_are_of_one_type(model: str, tmp_path: Path) -> None:
+    """The first batch has whole numbers only, the second none at all."""
+    (tmp_path / "in.csv").write_text("x,id\n1,007\n2,NA\n,1\n,2\n0.5,x\n")
+    out = str(tmp_path / "out.parquet")
+    command = ["score", model, f"{tmp_path}/in.csv", "--keep", "--batch-rows", "2", "-o", out]
+    assert main(command) == 0
+    kept = pq.read_table(out)
+    assert kept["x"].to_pylist() == [1.0, 2.0, None, None, 0.5]
+    assert kept["id"].to_pylist() == ["007", "NA", "1", "2", "x"]
+
+
+def test_decimals_may_grow(tmp_path: Path) -> None:
+    cells = [Decimal(i) / 100 for i in range(0, 40_000, 100)] + [Decimal("0.25")] * 200
+    flow = FlowDensity(n_layers=0, n_components=1, random_state=0)
+    flow.fit(pd.DataFrame({"price": cells})).save(tmp_path / "model")
+    out = str(tmp_path / "out.parquet")
+    command = ["sample", f"{tmp_path}/model", "-n", "90", "--batch-rows", "10", "-o", out]
+    assert main([*command, "--random-state", "0"]) == 0
+    assert pq.read_table(out).num_rows == 90
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_polars_rows_are_written_as_they_are(suffix: str, tmp_path: Path) -> None:
+    pl = pytest.importorskip("polars")
+    start = datetime.datetime(2026, 1, 2, 3)
+    X = pl.DataFrame(
+        {
+            "stay": [datetime.timedelta(hours=i % 30) for i in range(80)],
+            "at": [start + datetime.timedelta(minutes=i) for i in range(80)],
+            "day": [DAY + datetime.timedelta(days=i % 9) for i in range(80)],
+            "zoned": pl.Series([start] * 80).dt.replace_time_zone("Europe/Berlin"),
+            "label": pl.Series([None, "a", "b", "a"] * 20, dtype=pl.Categorical),
+            "count": [None, 1, 2, 3] * 20,
+        }
+    )
+    flow = FlowDensity(n_layers=0, n_components=1, random_state=0).fit(X)
+    flow.save(tmp_path / "model")
+    out = f"{tmp_path}/rows.{suffix}"
+    command = ["sample", f"{tmp_path}/model", "-n", "50", "--random-state", "3", "-o", out]
+    assert main(command) == 0
+    drawn = flow.sample(50, random_state=3)
+    if suffix == "parquet":
+        assert pl.read_parquet(out).equals(drawn)
+    scores = f"{tmp_path}/scores.csv"
+    assert main(["score", f"{tmp_path}/model", out, "-o", scores]) == 0
+    np.testing.assert_allclose(pd.read_csv(scores)["log_density"], flow.score_samples(drawn))
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_what_fails_on_the_way_leaves_nothing(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write = ParquetWriter.write
+
+    def fail_later(self: ParquetWriter, frame: pd.DataFrame) -> None:
+        if self.writer is not None:
+            raise commands.CommandError("no more")
+        write(self, frame)
+
+    monkeypatch.setattr(ParquetWriter, "write", fail_later)
+    command = ["sample", model, "-n", "9", "--batch-rows", "3", "-o", f"{tmp_path}/out.parquet"]
+    assert main(command) == 2
+    assert capsys.readouterr().err == "skflow: error: no more\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
