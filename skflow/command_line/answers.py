@@ -1,6 +1,7 @@
 """What is said about rows, as columns of a file."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,13 @@ import pandas as pd
 
 from skflow.command_line.messages import CommandError
 
-OURS = ("log_density", "row", "p_value", "outlier")
+LOG_DENSITY = "log_density"
+VERDICTS = ("row", "p_value", "outlier")
 
 
 def log_densities(density: Any, X: Any) -> pd.DataFrame:
     """Return the log-density of each row."""
-    return pd.DataFrame({"log_density": density.score_samples(X)})
+    return pd.DataFrame({LOG_DENSITY: density.score_samples(X)})
 
 
 def verdicts(detector: Any, X: Any, alpha: float | None, n_reasons: int) -> pd.DataFrame:
@@ -36,7 +38,7 @@ def verdicts(detector: Any, X: Any, alpha: float | None, n_reasons: int) -> pd.D
     # Not detector.p_values: it would score the rows a second time.
     p_values = detector._detector.p_values(scores)
     outlier = scores < detector.offset_ if alpha is None else p_values <= alpha
-    answers = pd.DataFrame({"row": range(len(X)), "p_value": p_values, "outlier": outlier})
+    answers = pd.DataFrame(dict(zip(VERDICTS, (range(len(X)), p_values, outlier), strict=True)))
     return answers.assign(**_reasons(detector, X, np.flatnonzero(outlier), n_reasons))
 
 
@@ -53,15 +55,24 @@ def _reasons(detector: Any, X: Any, rows: Any, n_reasons: int) -> dict[str, Any]
         names[rows] = columns[order]
         log_probs[rows] = np.take_along_axis(found, order, axis=1)
     answers: dict[str, Any] = {}
-    for k in range(n_reasons):
-        answers[f"reason_{k + 1}"] = pd.array(names[:, k], dtype="string")
-        answers[f"log_prob_{k + 1}"] = log_probs[:, k]
+    for k, (reason, log_prob) in enumerate(_names_of_reasons(n_reasons)):
+        answers[reason] = pd.array(names[:, k], dtype="string")
+        answers[log_prob] = log_probs[:, k]
     return answers
 
 
-def refuse_taken_names(names: Sequence[str], path: str) -> None:
+def _names_of_reasons(n_reasons: int) -> list[tuple[str, str]]:
+    return [(f"reason_{k}", f"log_prob_{k}") for k in range(1, n_reasons + 1)]
+
+
+def names_of_verdicts(n_reasons: int) -> list[str]:
+    """Return the columns of :func:`verdicts`, at most."""
+    return [*VERDICTS, *chain.from_iterable(_names_of_reasons(n_reasons))]
+
+
+def refuse_taken_names(answers: Sequence[str], names: Sequence[str], path: str) -> None:
     """Raise where a file has columns called as the answers that are to stand beside them."""
-    taken = [name for name in names if name in OURS or name.startswith(("reason_", "log_prob_"))]
+    taken = [name for name in names if name in answers]
     if taken:
         raise CommandError(
             f"--keep: {path} has columns {taken} already, as the answers are called. Rename or "

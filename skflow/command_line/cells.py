@@ -21,7 +21,7 @@ WHOLE = r"0|-?[1-9]\d{0,17}"
 DURATION = r"-?\d+ days?(?: [+-]?\d\d:\d\d:\d\d(?:\.\d+)?)?"
 SPELLED = {
     "number": "a number as 1200.5",
-    "boolean": "True or False",
+    "boolean": "True or False, 1 or 0",
     "date": "a date as 2026-01-31 or 2026-01-31 13:45:00",
     "duration": "a duration as 3 days 13:45:00",
 }
@@ -126,34 +126,42 @@ def _as_durations(text: pd.Series) -> pd.Series | None:
 
 
 def _as_whole_numbers(text: pd.Series) -> pd.Series | None:
-    """Return whole numbers; None where some cell is not spelled as these are."""
+    """Return whole numbers; None where some cell is not spelled as these are.
+
+    Beside holes they may all be spelled "7.0", as pandas writes them.
+    """
+    present = text.dropna()
+    if len(present) < len(text) and present.str.endswith(".0").all():
+        text = text.str.removesuffix(".0")
     if not text.dropna().str.fullmatch(WHOLE).all():
         return None
     return text.astype("Int64")
 
 
 def _as_numbers(text: pd.Series) -> pd.Series | None:
-    """Return numbers, whole ones with all their digits; None where some cell is none."""
-    if not text.dropna().str.fullmatch(NUMBER).all():
+    """Return numbers, whole ones with all their digits; None where some cell is none.
+
+    Truth values are 1 and 0, which they are where a batch holds nothing else.
+    """
+    spelled = text.dropna().str.lower()
+    if not (spelled.str.fullmatch(NUMBER) | spelled.isin(TRUTHS)).all():
         return None
     cells = text.astype(object)
-    present = text.notna()
-    numbers = [int(cell) if cell.lstrip("+-").isdigit() else float(cell) for cell in cells[present]]
-    cells[present] = as_objects(numbers)
+    cells[text.notna()] = as_objects([_number_of(cell) for cell in spelled])
     return cells
 
 
-def _as_truths(text: pd.Series) -> pd.Series | None:
-    """Return truth values; None where some cell is none."""
-    truths = text.str.lower().map(TRUTHS)
-    return None if (truths.isna() & text.notna()).any() else truths.astype("boolean")
+def _number_of(cell: str) -> int | float:
+    if cell in TRUTHS:
+        return int(TRUTHS[cell])
+    return int(cell) if cell.lstrip("+-").isdigit() else float(cell)
 
 
 # What text of a column may turn out to be, and what text of a model's column must be.
 INFERRED: tuple[Parser, ...] = (_as_dates, _as_durations)
 PARSERS: dict[str, Parser] = {
     "number": _as_numbers,
-    "boolean": _as_truths,
+    "boolean": _as_numbers,
     "date": _as_dates,
     "duration": _as_durations,
 }

@@ -3,6 +3,7 @@
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,13 @@ import numpy as np
 import pandas as pd
 
 from skflow.archive.files import find_stream, find_target
-from skflow.command_line.answers import log_densities, refuse_taken_names, verdicts
+from skflow.command_line.answers import (
+    LOG_DENSITY,
+    log_densities,
+    names_of_verdicts,
+    refuse_taken_names,
+    verdicts,
+)
 from skflow.command_line.description import describe, describe_fit
 from skflow.command_line.files import STANDARD, open_table, open_writer
 from skflow.command_line.headers import refuse_odd_names
@@ -91,7 +98,7 @@ def _build_estimator(arguments: Namespace) -> Any:
 def score(arguments: Namespace) -> None:
     """Write the log-density of each row."""
     estimator = _load(arguments)
-    _stream(arguments, density_of(estimator), log_densities, only=None)
+    _stream(arguments, density_of(estimator), log_densities, [LOG_DENSITY])
 
 
 def outliers(arguments: Namespace) -> None:
@@ -113,7 +120,8 @@ def outliers(arguments: Namespace) -> None:
             "outlier.",
         )
     task = partial(verdicts, alpha=alpha, n_reasons=arguments.reasons)
-    _stream(arguments, estimator, task, only="outlier" if arguments.only else None)
+    answers = names_of_verdicts(arguments.reasons)
+    _stream(arguments, estimator, task, answers, only="outlier" if arguments.only else None)
 
 
 def sample(arguments: Namespace) -> None:
@@ -148,14 +156,20 @@ def _load(arguments: Namespace) -> Any:
             raise CommandError(str(error)) from error
 
 
-def _stream(arguments: Namespace, estimator: Any, task: Task, only: str | None) -> None:
-    """Answer a table batch by batch."""
+def _stream(
+    arguments: Namespace,
+    estimator: Any,
+    task: Task,
+    answers: Sequence[str],
+    only: str | None = None,
+) -> None:
+    """Answer a table batch by batch; ``answers`` are the columns that the task gives."""
     for path in (arguments.model, arguments.table):
         refuse_same_file(arguments.output, path)
     with open_table(arguments.table) as table:
-        columns = ModelColumns.match(estimator, table.names, table.path)
+        columns = ModelColumns.match(estimator, table)
         if arguments.keep:
-            refuse_taken_names(table.names, table.path)
+            refuse_taken_names(answers, [*table.index, *table.names], table.path)
         elif columns.ignored and not arguments.quiet:
             tell(
                 "note",
@@ -179,9 +193,14 @@ def refuse_unwritable(path: str, source: str) -> None:
 
 
 def refuse_same_target(checkpoint: str, model: str) -> None:
-    """Raise where a model would take the place of its own checkpoint."""
-    if find_target(checkpoint) == find_target(model):
-        raise CommandError(f"--checkpoint and -o both name {model}; name two files.")
+    """Raise where a model would take the place of a checkpoint; detectors number further ones."""
+    kept, target = find_target(checkpoint), find_target(model)
+    if target == kept or (
+        target.parent == kept.parent
+        and target.stem == kept.name
+        and target.suffix.removeprefix(".").isdigit()
+    ):
+        raise CommandError(f"{model} is where --checkpoint {checkpoint} writes; name another -o.")
 
 
 def refuse_same_file(output: str, source: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import pandas as pd
 
 from skflow.command_line.cells import as_inferred, as_pandas, as_plain
+from skflow.command_line.headers import refuse_unclear_names
 from skflow.command_line.messages import CommandError, explained
 from skflow.command_line.tables import NO_TYPES, Batch, Text, Types
 
@@ -138,6 +139,7 @@ class CsvTable:
     """
 
     unit = "B"
+    index: Sequence[str] = ()
     types: Types = NO_TYPES
 
     def __init__(self, file: BinaryIO, path: str, delimiter: str) -> None:
@@ -146,9 +148,7 @@ class CsvTable:
         self.total = _size(file) if file.seekable() else None
         self.rows = CsvRows(file, path, delimiter)
         self.names = self.rows.names
-        twice = sorted({name for name in self.names if self.names.count(name) > 1})
-        if twice:
-            raise CommandError(f"{path} names columns twice: {twice}. Give each its own name.")
+        refuse_unclear_names(self.names, path)
 
     def read(self, columns: Sequence[str], text: Text) -> pd.DataFrame:
         """Read all rows.

@@ -7,6 +7,15 @@ from skflow.command_line.messages import CommandError
 DELIMITERS = (";", "\t", "|")  # of other tables than ours
 
 
+def refuse_unclear_names(names: Sequence[str], path: str) -> None:
+    """Raise where columns cannot be told apart by their names, or there are none."""
+    if not names:
+        raise CommandError(f"{path} has no columns.")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise CommandError(f"{path} names columns twice: {twice}. Give each its own name.")
+
+
 def refuse_odd_names(names: Sequence[str], path: str) -> None:
     """Raise where a table to fit has no header, or a column of row numbers without a name.
 

@@ -1,6 +1,5 @@
 """Which columns of a file are those of a model."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -9,7 +8,7 @@ import pandas as pd
 from skflow.command_line.cells import TEXT, as_fitted
 from skflow.command_line.labels import has_level
 from skflow.command_line.messages import CommandError, spell_names
-from skflow.command_line.tables import Text, Types
+from skflow.command_line.tables import Table, Text, Types
 from skflow.table.schema import ColumnSchema
 
 
@@ -38,7 +37,7 @@ class ModelColumns:
     ignored: tuple[str, ...]
 
     @classmethod
-    def match(cls, estimator: Any, names: Sequence[str], path: str) -> Self:
+    def match(cls, estimator: Any, table: Table) -> Self:
         """Find the model's columns among those of a file.
 
         Raises
@@ -48,20 +47,21 @@ class ModelColumns:
         """
         fitted = density_of(estimator).schema_.columns
         named = hasattr(estimator, "feature_names_in_")
-        wanted = [column.name for column in fitted] if named else list(names)
-        missing = [name for name in wanted if name not in names]
+        known = [*table.index, *table.names]
+        wanted = [column.name for column in fitted] if named else list(table.names)
+        missing = [name for name in wanted if name not in known]
         if missing:
             raise CommandError(
-                f"{path} lacks columns that the model was fitted to: {spell_names(missing)}. "
-                f"It has {spell_names(list(names))}."
+                f"{table.path} lacks columns that the model was fitted to: "
+                f"{spell_names(missing)}. It has {spell_names(known)}."
             )
         if len(wanted) != len(fitted):
             raise CommandError(
-                f"{path} has {len(wanted)} columns; the model was fitted to an array of "
+                f"{table.path} has {len(wanted)} columns; the model was fitted to an array of "
                 f"{len(fitted)}, without names."
             )
-        ignored = [name for name in names if name not in wanted]
-        return cls(path, tuple(wanted), fitted, named, tuple(ignored))
+        ignored = [name for name in known if name not in wanted]
+        return cls(table.path, tuple(wanted), fitted, named, tuple(ignored))
 
     @property
     def text(self) -> Text:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skflow.command_line.cells import as_plain
+from skflow.command_line.headers import refuse_unclear_names
 from skflow.command_line.messages import explained
 from skflow.command_line.tables import Batch, Text, Types
 
@@ -40,11 +41,13 @@ class ParquetTable:
         self.path = path
         with explained(f"{path} is no sound Parquet file"):
             self.file = pq.ParquetFile(file)
-        # A row index that pandas stored is no column.
-        index = (self.file.schema_arrow.pandas_metadata or {}).get("index_columns", [])
-        self.names = [name for name in self.file.schema_arrow.names if name not in index]
+        schema = self.file.schema_arrow
+        refuse_unclear_names(schema.names, path)
+        stored = (schema.pandas_metadata or {}).get("index_columns", [])
+        self.index = [name for name in schema.names if name in stored]
+        self.names = [name for name in schema.names if name not in stored]
         self.total = self.file.metadata.num_rows
-        self.types: Types = {name: self.file.schema_arrow.field(name).type for name in self.names}
+        self.types: Types = {name: schema.field(name).type for name in schema.names}
 
     def read(self, columns: Sequence[str], text: Text) -> pd.DataFrame:
         """Read all rows, of the types that the file declares.

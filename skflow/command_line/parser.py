@@ -138,7 +138,7 @@ def _add_training(command: Parser) -> None:
         "--checkpoint",
         metavar="FILE",
         help="keep the state after each epoch; the same command then goes on from there. "
-        "Delete it when the model is saved",
+        "Delete it when the model is saved; with --outliers also FILE.0, FILE.1, ...",
     )
 
 

@@ -63,7 +63,7 @@ def stream(
     # What is only kept stays as it is spelled, "NA" too.
     ignored = dict.fromkeys(columns.ignored if plan.keep else (), MISSING)
     text: Text = ignored | dict(columns.text)
-    wanted = table.names if plan.keep else columns.names
+    wanted = [*table.index, *table.names] if plan.keep else columns.names
     batches = table.batches(plan.batch_rows, wanted, text)
     # Each worker has one batch at work and one at hand, and none is put on the disk.
     parallel = Parallel(

@@ -39,6 +39,8 @@ class Table(Protocol):
         What messages call it.
     names : list of str
         Of its columns.
+    index : sequence of str
+        Names of columns that number or name the rows, as pandas stores them.
     total : int or None
         How large it is, in units; None where nobody knows.
     unit : str
@@ -48,6 +50,7 @@ class Table(Protocol):
 
     path: str
     names: list[str]
+    index: Sequence[str]
     total: int | None
     unit: str
     types: Types

@@ -22,7 +22,7 @@ from sklearn.utils import check_random_state
 
 from skflow.archive.cells import pack_cell, unpack_cell
 from skflow.archive.fields import Fields
-from skflow.archive.files import Arrays, Document, prefixed, read, take_prefixed, write
+from skflow.archive.files import Arrays, Document, find_target, prefixed, read, take_prefixed, write
 from skflow.archive.parameters import pack_parameter
 from skflow.exceptions import ModelFileError
 from skflow.flow.expectation_maximization import PriorStrength
@@ -55,8 +55,9 @@ def draw_seed(random_state: Any, checkpoint_path: str | os.PathLike[str] | None,
 
 
 def _read_file(path: str | os.PathLike[str]) -> tuple[Document, Arrays]:
+    target = find_target(path)
     try:
-        return read(path)
+        return read(target)
     except ModelFileError as error:
         raise ModelFileError(
             f"{path} is no checkpoint to go on from. {REMEDY} ({error})"
@@ -133,10 +134,12 @@ class Checkpoint:
     ------
     ModelFileError
         Where the file is of another fit, or damaged.
+    OSError
+        Where no file can be.
     """
 
     def __init__(self, path: str | os.PathLike[str], head: dict[str, Any], clock: Clock) -> None:
-        self.path = Path(path)
+        self.path = find_target(path)
         self.head = head
         self.clock = clock
         self.stage = _Stage()

@@ -147,7 +147,21 @@ FAULTS: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
             *("fit", f"{files}/train.csv", "-o", f"{new}/model"),
             *("--checkpoint", f"{new}/../{new.name}/model"),
         ],
-        "--checkpoint and -o both name .*model; name two files",
+        "model is where --checkpoint .*model writes; name another -o",
+    ),
+    "a detector's further checkpoint for a model": (
+        lambda files, new: [
+            *("fit", f"{files}/train.csv", "-o", f"{new}/kept.3", "--outliers"),
+            *("--checkpoint", f"{new}/kept"),
+        ],
+        "kept.3 is where --checkpoint .*kept writes; name another -o",
+    ),
+    "a folder for a checkpoint": (
+        lambda files, new: [
+            *("fit", f"{files}/train.csv", "-o", f"{new}/model"),
+            *("--checkpoint", str(new)),
+        ],
+        "is a folder; name a file",
     ),
     "an empty checkpoint": (
         lambda files, new: [
@@ -338,6 +352,17 @@ def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) ->
     told = capsys.readouterr().out
     assert f"  skflow {command[0] if command else 'fit'} " in told  # an example
     assert max(map(len, told.splitlines())) <= 100
+
+
+def test_names_that_only_begin_as_answers_are_free(files: Path, tmp_path: Path) -> None:
+    taken = {"reason_code": 1, "log_prob_4": 2, "row": 3}
+    make_trips(9, 0).assign(**taken).to_csv(tmp_path / "trips.csv", index=False)
+    score = ["score", f"{files}/flow", f"{tmp_path}/trips.csv", "--keep"]
+    assert main([*score, "-o", f"{tmp_path}/out.csv"]) == 0
+    judge = ["outliers", f"{files}/detector", f"{tmp_path}/trips.csv", "--keep"]
+    assert main([*judge, "-o", f"{tmp_path}/out.csv"]) == 2
+    make_trips(9, 0).assign(reason_code=1, log_prob_4=2).to_csv(tmp_path / "trips.csv", index=False)
+    assert main([*judge, "-o", f"{tmp_path}/out.csv"]) == 0
 
 
 def test_a_full_disk_leaves_the_former_model(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skflow import FlowDensity
+from skflow import FlowDensity, load
 from skflow.command_line import commands
 from skflow.command_line.main import main
 from skflow.command_line.parquet import ParquetWriter
@@ -54,6 +54,35 @@ def test_kept_columns_keep_their_types(batch_rows: str, model: str, tmp_path: Pa
     kept = pq.read_table(out)
     assert kept.drop_columns("log_density").equals(table)
     assert len(pd.read_parquet(out)) == N
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_kept_rows_keep_their_index(suffix: str, model: str, tmp_path: Path) -> None:
+    """It is no column to fit, but tells rows apart."""
+    frame = pd.DataFrame(
+        {"x": np.arange(9) / 7}, index=pd.Index([*range(1001, 1009), 7], name="id")
+    )
+    frame.to_parquet(tmp_path / "in.parquet")
+    out = f"{tmp_path}/out.{suffix}"
+    assert main(["score", model, f"{tmp_path}/in.parquet", "--keep", "-o", out]) == 0
+    kept = pd.read_csv(out) if suffix == "csv" else pd.read_parquet(out)
+    assert list(kept) == ["id", "x", "log_density"]
+    assert kept["id"].tolist() == frame.index.tolist()
+    fit = ["fit", f"{tmp_path}/in.parquet", "-o", f"{tmp_path}/again", "--max-iter", "1", "-q"]
+    assert main(fit) == 0
+    assert load(tmp_path / "again").feature_names_in_.tolist() == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"), [(["q", "q"], r"names columns twice: ['q']."), ([], "has no columns.")]
+)
+def test_columns_must_have_names_of_their_own(
+    names: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pa.table([pa.array([1.0, 2.0])] * len(names), names=names)
+    pq.write_table(table, tmp_path / "in.parquet")
+    assert main(["fit", f"{tmp_path}/in.parquet", "-o", f"{tmp_path}/model"]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_numbers_of_text_are_of_one_type(model: str, tmp_path: Path) -> None:

@@ -72,9 +72,19 @@ def test_whole_numbers_keep_their_digits_beside_holes() -> None:
     assert column[0] == 9007199254740993
 
 
-@pytest.mark.parametrize(("cells", "kept"), [(["1", "20"], [1, 20]), (["01", "20"], ["01", "20"])])
+@pytest.mark.parametrize(
+    ("cells", "kept"),
+    [
+        (["1", "20"], [1, 20]),
+        (["01", "20"], ["01", "20"]),
+        (["1.0", "20.0"], ["1.0", "20.0"]),  # versions, perhaps
+        (["1.0", "", "20.0"], [1, pd.NA, 20]),  # as pandas writes whole numbers beside holes
+        (["1.0", "", "20.5"], ["1.0", pd.NA, "20.5"]),
+    ],
+)
 def test_categorical_columns_keep_what_they_spell(cells: list[str], kept: list) -> None:
-    assert read("x\n" + "\n".join(cells), ("x",))["x"].tolist() == kept
+    text = "x,y\n" + "".join(f"{cell},\n" for cell in cells)
+    assert read(text, ("x",))["x"].tolist() == kept
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
@@ -197,6 +207,20 @@ def test_the_cell_at_fault_is_named(family: str, good: str, wrong: str, expected
     fitted = ColumnSchema("c", "", "continuous", family=family)
     with pytest.raises(ValueError, match=f"column 'c' holds {wrong!r}, expected {expected}"):
         as_fitted(pd.Series(cells, dtype="string"), fitted)
+
+
+@pytest.mark.parametrize("batch_rows", ["1", "2", "9"])
+def test_truth_values_among_numbers_are_numbers(batch_rows: str, tmp_path: Path) -> None:
+    """A batch of nothing else is read as such, and a batch must not change what a cell is."""
+    X = pd.DataFrame({"i": np.arange(60) % 23, "b": np.arange(60) % 3 == 0, "x": np.arange(60) / 7})
+    FlowDensity(**CLOSED_FORM).fit(X).save(tmp_path / "model")
+    options = ["--batch-rows", batch_rows]
+    found = []
+    for cells in (["5,1", "6,0", "1,1", "0,0"], ["5,TRUE", "6,0", "True,1.0", "False,false"]):
+        text = "i,b,x\n" + "".join(f"{cell},0.5\n" for cell in cells)
+        (tmp_path / "table.csv").write_text(text)
+        found.append(scores_of(tmp_path / "model", tmp_path / "table.csv", tmp_path, *options))
+    np.testing.assert_allclose(*found, rtol=1e-9)
 
 
 def test_numbers_beyond_the_columns_type_keep_their_digits() -> None:

@@ -214,6 +214,18 @@ def test_what_is_no_checkpoint_can_be_deleted(
         flow.fit(NUMBERS)
 
 
+@pytest.mark.parametrize("path", ["", "folder"])
+@pytest.mark.parametrize("seed", [0, None])
+def test_a_folder_is_no_checkpoint(
+    path: str, seed: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    flow = FlowDensity(**LAYERED | {"random_state": seed}, checkpoint_path=path)
+    with pytest.raises(IsADirectoryError, match="is a folder; name a file"):
+        flow.fit(NUMBERS)
+
+
 @pytest.mark.parametrize("state", [None, "generator"])
 def test_seeds_that_are_drawn_are_kept(state: str | None, tmp_path: Path) -> None:
     def make() -> FlowDensity:
