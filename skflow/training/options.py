@@ -65,7 +65,7 @@ def choose_options(
         clock=clock,
         batch_size=unless_auto(batch_size, _default_batch_size(n_rows)),
         learning_rate=unless_auto(learning_rate, 4e-3),
-        weight_decay=unless_auto(weight_decay, min(3.0, 30_000 / n_rows)),
+        weight_decay=unless_auto(weight_decay, min(3.0, 10_000 / n_rows)),
         label_weight_decay=unless_auto(weight_decay, min(1.0, 30 / n_rows)),
         n_iter_no_change=unless_auto(n_iter_no_change, epochs // 5),
         tol=float(tol),
@@ -74,9 +74,13 @@ def choose_options(
 
 def _default_epochs(n_rows: int) -> int:
     """More where they are short."""
-    return 200 if n_rows < 2_000 else 100 if n_rows < 10_000 else 60
+    return 200 if n_rows < 2_000 else 100 if n_rows < 20_000 else 60
 
 
 def _default_batch_size(n_rows: int) -> int:
-    """A power of 2 that grows as the square root of the rows, from 64 to 1,024."""
-    return 2 ** int(min(max(round(math.log2(4 * math.sqrt(n_rows))), 6), 10))
+    """A power of 2 that grows as the square root of the rows, from 64 to 256, later 1,024.
+
+    Up to 20,000 rows an epoch has few steps, and more of them gain more than larger ones.
+    """
+    most = 8 if n_rows < 20_000 else 10
+    return 2 ** int(min(max(round(math.log2(4 * math.sqrt(n_rows))), 6), most))
