@@ -109,6 +109,20 @@ def test_a_hole_where_none_was_is_filled_with_what_is_usual() -> None:
     assert abs(repaired["count"][1] - counts[1]) <= 2
 
 
+def test_holes_of_another_dtype_stay_holes() -> None:
+    """Where holes are usual they need no repair, however they are marked."""
+    rng = np.random.default_rng(0)
+    counts = pd.Series(rng.integers(400, 500, 300), dtype="Int64")
+    frame = pd.DataFrame({"count": counts, "other": rng.standard_normal(300)})
+    frame.loc[::3, "count"] = pd.NA
+    detector = FlowOutlierDetector(n_layers=0, n_components=1, random_state=0).fit(frame)
+    rows = frame[:60].astype({"count": float})
+    ordinary = detector.p_values(rows) >= 0.1
+    repaired = detector.repair(rows)
+    assert ordinary[::3].any()
+    pd.testing.assert_frame_equal(repaired[ordinary], frame[:60][ordinary])
+
+
 def test_rows_beyond_everything_become_ordinary(detector) -> None:
     far = np.array([[1e30, -1e30, 1e12, 0, 0, 5, 0, 1e300], np.full(8, 100.0)])
     repaired = detector.repair(far)
