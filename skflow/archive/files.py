@@ -103,6 +103,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     _sync_folder(target.parent)
 
 
+def is_written_through(path: str | os.PathLike[str]) -> bool:
+    """Say whether :func:`replacing` writes to what is there, a pipe, a device or a stream."""
+    return find_stream(path) is not None or (os.path.exists(path) and not os.path.isfile(path))
+
+
 def find_stream(path: str | os.PathLike[str]) -> int | None:
     """Return the number of the open stream that a path names; None where it names none."""
     found = STREAM.fullmatch(os.fspath(path))

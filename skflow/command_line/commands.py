@@ -19,9 +19,10 @@ from skflow.command_line.answers import (
     refuse_taken_names,
     verdicts,
 )
+from skflow.command_line.csv_files import CsvTable
 from skflow.command_line.description import describe, describe_fit
 from skflow.command_line.files import STANDARD, open_table, open_writer
-from skflow.command_line.headers import refuse_odd_names
+from skflow.command_line.headers import refuse_odd_names, refuse_other_delimiter
 from skflow.command_line.messages import CommandError, explained, naming, spell_names, tell
 from skflow.command_line.model_columns import ModelColumns, density_of
 from skflow.command_line.streaming import Plan, Task, progress_bar, stream
@@ -55,6 +56,8 @@ def _read_training_table(arguments: Namespace) -> tuple[str, pd.DataFrame]:
     """Return what messages call the table, and its columns but for those dropped."""
     drop, categorical = arguments.drop, arguments.categorical
     with open_table(arguments.table) as table:
+        if isinstance(table, CsvTable):
+            refuse_other_delimiter(table.names, table.path)
         for option, names in {"--drop": drop, "--categorical": categorical}.items():
             unknown = [name for name in names if name not in table.names]
             if unknown:
@@ -170,11 +173,11 @@ def _stream(
         columns = ModelColumns.match(estimator, table)
         if arguments.keep:
             refuse_taken_names(answers, [*table.index, *table.names], table.path)
-        elif columns.ignored and not arguments.quiet:
+        ignored = [name for name in columns.ignored if name not in table.index]
+        if ignored and not arguments.keep and not arguments.quiet:
             tell(
                 "note",
-                "columns that the model does not know are ignored: "
-                f"{spell_names(list(columns.ignored))}.",
+                f"columns that the model does not know are ignored: {spell_names(ignored)}.",
             )
         plan = Plan(arguments.batch_rows, arguments.n_jobs, arguments.keep, only, arguments.quiet)
         types = dict(columns.types) | dict(table.types) if plan.keep else {}

@@ -26,12 +26,6 @@ def refuse_odd_names(names: Sequence[str], path: str) -> None:
             f"{path}: column {names.index('') + 1} has no name. Row numbers, perhaps? They tell "
             "nothing about a row; write the file without them (pandas: to_csv(index=False))."
         )
-    other = [delimiter for delimiter in DELIMITERS if delimiter in names[0]]
-    if len(names) == 1 and other:
-        raise CommandError(
-            f"{path} has one column, {names[0]!r}. Are its cells separated by {other[0]!r}? Write "
-            "it with commas, or tabs in a .tsv file. If it is one column, give it another name."
-        )
     numbers = [_number(name) for name in names]
     found = [number for number in numbers if number is not None]
     ascending = all(number % 1 == 0 for number in found) and found == sorted(set(found))
@@ -39,6 +33,16 @@ def refuse_odd_names(names: Sequence[str], path: str) -> None:
         raise CommandError(
             f"{path}: its first line holds numbers only ({', '.join(names[:4])}, ...), where the "
             "columns' names are expected. Put a header above the rows."
+        )
+
+
+def refuse_other_delimiter(names: Sequence[str], path: str) -> None:
+    """Raise where the one name of a CSV file looks like several."""
+    other = [delimiter for delimiter in DELIMITERS if delimiter in names[0]]
+    if len(names) == 1 and other:
+        raise CommandError(
+            f"{path} has one column, {names[0]!r}. Are its cells separated by {other[0]!r}? Write "
+            "it with commas, or tabs in a .tsv file. If it is one column, give it another name."
         )
 
 

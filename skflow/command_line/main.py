@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from skflow.archive.files import is_written_through
 from skflow.command_line.files import STANDARD
 from skflow.command_line.messages import CommandError, naming, tell
 from skflow.command_line.parser import build_parser
@@ -74,7 +75,8 @@ def _spell_interrupt(parsed: Any) -> str:
     checkpoint = getattr(parsed, "checkpoint", None)
     if checkpoint is not None and os.path.exists(checkpoint):
         return f"interrupted; the same command goes on from {checkpoint}."
-    streamed = getattr(parsed, "output", None) == STANDARD
+    output = getattr(parsed, "output", None)
+    streamed = output is not None and (output == STANDARD or is_written_through(output))
     return "interrupted." if streamed else "interrupted; nothing was written."
 
 

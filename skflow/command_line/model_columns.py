@@ -74,12 +74,9 @@ class ModelColumns:
 
     @property
     def types(self) -> Types:
-        """Types of numbers, which some rows of text do not tell: whole ones may be few."""
-        return {
-            name: "int64" if "int" in column.dtype.lower() else "float64"
-            for name, column in zip(self.names, self.fitted, strict=True)
-            if column.family == "number"
-        }
+        """Types of numbers, which some rows of text do not tell: the next may not be whole."""
+        pairs = zip(self.names, self.fitted, strict=True)
+        return {name: "float64" for name, column in pairs if column.family == "number"}
 
     def typed(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the model's columns of some rows as what they were fitted as."""

@@ -123,7 +123,8 @@ def _answer(
     if "row" in answers:
         answers["row"] += batch.start
     if plan.keep:
-        answers = pd.concat([batch.frame.reset_index(drop=True), answers], axis=1)
+        kept = batch.frame.assign(**{name: rows[name] for name in columns.types})
+        answers = pd.concat([kept.reset_index(drop=True), answers], axis=1)
     if plan.only is not None:
         answers = answers[answers[plan.only]]
     return Answers(answers, batch.size, known, [warning.message for warning in caught])

@@ -129,7 +129,7 @@ def find_decimal_step(distinct: Distinct) -> float | None:
 def _on_grid(values: NDArray[Any], precision: NDArray[Any], decimals: int) -> bool:
     power = 10.0**decimals
     nearest = np.rint(values * power) / power
-    # The last digit of what is all but 0 is not that of 0.
+    # The least numbers are within their own spacing of 0, and are not 0.
     is_near = (np.abs(values - nearest) <= OFF_GRID * precision) & ((nearest != 0) | (values == 0))
     return bool(is_near.all())
 

@@ -96,6 +96,19 @@ def test_numbers_of_text_are_of_one_type(model: str, tmp_path: Path) -> None:
     assert kept["id"].to_pylist() == ["007", "NA", "1", "2", "x"]
 
 
+def test_whole_numbers_may_be_broken_later(tmp_path: Path) -> None:
+    """Odd rows are those one looks for."""
+    X = pd.DataFrame({"i": np.arange(60) % 23, "x": np.arange(60) / 7})
+    FlowDensity(n_layers=0, n_components=1, random_state=0).fit(X).save(tmp_path / "model")
+    (tmp_path / "in.csv").write_text("i,x\n1,0\n2,1\n42.5,0\n1e20,0\n5,0\nTrue,True\n")
+    out = f"{tmp_path}/out.parquet"
+    command = ["score", f"{tmp_path}/model", f"{tmp_path}/in.csv", "--keep", "--batch-rows", "2"]
+    assert main([*command, "-o", out]) == 0
+    kept = pq.read_table(out)
+    assert kept["i"].to_pylist() == [1, 2, 42.5, 1e20, 5, 1]
+    assert kept["x"].to_pylist() == [0, 1, 0, 0, 0, 1]
+
+
 def test_decimals_may_grow(tmp_path: Path) -> None:
     cells = [Decimal(i) / 100 for i in range(0, 40_000, 100)] + [Decimal("0.25")] * 200
     flow = FlowDensity(n_layers=0, n_components=1, random_state=0)
