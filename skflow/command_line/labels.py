@@ -46,9 +46,8 @@ def as_levels(column: pd.Series, levels: Sequence[Any]) -> pd.Series:
 
 def has_level(cells: pd.Series, levels: Sequence[Any]) -> bool | None:
     """Say whether some of the cells is a level; None where there is no cell."""
-    known = {(type(level), level) for level in levels}
-    present = cells.dropna()
-    return any((type(cell), cell) in known for cell in present) if len(present) else None
+    known, present = set(levels), cells.dropna()
+    return any(cell in known for cell in present) if len(present) else None
 
 
 def _meaning_of(cell: Any) -> Hashable | None:

@@ -92,7 +92,7 @@ class ModelColumns:
         found = {
             name: has_level(rows[name], column.levels)
             for name, column in zip(self.names, self.fitted, strict=True)
-            if column.family == "category"
+            if column.kind == "categorical" and column.family in ("category", "number")
         }
         return {name: known for name, known in found.items() if known is not None}
 

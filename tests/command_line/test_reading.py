@@ -192,6 +192,20 @@ def test_labels_none_of_which_is_known_are_told(
     assert "which are 'a', 'b'; all are taken for labels never seen." in told
 
 
+def test_numbers_that_are_labels_are_told_of_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.DataFrame({"zip": [10115, 10117] * 20, "x": np.arange(40) / 7})
+    FlowDensity(**CLOSED_FORM, column_kinds={"zip": "categorical"}).fit(frame).save(
+        tmp_path / "model"
+    )
+    for cells, n_told in (("5.0", 1), ("10115.0", 0)):
+        (tmp_path / "table.csv").write_text(f"zip,x\n{cells},1\n6,2\n")
+        scores_of(tmp_path / "model", tmp_path / "table.csv", tmp_path)
+        told = capsys.readouterr().err
+        assert told.count("no cell of column 'zip'") == n_told
+
+
 @pytest.mark.parametrize(
     ("family", "good", "wrong", "expected"),
     [
