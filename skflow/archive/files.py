@@ -76,16 +76,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     the writer or the machine stops. A pipe, a device or an open stream by its name, such as
     /dev/stdout, is written to as it is.
     """
-    number = find_stream(path)
-    if number is not None:
-        with os.fdopen(os.dup(number), "wb") as file:
+    if is_written_through(path):
+        number = find_stream(path)
+        with open(path if number is None else os.dup(number), "wb") as file:
             yield file
         return
     target = find_target(path)
-    if target.exists() and not target.is_file():
-        with target.open("wb") as file:
-            yield file
-        return
     beginning = os.fsencode(target.name)[:200].decode(errors="ignore")
     part = target.with_name(f".{beginning}.{secrets.token_hex(4)}.part")
     try:
@@ -105,7 +101,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 def is_written_through(path: str | os.PathLike[str]) -> bool:
     """Say whether :func:`replacing` writes to what is there, a pipe, a device or a stream."""
-    return find_stream(path) is not None or (os.path.exists(path) and not os.path.isfile(path))
+    is_special = os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+    return is_special or find_stream(path) is not None
 
 
 def find_stream(path: str | os.PathLike[str]) -> int | None:

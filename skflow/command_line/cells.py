@@ -77,7 +77,7 @@ def as_fitted(column: pd.Series, fitted: ColumnSchema) -> pd.Series:
     Raises
     ------
     ValueError
-        Where text is no date or duration, and should be.
+        Where text is no number, truth value, date or duration, and should be.
     """
     if fitted.family == "category":
         return as_levels(column, fitted.levels)
@@ -104,7 +104,7 @@ def _first_refused(cells: pd.Series, parse: Parser) -> str:
 def _as_dates(text: pd.Series) -> pd.Series | None:
     """Return ISO 8601 dates, in UTC where they have offsets; None where some cell is none."""
     present = text.dropna()
-    if not present.str.fullmatch(DATE.pattern).all():
+    if not present.str.fullmatch(DATE).all():
         return None
     zoned = present.str.contains(ZONE + "$", regex=True)
     if zoned.any() and not zoned.all():  # where all cells are empty, none is and all are
@@ -144,7 +144,7 @@ def _as_numbers(text: pd.Series) -> pd.Series | None:
     Truth values are 1 and 0, which they are where a batch holds nothing else.
     """
     spelled = text.dropna().str.lower()
-    if not (spelled.str.fullmatch(NUMBER.pattern) | spelled.isin(TRUTHS)).all():
+    if not (spelled.str.fullmatch(NUMBER) | spelled.isin(TRUTHS)).all():
         return None
     cells = text.astype(object)
     cells[text.notna()] = as_objects([_number_of(cell) for cell in spelled])

@@ -12,9 +12,9 @@ import pandas as pd
 from skflow.table.storage import as_objects
 
 TRUTHS = {"true": True, "false": False}
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?")
-DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d.*)?")
-DURATION = re.compile(r"-?\d+ days?(?:,? [+-]?\d{1,2}:\d\d:\d\d(?:\.\d+)?)?")
+NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?"
+DATE = r"\d{4}-\d\d-\d\d(?:[T ]\d.*)?"
+DURATION = r"-?\d+ days?(?:,? [+-]?\d{1,2}:\d\d:\d\d(?:\.\d+)?)?"  # pandas' and Python's
 
 
 def as_levels(column: pd.Series, levels: Sequence[Any]) -> pd.Series:
@@ -54,15 +54,15 @@ def _meaning_of(cell: Any) -> Hashable | None:
     """Return what is the same for all spellings of a value; None where there is but one."""
     text = str(cell)
     try:
-        if isinstance(cell, date | np.datetime64) or DATE.fullmatch(text):
+        if isinstance(cell, date | np.datetime64) or re.fullmatch(DATE, text):
             return "date", pd.Timestamp(cell)
         if isinstance(cell, timedelta | np.timedelta64):
             return "duration", pd.Timedelta(cell)
-        if DURATION.fullmatch(text):
+        if re.fullmatch(DURATION, text):
             return "duration", pd.Timedelta(text.replace(",", ""))
     except ValueError:  # no such day, or none that pandas holds
         return None
-    if NUMBER.fullmatch(text):
+    if re.fullmatch(NUMBER, text):
         return "number", Decimal(text)
     truth = TRUTHS.get(text.lower())
     return None if truth is None else ("truth", truth)

@@ -90,7 +90,7 @@ def stream(
 
 def _warn_of_strange_labels(columns: ModelColumns, known: dict[str, bool]) -> None:
     """Tell of columns where nothing was as at fit: another spelling, rather than other labels."""
-    for name in (name for name, found in known.items() if not found):
+    for name in [name for name, found in known.items() if not found]:
         warnings.warn(
             f"no cell of column {name!r} in {columns.path} is a label that the model was fitted "
             f"to, which are {columns.spell_levels(name)}; all are taken for labels never seen.",
