@@ -103,20 +103,14 @@ class Conditional:
         return np.minimum(logsumexp(both, axis=1), 0.0)
 
     def usual(self) -> tuple[NDArray[np.int64], FloatArray]:
-        """Return what would be usual: the likeliest label known, and the nearest usual value.
-
-        Of values it is that in the middle half of their distribution which is nearest to
-        the row's own, or the median where it has none.
-        """
+        """Return what would be usual: the likeliest label known, or the median of values."""
         known = self.log_probs[:, : self._column.labels.n_labels]
         labels = known.argmax(axis=1)
         values = np.full(len(labels), np.nan)
         if self._value is not None:
-            quartiles = [quantile(self._nodes, self._log_density, q) for q in (0.25, 0.5, 0.75)]
-            low, median, high = self._encoded(np.column_stack(quartiles))[0].T
-            own = self.rows.values[:, self._value]
-            nearest = np.where(np.isnan(own), median, own.clip(low, high))
-            values = np.where(labels == self._column.labels.number, nearest, values)
+            median = quantile(self._nodes, self._log_density, 0.5)
+            median = self._encoded(median[:, None])[0][:, 0]
+            values = np.where(labels == self._column.labels.number, median, values)
         return labels, values
 
     def _own_labels(self) -> NDArray[np.int64]:

@@ -49,14 +49,16 @@ class Repairer:
         """Repair the rows that are not ordinary.
 
         One cell after the other is replaced by what is usual given the row's others, that
-        first which helps most, until the row is ordinary. A row that is not, with every
-        cell replaced, gives way to the nearest ordinary one.
+        first which helps most, until the row is ordinary; then each is put back that need
+        not have been replaced. A row that is not ordinary with every cell replaced gives way
+        to the nearest ordinary one.
         """
         table = original = self._in_fitted_dtypes(table)
         changed = np.zeros((table.n_rows, len(table.columns)), dtype=bool)
         scores = self.score(table)
         while len(rows := np.flatnonzero((scores < self.ordinary) & ~changed.all(axis=1))):
             table, scores = self._change_one(table, scores, rows, changed)
+        table = self._put_back(original, table, scores, changed)
         if len(rows := np.flatnonzero(scores < self.ordinary)):
             others = self.ordinary_rows()
             pairs = self.coordinates(original.take(rows)), self.coordinates(others)
@@ -89,6 +91,24 @@ class Repairer:
         scores = scores.copy()
         scores[rows] = best_scores
         return put_rows(table, rows, best), scores
+
+    def _put_back(
+        self,
+        original: StoredTable,
+        table: StoredTable,
+        scores: FloatArray,
+        changed: NDArray[np.bool_],
+    ) -> StoredTable:
+        """Return the table with changed cells as they were where rows stay ordinary with them."""
+        several = (scores >= self.ordinary) & (changed.sum(axis=1) > 1)
+        for j in range(len(table.columns)):
+            rows = np.flatnonzero(several & changed[:, j])
+            if len(rows):
+                cells = original.columns[j].take(rows)
+                as_it_was = put_cells(table.take(rows), np.arange(len(rows)), j, cells)
+                stays = np.flatnonzero(self.score(as_it_was) >= self.ordinary)
+                table = put_rows(table, rows[stays], as_it_was.take(stays))
+        return table
 
     def _decode(self, j: int, labels: NDArray[np.int64], values: FloatArray) -> StoredColumn:
         nothing = np.full(len(labels), np.nan)
