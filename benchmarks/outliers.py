@@ -182,22 +182,26 @@ def clock(call: Callable[[], Any]) -> tuple[float, Any]:
 def measure_calibration(data: Data, table: str, seed: int, method: str) -> dict:
     """Return how far p-values of fresh normal rows are from uniform.
 
-    The distance is that of Kolmogorov and Smirnov. Its p-value is told twice: as if the
-    calibration rows were all normal rows there are, and with them as a second sample.
+    The distance is that of Kolmogorov and Smirnov, the excess the largest by which the share
+    of p-values at or below alpha is above alpha: valid p-values have none, even where rows,
+    and with them p-values, are repeated. Their own p-values are those of two samples.
     """
     train, test, is_outlier = split_normal(data.labelled[table], seed)
     detector = METHODS[method](*train.shape, seed).fit(train)
     p_values = detector.p_values(test[~is_outlier])
     n_fresh, n_calibration = len(p_values), detector.n_calibration_
-    distance = kstest(p_values, "uniform")
+    distance = kstest(p_values, "uniform").statistic
+    excess = kstest(p_values, "uniform", alternative="greater").statistic
     n_effective = n_fresh * n_calibration / (n_fresh + n_calibration)
     return {
         **_shape(data.labelled[table]),
         "fresh": n_fresh,
         "calibration": n_calibration,
-        "distance": float(distance.statistic),
-        "distance_p": float(distance.pvalue),
-        "distance_p_two_samples": float(kolmogorov(distance.statistic * np.sqrt(n_effective))),
+        "commonest": float(np.unique(p_values, return_counts=True)[1].max() / n_fresh),
+        "distance": float(distance),
+        "distance_p": float(kolmogorov(distance * np.sqrt(n_effective))),
+        "excess": float(excess),
+        "excess_p": float(np.exp(-2 * n_effective * excess**2)),
         "share_01": float((p_values <= 0.01).mean()),
         "share_05": float((p_values <= 0.05).mean()),
     }
@@ -302,7 +306,7 @@ PARTS = {
         measure_calibration,
         lambda data: (data.labelled, CALIBRATED),
         (DETECTOR,),
-        ("distance", "distance_p_two_samples", "share_01", "share_05"),
+        ("distance", "excess", "excess_p", "share_01", "share_05"),
     ),
     "blame": Part(
         measure_reasons,
