@@ -14,7 +14,7 @@ from skflow.table.codec import TableCodec
 from skflow.table.columns import CategoryColumn
 from skflow.table.coordinates import Coordinates, LevelAxes, NumberAxes
 
-PARTS = ("noise", "weights", "centres", "variances", "bases")
+PARTS = ("scales", "weights", "centres", "variances", "bases", "shares")
 MOST = 2**31
 SLACK = 1e-6
 
@@ -49,11 +49,15 @@ def unpack_views(fields: Fields, arrays: Arrays, codec: TableCodec) -> Views:
                 axes.append(NumberAxes(column))
             else:
                 fields.refuse("levels", levels[j], "null for a column of numbers")
-    n_axes = sum(_count_axes(each) for each in axes)
-    means, scales = (_pop(arrays, name, (n_axes,)) for name in ("means", "scales"))
+    n_numbers = sum(isinstance(each, NumberAxes) for each in axes)
+    n_axes = n_numbers + sum(each.n_indicators for each in axes)
+    means, scales = _pop(arrays, "means", (n_numbers,)), _pop(arrays, "scales", (n_axes,))
     if not (scales > 0).all():
         raise ModelFileError("scales must be above 0.")
-    clusters = {k: _unpack_clusters(arrays, k, n_axes) for k in dict.fromkeys(n_clusters)}
+    clusters = {
+        k: _unpack_clusters(arrays, k, n_numbers, n_axes - n_numbers)
+        for k in dict.fromkeys(n_clusters)
+    }
     refuse_left(arrays)
     return Views(Coordinates(axes, means, scales), n_clusters, clusters)
 
@@ -66,27 +70,24 @@ def _unpack_levels(fields: Fields, levels: Any, n_labels: int) -> Any:
     return np.array(levels, dtype=np.int64)
 
 
-def _count_axes(axes: NumberAxes | LevelAxes) -> int:
-    if isinstance(axes, LevelAxes):
-        return len(axes.levels)
-    return 2 if axes.codec.labels.markers else 1
-
-
-def _unpack_clusters(arrays: Arrays, k: int, n_axes: int) -> BlurredClusters:
-    shape = arrays.get(f"{k}.bases", np.empty(0)).shape
-    n = shape[0]
-    noise = arrays.get(f"{k}.noise", np.empty(0))
+def _unpack_clusters(arrays: Arrays, k: int, n_numbers: int, n_indicators: int) -> BlurredClusters:
+    n = arrays.get(f"{k}.weights", np.empty(0)).size
     clusters = BlurredClusters(
-        _pop(arrays, f"{k}.noise", noise.shape[:1]),
+        _pop(arrays, f"{k}.scales", arrays.get(f"{k}.scales", np.empty(0)).shape[:1]),
         _pop(arrays, f"{k}.weights", (n,)),
-        _pop(arrays, f"{k}.centres", (n, n_axes)),
-        _pop(arrays, f"{k}.variances", (n, n_axes)),
-        _pop(arrays, f"{k}.bases", (n, n_axes, n_axes)),
+        _pop(arrays, f"{k}.centres", (n, n_numbers)),
+        _pop(arrays, f"{k}.variances", (n, n_numbers)),
+        _pop(arrays, f"{k}.bases", (n, n_numbers, n_numbers)),
+        _pop(arrays, f"{k}.shares", (1 + n, n_indicators)),
     )
-    sound = (clusters.noise > 0).all() and (clusters.weights > 0).all()
-    if not (n and len(noise) and sound and (clusters.variances >= 0).all()):
+    scales, shares = clusters.scales, clusters.shares
+    if not (n and len(scales) and (scales > 0).all() and (scales <= 1).all()):
+        raise ModelFileError(f"Clusters {k} are blurred by {scales}, not by 0 to 1.")
+    if not ((clusters.weights > 0).all() and (clusters.variances >= 0).all()):
         raise ModelFileError(f"Clusters {k} lack weight or width.")
-    if np.abs(clusters.bases).max() > 1 + SLACK:
+    if not ((shares[0] > 0).all() and (shares >= 0).all() and (shares <= 1).all()):
+        raise ModelFileError(f"The shares of levels in clusters {k} are not between 0 and 1.")
+    if np.abs(clusters.bases).max(initial=0.0) > 1 + SLACK:
         raise ModelFileError(f"The eigenvectors of clusters {k} are too long.")
     return clusters
 
@@ -97,7 +98,7 @@ def pack_judge(judge: Judge, normal: Any) -> Arrays:
     return {"measures": measures, "normal": normal}
 
 
-def unpack_judge(arrays: Arrays, n_views: int) -> tuple[Judge, Any]:
+def unpack_judge(arrays: Arrays, n_views: int, category_share: float) -> tuple[Judge, Any]:
     """Return what :func:`pack_judge` was given, for so many views."""
     refuse_not_finite(arrays)
     n_normal = arrays.get("normal", np.empty(0)).size
@@ -106,7 +107,7 @@ def unpack_judge(arrays: Arrays, n_views: int) -> tuple[Judge, Any]:
     refuse_left(arrays)
     if n_normal < 2 or any((np.diff(array) < 0).any() for array in (measures, normal)):
         raise ModelFileError("Normal rows must be two at least, in order.")
-    return Judge(measures.T), normal
+    return Judge(measures.T, category_share), normal
 
 
 def _pop(arrays: Arrays, name: str, shape: tuple[int, ...]) -> Any:

@@ -75,7 +75,7 @@ class Detector:
     @classmethod
     def calibrate(cls, witness: Witness, measures: FloatArray) -> Self:
         """Take the measures of normal rows that nothing was fitted to."""
-        judge = Judge(measures)
+        judge = Judge(measures, witness.views.category_share)
         return cls(witness, judge, np.sort(judge.log_prob_of_own(measures)))
 
     @property

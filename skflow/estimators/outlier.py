@@ -46,7 +46,8 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
     .. math:: s(x) = -\log \sum_v w_v \, p_v(x)^{-a_v},
 
     which the strangest view decides; :math:`a_v` is 1 for the clusters and 1/2 for the
-    sharper views of the density. It has no unit: columns may be rescaled.
+    sharper views of the density, or as much as 1 where many columns are categories. It has
+    no unit: columns may be rescaled.
 
     Parameters
     ----------
@@ -348,9 +349,10 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         """
         scores = self.score_samples(X)
         if self.n_calibration_ + 1 < 1 / FALSE_ALARMS:
+            needed = "that are not left out as outliers" if self.robust else "or more"
             warnings.warn(
                 f"No p-value is below {1 / (self.n_calibration_ + 1):.3g}, because "
-                f"{self.n_calibration_} rows calibrate. Fit on 99 rows or more for p-values of "
+                f"{self.n_calibration_} rows calibrate. Fit on 99 rows {needed} for p-values of "
                 f"{FALSE_ALARMS}.",
                 stacklevel=2,
             )
@@ -386,10 +388,10 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         """Return, for each row, the nearest unremarkable one: what would have been normal.
 
         Cells are changed one after the other, that first whose change helps most, until
-        the p-value is 0.1 at least. A label becomes the likeliest given the row's others, a
-        number the nearest in the middle half of its distribution given these. Rows that
-        are unremarkable come back as they are; one that no change of single cells makes
-        so, far from everything, gives way to the nearest of drawn rows.
+        the p-value is 0.1 at least; those that it is as high without are put back. A label
+        becomes the likeliest given the row's others, a number its median given these. Rows
+        that are unremarkable come back as they are; one that no change of single cells
+        makes so, far from everything, gives way to the nearest of drawn rows.
 
         Parameters
         ----------

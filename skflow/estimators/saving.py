@@ -184,8 +184,8 @@ def _unpack_detector(detector: Any, fields: Fields, arrays: Arrays, classes: Any
     density = detector.density_._density
     of_views, of_judge = take_prefixed("views", arrays), take_prefixed("judge", arrays)
     views = unpack_views(fields.fields("views"), of_views, density.codec)
-    n_scales = sum(len(views.clusters[k].noise) for k in views.n_clusters)
-    judge, normal = unpack_judge(of_judge, n_scales + 2)
+    n_scales = sum(len(views.clusters[k].scales) for k in views.n_clusters)
+    judge, normal = unpack_judge(of_judge, n_scales + 2, views.category_share)
     detector._detector = Detector(Witness(density, views), judge, normal)
     detector.n_calibration_ = len(normal)
     _refuse_unusable(density, lambda row: detector._detector.score(row, "cpu"))

@@ -6,7 +6,8 @@ their depth below it,
 
 .. math:: \log P(S \le s) = \log P(S \le e) - (e - s) / \mathrm{mean}(e - S \mid S < e),
 
-so that of two rows stranger than all normal ones the stranger is still told.
+so that of two rows stranger than all normal ones the stranger is still told. Scores are in
+nats; where the lowest are all alike they say nothing of a depth, and a small one stands in.
 """
 
 import math
@@ -19,7 +20,8 @@ FloatArray = NDArray[np.float64]
 
 EDGE = 0.1  # share of normal rows below it
 FEWEST = 10  # rows that a quantile is counted by; of fewer the exponential is read
-SHALLOWEST = 1e-9  # mean depth, as a share of the edge: scores may all be equal
+FEWEST_BELOW = 2  # rows, for each to be judged by the depth of others
+SHALLOWEST = 0.1  # mean depth, in nats
 
 
 class Tail:
@@ -33,7 +35,7 @@ class Tail:
 
     def __init__(self, scores: FloatArray) -> None:
         self.scores = np.sort(scores)
-        self.n_below = min(max(1, round(EDGE * len(scores))), len(scores) - 1)
+        self.n_below = min(max(FEWEST_BELOW, round(EDGE * len(scores))), len(scores) - 1)
         self.edge = float(self.scores[self.n_below])
         self.depth = float(self.edge * self.n_below - self.scores[: self.n_below].sum())
 
@@ -58,11 +60,10 @@ class Tail:
         if rank >= FEWEST or rank > self.n_below:
             return float(self.scores[rank - 1])
         excess = math.log((self.n_below + 1) / (len(self.scores) + 1)) - math.log(share)
-        return self.edge - excess * self.depth / self.n_below
+        return self.edge - excess * max(self.depth / self.n_below, SHALLOWEST)
 
     def _far(self, scores: FloatArray, share: float, depth: float | FloatArray) -> FloatArray:
-        least = SHALLOWEST * (1 + abs(self.edge))
-        return np.log(share) - (self.edge - scores) / np.maximum(depth, least)
+        return np.log(share) - (self.edge - scores) / np.maximum(depth, SHALLOWEST)
 
 
 def log_harmonic_mean(log_probs: FloatArray, weights: FloatArray) -> FloatArray:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from skflow.outliers.clusters import BlurredClusters
 from skflow.outliers.tails import Tail, log_harmonic_mean
 from skflow.table.codec import TableCodec
-from skflow.table.coordinates import Coordinates
+from skflow.table.coordinates import Coordinates, LevelAxes
 from skflow.table.storage import StoredTable
 
 FloatArray = NDArray[np.float64]
@@ -27,10 +27,12 @@ ROWS_PER_CLUSTER = 20
 COVARIANCE_ENTRIES = 600_000  # of all clusters together
 MOST_ROWS = 10_000  # more move the clusters little
 
-# Of the clusters, of the density of whole rows, and of the strangest of its columns. The
-# density is sharp, so of its probabilities the square roots are taken.
-WEIGHTS = np.array([0.8, 0.13, 0.07])
-POWERS = np.array([1.0, 0.5, 0.5])
+# Of the clusters, of the density of whole rows, and of the strangest of its columns. Among
+# numbers the density is sharp, so of its probabilities the square roots are taken. Categories
+# have no distances for clusters to see: where they are half of the columns all views count.
+WEIGHTS, WEIGHTS_OF_CATEGORIES = np.array([0.8, 0.13, 0.07]), np.array([0.4, 0.4, 0.2])
+POWERS, POWERS_OF_CATEGORIES = np.array([1.0, 0.5, 0.5]), np.array([1.0, 1.0, 1.0])
+MANY_CATEGORIES = 0.5
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,16 @@ class Views:
         table = table.take(np.sort(drawn))
         coordinates = Coordinates.fit(codec, table)
         points = coordinates(table)
-        most = min(len(points) // ROWS_PER_CLUSTER, COVARIANCE_ENTRIES // points.shape[1] ** 2)
+        n_numbers = coordinates.n_numbers
+        most = min(len(points) // ROWS_PER_CLUSTER, COVARIANCE_ENTRIES // max(1, n_numbers**2))
         numbers = [max(1, min(k, most)) for k in n_clusters]
-        clusters = {k: BlurredClusters.fit(points, k, seed, scales) for k in numbers}
+        clusters = {k: BlurredClusters.fit(points, n_numbers, k, seed, scales) for k in numbers}
         return cls(coordinates, numbers, clusters)
+
+    @property
+    def category_share(self) -> float:
+        """Share of the columns that are categories."""
+        return float(np.mean([isinstance(axes, LevelAxes) for axes in self.coordinates.axes]))
 
     def __call__(self, table: StoredTable) -> FloatArray:
         """Return how normal each row is in each view, ``(n_rows, n_views)``, in nats."""
@@ -88,24 +96,28 @@ class Judge:
     measures : ndarray of shape (n_normal, n_views + 2)
         Of normal rows that nothing was fitted to: the views of the clusters, then the two
         of the density.
+    category_share : float
+        Of the columns.
     """
 
-    def __init__(self, measures: FloatArray) -> None:
+    def __init__(self, measures: FloatArray, category_share: float) -> None:
         self.tails = [Tail(measure) for measure in measures.T]
+        by_categories = min(1.0, category_share / MANY_CATEGORIES)
+        self.weights = WEIGHTS + by_categories * (WEIGHTS_OF_CATEGORIES - WEIGHTS)
+        self.powers = POWERS + by_categories * (POWERS_OF_CATEGORIES - POWERS)
 
     def log_prob(self, measures: FloatArray) -> FloatArray:
         """Return log tail probabilities of fresh rows, ``(n_rows,)``."""
         pairs = zip(self.tails, measures.T, strict=True)
-        return _combine([tail.log_prob(measure) for tail, measure in pairs])
+        return self._combine([tail.log_prob(measure) for tail, measure in pairs])
 
     def log_prob_of_own(self, measures: FloatArray) -> FloatArray:
         """Return those of the normal rows themselves, each judged by the others alone."""
         pairs = zip(self.tails, measures.T, strict=True)
-        return _combine([tail.log_prob_of_own(measure) for tail, measure in pairs])
+        return self._combine([tail.log_prob_of_own(measure) for tail, measure in pairs])
 
-
-def _combine(log_probs: list[FloatArray]) -> FloatArray:
-    """Clusters speak with one voice, their geometric mean; the loudest voice decides."""
-    clusters = np.mean(log_probs[:-2], axis=0)
-    voices = np.column_stack([clusters, *log_probs[-2:]])
-    return log_harmonic_mean(POWERS * voices, WEIGHTS)
+    def _combine(self, log_probs: list[FloatArray]) -> FloatArray:
+        """Clusters speak with one voice, their geometric mean; the loudest voice decides."""
+        clusters = np.mean(log_probs[:-2], axis=0)
+        voices = np.column_stack([clusters, *log_probs[-2:]])
+        return log_harmonic_mean(self.powers * voices, self.weights)

@@ -4,6 +4,7 @@ Distances want what densities do without: that 4 lies between 3 and 5 although e
 level, and that a category is as far from one other as from the next.
 """
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -20,19 +21,21 @@ FARTHEST = 1e6  # beyond so many standard deviations all points are equally far
 
 
 class Coordinates:
-    """Standardised coordinates of rows.
+    """Standardised coordinates of rows: axes of numbers, then indicators of levels.
 
-    A number is an axis; where it is missing it lies at the mean, and a further axis says
-    so. A category is an axis per level, which all together vary as much as one number.
-    Each axis has mean 0 among the rows that were fitted and is in units of its standard
-    deviation there, so the unit of a column does not matter.
+    A number is an axis of mean 0, in units of its standard deviation among the rows that
+    were fitted, so the unit of a column does not matter; where it is missing it lies at the
+    mean. Whether it is missing is a category of two levels. A category has an indicator per
+    level, above 0 where a row has that level and 0 elsewhere; all of them together vary as
+    much as one number.
 
     Parameters
     ----------
     axes : list of NumberAxes or LevelAxes
         Of each column.
-    means, scales : ndarray of shape (n_axes,)
-        Of the axes of all columns, one after the other.
+    means : ndarray of shape (n_numbers,)
+    scales : ndarray of shape (n_axes,)
+        Of numbers, then of indicators, of all columns one after the other.
     """
 
     def __init__(
@@ -46,24 +49,29 @@ class Coordinates:
     def fit(cls, codec: TableCodec, table: StoredTable) -> Self:
         """Fit to the rows of a table that the codec is of."""
         axes = [_axes(*pair) for pair in zip(codec.columns, table.columns, strict=True)]
-        raw = [axis(column) for axis, column in zip(axes, table.columns, strict=True)]
-        means = [_mean(part) for part in raw]
-        scales = [
-            _scale(part - mean, is_category=isinstance(axis, LevelAxes))
-            for part, mean, axis in zip(raw, means, axes, strict=True)
-        ]
-        return cls(axes, np.concatenate(means), np.concatenate(scales))
+        numbers, indicators = _read(axes, table)
+        means = _mean(numbers)
+        scales = [_scale(numbers - means)]
+        for column in indicators:
+            deviations = _scale(column - _mean(column))
+            n_varying = np.ptp(column, axis=0).sum()
+            scales.append(deviations * np.sqrt(max(1.0, n_varying)))
+        return cls(axes, means, np.concatenate(scales))
 
     @property
     def n_axes(self) -> int:
         """Number of coordinates of a row."""
+        return len(self.scales)
+
+    @property
+    def n_numbers(self) -> int:
+        """How many of them are numbers; the others are indicators."""
         return len(self.means)
 
     def __call__(self, table: StoredTable) -> FloatArray:
         """Return coordinates, ``(n_rows, n_axes)``."""
-        raw = [axes(column) for axes, column in zip(self.axes, table.columns, strict=True)]
-        points = np.concatenate(raw, axis=1)
-        points -= self.means
+        numbers, indicators = _read(self.axes, table)
+        points = np.column_stack([numbers - self.means, *indicators])
         with np.errstate(over="ignore"):  # farther than any number is as far as all far ones
             points /= self.scales
         return np.nan_to_num(points.clip(-FARTHEST, FARTHEST), copy=False, nan=0.0)
@@ -75,17 +83,23 @@ class NumberAxes:
     def __init__(self, codec: NumberColumn) -> None:
         self.codec = codec
 
-    def __call__(self, column: StoredColumn) -> FloatArray:
-        """Return ``(n_rows, n_axes)``."""
+    @property
+    def n_indicators(self) -> int:
+        """Two where the number may be missing."""
+        return 2 if self.codec.labels.markers else 0
+
+    def number(self, column: StoredColumn) -> FloatArray:
+        """Return ``(n_rows,)``."""
         numbers = self.codec.scaling.encode(self.codec.line.read(column))[0]
-        axes = [np.where(column.present, numbers, np.nan)]
-        if self.codec.labels.markers:
-            axes.append(np.where(column.present, 0.0, 1.0))
-        return np.column_stack(axes)
+        return np.where(column.present, numbers, np.nan)
+
+    def indicators(self, column: StoredColumn) -> FloatArray:
+        """Return ``(n_rows, n_indicators)``."""
+        return np.column_stack((column.present, ~column.present))[:, : self.n_indicators] * 1.0
 
 
 class LevelAxes:
-    """Whether a category, or its absence, is this or that level, of the frequent ones."""
+    """Which of the frequent levels a category, or its absence, is, or which other one."""
 
     def __init__(self, codec: ColumnCodec, levels: NDArray[np.int64]) -> None:
         self.codec = codec
@@ -98,10 +112,26 @@ class LevelAxes:
         frequent = np.argsort(-counts[: codec.labels.n_labels], kind="stable")
         return cls(codec, frequent[:MOST_LEVELS])
 
-    def __call__(self, column: StoredColumn) -> FloatArray:
-        """Return ``(n_rows, n_axes)``."""
+    @property
+    def n_indicators(self) -> int:
+        """One more than levels."""
+        return len(self.levels) + 1
+
+    def indicators(self, column: StoredColumn) -> FloatArray:
+        """Return ``(n_rows, n_indicators)``; the last is of all levels that are not frequent."""
         labels = self.codec.encode(column).labels
-        return (labels[:, None] == self.levels).astype(np.float64)
+        is_level = labels[:, None] == self.levels
+        return np.column_stack((is_level, ~is_level.any(axis=1))) * 1.0
+
+
+def _read(
+    axes: Sequence[NumberAxes | LevelAxes], table: StoredTable
+) -> tuple[FloatArray, list[FloatArray]]:
+    """Return numbers, and the indicators of each column."""
+    pairs = list(zip(axes, table.columns, strict=True))
+    numbers = [each.number(column) for each, column in pairs if isinstance(each, NumberAxes)]
+    indicators = [each.indicators(column) for each, column in pairs]
+    return np.array(numbers).reshape(-1, table.n_rows).T, indicators
 
 
 def _axes(codec: ColumnCodec, column: StoredColumn) -> NumberAxes | LevelAxes:
@@ -116,9 +146,7 @@ def _mean(raw: FloatArray) -> FloatArray:
     return np.nansum(raw, axis=0) / np.maximum(n_present, 1)
 
 
-def _scale(centred: FloatArray, *, is_category: bool) -> FloatArray:
+def _scale(centred: FloatArray) -> FloatArray:
     """Standard deviation of each axis; 1 where it does not vary."""
-    deviation = np.sqrt(_mean(centred**2))
-    varies = deviation > 0
-    together = np.sqrt(np.count_nonzero(varies)) if is_category and varies.any() else 1.0
-    return np.where(varies, deviation * together, 1.0)
+    deviation: FloatArray = np.sqrt(_mean(centred**2))
+    return np.where(deviation > 0, deviation, 1.0)

@@ -46,6 +46,21 @@ def test_any_scores_give_finite_probabilities_in_their_order(normal, scores) -> 
     assert (np.diff(log_probs) >= -1e-12).all()
 
 
+def test_equal_scores_say_little_of_what_lies_below() -> None:
+    tail = Tail(np.full(50, 3.0))
+    beyond = np.log(6 / 51)  # of 50 rows, 5 count as the lowest
+    log_probs = tail.log_prob(np.array([3.0, 2.9, 2.0]))
+    np.testing.assert_allclose(log_probs, [0.0, beyond - 1, beyond - 10])
+
+
+@pytest.mark.parametrize("n_rows", [3, 5, 14])
+def test_of_few_rows_the_lowest_is_no_stranger_than_a_row_beyond_all(n_rows) -> None:
+    normal = np.random.default_rng(0).normal(size=n_rows)
+    tail = Tail(normal)
+    assert tail.log_prob_of_own(normal).min() > -100
+    assert tail.log_prob(np.array([normal.min() - 1000.0]))[0] < -100
+
+
 def test_quantile_of_many_rows_is_counted() -> None:
     normal = np.random.default_rng(0).permutation(5_000).astype(float)
     assert (normal < Tail(normal).quantile(0.01)).sum() == 49  # the p-value of the 50th is 0.01

@@ -37,11 +37,18 @@ def test_levels_keep_their_order_and_distance() -> None:
 def test_a_category_varies_as_much_as_a_number_and_its_levels_are_apart() -> None:
     colours = pd.DataFrame({"colour": np.repeat(["red", "green", "blue"], 100)})
     points = coordinates_of(colours)
-    assert points.shape == (300, 3)
+    assert points.shape == (300, 4)  # the last is of levels never seen
     assert points.var(axis=0).sum() == pytest.approx(1.0)
     red, green, blue = points[0], points[100], points[200]
     distances = [np.linalg.norm(a - b) for a, b in ((red, green), (green, blue), (blue, red))]
     np.testing.assert_allclose(distances, distances[0])
+
+
+def test_indicators_are_above_0_where_a_row_has_the_level() -> None:
+    frame = pd.DataFrame({"colour": np.repeat(["red", "green"], [300, 20])})
+    later = pd.DataFrame({"colour": ["green", "red", "blue"]})
+    has_level = coordinates_of(frame, later) > 0
+    np.testing.assert_array_equal(has_level, np.eye(3, dtype=bool)[[1, 0, 2]])
 
 
 def test_a_missing_number_lies_at_the_mean_and_says_so() -> None:
@@ -49,8 +56,8 @@ def test_a_missing_number_lies_at_the_mean_and_says_so() -> None:
     points = coordinates_of(frame[["weight"]])
     missing = frame["weight"].isna().to_numpy()
     assert (points[missing, 0] == 0).all()
-    assert len(np.unique(points[missing, 1])) == 1
-    assert points[missing, 1][0] != points[~missing, 1][0]
+    np.testing.assert_array_equal(points[:, 1:] > 0, np.column_stack((~missing, missing)))
+    assert points[:, 1:].var(axis=0).sum() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("factor", [1000.0, 2.0**-40])
