@@ -18,6 +18,11 @@ calibration
 blame, repair
     Fresh rows of continuous tables in which one to three cells were replaced by values of
     other fresh rows: see ``outlier_reasons.py``.
+mixed
+    Fresh rows of tables of mixed columns, and the same with cells of other rows, with all
+    cells of other rows, or with one value of its column, rare ones as often as others: see
+    ``outlier_mixed.py``. AUROC. Beside the detector its own density, and the others on
+    indicators of categories.
 known
     The same of rows of a known density, beside that density's own conditionals: what can
     be found at all.
@@ -43,9 +48,13 @@ from typing import Any
 
 import numpy as np
 import outlier_pages
+import pandas as pd
 import report
 import torch
+from mixed_tables import load_mixed
 from numpy.typing import NDArray
+from outlier_mixed import KINDS, encoder, measure_planted, split_mixed
+from outlier_mixed import MOST_ROWS as MOST_MIXED_ROWS
 from outlier_peers import PEERS
 from outlier_reasons import measure_blame, measure_known_blame, measure_repair
 from outlier_tables import (
@@ -70,6 +79,7 @@ from threadpoolctl import threadpool_limits
 from skflow import FlowDensity, FlowOutlierDetector
 
 DETECTOR, ROBUST = outlier_pages.DETECTOR, outlier_pages.ROBUST
+DENSITY = outlier_pages.DENSITY
 CALIBRATED = (  # the fresh half has more than 1,000 rows
     "2_annthyroid",
     "5_campaign",
@@ -94,6 +104,24 @@ PLANTED = (  # 5 to 30 columns, more than 200 fresh rows
     "skillcraft",
     "wine-quality-red",
 )
+MIXED = (  # categories among the columns
+    "abalone",
+    "adult",
+    "bank_full",
+    "california_housing",
+    "cps_sw8",
+    "diamonds",
+    "dutch_census",
+    "law_school",
+    "movies",
+    "nyc_weather",
+    "nycflights_sample",
+    "penguins",
+    "taxis",
+    "telco_churn",
+    "titanic",
+    "wage",
+)
 FEWEST_TIMED = 2_000  # rows; from here on a fit of the detector is one fit of the density
 MADE = outlier_pages.MADE
 N_MADE, N_MADE_COLUMNS, N_ROUNDS = 100_000, 10, 3
@@ -111,6 +139,7 @@ class Data:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.planted = cache(self._plant)
+        self.fitted_mixed = cache(self._fit_mixed)
 
     @cached_property
     def labelled(self) -> dict[str, Labelled]:
@@ -121,6 +150,14 @@ class Data:
     def continuous(self) -> dict[str, NDArray[np.float64]]:
         """Tables without labels."""
         return load_tables(self.folder)
+
+    @cached_property
+    def mixed(self) -> dict[str, pd.DataFrame]:
+        """Tables of mixed columns."""
+        return load_mixed(self.folder, MIXED, MOST_MIXED_ROWS)
+
+    def _fit_mixed(self, table: str, seed: int) -> FlowOutlierDetector:
+        return FlowOutlierDetector(random_state=seed).fit(split_mixed(self.mixed[table], seed)[0])
 
     def _plant(self, table: str, seed: int) -> tuple[Planting, FlowOutlierDetector]:
         planting = plant(self.continuous[table], seed)
@@ -220,6 +257,21 @@ def measure_repairs(data: Data, table: str, seed: int, method: str) -> dict:
     return {"rows": n_rows, "columns": n_columns, **measure_repair(*data.planted(table, seed))}
 
 
+def measure_mixed(data: Data, table: str, seed: int, method: str) -> dict:
+    """Fit a table of mixed columns, and tell fresh rows from such with something planted."""
+    train, fresh = split_mixed(data.mixed[table], seed)
+    shape = {"rows": len(data.mixed[table]), "columns": train.shape[1]}
+    if method in (DETECTOR, DENSITY):
+        detector = data.fitted_mixed(table, seed)
+        model = detector if method == DETECTOR else detector.density_
+        return {**shape, **measure_planted(model.score_samples, fresh, seed)}
+    encoded = encoder().fit(train)
+    rows = encoded.transform(train)
+    peer = PEERS[method](*rows.shape, seed).fit(rows)
+    scored = measure_planted(lambda X: peer.score_samples(encoded.transform(X)), fresh, seed)
+    return {**shape, **scored}
+
+
 def measure_known(data: Data, table: str, seed: int, method: str) -> dict:
     """Return who is blamed for cells planted in rows of a known density."""
     X, correlations = draw_factors(table, seed)
@@ -314,6 +366,12 @@ PARTS = {
         (DETECTOR,),
         ("flagged", "n_explained"),
     ),
+    "mixed": Part(
+        measure_mixed,
+        lambda data: (data.mixed, data.mixed),
+        (DETECTOR, DENSITY, *PEERS),
+        tuple(KINDS),
+    ),
     "known": Part(
         measure_known, lambda data: (FACTORS, FACTORS), (DETECTOR,), ("flagged", "found")
     ),
@@ -345,7 +403,7 @@ def list_jobs(name: str, data: Data, arguments: argparse.Namespace) -> list[dict
 def main() -> None:
     """Measure what ``--data`` allows and is not there yet; write the pages if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, help="holds adbench/, reg/ and uci_gp/")
+    parser.add_argument("--data", type=Path, help="holds adbench/, reg/, uci_gp/ and mixed/")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--tables", nargs="+", help="those of each part, if not given")
     add_arguments(parser, "outliers")

@@ -95,7 +95,8 @@ class NumberAxes:
 
     def indicators(self, column: StoredColumn) -> FloatArray:
         """Return ``(n_rows, n_indicators)``."""
-        return np.column_stack((column.present, ~column.present))[:, : self.n_indicators] * 1.0
+        both = np.column_stack((column.present, ~column.present))
+        return both[:, : self.n_indicators].astype(np.float64)
 
 
 class LevelAxes:
@@ -121,7 +122,7 @@ class LevelAxes:
         """Return ``(n_rows, n_indicators)``; the last is of all levels that are not frequent."""
         labels = self.codec.encode(column).labels
         is_level = labels[:, None] == self.levels
-        return np.column_stack((is_level, ~is_level.any(axis=1))) * 1.0
+        return np.column_stack((is_level, ~is_level.any(axis=1))).astype(np.float64)
 
 
 def _read(
