@@ -19,6 +19,7 @@ FloatArray = NDArray[np.float64]
 N_DRAWS = 10_000
 N_CELLS = 100  # of a number's axis
 SMOOTHING = 2.5  # standard deviation of the blur, in cells
+REACH = 0.5  # beyond all cells, in their width: rows farther away are drawn at its end
 REGIONS = {0.5: "#7FB2D5", 0.8: "#B3D1E6", 0.95: "#DDEAF4"}  # shares of the draws, shades
 
 
@@ -29,7 +30,9 @@ class PairDisplay:
     columns. Rows that a detector flags are marked; one inside all regions is strange for
     other columns, or for what it is together with them (see :class:`ReasonsDisplay`).
     Rows of equal categories or levels are spread a little. Where a number is missing, the
-    row lies in a strip along the edge; the regions are those of rows that have both.
+    row lies in a strip along the edge; the regions are those of rows that have both. Rows
+    far from all regions are drawn at the edge, which the axis then says, lest they squeeze
+    all others into one spot.
 
     It is drawn by :meth:`from_estimator`. All parameters are stored as attributes.
 
@@ -144,13 +147,17 @@ class PairDisplay:
         """
         ax = axes_or_new(ax, width=7.4, height=5)
         self._plot_regions(ax)
-        places = zip(self.positions.T, self.edges, strict=True)
-        strips = [Strip.below(*pair) for pair in places]
-        self._plot_rows(ax, strips)
-        for column, strip, axis, draw_line in zip(
-            self.axes, strips, (ax.xaxis, ax.yaxis), (ax.axvline, ax.axhline), strict=True
+        ends = [edges[[0, -1]] + np.array([-REACH, REACH]) * np.ptp(edges) for edges in self.edges]
+        places = self.positions.clip(*np.transpose(ends))
+        strips = [Strip.below(*pair) for pair in zip(places.T, self.edges, strict=True)]
+        self._plot_rows(ax, places, strips)
+        is_far = (places != self.positions) & ~np.isnan(places)
+        for column, strip, far, axis, draw_line in zip(
+            self.axes, strips, is_far.T, (ax.xaxis, ax.yaxis), (ax.axvline, ax.axhline), strict=True
         ):
             column.dress(axis, strip)
+            if far.any():
+                axis.set_label_text(f"{axis.get_label_text()}; {far.sum()} beyond, at the edge")
             if strip is not None:
                 draw_line(strip.end, color="0.6", lw=0.8, ls=":")
         handles = ax.get_legend_handles_labels()[0]
@@ -171,9 +178,9 @@ class PairDisplay:
             masked = np.ma.masked_greater_equal(held, shares[-1])
             ax.pcolormesh(*self.edges, masked, cmap=ListedColormap(colors), norm=norm, zorder=0)
 
-    def _plot_rows(self, ax: Axes, strips: Sequence[Strip | None]) -> None:
-        jitter = np.random.default_rng(0).uniform(-1, 1, self.positions.shape)
-        places = self.positions + jitter * [axis.jitter for axis in self.axes]
+    def _plot_rows(self, ax: Axes, places: FloatArray, strips: Sequence[Strip | None]) -> None:
+        jitter = np.random.default_rng(0).uniform(-1, 1, places.shape)
+        places = places + jitter * [axis.jitter for axis in self.axes]
         for k, strip in enumerate(strips):
             if strip is not None:
                 inside = strip.centre + strip.width / 3 * jitter[:, k]

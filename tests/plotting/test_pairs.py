@@ -145,3 +145,16 @@ def test_features_that_are_no_pair(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         PairDisplay.from_estimator(mixed, subscriptions(), features)
+
+
+def test_far_rows_lie_at_the_edge_and_the_axis_says_so(plain: FlowOutlierDetector) -> None:
+    far = np.zeros((4, 3))
+    far[1, 0], far[2, 1], far[3, 1] = 1e6, -1e6, 1e9
+    display = PairDisplay.from_estimator(plain, far, (0, 1), random_state=0)
+    np.testing.assert_allclose(display.positions, far[:, :2])
+    assert "1 beyond" in display.ax_.get_xlabel()
+    assert "2 beyond" in display.ax_.get_ylabel()
+    for limits, edges in zip(
+        (display.ax_.get_xlim(), display.ax_.get_ylim()), display.edges, strict=True
+    ):
+        assert np.ptp(limits) < 3 * np.ptp(edges)
