@@ -1,6 +1,15 @@
-"""Errors and warnings of skflow's own."""
+"""Errors and warnings of skflow's own, and where warnings point."""
 
+import inspect
+import os
+import warnings
+from pathlib import Path
+
+import sklearn
 from sklearn.exceptions import ConvergenceWarning
+
+# Code of these folders is not what a user can change.
+WITHIN = tuple(f"{Path(file).parent}{os.sep}" for file in (__file__, sklearn.__file__))
 
 
 class CaptureWarning(UserWarning):
@@ -21,3 +30,11 @@ class LostDigitsWarning(UserWarning):
 
 class ModelFileError(ValueError):
     """A file is damaged, not of skflow or of this version, or the checkpoint of another fit."""
+
+
+def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside skflow and scikit-learn that led here."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(WITHIN):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

@@ -1,12 +1,11 @@
 """Columns whose density has no finite limit."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.exceptions import DegenerateDensityWarning
+from skflow.exceptions import DegenerateDensityWarning, warn_caller
 from skflow.training.rows import RowSource, encoded_blocks
 
 FloatArray = NDArray[np.float64]
@@ -25,11 +24,10 @@ def warn_if_degenerate(rows: RowSource, names: Sequence[str]) -> None:
     left = _share_left(factor, varying)
     names = [names[j] for j in varying[left < COLLINEAR]]
     if names:
-        warnings.warn(
+        warn_caller(
             f"Columns {names} are linear functions of the columns before them: their density "
             "has no finite limit, and scores are high by an arbitrary amount. Drop them.",
             DegenerateDensityWarning,
-            stacklevel=5,
         )
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import os
-import warnings
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any, ClassVar, Self
@@ -21,6 +20,7 @@ from skflow.estimators.detection import Detector, Witness, plan_calibration
 from skflow.estimators.fitting import keep_earlier_fit, learn_columns
 from skflow.estimators.saving import Saveable
 from skflow.estimators.validation import check_table, numbers_like
+from skflow.exceptions import warn_caller
 from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
 from skflow.outliers.views import Views
 from skflow.table.codec import TableCodec
@@ -350,11 +350,10 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         scores = self.score_samples(X)
         if self.n_calibration_ + 1 < 1 / FALSE_ALARMS:
             needed = "that are not left out as outliers" if self.robust else "or more"
-            warnings.warn(
+            warn_caller(
                 f"No p-value is below {1 / (self.n_calibration_ + 1):.3g}, because "
                 f"{self.n_calibration_} rows calibrate. Fit on 99 rows {needed} for p-values of "
                 f"{FALSE_ALARMS}.",
-                stacklevel=2,
             )
         return self._detector.p_values(scores)
 

@@ -1,12 +1,11 @@
 """What each column of a table is taken for, decided from all of its rows."""
 
-import warnings
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, cast
 
-from skflow.exceptions import LostDigitsWarning
+from skflow.exceptions import LostDigitsWarning, warn_caller
 from skflow.table.options import (
     POSSIBLE,
     Bounds,
@@ -254,12 +253,11 @@ def _warn_of_lost_digits(
         if wide and schema.step is None and j not in kinds:
             names.append(column.name)
     if names:
-        warnings.warn(
+        warn_caller(
             f"Columns {names} span more than 2^40 steps of their grid (integers, or dates and "
             "durations in fine units): they are taken as continuous, and inverse_transform "
             "does not keep their last digits. Round them, or subtract what they share.",
             LostDigitsWarning,
-            stacklevel=3,
         )
 
 

@@ -8,7 +8,6 @@ waits for the device.
 """
 
 import threading
-import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Protocol
@@ -16,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from skflow.exceptions import CaptureWarning
+from skflow.exceptions import CaptureWarning, warn_caller
 from skflow.training.optimizer import Descent
 
 WARM_UP_STEPS = 3  # what is set up at first use must not be captured
@@ -205,12 +204,11 @@ class CapturedStep:
             # Gradients of a half captured step have no values.
             self.eager.descent.optimizer.clear_gradients()
             reason = str(error).partition("\n")[0]
-            warnings.warn(
+            warn_caller(
                 f"The training step could not be captured as a CUDA graph ({reason}). Training "
                 "goes on kernel by kernel: the same fit, more slowly. A newer torch or driver "
                 "may capture it; small tables are fitted faster with device='cpu'.",
                 CaptureWarning,
-                stacklevel=2,
             )
         return self._run
 

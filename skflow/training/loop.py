@@ -1,13 +1,12 @@
 """The training loop."""
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from skflow.exceptions import DivergenceWarning
+from skflow.exceptions import DivergenceWarning, warn_caller
 from skflow.training.blur import Blur
 from skflow.training.options import TrainingOptions
 from skflow.training.reporter import Reporter
@@ -131,9 +130,8 @@ def _warn_of_roll_backs(terms: Sequence[Term]) -> None:
     roll_backs = sum(term.roll_backs for term in terms)
     if roll_backs:
         peak = min(term.peak for term in terms)
-        warnings.warn(
+        warn_caller(
             f"Training diverged {roll_backs} times; it went on from the best weights at half "
             f"the rate each time. Set learning_rate to {peak:.1g} or less.",
             DivergenceWarning,
-            stacklevel=2,
         )

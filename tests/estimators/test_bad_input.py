@@ -10,8 +10,9 @@ import warnings
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.pipeline import make_pipeline
 
-from skflow import FlowDensity
+from skflow import FlowDensity, FlowOutlierDetector
 from skflow.exceptions import DegenerateDensityWarning, DivergenceWarning
 from skflow.training.reporter import Reporter
 from tests.tables import QUICK, Table, correlated
@@ -77,6 +78,22 @@ def test_duplicate_and_collinear_columns(copy: str) -> None:
         flow = fit_quickly(X)
     assert_sound(flow, X)
     assert_sound(flow, X[::-1] * np.array([1, 1, 1, -1]))
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        FlowDensity(n_layers=0, n_components=1),
+        FlowOutlierDetector(n_layers=0, n_components=1),
+        make_pipeline(FlowDensity(n_layers=0, n_components=1)),
+    ],
+)
+def test_warnings_point_at_the_line_that_asked(estimator) -> None:
+    X = correlated(40, 2, seed=0)
+    X = np.column_stack((X, X[:, 0]))
+    with pytest.warns(DegenerateDensityWarning) as told:
+        estimator.fit(X)
+    assert {warning.filename for warning in told} == {__file__}
 
 
 @pytest.mark.parametrize("n_rows", [2, 3, 5, 50])
