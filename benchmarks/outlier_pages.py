@@ -183,9 +183,10 @@ def _write_mixed(records: Sequence[dict], command: str) -> None:
     summary = (
         "Fresh rows of tables of mixed columns, 5,000 of a table at most, beside the same with one "
         "to three cells of other rows, with all cells of other rows, or with one value replaced "
-        "by any that its column has, rare ones as often as others. AUROC, mean over tables. "
-        f"{'; '.join(told)}. The detector's own density is no detector of its own, it has the same "
-        "fit; the others have an indicator for each category. "
+        "by any that its column has, rare ones as often as others; rows that are as they were are "
+        "left out. AUROC, mean over tables. "
+        f"{'; '.join(told)}. The density is that of the same fit; the others have an indicator for "
+        "each category."
     )
     header = (
         "planted",

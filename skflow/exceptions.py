@@ -5,11 +5,13 @@ import os
 import warnings
 from pathlib import Path
 
+import joblib
 import sklearn
 from sklearn.exceptions import ConvergenceWarning
 
 # Code of these folders is not what a user can change.
-WITHIN = tuple(f"{Path(file).parent}{os.sep}" for file in (__file__, sklearn.__file__))
+FILES_WITHIN = (__file__, sklearn.__file__, joblib.__file__)
+WITHIN = tuple(f"{Path(file).parent}{os.sep}" for file in FILES_WITHIN)
 
 
 class CaptureWarning(UserWarning):
@@ -33,7 +35,10 @@ class ModelFileError(ValueError):
 
 
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the line outside skflow and scikit-learn that led here."""
+    """Warn at the line outside skflow, scikit-learn and joblib that led here.
+
+    In a process of its own there is none, and the warning points at where the process began.
+    """
     level, frame = 1, inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(WITHIN):
         level, frame = level + 1, frame.f_back

@@ -14,9 +14,10 @@ from skflow.table.codec import TableCodec
 from skflow.table.columns import CategoryColumn
 from skflow.table.coordinates import Coordinates, LevelAxes, NumberAxes
 
-PARTS = ("scales", "weights", "centres", "variances", "bases", "shares")
+PARTS = ("blurs", "weights", "centres", "variances", "bases", "shares")
 MOST = 2**31
 SLACK = 1e-6
+LEAST = 1e-3  # blur; a share of all rows may be as small as its square
 
 
 def pack_views(views: Views) -> tuple[dict[str, Any], Arrays]:
@@ -73,20 +74,20 @@ def _unpack_levels(fields: Fields, levels: Any, n_labels: int) -> Any:
 def _unpack_clusters(arrays: Arrays, k: int, n_numbers: int, n_indicators: int) -> BlurredClusters:
     n = arrays.get(f"{k}.weights", np.empty(0)).size
     clusters = BlurredClusters(
-        _pop(arrays, f"{k}.scales", arrays.get(f"{k}.scales", np.empty(0)).shape[:1]),
+        _pop(arrays, f"{k}.blurs", (arrays.get(f"{k}.blurs", np.empty(0)).size,)),
         _pop(arrays, f"{k}.weights", (n,)),
         _pop(arrays, f"{k}.centres", (n, n_numbers)),
         _pop(arrays, f"{k}.variances", (n, n_numbers)),
         _pop(arrays, f"{k}.bases", (n, n_numbers, n_numbers)),
         _pop(arrays, f"{k}.shares", (1 + n, n_indicators)),
     )
-    scales, shares = clusters.scales, clusters.shares
-    if not (n and len(scales) and (scales > 0).all() and (scales <= 1).all()):
-        raise ModelFileError(f"Clusters {k} are blurred by {scales}, not by 0 to 1.")
+    blurs, shares = clusters.blurs, clusters.shares
+    if not (n and len(blurs) and (blurs >= LEAST).all() and (blurs <= 1).all()):
+        raise ModelFileError(f"Clusters {k} are blurred by {blurs}, not by {LEAST} to 1.")
     if not ((clusters.weights > 0).all() and (clusters.variances >= 0).all()):
         raise ModelFileError(f"Clusters {k} lack weight or width.")
-    if not ((shares[0] > 0).all() and (shares >= 0).all() and (shares <= 1).all()):
-        raise ModelFileError(f"The shares of levels in clusters {k} are not between 0 and 1.")
+    if not ((shares[0] >= LEAST**2).all() and (shares >= 0).all() and (shares <= 1).all()):
+        raise ModelFileError(f"Levels in clusters {k} have shares that no table gives.")
     if np.abs(clusters.bases).max(initial=0.0) > 1 + SLACK:
         raise ModelFileError(f"The eigenvectors of clusters {k} are too long.")
     return clusters

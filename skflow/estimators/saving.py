@@ -184,10 +184,11 @@ def _unpack_detector(detector: Any, fields: Fields, arrays: Arrays, classes: Any
     density = detector.density_._density
     of_views, of_judge = take_prefixed("views", arrays), take_prefixed("judge", arrays)
     views = unpack_views(fields.fields("views"), of_views, density.codec)
-    n_scales = sum(len(views.clusters[k].scales) for k in views.n_clusters)
+    n_scales = sum(len(views.clusters[k].blurs) for k in views.n_clusters)
     judge, normal = unpack_judge(of_judge, n_scales + 2, views.category_share)
     detector._detector = Detector(Witness(density, views), judge, normal)
     detector.n_calibration_ = len(normal)
+    _refuse_unusable(density, lambda row: detector._detector.witness.measure(row, "cpu"))
     _refuse_unusable(density, lambda row: detector._detector.score(row, "cpu"))
     detector.n_features_in_ = detector.density_.n_features_in_
     if hasattr(detector.density_, "feature_names_in_"):

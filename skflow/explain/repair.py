@@ -59,8 +59,8 @@ class Repairer:
         while len(rows := np.flatnonzero((scores < self.ordinary) & ~changed.all(axis=1))):
             table, scores = self._change_one(table, scores, rows, changed)
         table = self._put_back(original, table, scores, changed)
-        if len(rows := np.flatnonzero(scores < self.ordinary)):
-            others = self.ordinary_rows()
+        rows = np.flatnonzero(scores < self.ordinary)
+        if len(rows) and (others := self.ordinary_rows()).n_rows:
             pairs = self.coordinates(original.take(rows)), self.coordinates(others)
             nearest = pairwise_distances_argmin(*pairs)
             table = put_rows(table, rows, others.take(nearest))

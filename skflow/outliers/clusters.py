@@ -43,8 +43,8 @@ class BlurredClusters:
 
     Attributes
     ----------
-    scales : ndarray of shape (n_scales,)
-        Of the blur: standard deviations of the noise, and shares of levels drawn anew.
+    blurs : ndarray of shape (n_blurs,)
+        Standard deviations of the noise, and shares of levels that are drawn anew.
     weights : ndarray of shape (n_clusters,)
     centres : ndarray of shape (n_clusters, n_numbers)
     variances : ndarray of shape (n_clusters, n_numbers)
@@ -52,10 +52,10 @@ class BlurredClusters:
     bases : ndarray of shape (n_clusters, n_numbers, n_numbers)
         Its eigenvectors, each a column.
     shares : ndarray of shape (1 + n_clusters, n_indicators)
-        Of levels: among all rows, then in each cluster.
+        Of levels: among all rows and half a row of each, then in each cluster.
     """
 
-    scales: FloatArray
+    blurs: FloatArray
     weights: FloatArray
     centres: FloatArray
     variances: FloatArray
@@ -66,16 +66,17 @@ class BlurredClusters:
     def fit(
         cls,
         points: FloatArray,
-        n_numbers: int,
+        n_levels: NDArray[np.int64],
         n_clusters: int,
         seed: int,
-        scales: Sequence[float],
+        blurs: Sequence[float],
     ) -> Self:
         """Cut points, ``(n_rows, n_axes)``, into clusters.
 
-        The first ``n_numbers`` axes are numbers, the others indicators of levels. Of
-        ``scales`` none is above 1.
+        The last axes are indicators of levels, and ``n_levels`` of each those of its column;
+        the axes before them are numbers. Of ``blurs`` none is above 1.
         """
+        n_numbers = points.shape[1] - len(n_levels)
         members = _cut(points, n_clusters, seed)
         sizes = np.bincount(members)
         kept = np.flatnonzero(sizes >= min(FEWEST_MEMBERS, sizes.max()))
@@ -91,10 +92,10 @@ class BlurredClusters:
             own = residuals[members == cluster]
             covariance = (own.T @ own + prior_rows * pooled) / (len(own) + prior_rows)
             variances[k], bases[k] = np.linalg.eigh(covariance)
-        of_all = (has_level.sum(axis=0) + 0.5) / (len(points) + 1)  # a level may be new
+        of_all = (has_level.sum(axis=0) + 0.5) / (len(points) + 0.5 * n_levels)
         of_clusters = [has_level[members == k].mean(axis=0) for k in kept]
         return cls(
-            np.array(scales),
+            np.array(blurs),
             sizes[kept] / len(points),
             centres[kept],
             variances.clip(0),
@@ -103,27 +104,31 @@ class BlurredClusters:
         )
 
     def log_density(self, points: FloatArray) -> FloatArray:
-        """Log-density of points at each scale, ``(n_rows, n_scales)``, in nats."""
-        size = max(1, BLOCK_ENTRIES // (len(self.weights) * len(self.scales) + points.shape[1]))
+        """Log-density of points at each blur, ``(n_rows, n_blurs)``, in nats."""
+        size = max(1, BLOCK_ENTRIES // (len(self.weights) * len(self.blurs) + points.shape[1]))
         blocks = [self._of_block(points[i : i + size]) for i in range(0, len(points), size)]
         return np.concatenate(blocks)
 
     def _of_block(self, points: FloatArray) -> FloatArray:
         n_numbers = self.centres.shape[1]
         numbers, has_level = points[:, :n_numbers], points[:, n_numbers:] > 0
-        of_all, *of_clusters = self.shares
-        joint = np.empty((len(self.weights), len(points), len(self.scales)))
-        parts = zip(
-            self.weights, self.centres, self.variances, self.bases, of_clusters, strict=True
-        )
-        for k, (weight, centre, variances, basis, shares) in enumerate(parts):
-            blurred = variances[:, None] + self.scales**2
+        joint = self._log_shares(has_level.astype(np.float64))
+        parts = zip(self.weights, self.centres, self.variances, self.bases, strict=True)
+        for k, (weight, centre, variances, basis) in enumerate(parts):
+            blurred = variances[:, None] + self.blurs**2
             distances = ((numbers - centre) @ basis) ** 2 @ (1 / blurred)
             log_det = np.log(blurred).sum(axis=0)
-            log_shares = np.log(np.outer(shares, 1 - self.scales) + np.outer(of_all, self.scales))
-            of_numbers = -(distances + log_det + n_numbers * LOG_2PI) / 2
-            joint[k] = np.log(weight) + of_numbers + has_level @ log_shares
-        return logsumexp(joint, axis=0)
+            joint[:, k] += np.log(weight) - (distances + log_det + n_numbers * LOG_2PI) / 2
+        return logsumexp(joint, axis=1)
+
+    def _log_shares(self, has_level: FloatArray) -> FloatArray:
+        """Log-probability of each row's levels, ``(n_rows, n_clusters, n_blurs)``."""
+        own, of_all = self.shares[1:, :, None], self.shares[0, :, None]
+        log_shares = np.log((1 - self.blurs) * own + self.blurs * of_all)
+        n_indicators, of_row = has_level.shape[1], (len(own), len(self.blurs))
+        flat = log_shares.transpose(1, 0, 2).reshape(n_indicators, of_row[0] * of_row[1])
+        log_probs: FloatArray = has_level @ flat
+        return log_probs.reshape(len(has_level), *of_row)
 
 
 def _cut(points: FloatArray, n_clusters: int, seed: int) -> NDArray[np.int64]:

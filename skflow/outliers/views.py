@@ -21,7 +21,7 @@ from skflow.table.storage import StoredTable
 
 FloatArray = NDArray[np.float64]
 
-SCALES = (0.1, 0.25, 0.6)
+BLURS = (0.1, 0.25, 0.6)
 N_CLUSTERS = (16, 48, 128)
 ROWS_PER_CLUSTER = 20
 COVARIANCE_ENTRIES = 600_000  # of all clusters together
@@ -60,20 +60,21 @@ class Views:
         table: StoredTable,
         seed: int,
         n_clusters: Sequence[int] = N_CLUSTERS,
-        scales: Sequence[float] = SCALES,
+        blurs: Sequence[float] = BLURS,
     ) -> Self:
         """Cut the rows of a table into so many clusters, as far as there are rows.
 
-        ``scales`` are those of the blur, in standard deviations of a column.
+        ``blurs`` are in standard deviations of a number, and shares of levels drawn anew.
         """
         drawn = np.random.default_rng(seed).permutation(table.n_rows)[:MOST_ROWS]
         table = table.take(np.sort(drawn))
         coordinates = Coordinates.fit(codec, table)
         points = coordinates(table)
-        n_numbers = coordinates.n_numbers
-        most = min(len(points) // ROWS_PER_CLUSTER, COVARIANCE_ENTRIES // max(1, n_numbers**2))
+        n_entries = max(1, len(coordinates.means) ** 2)
+        most = min(len(points) // ROWS_PER_CLUSTER, COVARIANCE_ENTRIES // n_entries)
         numbers = [max(1, min(k, most)) for k in n_clusters]
-        clusters = {k: BlurredClusters.fit(points, n_numbers, k, seed, scales) for k in numbers}
+        n_levels = coordinates.n_levels
+        clusters = {k: BlurredClusters.fit(points, n_levels, k, seed, blurs) for k in numbers}
         return cls(coordinates, numbers, clusters)
 
     @property

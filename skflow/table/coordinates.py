@@ -54,7 +54,7 @@ class Coordinates:
         scales = [_scale(numbers - means)]
         for column in indicators:
             deviations = _scale(column - _mean(column))
-            n_varying = np.ptp(column, axis=0).sum()
+            n_varying = float(np.count_nonzero(np.ptp(column, axis=0)))
             scales.append(deviations * np.sqrt(max(1.0, n_varying)))
         return cls(axes, means, np.concatenate(scales))
 
@@ -64,9 +64,10 @@ class Coordinates:
         return len(self.scales)
 
     @property
-    def n_numbers(self) -> int:
-        """How many of them are numbers; the others are indicators."""
-        return len(self.means)
+    def n_levels(self) -> NDArray[np.int64]:
+        """For each indicator, how many its column has."""
+        n_indicators = np.array([axes.n_indicators for axes in self.axes], dtype=np.int64)
+        return np.repeat(n_indicators, n_indicators)
 
     def __call__(self, table: StoredTable) -> FloatArray:
         """Return coordinates, ``(n_rows, n_axes)``."""
@@ -132,7 +133,7 @@ def _read(
     pairs = list(zip(axes, table.columns, strict=True))
     numbers = [each.number(column) for each, column in pairs if isinstance(each, NumberAxes)]
     indicators = [each.indicators(column) for each, column in pairs]
-    return np.array(numbers).reshape(-1, table.n_rows).T, indicators
+    return np.array(numbers).reshape(len(numbers), table.n_rows).T, indicators
 
 
 def _axes(codec: ColumnCodec, column: StoredColumn) -> NumberAxes | LevelAxes:

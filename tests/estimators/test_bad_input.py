@@ -10,7 +10,9 @@ import warnings
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow.exceptions import DegenerateDensityWarning, DivergenceWarning
@@ -80,19 +82,23 @@ def test_duplicate_and_collinear_columns(copy: str) -> None:
     assert_sound(flow, X[::-1] * np.array([1, 1, 1, -1]))
 
 
+CLOSED = {"n_layers": 0, "n_components": 1}
+
+
 @pytest.mark.parametrize(
-    "estimator",
+    "ask",
     [
-        FlowDensity(n_layers=0, n_components=1),
-        FlowOutlierDetector(n_layers=0, n_components=1),
-        make_pipeline(FlowDensity(n_layers=0, n_components=1)),
+        lambda X: FlowDensity(**CLOSED).fit(X),
+        lambda X: FlowOutlierDetector(**CLOSED).fit(X),
+        lambda X: make_pipeline(FlowDensity(**CLOSED), StandardScaler()).fit(X),
+        lambda X: cross_val_score(FlowDensity(**CLOSED), X, cv=2),
     ],
 )
-def test_warnings_point_at_the_line_that_asked(estimator) -> None:
+def test_warnings_point_at_the_line_that_asked(ask) -> None:
     X = correlated(40, 2, seed=0)
     X = np.column_stack((X, X[:, 0]))
     with pytest.warns(DegenerateDensityWarning) as told:
-        estimator.fit(X)
+        ask(X)
     assert {warning.filename for warning in told} == {__file__}
 
 

@@ -196,6 +196,20 @@ def test_robust_finds_outliers_among_its_training_rows() -> None:
     assert robust.density_.score_samples(group).max() < robust.density_.score_samples(drawn).min()
 
 
+def test_robust_learns_a_common_category() -> None:
+    rng = np.random.default_rng(0)
+
+    def payments(n_rows: int) -> pd.DataFrame:
+        frame = pd.DataFrame(rng.normal(size=(n_rows, 2)), columns=["amount", "age"])
+        return frame.assign(by=np.where(rng.random(n_rows) < 0.12, "card", "cash"))
+
+    robust = FlowOutlierDetector(robust=True, **CLOSED).fit(payments(1_000))
+    drawn = robust.density_.sample(1_000, random_state=0)
+    assert 0.08 < (drawn["by"] == "card").mean() < 0.16
+    fresh = payments(2_000)
+    assert (robust.predict(fresh[fresh["by"] == "card"]) == -1).mean() < 0.1
+
+
 def test_robust_costs_little_where_nothing_is_strange() -> None:
     X, fresh = correlated(1_000), correlated(2_000, seed=4)
     robust = FlowOutlierDetector(robust=True, **CLOSED).fit(X)

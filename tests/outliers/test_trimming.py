@@ -2,16 +2,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skflow.outliers.trimming import NORMAL, log_tail_probs
+from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
 from skflow.table.codec import TableCodec
 from skflow.table.frames import Container
 from skflow.table.inference import infer_schema
 
 
-def is_normal(frame: pd.DataFrame) -> np.ndarray:
+def log_probs_of(frame: pd.DataFrame) -> np.ndarray:
     table = Container.fit(frame, [str(name) for name in frame.columns]).read(frame)
     schema = infer_schema(table, column_kinds=None, categorical_features="from_dtype", bounds=None)
-    return log_tail_probs(TableCodec.fit(table, schema), table, seed=0) >= np.log(NORMAL)
+    return log_tail_probs(TableCodec.fit(table, schema), table, seed=0)
+
+
+def is_normal(frame: pd.DataFrame) -> np.ndarray:
+    return log_probs_of(frame) >= np.log(NORMAL)
+
+
+def is_learnt(frame: pd.DataFrame) -> np.ndarray:
+    return log_probs_of(frame) >= np.log(LEARNT)
 
 
 def test_a_far_group_is_not_normal() -> None:
@@ -38,7 +46,19 @@ def test_a_value_that_recurs_is_normal_with_the_rows_that_have_it(share) -> None
 @pytest.mark.parametrize("shares", [[0.65, 0.35], [1 / 3, 1 / 3, 1 / 3], [0.5, 0.3, 0.1, 0.1]])
 def test_common_categories_are_normal(shares) -> None:
     levels = np.random.default_rng(0).choice(list("abcd")[: len(shares)], 600, p=shares)
-    assert is_normal(pd.DataFrame({"level": levels})).mean() > 0.9
+    learnt = is_learnt(pd.DataFrame({"level": levels}))
+    for level in np.unique(levels):
+        assert learnt[levels == level].mean() > 0.5
+
+
+@pytest.mark.parametrize("share", [0.1, 0.15, 0.2])
+@pytest.mark.parametrize("n_numbers", [1, 3])
+def test_a_common_category_is_learnt_beside_numbers(share, n_numbers) -> None:
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame(rng.normal(size=(1_000, n_numbers)), columns=list("abc")[:n_numbers])
+    is_card = rng.random(1_000) < share
+    frame["paid by"] = np.where(is_card, "card", "cash")
+    assert is_learnt(frame)[is_card].mean() > 0.7
 
 
 def test_categories_together_are_mostly_normal() -> None:

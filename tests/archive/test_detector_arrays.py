@@ -1,0 +1,61 @@
+"""Clusters that no fit gives are refused: they would score rows without a word, and wrongly."""
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from skflow import FlowOutlierDetector, load
+from skflow.exceptions import ModelFileError
+from tests.archive.bases import SEEDED
+from tests.archive.parts import Parts, put_together, take_apart
+from tests.mixed import small_mix
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory) -> Parts:
+    path = tmp_path_factory.mktemp("detector") / "saved.skflow"
+    FlowOutlierDetector(**SEEDED).fit(small_mix(150)).save(path)
+    return take_apart(path.read_bytes())
+
+
+def with_all(parts: Parts, ending: str, value: float) -> bytes:
+    """Return the file with every number of the first such array replaced."""
+    name = next(name for name in parts.tensors if name.endswith(ending))
+    place = parts.array_slice(name)
+    n = (place.stop - place.start) // 8
+    data = parts.data[: place.start] + n * struct.pack("<d", value) + parts.data[place.stop :]
+    return put_together(Parts(parts.document, parts.tensors, data))
+
+
+@pytest.mark.parametrize(
+    ("ending", "value"),
+    [
+        (".blurs", 0.0),
+        (".blurs", 1e-200),
+        (".blurs", 1.5),
+        (".shares", 0.0),
+        (".shares", 5e-324),
+        (".shares", 1.5),
+        (".weights", 0.0),
+        (".variances", -1.0),
+        (".bases", 2.0),
+        (".centres", float("inf")),
+    ],
+)
+def test_what_no_fit_gives_is_refused(parts, tmp_path: Path, ending: str, value: float) -> None:
+    path = tmp_path / "crafted.skflow"
+    path.write_bytes(with_all(parts, ending, value))
+    with pytest.raises(ModelFileError):
+        load(path)
+
+
+def test_a_single_number_instead_of_several_is_refused(parts, tmp_path: Path) -> None:
+    name = next(name for name in parts.tensors if name.endswith(".blurs"))
+    place = parts.array_slice(name)
+    tensors = parts.tensors | {name: parts.tensors[name] | {"shape": [1, 3]}}
+    assert place.stop - place.start == 24
+    path = tmp_path / "crafted.skflow"
+    path.write_bytes(put_together(Parts(parts.document, tensors, parts.data)))
+    with pytest.raises(ModelFileError, match="blurs"):
+        load(path)
