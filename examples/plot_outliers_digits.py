@@ -75,7 +75,7 @@ bar.set_ticks(np.log([1, 100, 1e4]), labels=["all", "1 in 100", "1 in $10^4$"])
 figure.colorbar(moved, ax=axes[:, 3], location="bottom", shrink=0.9, label="grey levels")
 
 # %%
-# Eight or nine changed pixels make a zero of a six, a nine and a five. A pixel that is strange
+# Six to nine changed pixels make a zero of a six, a nine and a five. A pixel that is strange
 # need not change: once a stroke is where it should be, its neighbours are normal again.
 
 print(detector.p_values(strange).round(3), "->", detector.p_values(repaired).round(3))

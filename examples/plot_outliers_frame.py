@@ -91,8 +91,8 @@ display = OutlierScoreDisplay.from_estimator(
 # ``predict`` flags what 1 % of normal bookings would be flagged for as well: of 300, about
 # three that are right. Where each look costs, limit the share of false alarms among the
 # flagged instead: by Benjamini and Hochberg's procedure, flag what has a ``q`` of at most that
-# share. No p-value is below 1 in 601 here, as 600 bookings calibrate; that five have
-# this smallest one brings their ``q`` down to 0.1.
+# share. No p-value is below 1 in 601 here, as 600 bookings calibrate, and three of 300 that have
+# this smallest one get a ``q`` of 0.17: for less, more bookings have to calibrate.
 
 report = new.assign(p=detector.p_values(new))
 report["q"] = false_discovery_control(report["p"])
@@ -129,8 +129,8 @@ for ax, row in zip(axes, planted[1::2], strict=False):
 # What would have been normal
 # ---------------------------
 #
-# ``repair`` changes as few cells as it takes to make a row unremarkable, each as little as
-# it takes. pandas shows the difference.
+# ``repair`` changes as few cells as it takes to make a row unremarkable, each to what is usual
+# beside the others. pandas shows the difference.
 
 print(suspects.compare(detector.repair(suspects), result_names=("is", "would be")).to_string())
 

@@ -7,13 +7,13 @@ l of each column c have the shares of its rows, whatever the numbers are:
 .. math::
 
     p_h(x, l) = \sum_k w_k \, N(x; m_k, \Sigma_k + h^2 I)
-        \prod_c \bigl((1 - h) f_{kc}(l_c) + h f_c(l_c)\bigr), \qquad
+        \prod_c \bigl((1 - h^4) f_{kc}(l_c) + h^4 f_c(l_c)\bigr), \qquad
     \Sigma_k = \frac{N_k S_k + \nu S}{N_k + \nu}.
 
 Clusters of few rows are left out, lest a handful of outliers vouch for each other.
 
 It is the density of rows to whose numbers noise of standard deviation h was added, and of
-whose levels the share h was drawn anew from all rows. So large h sees only what is far from
+whose levels the share h^4 was drawn anew from all rows. So large h sees only what is far from
 everything, and small h what is off a thin sheet of rows.
 """
 
@@ -33,6 +33,7 @@ FloatArray = NDArray[np.float64]
 PRIOR_ROWS = 0.1  # rows of prior per parameter of a covariance's column
 FEWEST_MEMBERS = 10  # rows of a cluster
 K_MEANS_STEPS = 20
+DRAWN = 4  # power of the blur that is the share of levels drawn anew
 BLOCK_ENTRIES = 2_000_000
 LOG_2PI = float(np.log(2 * np.pi))
 
@@ -44,7 +45,7 @@ class BlurredClusters:
     Attributes
     ----------
     blurs : ndarray of shape (n_blurs,)
-        Standard deviations of the noise, and shares of levels that are drawn anew.
+        Standard deviations of the noise; their fourth powers are drawn anew of levels.
     weights : ndarray of shape (n_clusters,)
     centres : ndarray of shape (n_clusters, n_numbers)
     variances : ndarray of shape (n_clusters, n_numbers)
@@ -124,7 +125,8 @@ class BlurredClusters:
     def _log_shares(self, has_level: FloatArray) -> FloatArray:
         """Log-probability of each row's levels, ``(n_rows, n_clusters, n_blurs)``."""
         own, of_all = self.shares[1:, :, None], self.shares[0, :, None]
-        log_shares = np.log((1 - self.blurs) * own + self.blurs * of_all)
+        drawn = self.blurs**DRAWN
+        log_shares = np.log((1 - drawn) * own + drawn * of_all)
         n_indicators, of_row = has_level.shape[1], (len(own), len(self.blurs))
         flat = log_shares.transpose(1, 0, 2).reshape(n_indicators, of_row[0] * of_row[1])
         log_probs: FloatArray = has_level @ flat

@@ -64,7 +64,7 @@ class Views:
     ) -> Self:
         """Cut the rows of a table into so many clusters, as far as there are rows.
 
-        ``blurs`` are in standard deviations of a number, and shares of levels drawn anew.
+        ``blurs`` are in standard deviations of a number.
         """
         drawn = np.random.default_rng(seed).permutation(table.n_rows)[:MOST_ROWS]
         table = table.take(np.sort(drawn))

@@ -47,7 +47,7 @@ def test_levels_have_the_shares_of_their_cluster_and_some_of_all_rows() -> None:
             for levels in (level[group == group_of_x], level)
         )
         of_all = (100 * of_all + 0.5) / 102
-        expected = np.log((1 - scale) * own + scale * of_all)
+        expected = np.log((1 - scale**4) * own + scale**4 * of_all)
         np.testing.assert_allclose(log_shares[:, 0], expected, atol=0.05)
 
 

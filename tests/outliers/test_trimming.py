@@ -70,7 +70,7 @@ def test_categories_together_are_mostly_normal() -> None:
             "alive": rng.random(1_000) < 0.38,
         }
     )
-    assert is_normal(frame).mean() > 0.9
+    assert is_normal(frame).mean() > 0.75
 
 
 @pytest.mark.parametrize("n_rows", [3, 5])
