@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from mixed_tables import split
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.impute import SimpleImputer
@@ -71,12 +70,6 @@ KINDS: dict[str, Callable[[pd.DataFrame, int], pd.DataFrame]] = {
     "rows": plant_rows,
     "values": plant_values,
 }
-
-
-def split_mixed(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return rows to fit and fresh ones, both with an index of their own."""
-    train, fresh = split(table, seed)
-    return train, fresh.reset_index(drop=True)
 
 
 def _seconds(dates: pd.Series) -> pd.Series:

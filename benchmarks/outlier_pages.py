@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import report
 from outlier_comparison import MISSING, SPREAD, Comparison, spread
+from outlier_mixed import KINDS
 
 DETECTOR, ROBUST = "FlowOutlierDetector()", "FlowOutlierDetector(robust=True)"
 COMMAND = "python benchmarks/outliers.py --data DIR --page"
@@ -165,15 +166,16 @@ def _write_mixed(records: Sequence[dict], command: str) -> None:
     }
     ours = of_method[DETECTOR]
     names = [name for name in ours.records if all(name in t.records for t in of_method.values())]
-    kinds = ("cells", "rows", "values")
     auroc = {
-        kind: np.array([[of_method[m].mean(name, kind) for name in names] for m in methods])
-        for kind in kinds
+        kind: np.array(
+            [[of_method[m].mean(name, "auroc", kind) for name in names] for m in methods]
+        )
+        for kind in KINDS
     }
     peers = [i for i, method in enumerate(methods) if method not in (DETECTOR, DENSITY)]
     own = methods.index(DETECTOR)
     told = []
-    for kind, what in zip(kinds, ("one to three cells", "all cells", "one value"), strict=True):
+    for kind, what in zip(KINDS, ("one to three cells", "all cells", "one value"), strict=True):
         best = max(peers, key=lambda i: auroc[kind][i].mean())
         ahead = (auroc[kind][own] > auroc[kind][peers].max(axis=0)).sum()
         told.append(
@@ -194,10 +196,10 @@ def _write_mixed(records: Sequence[dict], command: str) -> None:
         "mean AUROC",
         "lowest",
         "highest",
-        "FlowOutlierDetector() above it",
+        f"{DETECTOR} above it",
     )
     rows = []
-    for kind in kinds:
+    for kind in KINDS:
         for i, method in enumerate(methods):
             ahead = (auroc[kind][own] > auroc[kind][i]).sum()
             rows.append(

@@ -72,9 +72,9 @@ def _unpack_levels(fields: Fields, levels: Any, n_labels: int) -> Any:
 
 
 def _unpack_clusters(arrays: Arrays, k: int, n_numbers: int, n_indicators: int) -> BlurredClusters:
-    n = arrays.get(f"{k}.weights", np.empty(0)).size
+    n = _size(arrays, f"{k}.weights")
     clusters = BlurredClusters(
-        _pop(arrays, f"{k}.blurs", (arrays.get(f"{k}.blurs", np.empty(0)).size,)),
+        _pop(arrays, f"{k}.blurs", (_size(arrays, f"{k}.blurs"),)),
         _pop(arrays, f"{k}.weights", (n,)),
         _pop(arrays, f"{k}.centres", (n, n_numbers)),
         _pop(arrays, f"{k}.variances", (n, n_numbers)),
@@ -102,13 +102,18 @@ def pack_judge(judge: Judge, normal: Any) -> Arrays:
 def unpack_judge(arrays: Arrays, n_views: int, category_share: float) -> tuple[Judge, Any]:
     """Return what :func:`pack_judge` was given, for so many views."""
     refuse_not_finite(arrays)
-    n_normal = arrays.get("normal", np.empty(0)).size
+    n_normal = _size(arrays, "normal")
     normal = _pop(arrays, "normal", (n_normal,))
     measures = _pop(arrays, "measures", (n_views, n_normal))
     refuse_left(arrays)
     if n_normal < 2 or any((np.diff(array) < 0).any() for array in (measures, normal)):
         raise ModelFileError("Normal rows must be two at least, in order.")
     return Judge(measures.T, category_share), normal
+
+
+def _size(arrays: Arrays, name: str) -> int:
+    """Return how many numbers an array holds, 0 where there is none."""
+    return arrays.get(name, np.empty(0)).size
 
 
 def _pop(arrays: Arrays, name: str, shape: tuple[int, ...]) -> Any:

@@ -186,10 +186,15 @@ def _unpack_detector(detector: Any, fields: Fields, arrays: Arrays, classes: Any
     views = unpack_views(fields.fields("views"), of_views, density.codec)
     n_scales = sum(len(views.clusters[k].blurs) for k in views.n_clusters)
     judge, normal = unpack_judge(of_judge, n_scales + 2, views.category_share)
-    detector._detector = Detector(Witness(density, views), judge, normal)
+    witness = Witness(density, views)
+    detector._detector = Detector(witness, judge, normal)
     detector.n_calibration_ = len(normal)
-    _refuse_unusable(density, lambda row: detector._detector.witness.measure(row, "cpu"))
-    _refuse_unusable(density, lambda row: detector._detector.score(row, "cpu"))
+
+    def judge_row(row: StoredTable) -> Any:
+        measures = witness.measure(row, "cpu")
+        return np.append(measures, judge.log_prob(measures))
+
+    _refuse_unusable(density, judge_row)
     detector.n_features_in_ = detector.density_.n_features_in_
     if hasattr(detector.density_, "feature_names_in_"):
         detector.feature_names_in_ = detector.density_.feature_names_in_

@@ -127,10 +127,8 @@ class BlurredClusters:
         own, of_all = self.shares[1:, :, None], self.shares[0, :, None]
         drawn = self.blurs**DRAWN
         log_shares = np.log((1 - drawn) * own + drawn * of_all)
-        n_indicators, of_row = has_level.shape[1], (len(own), len(self.blurs))
-        flat = log_shares.transpose(1, 0, 2).reshape(n_indicators, of_row[0] * of_row[1])
-        log_probs: FloatArray = has_level @ flat
-        return log_probs.reshape(len(has_level), *of_row)
+        log_probs: FloatArray = np.tensordot(has_level, log_shares, axes=(1, 1))
+        return log_probs
 
 
 def _cut(points: FloatArray, n_clusters: int, seed: int) -> NDArray[np.int64]:
