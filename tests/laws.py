@@ -146,6 +146,14 @@ def bounded_marginals(case: Case = PLAIN) -> Marginals:
     return marginals(12, case, ends)
 
 
+def far_marginals(n_bins: int, case: Case = PLAIN) -> Marginals:
+    """Columns of two far modes, and of three."""
+    table = given(Case(holes=case.holes, labels=False), skewed_table()).x
+    table[0] += 1e3 * (torch.arange(table.shape[1]) % 2)
+    table[3] += 1e6 * (torch.arange(table.shape[1]) % 3)
+    return Marginals.fit(table.T.numpy(), n_bins)
+
+
 def mixture(
     scale: float, n_components: int = 5, n_columns: int = N_COLUMNS, case: Case = PLAIN
 ) -> Mixture:
@@ -188,6 +196,8 @@ BIJECTIONS: dict[str, Callable[[Case], Bijection]] = {
     "marginals, one bin": lambda case: marginals(1, case),
     "marginals, many bins": lambda case: marginals(12, case),
     "marginals, bounded": bounded_marginals,
+    "marginals, far modes, one bin": lambda case: far_marginals(1, case),
+    "marginals, far modes, many bins": lambda case: far_marginals(12, case),
     "mixture, one component": lambda case: mixture(1.0, n_components=1, case=case),
     "mixture, broad": lambda case: mixture(1.0, case=case),
     "mixture, narrow": lambda case: mixture(0.02, case=case),

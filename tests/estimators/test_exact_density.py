@@ -141,6 +141,21 @@ def clayton_copula(theta: float = 2.0) -> tuple[Sampler, LogDensity]:
     return sample, log_density
 
 
+def far_modes() -> tuple[Sampler, LogDensity]:
+    """Two narrow modes, thousands of their widths apart."""
+    laws, weights = [stats.norm(-1e3, 1), stats.norm(1e4, 2)], np.array([0.4, 0.6])
+
+    def sample(rng: np.random.Generator, n: int) -> FloatArray:
+        low, high = (law.rvs(n, random_state=rng) for law in laws)
+        return np.where(rng.random(n) < weights[0], low, high)
+
+    def log_density(X: FloatArray) -> FloatArray:
+        parts = [np.log(w) + law.logpdf(X[:, 0]) for w, law in zip(weights, laws, strict=True)]
+        return logsumexp(parts, axis=0)
+
+    return sample, log_density
+
+
 KNOWN = {
     "Gaussian, 1 column": gaussian(1),
     "Gaussian, 5 columns": gaussian(5),
@@ -148,6 +163,7 @@ KNOWN = {
     "mixture, 4 columns": gaussian_mixture(4),
     "Gaussian copula, 4 columns": gaussian_copula(),
     "Clayton copula, 2 columns": clayton_copula(),
+    "far modes, 1 column": far_modes(),
 }
 
 
