@@ -125,6 +125,10 @@ class Labels(nn.Module):
         heads = [h.frequencies.numel() for h in self._all_heads()]
         return max([self.bias.numel(), *heads])
 
+    def rate_factors(self) -> dict[str, Tensor]:
+        """Shares of the learning rate by name of the parameter: all are trained at the full one."""
+        return {}
+
     def log_prob(self, labels: Tensor) -> Tensor:
         """Log-probability of each row of ``labels``, ``(n_labelled, n_rows)``, in nats."""
         return self.column_log_probs(labels).sum(dim=0)

@@ -102,6 +102,20 @@ class Mixture(Bijection):
         effects = means.new_zeros(n_entries, n_components + n_columns) if n_entries else None
         return cls(components, bound, effects, fills=fills)
 
+    def sharpness(self) -> Tensor:
+        r"""Square root of the mean precision of each column, ``(n_columns,)``.
+
+        Component k has the precision matrix :math:`\sum_j a_{kj} a_{kj}^T / s_{kj}^2` with
+        :math:`a_{kj} = e_j - A_{kj}`. Its diagonal is how sharply the log-density bends as
+        one column moves and the others stay: large where a column is a narrow function of
+        others, or others are of it.
+        """
+        with torch.no_grad():
+            own = torch.eye(len(self.floor_logit)).to(self.coefficients)
+            regressions = (own - self.coefficients.tril(-1)) / self._scale()[:, :, None]
+            precisions = regressions.square().sum(dim=1)
+            return (torch.softmax(self.log_weights, dim=0) @ precisions).sqrt()
+
     def log_prob(self, y: Tensor, context: Context | None = None) -> Tensor:
         """Log-density of each row of ``y``, ``(n_columns, n_rows)``, in nats."""
         y, absent = split_absent(y)

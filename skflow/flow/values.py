@@ -9,6 +9,8 @@ from skflow.flow.floored_components import LOG_SQRT_2PI
 from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
 
+SHARPEST = 10.0  # a density that full steps do not destroy, per unit of a normal score
+
 
 class Values(nn.Module):
     r"""Marginals, then coupling layers, then the mixture layer, then N(0, I).
@@ -65,6 +67,24 @@ class Values(nn.Module):
         splines = [len(self.marginals.x_knots)]
         splines += [3 * m.n_bins for m in self.couplings.modules() if isinstance(m, Coupling)]
         return n_columns * max(max(splines), self.mixture.intercept.shape[0])
+
+    def rate_factors(self) -> dict[str, Tensor]:
+        r"""Shares of the learning rate for the layers' outputs, by name of the parameter.
+
+        A step of the optimizer moves a column about as far whatever the density is like.
+        Where the density is sharp in a column, :math:`S_j` in terms of
+        :meth:`Mixture.sharpness`, such a step destroys what the mixture knows, so its share is
+        :math:`\min(1, (10 / S_j)^2)`. There is none where no column is as sharp.
+        """
+        shares = (SHARPEST / self.mixture.sharpness()).square().clamp_max(1.0)
+        if not len(shares) or shares.min() == 1:
+            return {}
+        factors = {}
+        for name, parameter in self.couplings.named_parameters(prefix="couplings"):
+            if name.endswith((".write.weight", ".write.bias")):
+                rows = shares.repeat(len(parameter) // len(shares))
+                factors[name] = rows.view(-1, *[1] * (parameter.ndim - 1)).to(parameter)
+        return factors
 
     def log_prob(self, labels: Tensor, x: Tensor) -> Tensor:
         """Log-density of each row of ``x``, ``(n_columns, n_rows)``, in nats."""

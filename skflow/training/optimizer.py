@@ -4,7 +4,7 @@ torch's optimizer classes import its compiler at their first use, which takes
 seconds; the function they end in does not.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 
 import torch
@@ -26,10 +26,18 @@ class Descent:
     options : TrainingOptions
     n_batches : int
         Steps per epoch.
+    rate_factors : mapping of str to Tensor, optional
+        As in :class:`AdamW`.
     """
 
-    def __init__(self, model: nn.Module, options: TrainingOptions, n_batches: int) -> None:
-        self.optimizer = AdamW(model, options.weight_decay, options.max_norm)
+    def __init__(
+        self,
+        model: nn.Module,
+        options: TrainingOptions,
+        n_batches: int,
+        rate_factors: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.optimizer = AdamW(model, options.weight_decay, options.max_norm, rate_factors)
         self.average = AveragedWeights(
             self.optimizer.parameters, max(1.0, options.averaged_epochs * n_batches)
         )
@@ -59,19 +67,33 @@ class AdamW:
     weight_decay : float
     max_norm : float
         Gradients are clipped to this norm before a step.
+    rate_factors : mapping of str to Tensor, optional
+        Shares of the learning rate of some of the parameters, by name: one for each row of
+        a weight, and each entry of a bias.
     """
 
-    def __init__(self, model: nn.Module, weight_decay: float, max_norm: float) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        weight_decay: float,
+        max_norm: float,
+        rate_factors: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        factors = rate_factors or {}
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-        decayed = [p for name, p in named if name.endswith(".weight")]
-        plain = [p for name, p in named if name.endswith(".bias")]
-        fitted = [p for name, p in named if not name.endswith((".weight", ".bias"))]
+        full = [(name, p) for name, p in named if name not in factors]
+        fitted = [p for name, p in full if not name.endswith((".weight", ".bias"))]
         self.groups = [
-            _Group(decayed, weight_decay, 1.0),
-            _Group(plain, 0.0, 1.0),
+            _Group([p for name, p in full if name.endswith(".weight")], weight_decay),
+            _Group([p for name, p in full if name.endswith(".bias")], 0.0),
             _Group(fitted, 0.0, FITTED_RATE),
         ]
-        self.parameters = decayed + plain + fitted
+        for suffix, decay in ((".weight", weight_decay), (".bias", 0.0)):
+            slowed = [(p, factors[n]) for n, p in named if n in factors and n.endswith(suffix)]
+            if slowed:
+                parameters, shares = zip(*slowed, strict=True)
+                self.groups.append(_Group(parameters, decay, shares=shares))
+        self.parameters = [p for group in self.groups for p in group.parameters]
         self.max_norm = max_norm
 
     def step(self, learning_rate: float | Tensor) -> None:
@@ -88,14 +110,22 @@ class AdamW:
 
 
 class _Group:
-    """Parameters that share a weight decay and a rate, with their moments."""
+    """Parameters that share a weight decay and a rate, with their moments.
+
+    Where there are ``shares``, each parameter goes these shares of its step only.
+    """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], weight_decay: float, rate_factor: float
+        self,
+        parameters: Iterable[nn.Parameter],
+        weight_decay: float,
+        rate_factor: float = 1.0,
+        shares: Iterable[Tensor] = (),
     ) -> None:
         self.parameters = list(parameters)
         self.weight_decay = weight_decay
         self.rate_factor = rate_factor
+        self.shares = list(shares)
         self.means = [torch.zeros_like(p) for p in self.parameters]
         self.squares = [torch.zeros_like(p) for p in self.parameters]
         self.steps = [p.new_zeros(()) for p in self.parameters]
@@ -105,6 +135,7 @@ class _Group:
             torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters
         ]
         with torch.no_grad():
+            starts = [p.clone() for p in self.parameters] if self.shares else []
             adamw(
                 list(self.parameters),
                 gradients,
@@ -121,3 +152,5 @@ class _Group:
                 eps=1e-8,
                 maximize=False,
             )
+            for parameter, start, share in zip(self.parameters, starts, self.shares, strict=False):
+                parameter.copy_(torch.lerp(start, parameter, share))

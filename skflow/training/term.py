@@ -86,6 +86,7 @@ class Term:
         Steps will read from ``rows`` where they lie, and draw from ``generator``.
         """
         self.rows, self.generator = rows, generator
+        self.rate_factors = cast(Callable, self.module.rate_factors)()
         self._use_generator(generator)
         score = self.mean_score(judge)
         self.best = (
@@ -141,7 +142,7 @@ class Term:
     def _descend(self) -> None:
         """Start gradient steps afresh, from the weights as they stand."""
         log_prob, rows = self.log_prob, self.rows
-        self.descent = Descent(self.module, self.options, self.n_batches)
+        self.descent = Descent(self.module, self.options, self.n_batches, self.rate_factors)
         self.step = choose_step(
             lambda batch: log_prob(*rows.take(batch)),
             self.descent,

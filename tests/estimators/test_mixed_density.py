@@ -363,3 +363,20 @@ def test_every_label_pattern_occurs_in_the_sum() -> None:
     combinations = itertools.product("abc", [1.0, np.nan])
     rows = pd.DataFrame(combinations, columns=["name", "x"])
     assert np.isfinite(flow.score_samples(rows)).all()
+
+
+def test_training_starts_at_the_initial_fit_where_a_column_is_a_function_of_another() -> None:
+    """A date beside the time it is the day of: full steps would cost 3 nats in the first epoch."""
+    rng = np.random.default_rng(0)
+    time = pd.Timestamp("2012-01-01") + pd.to_timedelta(30 * np.arange(3000), unit="min")
+    hour = time.hour + time.minute / 60
+    df = pd.DataFrame(
+        {
+            "time": time,
+            "date": time.normalize(),
+            "demand": 4500 + 800 * np.sin(hour / 24 * 2 * np.pi) + rng.normal(0, 150, len(time)),
+        }
+    )
+    flow = FlowDensity(n_components=16, max_iter=3, random_state=0).fit(df)
+    # The initial fit is among the weights that are kept.
+    assert flow.history_["validation_score"][0] > flow.best_validation_score_ - 0.5

@@ -1,5 +1,7 @@
 """The mixture layer and its start, against scipy and scikit-learn."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -333,3 +335,34 @@ def test_one_component_is_where_the_iteration_would_end() -> None:
     stepped, _ = expectation_maximization._step(SufficientStatistics(y), one, prior)
     for left, right in zip(one, stepped, strict=True):
         torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-10)
+
+
+def test_sharpness_of_one_component_is_that_of_its_precision() -> None:
+    factor = torch.randn(4, 4, generator=seeded(5), dtype=torch.float64).tril()
+    covariance = factor @ factor.T + 0.1 * torch.eye(4, dtype=torch.float64)
+    components = GaussianComponents(
+        torch.ones(1, dtype=torch.float64), torch.zeros(1, 4, dtype=torch.float64), covariance[None]
+    )
+    expected = torch.linalg.inv(covariance).diagonal().sqrt()
+    found = Mixture(components, bound=5.0).sharpness()
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+
+
+def test_sharpness_of_components_is_the_mean_curvature_within_them() -> None:
+    layer = mixture(0.3)
+    with torch.no_grad():
+        layer.floor_logit.fill_(-50.0)  # the least floor: the curvature is the components'
+    weights = torch.softmax(layer.log_weights, dim=0)
+    expected = torch.zeros(layer.intercept.shape[1], dtype=torch.float64)
+    for k in range(len(weights)):
+        one = copy.deepcopy(layer).train()
+        for name in ("log_weights", "intercept", "coefficients", "log_scale"):
+            setattr(one, name, torch.nn.Parameter(getattr(layer, name).detach()[[k]]))
+        identity = torch.eye(one.intercept.shape[1], dtype=torch.float64)
+        centre = torch.linalg.solve(identity - one.coefficients[0].tril(-1), one.intercept[0])
+        steps = 1e-3 * identity
+        points = torch.cat((centre[None], centre + steps, centre - steps)).T
+        with torch.no_grad():
+            middle, *sides = one.log_prob(points).split([1, len(identity), len(identity)])
+        expected += weights[k].detach() * (2 * middle - sum(sides)) / 1e-6
+    torch.testing.assert_close(layer.sharpness(), expected.sqrt(), rtol=0.02, atol=0)

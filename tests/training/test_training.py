@@ -132,6 +132,48 @@ def test_optimizer_steps_are_those_of_torch() -> None:
         assert found.grad is None
 
 
+def test_a_share_of_the_rate_is_a_share_of_each_step() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    reference = copy.deepcopy(model)
+    shares = torch.tensor([1.0, 0.5, 0.1, 0.01], dtype=torch.float64)
+    factors = {"0.weight": shares[:, None], "0.bias": shares}
+    ours = AdamW(model, weight_decay=0.1, max_norm=0.5, rate_factors=factors)
+    # One optimizer for each row of the first layer: a rate is a number there.
+    rows = [
+        [
+            nn.Parameter(reference[0].weight[[i]].detach()),
+            nn.Parameter(reference[0].bias[[i]].detach()),
+        ]
+        for i in range(4)
+    ]
+
+    def output_of_rows(x: torch.Tensor) -> torch.Tensor:
+        hidden = [nn.functional.linear(x, weight, bias) for weight, bias in rows]
+        return reference[2](torch.tanh(torch.cat(hidden, dim=1)))
+
+    last = list(reference[2].parameters())
+    groups = [
+        {"params": [p], "weight_decay": 0.1 * (p.ndim == 2), "share": float(share)}
+        for pair, share in zip([*rows, last], [*shares, 1.0], strict=True)
+        for p in pair
+    ]
+    theirs = torch.optim.AdamW(groups, betas=(0.9, 0.99))
+    x = torch.randn(20, 3, dtype=torch.float64, generator=seeded(0))
+    for rate in (0.1, 0.05, 0.01, 0.3):
+        (10 * model(x).square().mean()).backward()
+        ours.step(rate)
+        for group in theirs.param_groups:
+            group["lr"] = rate * group["share"]
+        theirs.zero_grad()
+        (10 * output_of_rows(x).square().mean()).backward()
+        nn.utils.clip_grad_norm_([*(p for pair in rows for p in pair), *last], 0.5)
+        theirs.step()
+    for found, expected in zip(model[0].parameters(), zip(*rows, strict=True), strict=True):
+        torch.testing.assert_close(found, torch.cat(expected), rtol=1e-10, atol=1e-10)
+    for found, expected in zip(model[2].parameters(), last, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
 def test_average_of_the_weights() -> None:
     """Even over the first steps, exponential later; in the model only for a while."""
     model = nn.Linear(1, 1, bias=False)
