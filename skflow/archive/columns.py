@@ -30,6 +30,7 @@ STORED_AS = {  # kinds of NumPy dtypes, by family
 FARTHEST = 2**80  # that an origin may lie from 0, in base units
 MOST_TICK = 10**12  # seconds
 MOST_DIGITS = 400  # of a number, before and after the point: those of floats, at most
+MOST_ROWS = 2**62
 TINY = 5e-324
 
 
@@ -92,7 +93,7 @@ def pack_schema(schema: ColumnSchema) -> dict[str, Any]:
         "step": _pack_number(schema.step),
         "low": _pack_number(schema.low),
         "high": _pack_number(schema.high),
-    }
+    } | ({"n_left_out": schema.n_left_out} if schema.n_left_out else {})
 
 
 def unpack_schema(fields: Fields) -> ColumnSchema:
@@ -108,6 +109,7 @@ def unpack_schema(fields: Fields) -> ColumnSchema:
             fields.refuse("missing", missing, "different from each other")
         atoms = _distinct(fields, "atoms", fields.items("atoms"))
         _refuse_unordered(fields, "atoms", atoms)
+        n_left_out = fields.integer("n_left_out", 1, MOST_ROWS) if fields.has("n_left_out") else 0
         step, low, high = (_unpack_number(fields, name) for name in ("step", "low", "high"))
         if step is not None and not step > 0:
             fields.refuse("step", step, "above 0")
@@ -124,6 +126,7 @@ def unpack_schema(fields: Fields) -> ColumnSchema:
             low=low,
             high=high,
             family=family,
+            n_left_out=n_left_out,
         )
 
 

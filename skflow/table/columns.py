@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.table.lines import FloatLine, GridLine, Line, Precision, fit_line
+from skflow.table.known import KnownNumbers
+from skflow.table.lines import FloatLine, GridLine, Precision, fit_line, stored_limits, support_within
 from skflow.table.scaling import (
     NOISE,
     FloatArray,
@@ -205,31 +206,34 @@ class NumberColumn:
         self.smallest = smallest
         self.scale = scaling.scale * math.exp(-line.log_unit)
         self.categorical = schema.kind == "categorical"
-        self.known = _known_numbers(schema, line)
+        self.known = KnownNumbers(schema.atoms if schema.valued else schema.levels, stored)
         self.labels = Labels(len(self.known), schema.valued, schema.missing)
-        self.support = tuple(
-            default if bound is None else self.line.at(bound)
-            for bound, default in ((schema.low, -math.inf), (schema.high, math.inf))
+        low, high = support_within(schema, stored)
+        self.support = (
+            -math.inf if low is None else line.at(low),
+            math.inf if high is None else line.at(high),
         )
+        self.limits = stored_limits(low, high, stored)
 
     @classmethod
     def fit(cls, column: StoredColumn, schema: ColumnSchema) -> Self:
         """Fit scales to the numbers of the training rows that are no labels."""
         line = fit_line(column, schema)
-        known, every = _known_numbers(schema, line), line.read(column)
-        index, x = _find(known, every), every[column.present]
-        others = x[index[column.present] < 0]
+        known = KnownNumbers(schema.atoms if schema.valued else schema.levels, column)
+        index = known.find(column)
+        others = line.read(column)[column.present & (index < 0)]
+        levels = np.array([line.at(number) for number in known.numbers], dtype=np.float64)
         scaling: Scaling = (
             fit_scaling(others, line.resolution)
             if schema.valued
-            else fit_rare_scaling(known, others)
+            else fit_rare_scaling(levels, others)
         )
         smallest = 0.0
         if line.epsilon:
             off_grid = others[:0] if line.step else others
             scaling, smallest = fit_lens(scaling, off_grid, line.epsilon)
-        counts = np.unique(x, return_counts=True)[1]
-        unseen = RAREST if schema.valued else _good_turing(counts, len(every))
+        counts = np.unique(column.values[column.present], return_counts=True)[1]
+        unseen = RAREST if schema.valued else _good_turing(counts, len(index))
         nothing = np.zeros(1, dtype=np.int64)
         codec = cls(column, schema, unseen, nothing, line, scaling, smallest)
         codec.rarest = _rarest(codec._label(column, index), codec.labels)
@@ -259,7 +263,7 @@ class NumberColumn:
     def encode(self, column: StoredColumn) -> EncodedColumn:
         """Label known and missing ones, encode others."""
         x = self.line.read(column)
-        index = _find(self.known, x)
+        index = self.known.find(column)
         other = column.present & (index < 0)
         labels = self._label(column, index)
         rare, values = np.full((2, len(x)), np.nan)
@@ -285,10 +289,13 @@ class NumberColumn:
         missing = self.labels.to_missing(labels)
         is_known = labels < self.labels.n_known
         x = np.zeros(len(labels))
-        x[is_known] = self.known[labels[is_known]]
         other = ~is_known & (missing == 0)
         x[other] = self._settle(self.scaling.decode(encoded[other]), on_grid=on_grid)
-        return replace(self.stored, values=self.line.write(x), missing=missing)
+        numbers = self.line.write(x)
+        if on_grid:
+            numbers = numbers.clip(*self.limits).astype(numbers.dtype, copy=False)
+        numbers[is_known] = self.known.values[labels[is_known]]
+        return replace(self.stored, values=numbers, missing=missing)
 
     def _precision(self, x: FloatArray) -> Precision:
         # Of a value near 0, a flow's error is relative to the column. Twice, to be sure.
@@ -307,13 +314,14 @@ class NumberColumn:
         return self.line.settle(x, precision, on_grid=True).clip(low, high) + 0.0
 
     def fault(self, column: StoredColumn) -> str | None:
-        """Say what ``column`` holds that could not come back; None if nothing."""
-        x = self.line.read(column)
-        other = column.present & (_find(self.known, x) < 0)
-        if not self.categorical:
-            other &= self.line.lost(column, self._precision(x))
-        reason = "never seen" if self.categorical else self.line.loss
-        return _fault(column, self.labels, other, reason)
+        """Say what ``column`` holds that has no latent; None if nothing.
+
+        A number always has one, unless the column is categorical.
+        """
+        unseen = column.present & self.categorical
+        if self.categorical:
+            unseen &= self.known.find(column) < 0
+        return _fault(column, self.labels, unseen, "never seen")
 
 
 ColumnCodec = CategoryColumn | NumberColumn
@@ -324,20 +332,6 @@ def fit_column(column: StoredColumn, schema: ColumnSchema) -> ColumnCodec:
     if column.family == "category":
         return CategoryColumn.fit(column, schema)
     return NumberColumn.fit(column, schema)
-
-
-def _known_numbers(schema: ColumnSchema, line: Line) -> FloatArray:
-    """Coordinates of the numbers that have a label of their own."""
-    known = schema.atoms if schema.valued else schema.levels
-    return np.array([line.at(number) for number in known], dtype=np.float64)
-
-
-def _find(known: FloatArray, x: FloatArray) -> LabelArray:
-    """Index of known numbers; -1 for others."""
-    if not known.size:
-        return np.full(len(x), -1)
-    nearest = np.searchsorted(known, x).clip(max=len(known) - 1)
-    return np.where(known[nearest] == x, nearest, -1)
 
 
 def _good_turing(counts: Iterable[int], n_rows: int) -> float:

@@ -24,6 +24,7 @@ from skflow.table.storage import (
     Faults,
     StoredColumn,
     StoredTable,
+    are_rounded,
     as_family,
     as_objects,
     code_of,
@@ -41,6 +42,7 @@ NUMBER_CELLS = {  # what pandas calls objects that are all numbers
 }
 COMPLEX = "Complex data not supported; split it into two columns"
 DATE64 = "date64[ms][pyarrow]"  # which narwhals does not know
+MOST_EXACT = 1e15  # decimals of at most 15 digits come back from float64
 REMEDIES = {  # by the letters that the dtype begins with
     "time": "convert it to durations since midnight",
     "binary": "convert it to text",
@@ -223,7 +225,7 @@ def _read_series(series: "nw.Series[Any]") -> StoredColumn:
         numbers = [
             0.0 if lost else float(x) for x, lost in zip(series.to_list(), null, strict=True)
         ]
-        return replace(column, family="number", values=np.array(numbers), cell=Decimal)
+        return _read_decimals(column, np.array(numbers), series)
     if (dtype.is_integer() or dtype.is_float()) and not isinstance(dtype, nw.Int128 | nw.UInt128):
         return _read_values(column, _fill(series, null, 0))
     if isinstance(dtype, nw.Datetime | nw.Duration):
@@ -238,6 +240,18 @@ def _read_series(series: "nw.Series[Any]") -> StoredColumn:
     if isinstance(dtype, nw.Object):
         return _read_objects(as_objects(series.to_list()))
     raise ValueError(COMPLEX) if "complex" in spelled else TypeError(_unsupported(spelled))
+
+
+def _read_decimals(
+    column: StoredColumn, numbers: NDArray[np.float64], series: "nw.Series[Any]"
+) -> StoredColumn:
+    """Fill in decimals of fixed places, read as float64; see whether that lost digits."""
+    places = getattr(series.dtype, "scale", None)
+    largest = float(np.abs(numbers).max(initial=0.0))
+    few_digits = places is not None and largest * 10.0**places < MOST_EXACT
+    cells = [] if few_digits else [x for x in series.to_list() if x is not None]
+    rounded = not few_digits and are_rounded(numbers[column.present], cells)
+    return replace(column, family="number", values=numbers, cell=Decimal, rounded=rounded)
 
 
 def _fill(series: "nw.Series[Any]", null: NDArray[np.bool_], filler: Any) -> NDArray[Any]:
@@ -310,7 +324,8 @@ def _read_objects(values: NDArray[Any]) -> StoredColumn:
     numbers = numbers_of_objects(present)
     filled = np.zeros(len(values), dtype=numbers.dtype)
     filled[~hole] = numbers
-    return replace(column, family="number", values=filled, cell=cell)
+    rounded = numbers.dtype.kind == "f" and cell is not float and are_rounded(numbers, present)
+    return replace(column, family="number", values=filled, cell=cell, rounded=rounded)
 
 
 def _unsupported(dtype: str) -> str:

@@ -21,6 +21,7 @@ from skflow.table.options import (
 from skflow.table.rules import (
     Distinct,
     are_levels,
+    are_mostly_levels,
     are_whole,
     find_atoms,
     find_clock_step,
@@ -53,7 +54,10 @@ def infer_schema(
        and booleans are, unless ``categorical_features`` says otherwise. Levels: the
        declared ones, else those that occur, sorted.
     2. One number is constant. At most 64, each in 20 rows on average, are levels;
-       so are two that occur in 5 rows each.
+       so are two that occur in 5 rows each. At most 4 rows have a number that occurs
+       once: these are left out of the levels, as the schema says. Where more rows do,
+       the column is one of the kinds that follow, so that no such number is unseen; if
+       four of five different numbers repeat, each of those is an atom there.
     3. Whole numbers are integers: a grid of step 1, or of the largest power of ten
        that divides all (of 10 different ones at least).
     4. Numbers of a fixed count of decimals are decimal, where that grid is coarser
@@ -91,7 +95,8 @@ def infer_schema(
     Warns
     -----
     LostDigitsWarning
-        Where integers or dates span too many steps of their grid.
+        Where integers or dates span too many steps of their grid, or decimals and integers
+        have more digits than the float64 they are read as.
     """
     columns = table.columns
     categorical = read_categorical(categorical_features, columns)
@@ -132,20 +137,21 @@ def _infer_column(column: StoredColumn, kind: str | None) -> ColumnSchema:
     distinct = Distinct.of(column)
     if not distinct.values.size:
         return schema
-    plain = kind == "continuous"
+    asked = kind
     kind = kind or _infer_kind(column, distinct)
     schema = replace(schema, kind=cast(Kind, kind))
     if kind == "categorical":
         return replace(schema, levels=distinct.numbers(slice(None)))
     if column.family == "boolean":
-        return replace(schema, levels=tuple(map(int, distinct.repeated())), step=1)
+        levels = tuple(map(int, distinct.repeated()))
+        return replace(schema, levels=levels, step=1, n_left_out=distinct.n_single)
     step = _find_step(schema, distinct)
     low, high = (None, None) if column.family == "date" else find_support(distinct)
     schema = replace(schema, step=step, low=low, high=high)
     if schema.valued:
-        return replace(schema, atoms=() if plain else find_atoms(distinct))
+        return replace(schema, atoms=_find_atoms(column, distinct, asked))
     _refuse_contradiction(schema, distinct)
-    return replace(schema, levels=distinct.repeated())
+    return replace(schema, levels=distinct.repeated(), n_left_out=distinct.n_single)
 
 
 def _infer_kind(column: StoredColumn, distinct: Distinct) -> str:
@@ -158,6 +164,17 @@ def _infer_kind(column: StoredColumn, distinct: Distinct) -> str:
     if are_whole(distinct):
         return "integer" if find_whole_step(distinct) else "continuous"
     return "decimal" if find_decimal_step(distinct) else "continuous"
+
+
+def _find_atoms(
+    column: StoredColumn, distinct: Distinct, asked: str | None
+) -> tuple[Number, ...]:
+    """Return the atoms of a column with values, whose kind was ``asked`` for or inferred."""
+    if asked == "continuous":
+        return ()
+    if asked is None and column.family == "number" and are_mostly_levels(distinct):
+        return distinct.repeated()
+    return find_atoms(distinct)
 
 
 def _find_step(schema: ColumnSchema, distinct: Distinct) -> Number | None:
@@ -259,6 +276,15 @@ def _warn_of_lost_digits(
             "does not keep their last digits. Round them, or subtract what they share.",
             LostDigitsWarning,
         )
+    rounded = [column.name for column in columns if column.rounded]
+    if rounded:
+        warn_caller(
+            f"Columns {rounded} hold decimals or integers of more digits than a float64 has: "
+            "they are read as float64, and inverse_transform does not keep their last digits. "
+            "Round them, or convert them to int64 in units of their last digit; what only names "
+            "rows or things, to text.",
+            LostDigitsWarning,
+        )
 
 
 def _pin(columns: Sequence[StoredColumn], schema: Schema) -> Schema:
@@ -280,9 +306,16 @@ def _pin(columns: Sequence[StoredColumn], schema: Schema) -> Schema:
         ((column, (pinned.low, pinned.high)) for column, pinned in pairs if pinned.valued),
         "the bounds of column_kinds",
     )
-    return Schema(
-        tuple(replace(pinned, dtype=column.dtype, family=column.family) for column, pinned in pairs)
-    )
+    return Schema(tuple(_pin_column(*pair) for pair in pairs))
+
+
+def _pin_column(column: StoredColumn, pinned: ColumnSchema) -> ColumnSchema:
+    """Keep what a column is taken for; count what its levels leave out of these rows."""
+    n_left_out = 0
+    if pinned.kind in ("levels", "constant"):
+        found = Distinct.of(column).numbers(slice(None))
+        n_left_out = len(set(found) - set(pinned.levels))
+    return replace(pinned, dtype=column.dtype, family=column.family, n_left_out=n_left_out)
 
 
 def _refuse_denials(pinned: Schema, categorical: Iterable[int], limits: dict[int, Bounds]) -> None:

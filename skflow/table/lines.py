@@ -6,29 +6,30 @@ exceed a float's 53.
 """
 
 import math
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.table.scaling import round_to_digits, round_to_step
+from skflow.table.known import nearest_held
+from skflow.table.scaling import NEAR_ZERO, round_to_digits, round_to_step
 from skflow.table.schema import PER_SECOND, ColumnSchema, Number
 from skflow.table.storage import TICKS, StoredColumn
 
 FloatArray = NDArray[np.float64]
 
-# Narrow floats are not rounded. What comes back below this share of the smallest number
-# that can come back was 0, which a flow returns as some 1e-16 of the column's scale, or
-# 1e-12 where it contracts.
-ZERO = 0.5
 # A flow's error where it contracts most, as a share of the column's scale: what comes
 # back so near to the grid was on it.
 NEAR = 3e-12
+# Narrow floats are not rounded. What comes back below this share of the smallest number that
+# comes back exactly was 0, or is as near to it as the flow's error; times their precision,
+# which that smallest number is a multiple of.
+ZERO, ZERO_PER_EPSILON = 0.5, NEAR / (4 * NEAR_ZERO)
 # Steps of the grid that a column may span for each to come back.
 MOST_STEPS = 2**40
 WORD = 2**64
+BEYOND = 2**1024  # every float
 # Units of the clock, coarsest first, in nanoseconds.
 CLOCK = tuple(int(tick * PER_SECOND) for tick in sorted(TICKS.values(), reverse=True))
 
@@ -64,22 +65,19 @@ class Line(Protocol):
         What coordinates are snapped to, so that each comes back; 0 where they are not.
     epsilon : float
         Relative precision of narrow floats, which all come back; 0 for other numbers.
-    loss : str
-        Why values do not come back, where some do not.
     """
 
     step: float
     log_unit: float
     resolution: float
     epsilon: float
-    loss: str
 
     def read(self, column: StoredColumn) -> FloatArray:
         """Return coordinates; a finite filler where a value is missing."""
         ...
 
-    def at(self, number: Number) -> float:
-        """Return the coordinate of a number of the schema."""
+    def at(self, number: Number | Fraction) -> float:
+        """Return the coordinate of a number."""
         ...
 
     def settle(self, x: FloatArray, precision: Precision, *, on_grid: bool) -> FloatArray:
@@ -88,10 +86,6 @@ class Line(Protocol):
 
     def write(self, x: FloatArray) -> NDArray[Any]:
         """Return the values, in the dtype that was fitted."""
-        ...
-
-    def lost(self, column: StoredColumn, precision: Precision) -> NDArray[np.bool_]:
-        """Say which values would not come back."""
         ...
 
 
@@ -110,13 +104,12 @@ class FloatLine:
         self.step = 0.0 if schema.step is None else float(schema.step)
         narrow = self.dtype.kind == "f" and self.dtype.itemsize < 8
         self.epsilon = float(np.finfo(self.dtype).eps) if narrow else 0.0
-        self.loss = "neither 0 nor 1" if self.dtype.kind == "b" else "too near to 0 to come back"
 
     def read(self, column: StoredColumn) -> FloatArray:
         """Return the values themselves."""
         return np.where(column.present, column.values, 0).astype(np.float64) + 0.0
 
-    def at(self, number: Number) -> float:
+    def at(self, number: Number | Fraction) -> float:
         """Return the number itself."""
         return float(number)
 
@@ -126,7 +119,8 @@ class FloatLine:
         Narrow floats are snapped to what they can hold by writing.
         """
         if self.epsilon:
-            rounded = np.where(np.abs(x) < ZERO * precision.smallest, 0.0, x)
+            zero = min(ZERO, ZERO_PER_EPSILON * self.epsilon) * precision.smallest
+            rounded = np.where(np.abs(x) < zero, 0.0, x)
         else:
             rounded = round_to_digits(x, precision.scale)
         if not self.step:
@@ -148,21 +142,6 @@ class FloatLine:
         with np.errstate(under="ignore"):
             return x.clip(-limit, limit).astype(self.dtype)
 
-    def lost(self, column: StoredColumn, precision: Precision) -> NDArray[np.bool_]:
-        """Say which are too small, or too near to the grid, or are no booleans.
-
-        Wide floats always come back, to 13 digits.
-        """
-        x = self.read(column)
-        if self.dtype.kind == "b":
-            not_boolean: NDArray[np.bool_] = (x != 0) & (x != 1)
-            return not_boolean
-        if not self.epsilon:
-            return np.zeros(len(x), dtype=bool)
-        small = (x != 0) & (np.abs(x) < precision.smallest)
-        moved = self.write(self.settle(x, precision, on_grid=False)) != self.write(x)
-        return small | moved
-
 
 class GridLine:
     """Integers, dates and durations, counted from an origin in steps of their grid.
@@ -181,7 +160,6 @@ class GridLine:
         self, stored: StoredColumn, schema: ColumnSchema, origin: int, *, narrow: bool
     ) -> None:
         timed = stored.family in ("date", "duration")
-        self.stored = stored.blank()
         self.dtype = stored.values.dtype
         self.unit = _base_units(stored)
         self.tick = int(stored.tick * self.unit)
@@ -195,7 +173,6 @@ class GridLine:
         finer = [unit / self.width for unit in CLOCK if timed and self.tick <= unit < self.width]
         self.units = [1.0, *finer] if exact else []
         self.epsilon = 0.0
-        self.loss = "off the grid, or too far out to come back"
 
     @classmethod
     def fit(cls, column: StoredColumn, schema: ColumnSchema) -> Self:
@@ -222,7 +199,7 @@ class GridLine:
             return ticks * (tick // self.width) - rest / self.width
         return ticks / (self.width // tick)
 
-    def at(self, number: Number) -> float:
+    def at(self, number: Number | Fraction) -> float:
         """Return the coordinate of a number of the schema, exactly."""
         return float((Fraction(number) * self.unit - self.origin) / self.width)
 
@@ -257,23 +234,6 @@ class GridLine:
         wide = np.uint64 if self.dtype == np.uint64 else np.int64
         return ticks.view(wide).clip(lowest, limits.max).astype(self.dtype)
 
-    def lost(self, column: StoredColumn, precision: Precision) -> NDArray[np.bool_]:
-        """Try it: what is off the grid, too far out or beyond the dtype does not."""
-        x = self.read(column)
-        lost = np.zeros(len(x), dtype=bool)
-        if not self.resolution:
-            return lost
-        present = np.zeros(len(x), dtype=np.int8)
-        for side in (-1, 1):
-            # The error that settling allows for is twice the flow's.
-            shifted = x + side * precision.error / 2
-            written = self.write(self.settle(shifted, precision, on_grid=False))
-            back = replace(self.stored, values=written, missing=present)
-            lost |= self.read(back) != x
-            if column.tick == self.stored.tick and column.values.dtype.kind in "iu":
-                lost |= written != column.values  # which coordinates may not tell apart
-        return lost
-
 
 def fit_line(column: StoredColumn, schema: ColumnSchema) -> FloatLine | GridLine:
     """Choose the coordinates of a column of numbers, dates or durations."""
@@ -287,6 +247,38 @@ def is_counted(stored: StoredColumn, schema: ColumnSchema) -> bool:
     whole = schema.kind != "decimal" and (schema.step is None or schema.step >= 1)
     integers = stored.values.dtype.kind in "iu" and schema.kind != "continuous" and whole
     return stored.family in ("date", "duration") or integers
+
+
+def support_within(
+    schema: ColumnSchema, stored: StoredColumn
+) -> tuple[Fraction | None, Fraction | None]:
+    """Return the ends of a support, moved inward to the grid; to what integers can count."""
+    counted = stored.values.dtype.kind in "iu"
+    step = stored.tick if schema.step is None and counted else schema.step
+    # As decimals are read: 0.3 is three steps of 0.1.
+    low, high = (
+        None if end is None else Fraction(str(end)) for end in (schema.low, schema.high)
+    )
+    if step is None:
+        return low, high
+    width = Fraction(str(step))
+    inner_low = None if low is None else math.ceil(low / width) * width
+    inner_high = None if high is None else math.floor(high / width) * width
+    if inner_low is not None and inner_high is not None and inner_low > inner_high:
+        return low, high  # no point of the grid lies between
+    return inner_low, inner_high
+
+
+def stored_limits(
+    low: Fraction | None, high: Fraction | None, stored: StoredColumn
+) -> tuple[Any, Any]:
+    """Return the least and the largest that a column can store within a support."""
+    dtype = stored.values.dtype
+    least = -BEYOND if low is None else low / stored.tick
+    largest = BEYOND if high is None else high / stored.tick
+    if dtype.kind != "f":
+        least, largest = math.ceil(least), math.floor(largest)
+    return nearest_held(least, dtype), nearest_held(largest, dtype)
 
 
 def _base_units(stored: StoredColumn) -> int:

@@ -18,6 +18,10 @@ from skflow.table.storage import StoredColumn
 MOST_LEVELS = 64
 ROWS_PER_LEVEL = 20
 ROWS_OF_A_FLAG = 5  # of each of two values, which make levels in short tables as well
+# Rows whose value occurs once, at most, for levels to leave them out: too few to learn values
+# from, and what is learnt from one row is that row.
+MOST_LEFT_OUT = 4
+MOSTLY_LEVELS = 0.8  # share of the distinct values that repeat, for each of them to be an atom
 DISTINCT_ON_TENS = 10  # values that must be multiples of 10 for a grid of 10
 ATOM_ROWS = 10
 ATOM_SHARE = 0.01
@@ -67,16 +71,32 @@ class Distinct:
             return tuple(seconds_of(self.tick * ticks) for ticks in plain)
         return tuple(plain)
 
+    @property
+    def n_single(self) -> int:
+        """Number of values that occur once."""
+        return int(np.count_nonzero(self.counts == 1))
+
     def repeated(self) -> tuple[Number, ...]:
         """Return what occurs more than once."""
         return self.numbers(self.counts > 1)
 
 
-def are_levels(distinct: Distinct) -> bool:
-    """Say whether few numbers occur, each often."""
+def are_few(distinct: Distinct) -> bool:
+    """Say whether few numbers occur, each in many rows on average."""
     n_distinct, n_present = len(distinct.values), distinct.counts.sum()
-    flag = n_distinct == 2 and distinct.counts.min() >= ROWS_OF_A_FLAG
-    return flag or (n_distinct <= MOST_LEVELS and n_present >= ROWS_PER_LEVEL * n_distinct)
+    return bool(n_distinct <= MOST_LEVELS and n_present >= ROWS_PER_LEVEL * n_distinct)
+
+
+def are_levels(distinct: Distinct) -> bool:
+    """Say whether few numbers occur, and next to no row has a number of its own."""
+    flag = len(distinct.values) == 2 and distinct.counts.min() >= ROWS_OF_A_FLAG
+    return flag or (are_few(distinct) and distinct.n_single <= MOST_LEFT_OUT)
+
+
+def are_mostly_levels(distinct: Distinct) -> bool:
+    """Say whether few numbers occur, and most repeat, but too many rows have one of their own."""
+    most = distinct.n_single <= (1 - MOSTLY_LEVELS) * len(distinct.values)
+    return are_few(distinct) and most and distinct.n_single > MOST_LEFT_OUT
 
 
 def are_whole(distinct: Distinct) -> bool:

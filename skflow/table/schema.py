@@ -49,6 +49,10 @@ class ColumnSchema:
     family : str
         What the column's storage holds: "number", "boolean", "category", "date" or
         "duration". Not compared, as ``dtype``.
+    n_left_out : int
+        Of kinds "levels" and "constant": how many different numbers of the training rows
+        are no levels, because they occur once. To a model these are numbers never seen.
+        Not compared.
     """
 
     name: str
@@ -61,6 +65,7 @@ class ColumnSchema:
     low: Number | None = None
     high: Number | None = None
     family: str = field(default="number", compare=False)
+    n_left_out: int = field(default=0, compare=False)
 
     @property
     def valued(self) -> bool:
@@ -78,6 +83,9 @@ class ColumnSchema:
             parts.append(f"in [{self._spell_bound(self.low)}, {self._spell_bound(self.high)}]")
         if self.atoms:
             parts.append("often " + _abbreviate([self._spell(atom) for atom in self.atoms]))
+        if self.n_left_out:
+            occur = "that occurs once" if self.n_left_out == 1 else "that occur once"
+            parts.append(f"{self.n_left_out} left out {occur}")
         if self.missing:
             parts.append("or missing (" + ", ".join(self.missing) + ")")
         return "; ".join(part for part in parts if part)

@@ -60,6 +60,8 @@ class StoredColumn:
         Python type of the numbers, where they are Python objects.
     zoned : bool
         Whether dates are instants, of a time zone.
+    rounded : bool
+        Whether some of the numbers have more digits than ``values`` could take.
     """
 
     name: str
@@ -71,6 +73,7 @@ class StoredColumn:
     tick: Fraction = field(default=Fraction(1))
     cell: type | None = None
     zoned: bool = False
+    rounded: bool = False
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -220,6 +223,16 @@ def numbers_of_objects(values: NDArray[Any]) -> NDArray[Any]:
         return values.astype(np.float64)
     except OverflowError:
         raise ValueError("a value too large for dtype('float64')") from None
+
+
+def are_rounded(numbers: NDArray[Any], cells: Iterable[Any]) -> bool:
+    """Say whether some Python numbers have more digits than the numbers that were read."""
+    pairs = zip(numbers.tolist(), cells, strict=True)
+    # As decimals are read: 0.1 is the Decimal of one digit.
+    return any(
+        Decimal(repr(number)) != cell if isinstance(cell, Decimal) else number != cell
+        for number, cell in pairs
+    )
 
 
 def objects_of_numbers(
