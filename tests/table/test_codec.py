@@ -11,7 +11,10 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from skflow.exceptions import LostDigitsWarning
 from skflow.table.codec import TableCodec
 from tests.table.trips import assert_same, fit, fit_column
 
@@ -285,6 +288,71 @@ def test_drawn_rows_lie_on_the_grid_and_within_the_support() -> None:
     assert rows.real.between(0, 7.5).all()
     assert (rows.day[1:] == rows.day[1:].dt.normalize()).all()
     assert rows.few.min() >= 0
+
+
+GRIDS: dict[str, tuple[Any, Any, Any]] = {  # values, the step of their grid, what bounds are
+    "whole floats": (np.arange(18.0, 96), 1.0, float),
+    "int8": (np.arange(18, 96, dtype=np.int8), 1, float),
+    "tens": (10 * np.arange(18, 96), 10, float),
+    "cents": (np.arange(180, 960) / 100, 0.01, float),
+    "cents of float32": ((np.arange(180, 960) / 100).astype(np.float32), 0.01, float),
+    "integers, as continuous": (np.arange(18, 96), 1, float),
+    "days": (np.datetime64("2024-01-01", "us") + np.arange(60).astype("m8[D]"), "D", "M8[s]"),
+    "hours": (np.arange(60).astype("m8[h]").astype("m8[ms]"), "h", "m8[s]"),
+    "days of nanoseconds": (
+        np.datetime64("2024-01-01", "ns") + np.arange(60).astype("m8[D]"),
+        "D",
+        "M8[s]",
+    ),
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(name=st.sampled_from(list(GRIDS)), below=st.floats(0, 3), above=st.floats(0, 3))
+@example("whole floats", 0.5, 0.5)
+@example("int8", 0.7, 0.3)
+@example("days", 0.25, 0.6)
+@example("cents", 0.0, 0.0)
+def test_drawn_rows_lie_on_the_grid_whatever_the_bounds(
+    name: str, below: float, above: float
+) -> None:
+    values, step, of = GRIDS[name]
+    if isinstance(step, str):
+        unit = np.timedelta64(1, step) // np.timedelta64(1, "s")
+        ends = values[[0, -1]].astype(of)
+        low = ends[0] - np.timedelta64(int(below * unit), "s")
+        high = ends[1] + np.timedelta64(int(above * unit), "s")
+    else:
+        low, high = float(values[0]) - below * step, float(values[-1]) + above * step
+    kinds = {"a": "continuous"} if "continuous" in name else None
+    fitted = fit_column(values, bounds={"a": (low, high)}, column_kinds=kinds)
+    encoded = fitted.encode(pd.DataFrame({"a": values}))
+    spread = np.ptp(encoded.values) * np.random.default_rng(0).normal(size=(len(values), 50))
+    for shift in spread.T:
+        drawn = replace(encoded, values=encoded.values + shift[:, None])
+        rows = fitted.decode(drawn, on_grid=True)["a"].to_numpy()
+        assert rows.dtype == values.dtype
+        assert (rows >= low).all()
+        assert (rows <= high).all()
+        if isinstance(step, str):
+            assert (rows == rows.astype(f"{of[:2]}[{step}]")).all()
+        else:
+            nearest = np.round(rows.astype(float) / step) * step
+            np.testing.assert_allclose(rows, nearest, rtol=1e-6 if "32" in name else 1e-12)
+
+
+def test_drawn_times_without_a_grid_lie_within_bounds_of_another_unit() -> None:
+    """Of microseconds, within bounds of nanoseconds, over more steps than floats tell apart."""
+    ticks = np.random.default_rng(0).integers(1, 2**61, 300)
+    low, high = np.datetime64(1, "ns"), np.datetime64(2**61 + 1, "us")
+    with pytest.warns(LostDigitsWarning):
+        fitted = fit_column(ticks.view("M8[us]"), bounds={"a": (low, high)})
+    encoded = fitted.encode(pd.DataFrame({"a": ticks.view("M8[us]")}))
+    for side in (-1, 1):
+        far = replace(encoded, values=encoded.values + side * np.linspace(0, 3, 300)[:, None])
+        rows = fitted.decode(far, on_grid=True)["a"].to_numpy().view(np.int64)
+        assert rows.min() >= 1
+        assert rows.max() <= 2**61 + 1
 
 
 def test_categories_never_seen_become_rare_ones() -> None:

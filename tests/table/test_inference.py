@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from skflow.exceptions import LostDigitsWarning
 from skflow.table.schema import ColumnSchema, Schema
-from tests.table.trips import fit, fit_column
+from tests.table.trips import assert_comes_back, fit, fit_column
 from tests.tables import STR
 
 RNG = np.random.default_rng(0)
@@ -81,6 +83,87 @@ def test_levels_are_sorted_or_as_declared() -> None:
 def test_a_level_that_comes_once_is_none() -> None:
     assert taken([*[1, 2, 3] * 40, 7]).levels == (1, 2, 3)
     assert taken([5.25, *[np.nan] * 30]).levels == ()
+
+
+def test_numbers_that_occur_once_make_values_where_more_than_a_few_do() -> None:
+    """Zeros and 29 different costs: no cost is a number never seen."""
+    few = [*[0] * 200, *[1] * 90, *[2] * 60]
+    left = taken([*few, 101, 102, 103, 104])
+    assert (left.kind, left.levels, left.n_left_out) == ("levels", (0, 1, 2), 4)
+    more = taken([*few, 101, 102, 103, 104, 105])
+    assert (more.kind, more.levels, more.atoms, more.n_left_out) == ("integer", (), (0, 1, 2), 0)
+    costs = RNG.choice(10**6, 29, replace=False) + 1
+    for column in (
+        taken([*[0] * 1971, *costs]),
+        taken([*[0.0] * 1971, *costs / 100]),
+        taken([*[0.0] * 1971, *costs / 7]),
+        taken([*[0] * 1971, *costs[:20], *np.repeat(costs[20:24], 2)]),
+    ):
+        assert column.kind in ("integer", "decimal", "continuous")
+        assert column.atoms == (0,)
+
+
+def test_where_nearly_all_values_repeat_they_are_atoms_and_the_others_values() -> None:
+    many = np.repeat(np.arange(30) ** 2, 40)
+    column = taken([*many, *range(1000, 1006)])
+    assert column.kind == "integer"
+    assert column.atoms == tuple((np.arange(30) ** 2).tolist())
+    assert taken([*many / 7, *REAL[:6]]).kind == "continuous"
+    assert len(taken([*many / 7, *REAL[:6]]).atoms) == 30
+    # Nearly levels only where most values repeat, and numbers where these are insisted on.
+    assert len(taken([*many, *range(1000, 1009)]).atoms) < 30
+    insisted = taken([*many, *range(1000, 1006)], column_kinds={"a": "integer"})
+    assert len(insisted.atoms) < 30
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    often=st.lists(st.integers(-50, 50), min_size=1, max_size=20, unique=True),
+    once=st.lists(st.integers(51, 10**6), max_size=30, unique=True),
+    unit=st.sampled_from([1, 0.01, 1 / 7]),
+)
+def test_no_number_that_occurs_is_later_never_seen(
+    often: list[int], once: list[int], unit: float
+) -> None:
+    """But for a few, of which the schema says how many."""
+    values = np.array([*np.repeat(often, 60), *once]) * unit
+    fitted = fit_column(values)
+    codec, encoded = fitted.codec.columns[0], fitted.encode(pd.DataFrame({"a": values}))
+    unseen = 0
+    if not codec.labels.idle:
+        unseen = int((encoded.labels[:, 0] == codec.labels.n_labels).sum())
+    assert unseen == fitted.column.n_left_out <= 4
+    known = {*fitted.column.levels, *fitted.column.atoms}
+    assert not known & set((np.array(once) * unit).tolist())
+    assert (f"{unseen} left out" in repr(fitted.schema)) == (unseen > 0)
+
+
+def test_what_is_left_out_of_levels_is_counted_but_no_part_of_the_measure() -> None:
+    values = [*[1, 2, 3] * 40, *range(100, 112)]
+    asked = fit_column(values, column_kinds={"a": "levels"})
+    assert asked.column.n_left_out == 12
+    assert "1, 2, 3; 12 left out that occur once" in repr(asked.schema)
+    assert "1 left out that occurs once" in repr(fit_column([*[1, 2, 3] * 40, 7]).schema)
+    assert "1 left out that occurs once" in repr(fit_column([5.25, *[np.nan] * 30]).schema)
+    assert asked.schema == fit_column([*[1, 2, 3] * 40], column_kinds={"a": "levels"}).schema
+    pinned = fit_column([*[1, 2] * 40, 9, 9], column_kinds=asked.schema).schema
+    assert pinned == asked.schema
+    assert pinned.columns[0].n_left_out == 1
+
+
+def test_decimals_of_more_digits_than_float64_has_are_warned_of() -> None:
+    digits = [123456789012000000 + 7 * i * i for i in range(100)]
+    long, short = ([Decimal(i).scaleb(-6) for i in part] for part in (digits, range(100)))
+    spaced = [Decimal(i).scaleb(3) for i in range(100)]  # of trailing zeros alone
+    for make in (
+        lambda cells: pl.DataFrame({"a": pl.Series(cells, dtype=pl.Decimal(24, 6))}),
+        lambda cells: pd.DataFrame({"a": pd.array(cells, pd.ArrowDtype(pa.decimal128(24, 6)))}),
+        lambda cells: pd.DataFrame({"a": pd.Series(cells, dtype=object)}),
+    ):
+        with pytest.warns(LostDigitsWarning, match=r"'a'\] hold decimals or integers of more digits"):
+            fit(make(long))
+        for exact in (short, spaced, [Decimal(10**12 + i) for i in range(100)]):
+            assert_comes_back(make([*exact, None]))
 
 
 def test_markers_are_listed_in_their_order() -> None:
