@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skflow.table.known import KnownNumbers
-from skflow.table.lines import FloatLine, GridLine, Precision, fit_line, stored_limits, support_within
+from skflow.table.lines import (
+    FloatLine,
+    GridLine,
+    Precision,
+    fit_line,
+    stored_limits,
+    support_within,
+)
 from skflow.table.scaling import (
     NOISE,
     FloatArray,

@@ -247,10 +247,10 @@ def _read_decimals(
 ) -> StoredColumn:
     """Fill in decimals of fixed places, read as float64; see whether that lost digits."""
     places = getattr(series.dtype, "scale", None)
-    largest = float(np.abs(numbers).max(initial=0.0))
-    few_digits = places is not None and largest * 10.0**places < MOST_EXACT
-    cells = [] if few_digits else [x for x in series.to_list() if x is not None]
-    rounded = not few_digits and are_rounded(numbers[column.present], cells)
+    rounded = False
+    if places is None or float(np.abs(numbers).max(initial=0.0)) * 10.0**places >= MOST_EXACT:
+        present = column.present
+        rounded = are_rounded(numbers[present], as_objects(series.to_list())[present])
     return replace(column, family="number", values=numbers, cell=Decimal, rounded=rounded)
 
 

@@ -57,7 +57,8 @@ def infer_schema(
        so are two that occur in 5 rows each. At most 4 rows have a number that occurs
        once: these are left out of the levels, as the schema says. Where more rows do,
        the column is one of the kinds that follow, so that no such number is unseen; if
-       four of five different numbers repeat, each of those is an atom there.
+       four of five different numbers repeat, or lie on no grid, each that repeats is an
+       atom there.
     3. Whole numbers are integers: a grid of step 1, or of the largest power of ten
        that divides all (of 10 different ones at least).
     4. Numbers of a fixed count of decimals are decimal, where that grid is coarser
@@ -149,7 +150,7 @@ def _infer_column(column: StoredColumn, kind: str | None) -> ColumnSchema:
     low, high = (None, None) if column.family == "date" else find_support(distinct)
     schema = replace(schema, step=step, low=low, high=high)
     if schema.valued:
-        return replace(schema, atoms=_find_atoms(column, distinct, asked))
+        return replace(schema, atoms=_find_atoms(schema, distinct, asked))
     _refuse_contradiction(schema, distinct)
     return replace(schema, levels=distinct.repeated(), n_left_out=distinct.n_single)
 
@@ -166,13 +167,12 @@ def _infer_kind(column: StoredColumn, distinct: Distinct) -> str:
     return "decimal" if find_decimal_step(distinct) else "continuous"
 
 
-def _find_atoms(
-    column: StoredColumn, distinct: Distinct, asked: str | None
-) -> tuple[Number, ...]:
+def _find_atoms(schema: ColumnSchema, distinct: Distinct, asked: str | None) -> tuple[Number, ...]:
     """Return the atoms of a column with values, whose kind was ``asked`` for or inferred."""
     if asked == "continuous":
         return ()
-    if asked is None and column.family == "number" and are_mostly_levels(distinct):
+    inferred = asked is None and schema.family == "number"
+    if inferred and are_mostly_levels(distinct, gridded=schema.step is not None):
         return distinct.repeated()
     return find_atoms(distinct)
 

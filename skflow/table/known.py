@@ -35,7 +35,9 @@ class KnownNumbers:
         self.numbers = tuple(numbers)
         self.tick = stored.tick
         dtype = stored.values.dtype
-        counts = [number if dtype.kind == "f" else ticks_of(number, self.tick) for number in numbers]
+        counts = [
+            number if dtype.kind == "f" else ticks_of(number, self.tick) for number in numbers
+        ]
         held = [nearest_held(count, dtype) for count in counts]
         self.values = np.array(held, dtype=dtype)
         self._exact = np.array([x == y for x, y in zip(held, counts, strict=True)], dtype=bool)

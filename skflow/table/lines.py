@@ -256,9 +256,7 @@ def support_within(
     counted = stored.values.dtype.kind in "iu"
     step = stored.tick if schema.step is None and counted else schema.step
     # As decimals are read: 0.3 is three steps of 0.1.
-    low, high = (
-        None if end is None else Fraction(str(end)) for end in (schema.low, schema.high)
-    )
+    low, high = (None if end is None else Fraction(str(end)) for end in (schema.low, schema.high))
     if step is None:
         return low, high
     width = Fraction(str(step))

@@ -93,9 +93,12 @@ def are_levels(distinct: Distinct) -> bool:
     return flag or (are_few(distinct) and distinct.n_single <= MOST_LEFT_OUT)
 
 
-def are_mostly_levels(distinct: Distinct) -> bool:
-    """Say whether few numbers occur, and most repeat, but too many rows have one of their own."""
-    most = distinct.n_single <= (1 - MOSTLY_LEVELS) * len(distinct.values)
+def are_mostly_levels(distinct: Distinct, *, gridded: bool) -> bool:
+    """Say whether few numbers occur, and more than levels leave out occur once, but most repeat.
+
+    Off any grid, where a density of numbers that repeat has no bound, it is enough that some do.
+    """
+    most = not gridded or distinct.n_single <= (1 - MOSTLY_LEVELS) * len(distinct.values)
     return are_few(distinct) and most and distinct.n_single > MOST_LEFT_OUT
 
 

@@ -112,6 +112,10 @@ def test_where_nearly_all_values_repeat_they_are_atoms_and_the_others_values() -
     assert len(taken([*many / 7, *REAL[:6]]).atoms) == 30
     # Nearly levels only where most values repeat, and numbers where these are insisted on.
     assert len(taken([*many, *range(1000, 1009)]).atoms) < 30
+    # Off any grid, a density of numbers that repeat would have no bound.
+    thirds = np.repeat([1 / 3, 2 / 3], 300)
+    assert taken([*thirds, *REAL[:20]]).atoms == (1 / 3, 2 / 3)
+    assert taken([*thirds, 4 / 3, 4 / 3, *REAL[:20]]).atoms == (1 / 3, 2 / 3, 4 / 3)
     insisted = taken([*many, *range(1000, 1006)], column_kinds={"a": "integer"})
     assert len(insisted.atoms) < 30
 
@@ -160,7 +164,9 @@ def test_decimals_of_more_digits_than_float64_has_are_warned_of() -> None:
         lambda cells: pd.DataFrame({"a": pd.array(cells, pd.ArrowDtype(pa.decimal128(24, 6)))}),
         lambda cells: pd.DataFrame({"a": pd.Series(cells, dtype=object)}),
     ):
-        with pytest.warns(LostDigitsWarning, match=r"'a'\] hold decimals or integers of more digits"):
+        with pytest.warns(
+            LostDigitsWarning, match=r"'a'\] hold decimals or integers of more digits"
+        ):
             fit(make(long))
         for exact in (short, spaced, [Decimal(10**12 + i) for i in range(100)]):
             assert_comes_back(make([*exact, None]))

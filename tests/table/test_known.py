@@ -167,8 +167,14 @@ def test_pinned_numbers_that_the_dtype_cannot_hold() -> None:
     schema = fit_column(np.tile([1, 2, 300], 30)).schema
     narrow = fit_column(np.tile(np.array([1, 2], np.int8), 30), column_kinds=schema)
     assert narrow.codec.layout.n_labels == (3,)
-    assert narrow.encode(frame_of(np.array([1, 2, 127], np.int8))).labels[:, 0].tolist() == [0, 1, 3]
-    assert_same(narrow.there_and_back(frame_of(np.array([2], np.int8))), frame_of(np.array([2], np.int8)))
+    assert narrow.encode(frame_of(np.array([1, 2, 127], np.int8))).labels[:, 0].tolist() == [
+        0,
+        1,
+        3,
+    ]
+    assert_same(
+        narrow.there_and_back(frame_of(np.array([2], np.int8))), frame_of(np.array([2], np.int8))
+    )
 
 
 def test_numbers_beyond_64_bits_are_read_with_a_warning() -> None:
