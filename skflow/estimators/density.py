@@ -471,7 +471,8 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
             In the container and the dtypes that were fitted. Equal to the rows
             that :meth:`transform` was given, missing markers included, for labels,
             float16, float32, integers, dates and float64 of at most 13 significant
-            digits; other float64 within 1e-11 of the column's scale.
+            digits. Other numbers come back within 1e-11 of the column's scale, or of their
+            own size where that is larger, as the nearest that the dtype can hold.
         """
         check_is_fitted(self)
         latents = check_latents(self, Z, self._density.codec.latent_names)

@@ -187,8 +187,8 @@ class TableCodec:
         Raises
         ------
         ValueError
-            Listing all columns that hold a category never seen, a missing value where
-            there was none, or an integer or date that its grid cannot hold.
+            Listing all columns that hold a category never seen, or a missing value where
+            there was none.
         """
         faults = [
             codec.fault(column) for column, codec in zip(table.columns, self.columns, strict=True)

@@ -165,3 +165,43 @@ def test_columns_whose_kind_is_given_come_back(kind: str, values: list) -> None:
     flow = FlowDensity(**LAYERED, column_kinds={"x": kind}).fit(df)
     assert flow.schema_.columns[0].kind == kind
     assert_frame_equal(flow.inverse_transform(flow.transform(df)), df, check_exact=True)
+
+
+IDS = {
+    "integers": 1_500_000_000_000_000_000 + np.array([0, 1, 2, 3, 2**58]),
+    "unsigned integers": np.array([5, 2**63, 2**64 - 2, 2**64 - 1], dtype=np.uint64),
+    "ends of int64": np.array([-(2**63), -(2**63) + 1, 0, 2**63 - 1]),
+    "dates of nanoseconds": np.array([1, 2, 3, 2**62]).view("M8[ns]"),
+    "durations of nanoseconds": np.array([-(2**62), 1, 2, 3]).view("m8[ns]"),
+}
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_labels_beyond_the_digits_of_float64_stay_apart(name: str) -> None:
+    """Their probabilities sum to 1, each comes back, and no other is drawn."""
+    ids = IDS[name]
+    df = pd.DataFrame({"user": np.resize(ids, 200), "x": np.arange(200.0) % 7})
+    flow = FlowDensity(**CLOSED, categorical_features=["user"]).fit(df)
+    assert flow.inverse_error_ == (1.0, 0.0)
+    assert_frame_equal(flow.inverse_transform(flow.transform(df)), df, check_exact=True)
+    assert flow.sample(500, random_state=0)["user"].isin(ids).all()
+    of_ids = FlowDensity(**CLOSED, categorical_features=["user"]).fit(df[["user"]])
+    total = np.exp(of_ids.score_samples(pd.DataFrame({"user": ids}))).sum()
+    assert total == pytest.approx(1, abs=1e-8)
+    beside = pd.DataFrame({"user": (ids.view(np.int64) + 9).view(ids.dtype)})
+    with pytest.raises(ValueError, match="'user': .*never seen"):
+        of_ids.transform(beside[~beside["user"].isin(ids)])
+
+
+def test_costs_of_few_rows_are_drawn_and_told_apart() -> None:
+    """Zero in 98.5 % of the rows, else 29 different costs."""
+    rng = np.random.default_rng(0)
+    cost = np.zeros(2000, dtype=int)
+    cost[:29] = np.rint(rng.lognormal(9, 2, 29))
+    flow = FlowDensity(n_layers=0, n_components=1, random_state=0).fit(pd.DataFrame({"cost": cost}))
+    drawn = flow.sample(20_000, random_state=0)["cost"]
+    assert (drawn > 0).mean() == pytest.approx(29 / 2000, abs=0.004)
+    near, usual, far = flow.score_samples(pd.DataFrame({"cost": [100, 5000, 10**7]}))
+    assert min(near, usual) > far + 4
+    every = pd.DataFrame({"cost": np.arange(200_000)})
+    assert np.exp(flow.score_samples(every)).sum() == pytest.approx(1, abs=0.01)
