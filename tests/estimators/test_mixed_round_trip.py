@@ -189,7 +189,7 @@ def test_labels_beyond_the_digits_of_float64_stay_apart(name: str) -> None:
     total = np.exp(of_ids.score_samples(pd.DataFrame({"user": ids}))).sum()
     assert total == pytest.approx(1, abs=1e-8)
     beside = pd.DataFrame({"user": (ids.view(np.int64) + 9).view(ids.dtype)})
-    with pytest.raises(ValueError, match="'user': .*never seen"):
+    with pytest.raises(ValueError, match=r"'user': .*never seen"):
         of_ids.transform(beside[~beside["user"].isin(ids)])
 
 
