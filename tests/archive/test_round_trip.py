@@ -149,6 +149,8 @@ TABLES: dict[str, Callable[[], Any]] = {
     "names": named_by_numbers,
     "cells": cells,
     "polars": lambda: POLARS,
+    "levels that leave numbers out": lambda: pd.DataFrame({"a": [*[0, 1] * 40, 7, 9]}),
+    "labels of 64 bits": lambda: pd.DataFrame({"a": np.resize(2**63 - np.arange(1, 6), 80)}),
 }
 
 
