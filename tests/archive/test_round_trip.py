@@ -150,7 +150,7 @@ TABLES: dict[str, Callable[[], Any]] = {
     "cells": cells,
     "polars": lambda: POLARS,
     "levels that leave numbers out": lambda: pd.DataFrame({"a": [*[0, 1] * 40, 7, 9]}),
-    "labels of 64 bits": lambda: pd.DataFrame({"a": np.resize(2**63 - np.arange(1, 6), 80)}),
+    "labels of 64 bits": lambda: pd.DataFrame({"a": np.resize(2**63 - 1 - np.arange(5), 80)}),
 }
 
 
