@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
+from importlib import import_module
 from itertools import takewhile
 from typing import Any, Self
 
@@ -40,13 +41,19 @@ NUMBER_CELLS = {  # what pandas calls objects that are all numbers
     "decimal": Decimal,
 }
 COMPLEX = "Complex data not supported; split it into two columns"
-DATE64 = "date64[ms][pyarrow]"  # which narwhals does not know
+# Dtypes of Arrow that narwhals does not know.
+DATE64 = "date64[ms][pyarrow]"
+NARROW_DECIMALS = ("decimal32(", "decimal64(")
+NULLS = ("Null", "null[pyarrow]")  # dtypes that hold nothing but nulls
 REMEDIES = {  # by the letters that the dtype begins with
     "time": "convert it to durations since midnight",
     "binary": "convert it to text",
     "decimal": "convert it to decimals of at most 38 digits, or floats",
     "int": "convert it to 64 bits, or floats",
     "uint": "convert it to 64 bits, or floats",
+    "period": 'convert it to dates: X["column"].dt.to_timestamp()',
+    "interval": 'convert it to categories: X["column"].astype("category")',
+    "sparse": 'make it dense: X["column"].sparse.to_dense()',
 }
 
 
@@ -89,6 +96,19 @@ class Container:
         fitted = tuple(column.blank() for column in stored.columns)
         markers = tuple(column.markers() for column in stored.columns)
         return cls(stored.container, template, dtypes, fitted, markers)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Polars pickles no frame that has a column of objects, be it without rows.
+        state = vars(self).copy()
+        if self.kind == "polars":
+            del state["template"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self.kind == "polars":
+            schema = dict(zip(self.names, self.dtypes, strict=True))
+            vars(self)["template"] = import_module("polars").DataFrame(schema=schema)
 
     @property
     def names(self) -> list[str]:
@@ -219,13 +239,16 @@ def _read_series(series: "nw.Series[Any]") -> StoredColumn:
         return replace(column, values=as_objects(series.to_list()), categories=declared)
     if isinstance(dtype, nw.Boolean):
         return _read_values(column, _fill(series, null, False))
-    if isinstance(dtype, nw.Decimal):
+    if isinstance(dtype, nw.Decimal) or spelled.startswith(NARROW_DECIMALS):
         numbers = [
             0.0 if lost else float(x) for x, lost in zip(series.to_list(), null, strict=True)
         ]
         return replace(column, family="number", values=np.array(numbers), cell=Decimal)
     if (dtype.is_integer() or dtype.is_float()) and not isinstance(dtype, nw.Int128 | nw.UInt128):
         return _read_values(column, _fill(series, null, 0))
+    if isinstance(native.dtype, pd.DatetimeTZDtype):  # narwhals does not know all zones
+        instants = native.to_numpy(dtype=f"M8[{native.dtype.unit}]")
+        return _read_values(replace(column, zoned=True), instants)
     if isinstance(dtype, nw.Datetime | nw.Duration):
         zoned = isinstance(dtype, nw.Datetime) and dtype.time_zone is not None
         return _read_values(replace(column, zoned=zoned), series.to_numpy())
@@ -233,10 +256,10 @@ def _read_series(series: "nw.Series[Any]") -> StoredColumn:
         days = np.array([None if pd.isna(x) else x for x in series.to_list()], dtype="M8[D]")
         read = _read_values(column, days)
         return replace(read, values=read.values.astype(np.int32))
-    if null.all():
-        return replace(column, values=np.full(len(null), None))
     if isinstance(dtype, nw.Object):
         return _read_objects(as_objects(series.to_list()))
+    if spelled in NULLS:
+        return replace(column, values=np.full(len(null), None))
     raise ValueError(COMPLEX) if "complex" in spelled else TypeError(_unsupported(spelled))
 
 
