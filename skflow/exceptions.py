@@ -34,6 +34,19 @@ class ModelFileError(ValueError):
     """A file is damaged, not of skflow or of this version, or the checkpoint of another fit."""
 
 
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""Escape what a terminal would obey rather than show: ``\x1b[31m`` is shown as it is here.
+
+    Parameters
+    ----------
+    text : str
+    lines : bool, default=False
+        Whether line ends stay.
+    """
+    kept = "\n" if lines else ""
+    return "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in text)
+
+
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line outside skflow, scikit-learn and joblib that led here.
 

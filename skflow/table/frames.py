@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from skflow.exceptions import printable
 from skflow.table.building import to_numpy, to_pandas, to_polars
 from skflow.table.storage import (
     MARKERS,
@@ -195,13 +196,14 @@ def as_frame(table: Any) -> "nw.DataFrame[Any] | None":
     try:
         frame = nw.from_native(table, eager_only=True, pass_through=True)
     except ValueError as error:  # of narwhals: column names that occur twice
-        raise ValueError(f"Column names must be unique: {error}. Rename them.") from error
+        message = f"Column names must be unique: {printable(str(error), lines=True)}. Rename them."
+        raise ValueError(message) from error
     if not isinstance(frame, nw.DataFrame):
         return None
     if not (frame.implementation.is_pandas() or frame.implementation.is_polars()):
         raise TypeError(
-            "Expected an array, a pandas or a polars DataFrame; got "
-            f"{type(table).__module__}.{type(table).__name__}. Convert it first."
+            "X must be an array, or a pandas or polars DataFrame; got "
+            f"{type(table).__module__}.{type(table).__name__}. Convert it: X = pd.DataFrame(X)."
         )
     return frame
 

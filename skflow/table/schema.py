@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
+from skflow.exceptions import printable
+
 Kind = Literal[
     "categorical", "levels", "constant", "integer", "decimal", "continuous", "date", "duration"
 ]
