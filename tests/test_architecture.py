@@ -43,8 +43,11 @@ FOREIGN = {
     "table": {"torch"},
 }
 FRAME_LIBRARIES = {"pandas", "polars", "narwhals"}
-# Reading and building frames, and spelling their cells and dtypes in a file.
-FRAME_FILES = {"table/frames.py", "table/building.py", "archive/cells.py", "archive/dtypes.py"}
+# Reading and building frames, spelling their cells and dtypes in a file, and a frame of a schema.
+FRAME_FILES = {
+    *("table/frames.py", "table/building.py", "table/schema.py"),
+    *("archive/cells.py", "archive/dtypes.py"),
+}
 # Floors that make frames of other files, and other files of frames.
 FRAME_FLOORS = {"command_line"}
 
