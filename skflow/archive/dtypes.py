@@ -28,7 +28,17 @@ MASKED = {
 UNITS = ("s", "ms", "us", "ns")
 POLARS_PLAIN = (
     *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)),
-    *("Float16", "Float32", "Float64", "Boolean", "String", "Date", "Null", "Object", "Categorical"),
+    *(
+        "Float16",
+        "Float32",
+        "Float64",
+        "Boolean",
+        "String",
+        "Date",
+        "Null",
+        "Object",
+        "Categorical",
+    ),
 )
 ARROW_PLAIN = {  # as Arrow spells them, and its functions that make them
     "bool": "bool_",

@@ -63,7 +63,9 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         As in :class:`FlowDensity`, for ``density_``.
     batch_size, max_iter, max_time, early_stopping, validation_fraction, n_iter_no_change, tol
         Likewise. ``max_time`` holds for each of its fits.
-    categorical_features, column_kinds, bounds, device, random_state, verbose, warm_start
+    categorical_features, column_kinds, bounds, handle_unknown, device, random_state, verbose
+        Likewise.
+    warm_start : bool, default=False
         Likewise.
     checkpoint_path : str or path-like, default=None
         Likewise. Where several densities are fitted, each further one has a file of its own,
@@ -139,6 +141,7 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         categorical_features: ArrayLike | str | None = "from_dtype",
         column_kinds: Mapping[Any, str] | Schema | None = None,
         bounds: Mapping[Any, tuple[float | None, float | None]] | None = None,
+        handle_unknown: str = "error",
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -164,6 +167,7 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         self.categorical_features = categorical_features
         self.column_kinds = column_kinds
         self.bounds = bounds
+        self.handle_unknown = handle_unknown
         self.device = device
         self.random_state = random_state
         self.verbose = verbose

@@ -101,9 +101,21 @@ class TableDensity:
         latents[:, ~self.codec.latent_is_label] = of_values
         return latents
 
-    def inverse(self, latents: FloatArray, device: str | torch.device, like: Any = None) -> Any:
-        """Rows that have these latents, in the container; ``like`` lends its pandas index."""
-        return self.container.build(self._columns(latents, device), like)
+    def inverse(
+        self,
+        latents: FloatArray,
+        device: str | torch.device,
+        like: Any = None,
+        *,
+        unknown_as_missing: bool = False,
+    ) -> Any:
+        """Rows that have these latents, in the container; ``like`` lends its pandas index.
+
+        What was never seen is missing, or becomes one of the rarest labels; see
+        :meth:`TableCodec.decode`.
+        """
+        columns = self._columns(latents, device, unknown_as_missing=unknown_as_missing)
+        return self.container.build(columns, like)
 
     def sample(
         self, n_rows: int, random_state: np.random.RandomState, device: str | torch.device
@@ -136,11 +148,18 @@ class TableDensity:
         columns = self._columns(self.latents(table, device), device)
         return compare_columns(table.columns, columns, self.codec.scales)
 
-    def _columns(self, latents: FloatArray, device: str | torch.device) -> list[StoredColumn]:
-        def step(model: Model, *of_rows: Tensor) -> Sequence[Tensor]:
-            return model.inverse(Latents(*of_rows))
+    def _columns(
+        self, latents: FloatArray, device: str | torch.device, *, unknown_as_missing: bool = False
+    ) -> list[StoredColumn]:
+        def step(model: Model, of_labels: Tensor, of_values: Tensor) -> Sequence[Tensor]:
+            if unknown_as_missing:  # no label says so of a column that had no hole at fit
+                always_there = model.value_label[:, :1] < 0
+                of_values = of_values.masked_fill(always_there & (of_values == 0), torch.nan)
+            return model.inverse(Latents(of_labels, of_values))
 
-        return self.codec.decode(*self._of_latents(step, latents, device), on_grid=False)
+        unknown = self.container.unknown if unknown_as_missing else None
+        encoded = self._of_latents(step, latents, device)
+        return self.codec.decode(*encoded, on_grid=False, unknown=unknown)
 
     def _of_table(
         self, step: Step, table: StoredTable, device: str | torch.device

@@ -72,7 +72,9 @@ def _remedy(X: Any) -> str | None:
     library = type(X).__module__.split(".")[0]
     if library in CONVERSIONS:
         is_dataset = library == "pyarrow" and hasattr(X, "to_table")
-        return f"Convert it: X = {'X.to_table().to_pandas()' if is_dataset else CONVERSIONS[library]}."
+        return (
+            f"Convert it: X = {'X.to_table().to_pandas()' if is_dataset else CONVERSIONS[library]}."
+        )
     if isinstance(X, np.ndarray):
         if np.ma.is_masked(X):
             return "It has masked entries: fill them, as with X.astype(float).filled(np.nan)."

@@ -9,6 +9,8 @@ from skflow.flow.floored_components import LOG_SQRT_2PI
 from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
 
+ALMOST_ZERO = 1e-300
+
 
 class Values(nn.Module):
     r"""Marginals, then coupling layers, then the mixture layer, then N(0, I).
@@ -86,9 +88,9 @@ class Values(nn.Module):
         return z, log_det + log_normal.nan_to_num(0.0).sum(dim=0)
 
     def latents(self, labels: Tensor, x: Tensor) -> Tensor:
-        """Send values to independent standard normal variables; 0 where absent."""
+        """Send values to independent standard normal variables; 0 where absent, and only there."""
         z, _ = self._flow().forward_and_log_det(x, self._context(labels))
-        return z.nan_to_num(0.0)
+        return z.masked_fill(z == 0, ALMOST_ZERO).nan_to_num(0.0)
 
     def inverse(self, labels: Tensor, z: Tensor) -> Tensor:
         """Send latents back to values; NaN stays NaN."""

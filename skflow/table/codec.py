@@ -1,6 +1,7 @@
 """A table to labels and values, and back, exactly."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, NamedTuple, Self
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from skflow.table.columns import ColumnCodec, fit_column
 from skflow.table.schema import Schema
-from skflow.table.storage import StoredColumn, StoredTable
+from skflow.table.storage import StoredColumn, StoredTable, code_of
 
 FloatArray = NDArray[np.float64]
 
@@ -208,6 +209,7 @@ class TableCodec:
         values: FloatArray,
         *,
         on_grid: bool,
+        unknown: Sequence[str] | None = None,
     ) -> list[StoredColumn]:
         """Return the columns, each in the dtype it was stored in.
 
@@ -218,6 +220,9 @@ class TableCodec:
         on_grid : bool
             For rows drawn at random: whether to snap values to their grid and to
             reflect them at their support.
+        unknown : sequence of str, default=None
+            Missing marker of each column, for labels never seen and for values that are
+            NaN in a column without labels; None for the rarest known labels, in turn.
 
         Returns
         -------
@@ -225,15 +230,22 @@ class TableCodec:
         """
         nothing = np.full(len(labels), np.nan)
         no_label = np.zeros(len(labels), dtype=np.int64)
-        return [
-            codec.decode(
-                no_label if place.label is None else labels[:, place.label],
-                nothing if place.label is None else rare[:, place.label],
-                nothing if place.value is None else values[:, place.value],
-                on_grid=on_grid,
-            )
-            for codec, place in zip(self.columns, self.places, strict=True)
-        ]
+        columns = []
+        for j, (codec, place) in enumerate(zip(self.columns, self.places, strict=True)):
+            own = no_label if place.label is None else labels[:, place.label]
+            own_rare = nothing if place.label is None else rare[:, place.label]
+            own_values = nothing if place.value is None else values[:, place.value]
+            if unknown is None:
+                columns.append(codec.decode(own, own_rare, own_values, on_grid=on_grid))
+                continue
+            lost = np.isnan(own_values) if codec.labels.idle else own == codec.labels.n_labels
+            if not codec.labels.valued and np.isfinite(codec.scale):
+                lost &= np.isnan(own_rare)  # a number that is no level has a place
+            own_values = np.where(lost & codec.labels.idle, 0.0, own_values)
+            column = codec.decode(own, own_rare, own_values, on_grid=on_grid)
+            missing = np.where(lost, np.int8(code_of(unknown[j])), column.missing)
+            columns.append(replace(column, missing=missing))
+        return columns
 
 
 def _stack(columns: list[NDArray[Any]], n_rows: int, dtype: type) -> NDArray[Any]:

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skflow.exceptions import printable
-from skflow.table.building import to_numpy, to_pandas, to_polars
+from skflow.table.building import array_with_holes, nullable, to_numpy, to_pandas, to_polars
 from skflow.table.storage import (
     MARKERS,
     TICKS,
@@ -116,6 +116,20 @@ class Container:
         """Column names, for arrays as well."""
         return [column.name for column in self.fitted]
 
+    @property
+    def unknown(self) -> list[str]:
+        """The missing marker of each column for what was never seen at fit.
+
+        The usual one of its dtype; among objects the first that its rows had; where the dtype
+        has none, that of the dtype which takes its place.
+        """
+        default = "NA" if self.kind == "pandas" else "NaN"
+        markers = []
+        for seen, dtype in zip(self.markers, self.dtypes, strict=True):
+            held = _markers_held(dtype)
+            markers.append(next(iter([*(seen if held == MARKERS else ()), *held, default])))
+        return markers
+
     def read(self, table: Any) -> StoredTable:
         """Read rows, of the table that was fitted or of a later one.
 
@@ -153,12 +167,23 @@ class Container:
         -------
         table : array, pandas or polars DataFrame
         """
+        # A hole where the fitted dtype has no marker for one.
+        beyond = [
+            bool(column.missing.any()) and not _markers_held(dtype)
+            for column, dtype in zip(columns, self.dtypes, strict=True)
+        ]
         if isinstance(self.template, np.ndarray):
             dtype = _native_dtype(self.template.dtype)
+            if any(beyond):
+                dtype = array_with_holes(columns, dtype)
             return np.column_stack([to_numpy(column, dtype) for column in columns])
         if isinstance(self.template, pd.DataFrame):
             # As series of their dtype: pandas takes objects that are all strings for text.
-            pairs = enumerate(zip(columns, self.dtypes, strict=True))
+            dtypes = [
+                nullable(dtype) if holes else dtype
+                for dtype, holes in zip(self.dtypes, beyond, strict=True)
+            ]
+            pairs = enumerate(zip(columns, dtypes, strict=True))
             series = {j: pd.Series(to_pandas(*pair), dtype=pair[1]) for j, pair in pairs}
             frame = pd.DataFrame(series)
             frame.columns = self.template.columns

@@ -118,9 +118,7 @@ class Schema:
     columns: tuple[ColumnSchema, ...]
 
     def __repr__(self) -> str:
-        rows = [
-            (printable(c.name), c.kind, printable(c.dtype), c.describe()) for c in self.columns
-        ]
+        rows = [(printable(c.name), c.kind, printable(c.dtype), c.describe()) for c in self.columns]
         widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
         lines = (
             "  ".join(

@@ -100,11 +100,11 @@ def arrow_frame() -> pd.DataFrame:
         *((LETTERS, pa.dictionary(pa.int32(), pa.string())), (COUNTS > 9, pa.bool_())),
         ([None] * N, pa.null()),
     ]
-    dtypes += [(PRICES, getattr(pa, f"decimal{n}")(5, 2)) for n in (32, 64) if hasattr(pa, f"decimal{n}")]
+    dtypes += [
+        (PRICES, getattr(pa, f"decimal{n}")(5, 2)) for n in (32, 64) if hasattr(pa, f"decimal{n}")
+    ]
     arrays = [pa.array(cells, type=dtype) for cells, dtype in dtypes]
-    return with_holes(
-        {f"{a.type}": pd.Series(pd.arrays.ArrowExtensionArray(a)) for a in arrays}
-    )
+    return with_holes({f"{a.type}": pd.Series(pd.arrays.ArrowExtensionArray(a)) for a in arrays})
 
 
 def assert_same(one: Any, other: Any) -> None:
@@ -151,5 +151,5 @@ def test_objects_that_no_file_holds_are_pickled(make: Any, tmp_path: Path) -> No
 )
 def test_dtypes_that_are_not_supported_are_refused_without_values_as_well(column: Any) -> None:
     frame = column.to_frame("odd")
-    with pytest.raises(TypeError, match="'odd': dtype .* is not supported"):
+    with pytest.raises(TypeError, match=r"'odd': dtype .* is not supported"):
         FlowDensity(**CLOSED).fit(frame)
