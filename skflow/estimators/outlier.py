@@ -2,6 +2,7 @@
 
 import copy
 import os
+import warnings
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any, ClassVar, Self
@@ -20,7 +21,7 @@ from skflow.estimators.detection import Detector, Witness, plan_calibration
 from skflow.estimators.fitting import keep_earlier_fit, learn_columns
 from skflow.estimators.saving import Saveable
 from skflow.estimators.validation import check_table, numbers_like
-from skflow.exceptions import warn_caller
+from skflow.exceptions import DoubtfulColumnsWarning, warn_caller
 from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
 from skflow.outliers.views import Views
 from skflow.table.codec import TableCodec
@@ -230,7 +231,10 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
 
     def _trim(self, X: Any, seed: int) -> tuple[NDArray, NDArray]:
         """Return the rows to learn from, and those to take for normal."""
-        _, table, schema = learn_columns(self, X)
+        with warnings.catch_warnings():
+            # The fit of density_ warns of the same columns.
+            warnings.simplefilter("ignore", DoubtfulColumnsWarning)
+            _, table, schema = learn_columns(self, X)
         log_probs = log_tail_probs(TableCodec.fit(table, schema), table, seed)
         learnt, normal = (log_probs >= np.log(least) for least in (LEARNT, NORMAL))
         return np.flatnonzero(learnt), np.flatnonzero(normal)

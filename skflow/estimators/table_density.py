@@ -16,6 +16,7 @@ from skflow.archive.fields import Fields
 from skflow.archive.tables import pack_table, unpack_table
 from skflow.estimators.blocks import Step, apply_by_blocks, concatenate
 from skflow.estimators.round_trip import InverseError, compare_columns
+from skflow.exceptions import StrangeLabelsWarning, warn_caller
 from skflow.explain.conditionals import LogProb
 from skflow.flow.model import Latents, Model, Rows
 from skflow.flow.recipe import FlowRecipe, model_state, restore_model
@@ -168,11 +169,26 @@ class TableDensity:
         n_columns = len(self.codec.latent_names)
         model = self._move_model(table.n_rows * n_columns, device)
         results = []
+        n_levels = np.array([self.codec.columns[j].labels.n_known for j in self.codec.labelled])
+        known = np.zeros(len(n_levels), dtype=bool)
         for block in row_blocks(table.n_rows, n_columns):
             encoded = self.codec.encode(table.take(block))
+            known |= (encoded.labels < n_levels).any(axis=0)
             arrays = (encoded.log_volume, encoded.labels, encoded.rare, encoded.values)
             results.append(apply_by_blocks(step, model, arrays))
+        self._warn_of_strange_labels(table, known)
         return concatenate(results)
+
+    def _warn_of_strange_labels(self, table: StoredTable, known: NDArray[np.bool_]) -> None:
+        """Warn of categories where no cell is ``known``, once for all such columns."""
+        strange = [self.codec.labelled[k] for k in np.flatnonzero(~known)]
+        reasons = list(filter(None, (self.codec.strangeness(table, j) for j in strange)))
+        if reasons:
+            warn_caller(
+                "Some columns hold no label that was fitted: all of their cells are scored as rare "
+                "events.\n  " + "\n  ".join(reasons),
+                StrangeLabelsWarning,
+            )
 
     def _of_latents(
         self, step: Step, latents: FloatArray, device: str | torch.device

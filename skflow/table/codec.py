@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from skflow.table.columns import ColumnCodec, fit_column
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredColumn, StoredTable, code_of
+from skflow.table.vocabularies import strange_labels
 
 FloatArray = NDArray[np.float64]
 
@@ -95,6 +96,8 @@ class TableCodec:
     Attributes
     ----------
     layout : Layout
+    labelled : list of int
+        Columns that have labels.
     places : list of Place
         Of each column; None where it has no label, or no value.
     latent_names : list of str
@@ -105,7 +108,8 @@ class TableCodec:
     def __init__(self, schema: Schema, columns: list[ColumnCodec]) -> None:
         self.schema = schema
         self.columns = columns
-        self._labelled = [c for c in self.columns if not c.labels.idle]
+        self.labelled = [j for j, c in enumerate(self.columns) if not c.labels.idle]
+        self._labelled = [self.columns[j] for j in self.labelled]
         self._valued = [c for c in self.columns if c.labels.valued]
         self.places = self._number_parts()
         self.layout = self._lay_out()
@@ -195,12 +199,21 @@ class TableCodec:
             codec.fault(column) for column, codec in zip(table.columns, self.columns, strict=True)
         ]
         found = [fault for fault in faults if fault is not None]
+        for j, (codec, column) in enumerate(zip(self.columns, table.columns, strict=True)):
+            if faults[j] and not (codec.encode(column).labels < codec.labels.n_known).any():
+                found += filter(None, [self.strangeness(table, j)])
         if found:
             raise ValueError(
                 "These values cannot be transformed, because they could not be given back:\n  "
                 + "\n  ".join(found)
                 + "\nDrop or replace them, or fit on rows that hold them. They can be scored."
             )
+
+    def strangeness(self, table: StoredTable, j: int) -> str | None:
+        """Say what is strange about categories, none of which is known; None of other columns."""
+        schema = self.schema.columns[j]
+        is_category = schema.kind == "categorical"
+        return strange_labels(table.columns[j], schema.levels) if is_category else None
 
     def decode(
         self,
