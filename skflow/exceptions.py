@@ -26,12 +26,33 @@ class DivergenceWarning(ConvergenceWarning):
     """Training diverged and went on from the best weights at a lower rate."""
 
 
+class DoubtfulColumnsWarning(UserWarning):
+    """Some columns hold so many strings, or dates as text, that they are hardly categories."""
+
+
 class LostDigitsWarning(UserWarning):
     """A column of integers or dates spans too many steps for each to come back."""
 
 
 class ModelFileError(ValueError):
     """A file is damaged, not of skflow or of this version, or the checkpoint of another fit."""
+
+
+class StrangeLabelsWarning(UserWarning):
+    """No cell of a column is a label that was fitted: another type, or another spelling."""
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""Escape what a terminal would obey rather than show: ``\x1b[31m`` is shown as it is here.
+
+    Parameters
+    ----------
+    text : str
+    lines : bool, default=False
+        Whether line ends stay.
+    """
+    kept = "\n" if lines else ""
+    return "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in text)
 
 
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:

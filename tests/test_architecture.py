@@ -43,15 +43,18 @@ FOREIGN = {
     "table": {"torch"},
 }
 FRAME_LIBRARIES = {"pandas", "polars", "narwhals"}
-# Reading and building frames, and spelling their cells and dtypes in a file.
-FRAME_FILES = {"table/frames.py", "table/building.py", "archive/cells.py", "archive/dtypes.py"}
+# Reading and building frames, spelling their cells and dtypes in a file, and a frame of a schema.
+FRAME_FILES = {
+    *("table/frames.py", "table/building.py", "table/schema.py"),
+    *("archive/cells.py", "archive/dtypes.py"),
+}
 # Floors that make frames of other files, and other files of frames.
 FRAME_FLOORS = {"command_line"}
 
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
 # One class each, most of it numpydoc and the list of parameters.
-LONG_FILES = {"estimators/density.py": 545, "estimators/outlier.py": 420}
+LONG_FILES = {"estimators/density.py": 565, "estimators/outlier.py": 430}
 LONG_FUNCTIONS: dict[str, int] = {}
 
 

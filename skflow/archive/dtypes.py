@@ -28,7 +28,17 @@ MASKED = {
 UNITS = ("s", "ms", "us", "ns")
 POLARS_PLAIN = (
     *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)),
-    *("Float32", "Float64", "Boolean", "String", "Date", "Null", "Object", "Categorical"),
+    *(
+        "Float16",
+        "Float32",
+        "Float64",
+        "Boolean",
+        "String",
+        "Date",
+        "Null",
+        "Object",
+        "Categorical",
+    ),
 )
 ARROW_PLAIN = {  # as Arrow spells them, and its functions that make them
     "bool": "bool_",
@@ -164,6 +174,10 @@ def _pack_polars(dtype: Any) -> dict[str, Any] | None:
         return packed | {"digits": dtype.precision, "scale": dtype.scale}
     if name == "Enum":
         return packed | {"categories": dtype.categories.to_list()}
+    own = None if name != "Categorical" else getattr(dtype, "categories", None)
+    if own is not None and not own.is_global():  # named ones, which came with polars 1.31
+        named = [own.name(), own.namespace(), own.physical().__name__]
+        return {"library": "polars", "name": "Categories", "named": named}
     return packed if name in POLARS_PLAIN else None
 
 
@@ -184,6 +198,12 @@ def _unpack_polars(fields: Fields) -> Any:
         if len(set(categories)) < len(categories):
             fields.refuse("categories", categories, "different from each other")
         return polars.Enum(categories)
+    if name == "Categories":
+        named = fields.texts("named")
+        if len(named) != 3 or named[2] not in ("UInt8", "UInt16", "UInt32"):
+            fields.refuse("named", named, "name, namespace and an unsigned dtype")
+        categories = polars.Categories(*named[:2], physical=getattr(polars, named[2]))
+        return polars.Categorical(categories)
     return fields.refuse("name", name, "a dtype of polars")
 
 

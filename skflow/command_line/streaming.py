@@ -15,6 +15,7 @@ from skflow.command_line.csv_files import MISSING
 from skflow.command_line.messages import CommandError, explained
 from skflow.command_line.model_columns import ModelColumns
 from skflow.command_line.tables import Batch, Table, Text, Writer
+from skflow.exceptions import StrangeLabelsWarning
 
 Task = Callable[[Any, Any], pd.DataFrame]  # estimator and rows to answers
 
@@ -117,6 +118,8 @@ def _answer(
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always", UserWarning)
+        # Of a batch; what is so of all batches is said at the end.
+        warnings.simplefilter("ignore", StrangeLabelsWarning)
         rows = columns.typed(batch.frame)
         answers = task(estimator, columns.as_input(rows))
         known = columns.known(rows)

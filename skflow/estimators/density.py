@@ -106,6 +106,12 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
     bounds : dict, default=None
         ``{column: (low, high)}``, None for an open side. Without it a column that is
         never negative, or never positive, is bounded at 0.
+    handle_unknown : {"error", "ignore"}, default="error"
+        What :meth:`transform` does where a cell was never seen and has no place on the line:
+        a category, or a missing value in a column that had none. "error" refuses it. "ignore"
+        sends it to the end of the line that belongs to labels never seen, or to exactly 0 in a
+        column that has no label, and :meth:`inverse_transform` gives it back as missing. Scores
+        and samples do not change.
     device : str or torch.device, default="auto"
         "cpu", "cuda" or "cuda:<index>"; "auto" takes CUDA where there is one and
         the work is large enough. Read at each call.
@@ -189,6 +195,7 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "column_kinds": [dict, Schema, None],
         "bounds": [dict, None],
+        "handle_unknown": [StrOptions({"error", "ignore"})],
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -216,6 +223,7 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         categorical_features: ArrayLike | str | None = "from_dtype",
         column_kinds: Mapping[Any, str] | Schema | None = None,
         bounds: Mapping[Any, tuple[float | None, float | None]] | None = None,
+        handle_unknown: str = "error",
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -239,6 +247,7 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         self.categorical_features = categorical_features
         self.column_kinds = column_kinds
         self.bounds = bounds
+        self.handle_unknown = handle_unknown
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -451,10 +460,11 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         ------
         ValueError
             Where rows could not be brought back: a category never seen, a missing
-            value in a column that had none.
+            value in a column that had none. Not with ``handle_unknown="ignore"``.
         """
         table = self._read(X)
-        self._density.codec.refuse_irreversible(table)
+        if self.handle_unknown == "error":
+            self._density.codec.refuse_irreversible(table)
         return self._density.latents(table, self.device)
 
     def inverse_transform(self, Z: ArrayLike) -> Any:
@@ -472,11 +482,16 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
             that :meth:`transform` was given, missing markers included, for labels,
             float16, float32, integers, dates and float64 of at most 13 significant
             digits. Other numbers come back within 1e-11 of the column's scale, or of their
-            own size where that is larger, as the nearest that the dtype can hold.
+            own size where that is larger, as the nearest that the dtype can hold. With
+            ``handle_unknown="ignore"``, what was never seen is missing. Where the fitted dtype
+            has no missing marker, integers and booleans of pandas become nullable ones; an
+            array of integers one of floats, if these hold all of them, and any other array one
+            of objects.
         """
         check_is_fitted(self)
         latents = check_latents(self, Z, self._density.codec.latent_names)
-        return self._density.inverse(latents, self.device, Z)
+        ignore = self.handle_unknown == "ignore"
+        return self._density.inverse(latents, self.device, Z, unknown_as_missing=ignore)
 
     def sample(
         self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None

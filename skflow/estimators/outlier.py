@@ -2,6 +2,7 @@
 
 import copy
 import os
+import warnings
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any, ClassVar, Self
@@ -20,7 +21,7 @@ from skflow.estimators.detection import Detector, Witness, plan_calibration
 from skflow.estimators.fitting import keep_earlier_fit, learn_columns
 from skflow.estimators.saving import Saveable
 from skflow.estimators.validation import check_table, numbers_like
-from skflow.exceptions import warn_caller
+from skflow.exceptions import DoubtfulColumnsWarning, warn_caller
 from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
 from skflow.outliers.views import Views
 from skflow.table.codec import TableCodec
@@ -63,7 +64,9 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         As in :class:`FlowDensity`, for ``density_``.
     batch_size, max_iter, max_time, early_stopping, validation_fraction, n_iter_no_change, tol
         Likewise. ``max_time`` holds for each of its fits.
-    categorical_features, column_kinds, bounds, device, random_state, verbose, warm_start
+    categorical_features, column_kinds, bounds, handle_unknown, device, random_state, verbose
+        Likewise.
+    warm_start : bool, default=False
         Likewise.
     checkpoint_path : str or path-like, default=None
         Likewise. Where several densities are fitted, each further one has a file of its own,
@@ -139,6 +142,7 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         categorical_features: ArrayLike | str | None = "from_dtype",
         column_kinds: Mapping[Any, str] | Schema | None = None,
         bounds: Mapping[Any, tuple[float | None, float | None]] | None = None,
+        handle_unknown: str = "error",
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -164,6 +168,7 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         self.categorical_features = categorical_features
         self.column_kinds = column_kinds
         self.bounds = bounds
+        self.handle_unknown = handle_unknown
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -226,7 +231,10 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
 
     def _trim(self, X: Any, seed: int) -> tuple[NDArray, NDArray]:
         """Return the rows to learn from, and those to take for normal."""
-        _, table, schema = learn_columns(self, X)
+        with warnings.catch_warnings():
+            # The fit of density_ warns of the same columns.
+            warnings.simplefilter("ignore", DoubtfulColumnsWarning)
+            _, table, schema = learn_columns(self, X)
         log_probs = log_tail_probs(TableCodec.fit(table, schema), table, seed)
         learnt, normal = (log_probs >= np.log(least) for least in (LEARNT, NORMAL))
         return np.flatnonzero(learnt), np.flatnonzero(normal)

@@ -16,6 +16,7 @@ from skflow.archive.fields import Fields
 from skflow.archive.tables import pack_table, unpack_table
 from skflow.estimators.blocks import Step, apply_by_blocks, concatenate
 from skflow.estimators.round_trip import InverseError, compare_columns
+from skflow.exceptions import StrangeLabelsWarning, warn_caller
 from skflow.explain.conditionals import LogProb
 from skflow.flow.model import Latents, Model, Rows
 from skflow.flow.recipe import FlowRecipe, model_state, restore_model
@@ -101,9 +102,21 @@ class TableDensity:
         latents[:, ~self.codec.latent_is_label] = of_values
         return latents
 
-    def inverse(self, latents: FloatArray, device: str | torch.device, like: Any = None) -> Any:
-        """Rows that have these latents, in the container; ``like`` lends its pandas index."""
-        return self.container.build(self._columns(latents, device), like)
+    def inverse(
+        self,
+        latents: FloatArray,
+        device: str | torch.device,
+        like: Any = None,
+        *,
+        unknown_as_missing: bool = False,
+    ) -> Any:
+        """Rows that have these latents, in the container; ``like`` lends its pandas index.
+
+        What was never seen is missing, or becomes one of the rarest labels; see
+        :meth:`TableCodec.decode`.
+        """
+        columns = self._columns(latents, device, unknown_as_missing=unknown_as_missing)
+        return self.container.build(columns, like)
 
     def sample(
         self, n_rows: int, random_state: np.random.RandomState, device: str | torch.device
@@ -136,11 +149,18 @@ class TableDensity:
         columns = self._columns(self.latents(table, device), device)
         return compare_columns(table.columns, columns, self.codec.scales)
 
-    def _columns(self, latents: FloatArray, device: str | torch.device) -> list[StoredColumn]:
-        def step(model: Model, *of_rows: Tensor) -> Sequence[Tensor]:
-            return model.inverse(Latents(*of_rows))
+    def _columns(
+        self, latents: FloatArray, device: str | torch.device, *, unknown_as_missing: bool = False
+    ) -> list[StoredColumn]:
+        def step(model: Model, of_labels: Tensor, of_values: Tensor) -> Sequence[Tensor]:
+            if unknown_as_missing:  # no label says so of a column that had no hole at fit
+                always_there = model.value_label[:, :1] < 0
+                of_values = of_values.masked_fill(always_there & (of_values == 0), torch.nan)
+            return model.inverse(Latents(of_labels, of_values))
 
-        return self.codec.decode(*self._of_latents(step, latents, device), on_grid=False)
+        unknown = self.container.unknown if unknown_as_missing else None
+        encoded = self._of_latents(step, latents, device)
+        return self.codec.decode(*encoded, on_grid=False, unknown=unknown)
 
     def _of_table(
         self, step: Step, table: StoredTable, device: str | torch.device
@@ -149,11 +169,26 @@ class TableDensity:
         n_columns = len(self.codec.latent_names)
         model = self._move_model(table.n_rows * n_columns, device)
         results = []
+        n_levels = np.array([self.codec.columns[j].labels.n_known for j in self.codec.labelled])
+        known = np.zeros(len(n_levels), dtype=bool)
         for block in row_blocks(table.n_rows, n_columns):
             encoded = self.codec.encode(table.take(block))
+            known |= (encoded.labels < n_levels).any(axis=0)
             arrays = (encoded.log_volume, encoded.labels, encoded.rare, encoded.values)
             results.append(apply_by_blocks(step, model, arrays))
+        self._warn_of_strange_labels(table, known)
         return concatenate(results)
+
+    def _warn_of_strange_labels(self, table: StoredTable, known: NDArray[np.bool_]) -> None:
+        """Warn of categories where no cell is ``known``, once for all such columns."""
+        strange = [self.codec.labelled[k] for k in np.flatnonzero(~known)]
+        reasons = list(filter(None, (self.codec.strangeness(table, j) for j in strange)))
+        if reasons:
+            warn_caller(
+                "Some columns hold no label that was fitted: all of their cells are scored as rare "
+                "events.\n  " + "\n  ".join(reasons),
+                StrangeLabelsWarning,
+            )
 
     def _of_latents(
         self, step: Step, latents: FloatArray, device: str | torch.device

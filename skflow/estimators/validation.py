@@ -11,7 +11,19 @@ from sklearn.utils import check_array
 from sklearn.utils._set_output import ADAPTERS_MANAGER
 from sklearn.utils.validation import validate_data
 
+from skflow.exceptions import printable
 from skflow.table.frames import as_frame
+
+# Libraries of other frames, and the call that makes one of theirs one of pandas or polars.
+CONVERSIONS = {
+    "pyarrow": "X.to_pandas()",
+    "narwhals": "X.to_native()",
+    "dask": "X.compute()",
+    "pyspark": "X.toPandas()",
+    "cudf": "X.to_pandas()",
+    "ibis": "X.to_pandas()",
+    "duckdb": "X.df()",
+}
 
 
 def check_table(estimator: BaseEstimator, X: Any, *, reset: bool, fewest_rows: int = 1) -> Any:
@@ -26,8 +38,10 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool, fewest_rows: i
     """
     remedy = _remedy(X)
     if remedy:
+        module, name = type(X).__module__, type(X).__name__
+        spelled = name if module == "builtins" else f"{module}.{name}"
         raise TypeError(
-            f"X must be an array, or a pandas or polars DataFrame; got {type(X).__name__}. {remedy}"
+            f"X must be an array, or a pandas or polars DataFrame; got {spelled}. {remedy}"
         )
     if not (hasattr(X, "columns") and hasattr(X, "shape")):
         return validate_data(
@@ -39,7 +53,10 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool, fewest_rows: i
             ensure_min_samples=fewest_rows,
         )
     as_frame(X)  # before scikit-learn, which does not say what to do
-    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    try:
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+    except ValueError as error:  # names columns as they are
+        raise ValueError(printable(str(error), lines=True)) from error
     for axis, (what, fewest) in enumerate((("sample", fewest_rows), ("feature", 1))):
         if X.shape[axis] < fewest:
             raise ValueError(
@@ -52,6 +69,12 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool, fewest_rows: i
 def _remedy(X: Any) -> str | None:
     """Say how to make a table of what is none, and "reshape" would not help; else None."""
     frame = "Make it a DataFrame: pd.DataFrame(X)."
+    library = type(X).__module__.split(".")[0]
+    if library in CONVERSIONS:
+        is_dataset = library == "pyarrow" and hasattr(X, "to_table")
+        return (
+            f"Convert it: X = {'X.to_table().to_pandas()' if is_dataset else CONVERSIONS[library]}."
+        )
     if isinstance(X, np.ndarray):
         if np.ma.is_masked(X):
             return "It has masked entries: fill them, as with X.astype(float).filled(np.nan)."

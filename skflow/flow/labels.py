@@ -30,7 +30,9 @@ from skflow.flow.normal import ndtr
 MIN_FLOOR = 1e-4
 IMPOSSIBLE = -1e4  # a logit whose exponential is 0
 EMBEDDING_SCALE = 0.2
-GAP = 1e-6  # share of "never seen" kept free between its numbers and the known labels
+GAP = 1e-6  # share of "never seen" kept from its numbers, next to the known labels
+# Shares of the gap, from the known labels: where what is no number begins, lies and ends.
+BEGIN, MIDDLE, END = 1 / 2, 3 / 4, 7 / 8
 
 
 class LabelStart(NamedTuple):
@@ -157,7 +159,8 @@ class Labels(nn.Module):
         """Normal quantile of the middle of each label's interval of probability.
 
         "Never seen" takes the two ends of the line, half of its probability each; a
-        number never seen has its own place there, so that it can come back.
+        number never seen has its own place there, so that it can come back. All else has
+        one place, next to the known labels.
         """
         z = torch.zeros_like(rare)
         prefix = self._prefixes(self.vocabulary(labels))
@@ -168,13 +171,14 @@ class Labels(nn.Module):
             known = torch.special.ndtri(unseen / 2 + (1 - unseen) * middle)
             lower, upper = student.tails(rare[j].nan_to_num(0.0))
             tail = (1 - GAP) * torch.minimum(lower, upper)
+            tail = torch.where(rare[j].isnan(), (1 - MIDDLE * GAP) / 2, tail)
             outside = torch.special.ndtri(unseen * tail)
             outside = torch.where(rare[j] > 0, -outside, outside)
             z[j] = torch.where(labels[j] < self.sizes[j], known, outside)
         return z
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Undo :meth:`latents`: labels, and the numbers never seen."""
+        """Undo :meth:`latents`: labels, and the numbers never seen, NaN for all else."""
         labels = torch.zeros(z.shape, dtype=torch.int64, device=z.device)
         rare = torch.full_like(z, torch.nan)
         prefix = self.bias.new_zeros(z.shape[1], self.bias.shape[1])
@@ -183,11 +187,12 @@ class Labels(nn.Module):
             position = (ndtr(z[j]) - unseen / 2) / (1 - unseen)
             known = ((below + share)[:-1] < position).sum(dim=0)
             tail = ndtr(-z[j].abs()) / unseen
-            is_known = tail > (1 - GAP / 2) / 2
+            is_known = tail > (1 - BEGIN * GAP) / 2
+            is_number = tail < (1 - END * GAP) / 2
             clipped = (tail / (1 - GAP)).clamp(torch.finfo(z.dtype).tiny, 0.5)
             size = student.quantile(1 - clipped, clipped)
             labels[j] = torch.where(is_known, known, self.sizes[j])
-            rare[j] = torch.where(is_known, torch.nan, torch.sign(z[j]) * size)
+            rare[j] = torch.where(is_number, torch.sign(z[j]) * size, torch.nan)
             prefix = prefix + functional.embedding(
                 labels[j] + self.vocabulary.offsets[j], self.weight
             )

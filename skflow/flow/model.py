@@ -100,7 +100,7 @@ class Model(nn.Module):
         )
 
     def inverse(self, latents: Latents) -> Rows:
-        """Send latents back to rows."""
+        """Send latents back to rows; values are absent where labels say so, or latents are NaN."""
         labels, rare = self.labels.inverse(latents.labels)
         z = latents.values.masked_fill(~self._is_present(labels), torch.nan)
         return Rows(labels, rare, self.values.inverse(labels, z))

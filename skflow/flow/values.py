@@ -10,6 +10,7 @@ from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
 
 SHARPEST = 10.0  # a density that full steps do not destroy, per unit of a normal score
+ALMOST_ZERO = 1e-300
 
 
 class Values(nn.Module):
@@ -106,9 +107,9 @@ class Values(nn.Module):
         return z, log_det + log_normal.nan_to_num(0.0).sum(dim=0)
 
     def latents(self, labels: Tensor, x: Tensor) -> Tensor:
-        """Send values to independent standard normal variables; 0 where absent."""
+        """Send values to independent standard normal variables; 0 where absent, and only there."""
         z, _ = self._flow().forward_and_log_det(x, self._context(labels))
-        return z.nan_to_num(0.0)
+        return z.masked_fill(z == 0, ALMOST_ZERO).nan_to_num(0.0)
 
     def inverse(self, labels: Tensor, z: Tensor) -> Tensor:
         """Send latents back to values; NaN stays NaN."""

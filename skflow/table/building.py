@@ -1,5 +1,6 @@
 """Columns as arrays of a library's own dtypes, spelled with its own missing markers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,24 @@ def to_numpy(column: StoredColumn, dtype: np.dtype) -> NDArray[Any]:
         return np.where(column.present, values.view(dtype), np.array("NaT", dtype=dtype))
     stored = values.astype(dtype)
     return np.where(column.present, stored, dtype.type(np.nan)) if dtype.kind == "f" else stored
+
+
+def array_with_holes(columns: Sequence[StoredColumn], dtype: np.dtype) -> np.dtype:
+    """Return the dtype of an array of integers, booleans or strings that now has holes.
+
+    Floats where they hold all integers exactly, else objects.
+    """
+    exact = dtype.kind in "iu" and all(
+        (column.values <= 2**53).all() and (column.values >= -(2**53)).all() for column in columns
+    )
+    return np.dtype(np.float64 if exact else object)
+
+
+def nullable(dtype: np.dtype) -> Any:
+    """Return the dtype of pandas that holds the same integers or booleans, and holes."""
+    if dtype.kind == "b":
+        return pd.BooleanDtype()
+    return pd.api.types.pandas_dtype(dtype.name.replace("i", "I").replace("u", "U"))
 
 
 def to_pandas(column: StoredColumn, dtype: Any) -> Any:

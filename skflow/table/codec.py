@@ -1,6 +1,7 @@
 """A table to labels and values, and back, exactly."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, NamedTuple, Self
 
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from skflow.table.columns import ColumnCodec, fit_column
 from skflow.table.schema import Schema
-from skflow.table.storage import StoredColumn, StoredTable
+from skflow.table.storage import StoredColumn, StoredTable, code_of
+from skflow.table.vocabularies import strange_labels
 
 FloatArray = NDArray[np.float64]
 
@@ -94,6 +96,8 @@ class TableCodec:
     Attributes
     ----------
     layout : Layout
+    labelled : list of int
+        Columns that have labels.
     places : list of Place
         Of each column; None where it has no label, or no value.
     latent_names : list of str
@@ -104,7 +108,8 @@ class TableCodec:
     def __init__(self, schema: Schema, columns: list[ColumnCodec]) -> None:
         self.schema = schema
         self.columns = columns
-        self._labelled = [c for c in self.columns if not c.labels.idle]
+        self.labelled = [j for j, c in enumerate(self.columns) if not c.labels.idle]
+        self._labelled = [self.columns[j] for j in self.labelled]
         self._valued = [c for c in self.columns if c.labels.valued]
         self.places = self._number_parts()
         self.layout = self._lay_out()
@@ -194,12 +199,21 @@ class TableCodec:
             codec.fault(column) for column, codec in zip(table.columns, self.columns, strict=True)
         ]
         found = [fault for fault in faults if fault is not None]
+        for j, (codec, column) in enumerate(zip(self.columns, table.columns, strict=True)):
+            if faults[j] and not (codec.encode(column).labels < codec.labels.n_known).any():
+                found += filter(None, [self.strangeness(table, j)])
         if found:
             raise ValueError(
                 "These values cannot be transformed, because they could not be given back:\n  "
                 + "\n  ".join(found)
                 + "\nDrop or replace them, or fit on rows that hold them. They can be scored."
             )
+
+    def strangeness(self, table: StoredTable, j: int) -> str | None:
+        """Say what is strange about categories, none of which is known; None of other columns."""
+        schema = self.schema.columns[j]
+        is_category = schema.kind == "categorical"
+        return strange_labels(table.columns[j], schema.levels) if is_category else None
 
     def decode(
         self,
@@ -208,6 +222,7 @@ class TableCodec:
         values: FloatArray,
         *,
         on_grid: bool,
+        unknown: Sequence[str] | None = None,
     ) -> list[StoredColumn]:
         """Return the columns, each in the dtype it was stored in.
 
@@ -218,6 +233,9 @@ class TableCodec:
         on_grid : bool
             For rows drawn at random: whether to snap values to their grid and to
             reflect them at their support.
+        unknown : sequence of str, default=None
+            Missing marker of each column, for labels never seen and for values that are
+            NaN in a column without labels; None for the rarest known labels, in turn.
 
         Returns
         -------
@@ -225,15 +243,22 @@ class TableCodec:
         """
         nothing = np.full(len(labels), np.nan)
         no_label = np.zeros(len(labels), dtype=np.int64)
-        return [
-            codec.decode(
-                no_label if place.label is None else labels[:, place.label],
-                nothing if place.label is None else rare[:, place.label],
-                nothing if place.value is None else values[:, place.value],
-                on_grid=on_grid,
-            )
-            for codec, place in zip(self.columns, self.places, strict=True)
-        ]
+        columns = []
+        for j, (codec, place) in enumerate(zip(self.columns, self.places, strict=True)):
+            own = no_label if place.label is None else labels[:, place.label]
+            own_rare = nothing if place.label is None else rare[:, place.label]
+            own_values = nothing if place.value is None else values[:, place.value]
+            if unknown is None:
+                columns.append(codec.decode(own, own_rare, own_values, on_grid=on_grid))
+                continue
+            lost = np.isnan(own_values) if codec.labels.idle else own == codec.labels.n_labels
+            if not codec.labels.valued and np.isfinite(codec.scale):
+                lost &= np.isnan(own_rare)  # a number that is no level has a place
+            own_values = np.where(lost & codec.labels.idle, 0.0, own_values)
+            column = codec.decode(own, own_rare, own_values, on_grid=on_grid)
+            missing = np.where(lost, np.int8(code_of(unknown[j])), column.missing)
+            columns.append(replace(column, missing=missing))
+        return columns
 
 
 def _stack(columns: list[NDArray[Any]], n_rows: int, dtype: type) -> NDArray[Any]:

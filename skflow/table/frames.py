@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
+from importlib import import_module
 from itertools import takewhile
 from typing import Any, Self
 
@@ -16,7 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skflow.table.building import to_numpy, to_pandas, to_polars
+from skflow.exceptions import printable
+from skflow.table.building import array_with_holes, nullable, to_numpy, to_pandas, to_polars
 from skflow.table.storage import (
     MARKERS,
     TICKS,
@@ -41,14 +43,20 @@ NUMBER_CELLS = {  # what pandas calls objects that are all numbers
     "decimal": Decimal,
 }
 COMPLEX = "Complex data not supported; split it into two columns"
-DATE64 = "date64[ms][pyarrow]"  # which narwhals does not know
 MOST_EXACT = 1e15  # decimals of at most 15 digits come back from float64
+# Dtypes of Arrow that narwhals does not know.
+DATE64 = "date64[ms][pyarrow]"
+NARROW_DECIMALS = ("decimal32(", "decimal64(")
+NULLS = ("Null", "null[pyarrow]")  # dtypes that hold nothing but nulls
 REMEDIES = {  # by the letters that the dtype begins with
     "time": "convert it to durations since midnight",
     "binary": "convert it to text",
     "decimal": "convert it to decimals of at most 38 digits, or floats",
     "int": "convert it to 64 bits, or floats",
     "uint": "convert it to 64 bits, or floats",
+    "period": 'convert it to dates: X["column"].dt.to_timestamp()',
+    "interval": 'convert it to categories: X["column"].astype("category")',
+    "sparse": 'make it dense: X["column"].sparse.to_dense()',
 }
 
 
@@ -92,10 +100,37 @@ class Container:
         markers = tuple(column.markers() for column in stored.columns)
         return cls(stored.container, template, dtypes, fitted, markers)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Polars pickles no frame that has a column of objects, be it without rows.
+        state = vars(self).copy()
+        if self.kind == "polars":
+            del state["template"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self.kind == "polars":
+            schema = dict(zip(self.names, self.dtypes, strict=True))
+            vars(self)["template"] = import_module("polars").DataFrame(schema=schema)
+
     @property
     def names(self) -> list[str]:
         """Column names, for arrays as well."""
         return [column.name for column in self.fitted]
+
+    @property
+    def unknown(self) -> list[str]:
+        """The missing marker of each column for what was never seen at fit.
+
+        The usual one of its dtype; among objects the first that its rows had; where the dtype
+        has none, that of the dtype which takes its place.
+        """
+        default = "NA" if self.kind == "pandas" else "NaN"
+        markers = []
+        for seen, dtype in zip(self.markers, self.dtypes, strict=True):
+            held = _markers_held(dtype)
+            markers.append(next(iter([*(seen if held == MARKERS else ()), *held, default])))
+        return markers
 
     def read(self, table: Any) -> StoredTable:
         """Read rows, of the table that was fitted or of a later one.
@@ -134,12 +169,23 @@ class Container:
         -------
         table : array, pandas or polars DataFrame
         """
+        # A hole where the fitted dtype has no marker for one.
+        beyond = [
+            bool(column.missing.any()) and not _markers_held(dtype)
+            for column, dtype in zip(columns, self.dtypes, strict=True)
+        ]
         if isinstance(self.template, np.ndarray):
             dtype = _native_dtype(self.template.dtype)
+            if any(beyond):
+                dtype = array_with_holes(columns, dtype)
             return np.column_stack([to_numpy(column, dtype) for column in columns])
         if isinstance(self.template, pd.DataFrame):
             # As series of their dtype: pandas takes objects that are all strings for text.
-            pairs = enumerate(zip(columns, self.dtypes, strict=True))
+            dtypes = [
+                nullable(dtype) if holes else dtype
+                for dtype, holes in zip(self.dtypes, beyond, strict=True)
+            ]
+            pairs = enumerate(zip(columns, dtypes, strict=True))
             series = {j: pd.Series(to_pandas(*pair), dtype=pair[1]) for j, pair in pairs}
             frame = pd.DataFrame(series)
             frame.columns = self.template.columns
@@ -177,13 +223,14 @@ def as_frame(table: Any) -> "nw.DataFrame[Any] | None":
     try:
         frame = nw.from_native(table, eager_only=True, pass_through=True)
     except ValueError as error:  # of narwhals: column names that occur twice
-        raise ValueError(f"Column names must be unique: {error}. Rename them.") from error
+        message = f"Column names must be unique: {printable(str(error), lines=True)}. Rename them."
+        raise ValueError(message) from error
     if not isinstance(frame, nw.DataFrame):
         return None
     if not (frame.implementation.is_pandas() or frame.implementation.is_polars()):
         raise TypeError(
-            "Expected an array, a pandas or a polars DataFrame; got "
-            f"{type(table).__module__}.{type(table).__name__}. Convert it first."
+            "X must be an array, or a pandas or polars DataFrame; got "
+            f"{type(table).__module__}.{type(table).__name__}. Convert it: X = pd.DataFrame(X)."
         )
     return frame
 
@@ -221,13 +268,16 @@ def _read_series(series: "nw.Series[Any]") -> StoredColumn:
         return replace(column, values=as_objects(series.to_list()), categories=declared)
     if isinstance(dtype, nw.Boolean):
         return _read_values(column, _fill(series, null, False))
-    if isinstance(dtype, nw.Decimal):
+    if isinstance(dtype, nw.Decimal) or spelled.startswith(NARROW_DECIMALS):
         numbers = [
             0.0 if lost else float(x) for x, lost in zip(series.to_list(), null, strict=True)
         ]
         return _read_decimals(column, np.array(numbers), series)
     if (dtype.is_integer() or dtype.is_float()) and not isinstance(dtype, nw.Int128 | nw.UInt128):
         return _read_values(column, _fill(series, null, 0))
+    if isinstance(native.dtype, pd.DatetimeTZDtype):  # narwhals does not know all zones
+        instants = native.to_numpy(dtype=f"M8[{native.dtype.unit}]")
+        return _read_values(replace(column, zoned=True), instants)
     if isinstance(dtype, nw.Datetime | nw.Duration):
         zoned = isinstance(dtype, nw.Datetime) and dtype.time_zone is not None
         return _read_values(replace(column, zoned=zoned), series.to_numpy())
@@ -235,10 +285,10 @@ def _read_series(series: "nw.Series[Any]") -> StoredColumn:
         days = np.array([None if pd.isna(x) else x for x in series.to_list()], dtype="M8[D]")
         read = _read_values(column, days)
         return replace(read, values=read.values.astype(np.int32))
-    if null.all():
-        return replace(column, values=np.full(len(null), None))
     if isinstance(dtype, nw.Object):
         return _read_objects(as_objects(series.to_list()))
+    if spelled in NULLS:
+        return replace(column, values=np.full(len(null), None))
     raise ValueError(COMPLEX) if "complex" in spelled else TypeError(_unsupported(spelled))
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
 from typing import Any, cast
 
 from skflow.exceptions import LostDigitsWarning, warn_caller
@@ -31,12 +30,7 @@ from skflow.table.rules import (
 )
 from skflow.table.schema import ColumnSchema, Kind, Number, Schema
 from skflow.table.storage import StoredColumn, StoredTable, keys_of
-
-# A column of this many strings, of which this share is distinct, names rows.
-IDENTIFIER_ROWS = 20
-IDENTIFIER_SHARE = 0.8
-
-PYTHON_TYPES = {"dates": date, "durations": timedelta}
+from skflow.table.vocabularies import check_vocabularies
 
 
 def infer_schema(
@@ -98,6 +92,8 @@ def infer_schema(
     LostDigitsWarning
         Where integers or dates span too many steps of their grid, or decimals and integers
         have more digits than the float64 they are read as.
+    DoubtfulColumnsWarning
+        Where columns hold free text, names of rows or dates as text.
     """
     columns = table.columns
     categorical = read_categorical(categorical_features, columns)
@@ -109,7 +105,7 @@ def infer_schema(
     kinds = read_kinds(column_kinds, columns)
     refuse_contradictions(columns, kinds, categorical or (), limits)
     refuse_outside(((columns[j], limits[j]) for j in limits), "bounds")
-    _refuse_identifiers(table, accepted={*kinds, *(categorical or ())})
+    check_vocabularies(table, accepted={*kinds, *(categorical or ())})
     inferred = []
     for j, column in enumerate(columns):
         by_dtype = column.family == "category" or (
@@ -218,46 +214,6 @@ def _categories(column: StoredColumn) -> tuple[Any, ...]:
         return tuple(sorted(distinct, key=lambda value: (type(value).__name__, value)))
     except TypeError:  # objects without an order
         return tuple(sorted(distinct, key=lambda value: (type(value).__name__, repr(value))))
-
-
-def _refuse_identifiers(table: StoredTable, accepted: set[int]) -> None:
-    """Raise where nearly each row has a string of its own, listing all such columns."""
-    found = {}
-    for j, column in enumerate(table.columns):
-        if column.family == "category" and j not in accepted:
-            present = column.values[column.present].tolist()
-            n_distinct = len(set(keys_of(present)))
-            if len(present) >= IDENTIFIER_ROWS and n_distinct > IDENTIFIER_SHARE * len(present):
-                advice = _advise(present)
-                found[j] = (
-                    f"{column.name!r} ({n_distinct} different in {len(present)} rows{advice})"
-                )
-    if not found:
-        return
-    names = [table.columns[j].name for j in found]
-    drop = {
-        "array": f"X = np.delete(X, {list(found)}, axis=1)",
-        "pandas": f"X = X.drop(columns={names})",
-        "polars": f"X = X.drop({names})",
-    }[table.container]
-    kinds = dict.fromkeys(names, "categorical")
-    raise ValueError(
-        "These columns look like identifiers or free text, which have no density to learn: "
-        f"{', '.join(found.values())}.\nDrop them: {drop}\n"
-        f"or insist: column_kinds={kinds}"
-    )
-
-
-def _advise(values: Sequence[Any]) -> str:
-    """Say how to convert objects that are no labels at all; nothing of others."""
-    for family, types in PYTHON_TYPES.items():
-        if all(isinstance(value, types) for value in values):
-            return f", all {family}: convert them to a dtype of {family}"
-    try:
-        [float(value) for value in values]
-    except (TypeError, ValueError, OverflowError):
-        return ""
-    return ", all numbers: convert them to floats"
 
 
 def _warn_of_lost_digits(

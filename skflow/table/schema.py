@@ -1,10 +1,13 @@
 """What each column of a table is taken for."""
 
-import html
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, get_args
+
+import pandas as pd
+
+from skflow.exceptions import printable
 
 Kind = Literal[
     "categorical", "levels", "constant", "integer", "decimal", "continuous", "date", "duration"
@@ -19,6 +22,9 @@ Number = int | float | Decimal
 # Dates and durations are counted in nanoseconds; the unit of their density is the second.
 PER_SECOND = 10**9
 
+FRAME_COLUMNS = [
+    *("column", "kind", "dtype", "family", "levels", "atoms", "missing", "step", "low", "high")
+]
 SHOWN = 6  # levels of a column in the representation
 
 
@@ -78,9 +84,10 @@ class ColumnSchema:
         if not self.valued:
             parts.append(_abbreviate([self._spell(level) for level in self.levels]))
         if self.valued and self.step is not None:
-            parts.append(f"step {self._spell_step()}")
+            step = self.plain(self.step, is_step=True)
+            parts.append(f"step {step}" if isinstance(step, str) else f"step {step:g}")
         if self.valued and (self.low is not None or self.high is not None):
-            parts.append(f"in [{self._spell_bound(self.low)}, {self._spell_bound(self.high)}]")
+            parts.append(self._spell_support())
         if self.atoms:
             parts.append("often " + _abbreviate([self._spell(atom) for atom in self.atoms]))
         if self.n_left_out:
@@ -90,20 +97,22 @@ class ColumnSchema:
             parts.append("or missing (" + ", ".join(self.missing) + ")")
         return "; ".join(part for part in parts if part)
 
-    def _spell(self, value: Any) -> str:
-        if self.family == "date" and isinstance(value, Number):
-            return spell_date(value)
-        if self.family == "duration" and isinstance(value, Number):
+    def plain(self, value: Any, *, is_step: bool = False) -> Any:
+        """Return a level, atom, bound or step: text of dates and durations, else the value."""
+        if self.family == "duration" or (self.family == "date" and is_step):
             return spell_duration(value)
-        return repr(value)
+        return spell_date(value) if self.family == "date" else value
 
-    def _spell_bound(self, bound: Number | None) -> str:
-        return "" if bound is None else self._spell(bound)
+    def _spell(self, value: Any) -> str:
+        plain = self.plain(value)
+        return plain if self.family in ("date", "duration") else repr(plain)
 
-    def _spell_step(self) -> str:
-        if self.family in ("date", "duration") and self.step is not None:
-            return spell_duration(self.step)
-        return f"{self.step:g}"
+    def _spell_support(self) -> str:
+        if self.high is None:
+            return f">= {self._spell(self.low)}"
+        if self.low is None:
+            return f"<= {self._spell(self.high)}"
+        return f"{self._spell(self.low)} to {self._spell(self.high)}"
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,7 @@ class Schema:
     columns: tuple[ColumnSchema, ...]
 
     def __repr__(self) -> str:
-        rows = [(c.name, c.kind, c.dtype, c.describe()) for c in self.columns]
+        rows = [(printable(c.name), c.kind, printable(c.dtype), c.describe()) for c in self.columns]
         widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
         lines = (
             "  ".join(
@@ -128,16 +137,51 @@ class Schema:
         return "\n".join((f"Schema of {_columns(len(rows))}:", *(f"  {x}".rstrip() for x in lines)))
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{text}</th>" for text in ("column", "kind", "dtype", "holds"))
-        rows = "".join(
-            "<tr>"
-            + "".join(
-                f"<td>{html.escape(text)}</td>" for text in (c.name, c.kind, c.dtype, c.describe())
-            )
-            + "</tr>"
+        spelled = [
+            (printable(c.name), c.kind, printable(c.dtype), c.describe()) for c in self.columns
+        ]
+        frame = pd.DataFrame(spelled, columns=["column", "kind", "dtype", "holds"], dtype=object)
+        return str(frame.to_html(index=False, border=0, max_rows=None))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the schema as a pandas DataFrame, one row per column, in order.
+
+        Returns
+        -------
+        frame : DataFrame of shape (n_columns, 10)
+            ``column``, ``kind``, ``dtype``, ``family``; ``levels``, ``atoms`` and ``missing``
+            as tuples; ``step``, ``low`` and ``high``, None where there is none. Numbers are in
+            the column's unit; dates and durations are text, as in the representation.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skflow import FlowDensity
+        >>> X = load_iris(as_frame=True).data
+        >>> flow = FlowDensity(n_layers=0, random_state=0).fit(X)
+        >>> flow.schema_.to_frame()[["column", "kind", "step", "low"]]
+                      column     kind step low
+        0  sepal length (cm)  decimal  0.1   0
+        1   sepal width (cm)  decimal  0.1   0
+        2  petal length (cm)  decimal  0.1   0
+        3   petal width (cm)  decimal  0.1   0
+        """
+        rows = [
+            {
+                "column": c.name,
+                "kind": c.kind,
+                "dtype": c.dtype,
+                "family": c.family,
+                "levels": tuple(map(c.plain, c.levels)),
+                "atoms": tuple(map(c.plain, c.atoms)),
+                "missing": c.missing,
+                "step": None if c.step is None or not c.valued else c.plain(c.step, is_step=True),
+                "low": None if c.low is None or not c.valued else c.plain(c.low),
+                "high": None if c.high is None or not c.valued else c.plain(c.high),
+            }
             for c in self.columns
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        ]
+        return pd.DataFrame(rows, columns=FRAME_COLUMNS, dtype=object)
 
 
 def _columns(number: int) -> str:

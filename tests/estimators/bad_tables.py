@@ -6,10 +6,12 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.dataset as ds
 import scipy.sparse as sp
 
 N_ROWS = 60
@@ -127,7 +129,7 @@ NEVER_FITTED: dict[str, Case] = {
         lambda: sp.dok_array(numbers()), Refused(TypeError, "Sparse.*toarray")
     ),
     "sparse pandas column": Case(
-        lambda: frame(a=pd.arrays.SparseArray(numbers()[:, 1])), unsupported()
+        lambda: frame(a=pd.arrays.SparseArray(numbers()[:, 1])), unsupported("make it dense")
     ),
     "1-D": Case(lambda: numbers()[:, 0], FLAT),
     "3-D": Case(lambda: np.zeros((4, 3, 2)), Refused(ValueError, "dim 3, while dim <= 2")),
@@ -154,7 +156,24 @@ NEVER_FITTED: dict[str, Case] = {
     "None": Case(lambda: None, READ_FIRST),
     "a LazyFrame": Case(lambda: column(text("ab")).lazy(), Refused(TypeError, r"X\.collect\(\)")),
     "a pyarrow Table": Case(
-        lambda: pa.table({"x": [1, 2]}), Refused(TypeError, "pyarrow.lib.Table. Convert it")
+        lambda: pa.table({"x": [1, 2]}),
+        Refused(TypeError, r"got pyarrow\.lib\.Table\. Convert it: X = X\.to_pandas\(\)\."),
+    ),
+    "a pyarrow RecordBatch": Case(
+        lambda: pa.record_batch({"x": [1, 2]}),
+        Refused(TypeError, r"got pyarrow.*RecordBatch\. Convert it: X = X\.to_pandas\(\)\."),
+    ),
+    "a pyarrow Dataset": Case(
+        lambda: ds.dataset(pa.table({"x": [1, 2]})),
+        Refused(TypeError, r"Dataset\. Convert it: X = X\.to_table\(\)\.to_pandas\(\)\."),
+    ),
+    "a frame of narwhals": Case(
+        lambda: nw.from_native(column(text("ab"))),
+        Refused(TypeError, r"got narwhals.*Convert it: X = X\.to_native\(\)\."),
+    ),
+    "odd names that occur twice": Case(
+        lambda: pd.DataFrame(numbers(), columns=["\x1b[31m", "\x1b[31m"]),
+        Refused(ValueError, r"must be unique(?s:.*)'\\x1b\[31m' 2 times"),
     ),
     "names that occur twice": Case(
         lambda: pd.DataFrame(numbers(), columns=["x", "x"]),
@@ -168,9 +187,12 @@ NEVER_FITTED: dict[str, Case] = {
     "dicts in cells": Case(lambda: frame(a=[{"k": 1}] * N_ROWS), NESTED),
     "sets in cells": Case(lambda: frame(a=[{1}] * N_ROWS), NESTED),
     "arrays in cells": Case(lambda: frame(a=[np.arange(3)] * N_ROWS), NESTED),
-    "Intervals": Case(lambda: frame(a=pd.interval_range(0, N_ROWS)), unsupported()),
+    "Intervals": Case(
+        lambda: frame(a=pd.interval_range(0, N_ROWS)), unsupported("convert it to categories")
+    ),
     "Periods": Case(
-        lambda: frame(a=pd.period_range("2020-01", periods=N_ROWS, freq="M")), unsupported()
+        lambda: frame(a=pd.period_range("2020-01", periods=N_ROWS, freq="M")),
+        unsupported("convert it to dates"),
     ),
     "years": Case(
         lambda: np.array([["2020", "2021"]] * N_ROWS, dtype="M8[Y]"),

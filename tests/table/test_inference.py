@@ -2,6 +2,7 @@
 
 import datetime as dt
 import pickle
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -386,13 +387,55 @@ def test_schemas_read_well() -> None:
     schema = fit(frame).schema
     assert repr(schema).split("\n") == [
         "Schema of 5 columns:",
-        "  price  decimal      float64         step 0.01; in [0, ]; often 0.0",
+        "  price  decimal      float64         step 0.01; >= 0; often 0.0",
         "  <b>    categorical  category        'x'; or missing (NaN)",
         "  month  levels       int64           0, 1, 2, 3, ..., 11 (12 in all)",
         "  day    date         datetime64[s]   step 1 d; often 2020-01-01",
-        "  wait   duration     timedelta64[s]  step 1 min; in [0 s, ]",
+        "  wait   duration     timedelta64[s]  step 1 min; >= 0 s",
     ]
     page = schema._repr_html_()
     assert "<td>&lt;b&gt;</td>" in page
-    assert page.count("<tr>") == 6
+    assert page.count("<td>decimal</td>") == 1
+    assert page.count("</tr>") == 6
     assert repr(Schema(())) == "Schema of 0 columns:"
+
+
+def test_supports_read_well() -> None:
+    column = fit(pd.DataFrame({"x": np.abs(REAL).round(2)})).schema.columns[0]
+    supports = {(0, None): ">= 0", (None, -1.5): "<= -1.5", (0, 100): "0 to 100", (None, None): ""}
+    for (low, high), support in supports.items():
+        spelled = replace(column, low=low, high=high).describe()
+        assert spelled == "; ".join(filter(None, ["step 0.01", support]))
+
+
+def test_schemas_become_frames() -> None:
+    frame = pd.DataFrame(
+        {
+            "price": np.where(REAL > 0, 0, np.abs(REAL).round(2)),
+            "letter": pd.Categorical(["x", None] * 200),
+            "day": START.as_unit("s") + pd.to_timedelta(WHOLE % 999, "D").as_unit("s"),
+            "wait": pd.to_timedelta(WHOLE, "min").as_unit("s"),
+        }
+    )
+    made = fit(frame).schema.to_frame().set_index("column")
+    assert made.index.tolist() == list(frame)
+    assert made["kind"].tolist() == ["decimal", "categorical", "date", "duration"]
+    assert made["dtype"].tolist() == [str(dtype) for dtype in frame.dtypes]
+    assert made.loc["price", ["step", "low", "high", "atoms"]].tolist() == [0.01, 0, None, (0.0,)]
+    assert made.loc["letter", ["levels", "missing"]].tolist() == [("x",), ("NaN",)]
+    assert made.loc["wait", ["step", "low"]].tolist() == ["1 min", "0 s"]
+    assert made.loc["day", "step"] == "1 d"
+    assert len(Schema(()).to_frame()) == 0
+
+
+ODD_NAMES = ["\x1b[31mred", "two\nlines", "bell\a", "\u202eleft"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_control_characters_of_names_are_shown_not_obeyed(name: str) -> None:
+    schema = fit(pd.DataFrame({name: np.arange(40) % 2, "y": [name, "a"] * 20})).schema
+    lines = repr(schema).split("\n")
+    assert len(lines) == 3
+    assert all(line.isprintable() for line in lines)
+    assert schema._repr_html_().replace("\n", "").isprintable()
+    assert schema.to_frame()["column"].tolist() == [name, "y"]  # data, and no text to be shown

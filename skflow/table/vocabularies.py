@@ -1,0 +1,168 @@
+"""Vocabularies that are hardly categories, and cells that are none of a vocabulary's."""
+
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import date, timedelta
+from typing import Any
+
+from skflow.exceptions import DoubtfulColumnsWarning, warn_caller
+from skflow.table.storage import StoredColumn, StoredTable, brief, keys_of
+
+# A column of this many strings, of which this share is distinct, names rows: an error.
+IDENTIFIER_ROWS = 20
+IDENTIFIER_SHARE = 0.8
+# So many different strings, as a share of the rows that have one, are doubtful: a warning.
+# Among the columns of real tables, names of cars (305 in 398 rows) are, and names of people
+# (550 in 1,870 rows) and of aeroplanes (3,490 in 32,735) are not.
+DOUBTFUL = ((100, 0.5), (1000, 0.2))
+FEWEST_CELLS = 20  # all of which are new labels by no chance, where their types are the fitted ones
+SHOWN = 3  # labels in a message
+MOST_DATES = 64  # that are labels, as of numbers
+DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
+
+PYTHON_TYPES = {"dates": date, "durations": timedelta}
+
+
+def check_vocabularies(table: StoredTable, accepted: AbstractSet[int]) -> None:
+    """Refuse identifiers, and warn once of all other columns that are hardly categories.
+
+    Parameters
+    ----------
+    table : StoredTable
+        Training rows.
+    accepted : set of int
+        Columns that the user said are categorical.
+
+    Raises
+    ------
+    ValueError
+        Where nearly each row has a string of its own, listing all such columns.
+
+    Warns
+    -----
+    DoubtfulColumnsWarning
+        Where more than 100 strings differ in more than half of the rows, more than 1,000 in
+        more than a fifth, or more than 64 strings are all dates.
+    """
+    identifiers, many, dates = {}, {}, {}
+    for j, column in enumerate(table.columns):
+        if column.family != "category" or j in accepted:
+            continue
+        present = column.values[column.present].tolist()
+        distinct = set(keys_of(present))
+        spelled = f"{column.name!r} ({len(distinct)} different in {len(present)} rows"
+        if len(present) >= IDENTIFIER_ROWS and len(distinct) > IDENTIFIER_SHARE * len(present):
+            identifiers[j] = f"{spelled}{_advise(present)})"
+        if len(distinct) > MOST_DATES and all(map(_is_date, distinct)):
+            dates[j] = f"{spelled})"
+        elif any(
+            len(distinct) > least and len(distinct) > share * len(present)
+            for least, share in DOUBTFUL
+        ):
+            many[j] = f"{spelled})"
+    if identifiers:
+        raise ValueError(
+            "These columns look like identifiers or free text, which have no density to learn: "
+            f"{', '.join(identifiers.values())}.\n{_remedy(table, list(identifiers), 'insist')}"
+        )
+    _warn(table, many, dates)
+
+
+def _warn(table: StoredTable, many: Mapping[int, str], dates: Mapping[int, str]) -> None:
+    parts = []
+    if many:
+        parts.append(
+            "These columns hold so many different strings that fit and score take long, and "
+            f"samples repeat names of the training rows: {', '.join(many.values())}.\n"
+            f"{_remedy(table, list(many), 'keep them')}"
+        )
+    if dates:
+        lines = "\n".join(_conversion(table, j) for j in dates)
+        kinds = {table.columns[j].name: "categorical" for j in dates}
+        parts.append(
+            "These columns hold dates as text, each a category without order: "
+            f"{', '.join(dates.values())}.\nMake them dates: {lines}\n"
+            f"or keep them: column_kinds={kinds}"
+        )
+    if parts:
+        warn_caller("\n".join(parts), DoubtfulColumnsWarning)
+
+
+def _remedy(table: StoredTable, columns: Sequence[int], otherwise: str) -> str:
+    """Return the line that drops columns, and the parameter that keeps them."""
+    names = [table.columns[j].name for j in columns]
+    drop = {
+        "array": f"X = np.delete(X, {list(columns)}, axis=1)",
+        "pandas": f"X = X.drop(columns={names})",
+        "polars": f"X = X.drop({names})",
+    }[table.container]
+    kinds = dict.fromkeys(names, "categorical")
+    return f"Drop them: {drop}\nor {otherwise}: column_kinds={kinds}"
+
+
+def _conversion(table: StoredTable, j: int) -> str:
+    """Return the line that makes dates of a column of text."""
+    name = table.columns[j].name
+    return {
+        "array": f"X = pd.DataFrame(X); X[{j}] = pd.to_datetime(X[{j}])",
+        "pandas": f"X[{name!r}] = pd.to_datetime(X[{name!r}])",
+        "polars": f"X = X.with_columns(pl.col({name!r}).str.to_datetime())",
+    }[table.container]
+
+
+def _is_date(key: Hashable) -> bool:
+    """Say whether the key of a category is that of a date in ISO 8601, as text."""
+    return isinstance(key, str) and DATE.fullmatch(key) is not None
+
+
+def _advise(values: Sequence[Any]) -> str:
+    """Say how to convert objects that are no labels at all; nothing of others."""
+    for family, types in PYTHON_TYPES.items():
+        if all(isinstance(value, types) for value in values):
+            return f", all {family}: convert them to a dtype of {family}"
+    if all(map(_is_date, values)):
+        return ", all dates as text: convert them to a dtype of dates"
+    try:
+        [float(value) for value in values]
+    except (TypeError, ValueError, OverflowError):
+        return ""
+    return ", all numbers: convert them to floats"
+
+
+def strange_labels(column: StoredColumn, levels: Sequence[Any]) -> str | None:
+    """Say how the cells of a later column differ from its labels, none of which they are.
+
+    Parameters
+    ----------
+    column : StoredColumn
+        None of whose cells is one of ``levels``.
+    levels : sequence
+        The labels that were fitted.
+
+    Returns
+    -------
+    reason : str or None
+        None where this may well be: of few cells, of the same types as the labels.
+    """
+    present = column.take(column.present)
+    came, fitted = _types(present.values.tolist()), _types(levels)
+    n_cells = len(present.missing)
+    alike = not set(came).isdisjoint(fitted) or {*came, *fitted} <= {"int", "float"}
+    if not n_cells or not fitted or (alike and n_cells < FEWEST_CELLS):
+        return None
+    shown = _first(list(dict.fromkeys(present.spell())))
+    known = _first(list(map(brief.repr, levels)))
+    remedy = "check how they are spelled" if alike else f"convert them to {' or '.join(fitted)}"
+    return (
+        f"column {column.name!r} holds {shown} ({', '.join(came)}), none of which is a label that "
+        f"was fitted: {known} ({', '.join(fitted)}); {remedy}"
+    )
+
+
+def _types(values: Sequence[Any]) -> list[str]:
+    return sorted({type(value).__name__ for value in values})
+
+
+def _first(texts: Sequence[str]) -> str:
+    return ", ".join(texts[:SHOWN]) + (", ..." if len(texts) > SHOWN else "")
