@@ -1,7 +1,7 @@
 """Columns as a picture shows them: numbers on an axis, and values in words."""
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
@@ -22,7 +22,7 @@ DAY = 86400
 UNITS = {"d": DAY, "h": 3600, "min": 60, "s": 1}  # of durations, in seconds
 MOST_LEVELS = 12  # of an axis; rarer ones share one place
 JITTER = 0.3  # of the distance of levels
-MOST_LETTERS = 60  # of all levels along x, side by side
+MOST_LETTERS = 45  # of all names along x, side by side
 STRIP = 0.08  # width of the strip for missing numbers, of the axis
 MISSING, OTHERS = "missing", "others"
 
@@ -207,7 +207,8 @@ class ColumnAxis:
         said = ", ".join(filter(None, [self.unit, self.scale.says(self._spell)]))
         axis.set_label_text(shorten(self.name) + (f" ({said})" if said else ""))
         if self.family == "level":
-            _name_levels(axis, [shorten(level, 16) for level in self.levels])
+            names = [shorten(level, 16) for level in self.levels]
+            _name_places(axis, range(len(names)), names)
         elif self.scale.kind == "tails":
             self._name_tails(axis, numbers[~np.isnan(numbers)])
         elif self.family == "date":
@@ -223,16 +224,12 @@ class ColumnAxis:
         """Write some numbers of the middle, and some outside."""
         low, high = self.scale.low, self.scale.high
         if self.family == "date":
-            locator = AutoDateLocator(minticks=2, maxticks=4)
-            inside = locator.tick_values(*num2date([low, high]))
-            texts = ConciseDateFormatter(locator).format_ticks(inside)
+            inside = AutoDateLocator(minticks=1, maxticks=3).tick_values(*num2date([low, high]))
         else:
             inside = MaxNLocator(4).tick_values(low, high)
-            texts = [self._spell(tick) for tick in inside]
         outside = self.scale.ticks_outside(numbers, powers=self.family != "date")
-        named = {x: text for x, text in zip(inside, texts, strict=True) if low <= x <= high}
-        named |= {tick: self._spell(tick) for tick in outside}
-        axis.set_ticks(sorted(named), [named[tick] for tick in sorted(named)])
+        ticks = sorted({*outside, *inside[(inside >= low) & (inside <= high)].tolist()})
+        _name_places(axis, ticks, [self._spell(tick) for tick in ticks])
 
     def _spell(self, number: float) -> str:
         return spell_number(number, "date")[:10] if self.family == "date" else f"{number:.4g}"
@@ -251,10 +248,10 @@ def _levels(schema: ColumnSchema, drawn: StoredColumn, rows: StoredColumn) -> tu
     return (*shown, OTHERS) if rest else tuple(shown)
 
 
-def _name_levels(axis: Axis, levels: list[str]) -> None:
+def _name_places(axis: Axis, places: Sequence[float], names: list[str]) -> None:
     """Write a name at each place, slanted where they would run into each other."""
-    axis.set_ticks(range(len(levels)), levels)
-    if axis.axis_name == "x" and sum(map(len, levels)) > MOST_LETTERS:
+    axis.set_ticks(places, names)
+    if axis.axis_name == "x" and sum(map(len, names)) > MOST_LETTERS:
         for text in axis.get_ticklabels():
             text.set(rotation=35, ha="right", rotation_mode="anchor")
 

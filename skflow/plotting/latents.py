@@ -184,9 +184,12 @@ def _scale_of(quantiles: FloatArray, reach: float) -> tuple[Scale, FloatArray]:
 
 
 def _shares(n_rows: int) -> FloatArray:
-    """Return the shares of rows below each of so many quantiles."""
+    """Return the shares of rows below each of so many quantiles, the extremes among them."""
     n = min(n_rows, MOST_QUANTILES)
-    return (np.arange(n) + 0.5) / n
+    shares = (np.arange(n) + 0.5) / n
+    if n < n_rows:
+        shares[[0, -1]] = 0.5 / n_rows, 1 - 0.5 / n_rows
+    return shares
 
 
 def _quantiles(z: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -165,7 +165,7 @@ class ReasonsDisplay:
         ax.set_xlim(0, max(1.05 * self.strangeness[shown[0]], ticks[1]))
         ax.grid(axis="x", color="0.85")
         ax.set_axisbelow(True)
-        ax.set_xlabel("bars: draws of the column no likelier, given the rest of the row")
+        ax.set_xlabel("bars, given the rest of the row: draws no likelier")
         if self.title:
             ax.set_title(self.title, fontsize="medium")
         self.ax_, self.figure_ = ax, ax.figure

@@ -15,7 +15,7 @@ CENTRAL = (0.01, 0.99)  # quantiles between which the middle lies
 WIDEST = 50.0  # range of a linear axis, in widths of the middle
 SKEWED = 30.0  # of positive numbers, the 99 % quantile over the median: from here, logarithmic
 SHRINK = 0.1  # of the middle's width, for each factor of e in the distance from it
-GAP = 0.12  # of the axis, between two ticks outside the middle
+GAP = 0.15  # of the axis, between two ticks outside the middle
 LARGEST = float(np.finfo(np.float64).max) / 4
 
 
@@ -63,6 +63,7 @@ class Scale:
 
     def forward(self, numbers: FloatArray) -> FloatArray:
         """Return where numbers lie on the axis."""
+        numbers = np.ma.filled(numbers, np.nan)  # of matplotlib's masked ones, log masks more
         if self.kind == "linear":
             return numbers
         if self.kind == "log":
@@ -70,16 +71,17 @@ class Scale:
                 return np.log(numbers)
         width = self.high - self.low
         inside = np.clip(numbers, self.low, self.high)
-        with np.errstate(divide="ignore", over="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             steps = np.log(np.abs(numbers - inside)) - np.log(SHRINK * width)
-        tails = np.sign(numbers - inside) * SHRINK * np.logaddexp(0, steps)
+            tails = np.sign(numbers - inside) * SHRINK * np.logaddexp(0, steps)
         return (inside - self.low) / width + tails
 
     def inverse(self, places: FloatArray) -> FloatArray:
         """Return the number at each place of the axis."""
+        places = np.ma.filled(places, np.nan)
         if self.kind == "linear":
             return places
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             if self.kind == "log":
                 return np.exp(places).clip(max=LARGEST)
             width, inside = self.high - self.low, np.clip(places, 0, 1)

@@ -80,7 +80,7 @@ def test_the_farthest_are_named() -> None:
 
 
 def test_far_latents_are_drawn_where_they_are() -> None:
-    latents = np.random.default_rng(0).standard_normal((100, 2))
+    latents = np.random.default_rng(0).standard_normal((1000, 2))
     latents[0] = 40.0
     display = LatentNormalityDisplay(latents, ["a", "b"]).plot()
     display.figure_.canvas.draw()

@@ -158,6 +158,9 @@ def test_far_rows_lie_where_they_are_and_the_others_can_be_told_apart(
     np.testing.assert_array_equal(np.sort(drawn, axis=0), np.sort(far[:, :2], axis=0))
     on_page = display.ax_.transAxes.inverted().transform(display.ax_.transData.transform(drawn))
     assert ((on_page > 0) & (on_page < 1)).all()
+    for rows in display.ax_.collections[-2:]:
+        painted = rows.get_offset_transform().transform(rows.get_offsets())
+        assert not np.ma.getmaskarray(painted).any()
     for k, label in enumerate((display.ax_.get_xlabel(), display.ax_.get_ylabel())):
         usual = on_page[np.abs(drawn[:, k]) < 10, k]
         assert np.ptp(usual) > 0.2

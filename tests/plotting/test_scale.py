@@ -39,6 +39,14 @@ def test_a_far_number_leaves_the_middle_a_quarter_of_the_axis(farthest: float) -
     assert share > (0.25 if abs(farthest) < 1e10 else 0.01)
 
 
+def test_masked_numbers_as_matplotlib_passes_them() -> None:
+    """Of a masked array, NumPy masks what has no logarithm, such as a distance of 0."""
+    scale = Scale("tails", 0.0, 1.0)
+    x = np.array([0.0, 0.3, 1.0, 7.0, np.nan])
+    np.testing.assert_array_equal(scale.forward(np.ma.masked_invalid(x)), scale.forward(x))
+    assert not np.ma.isMaskedArray(scale.forward(np.ma.masked_invalid(x)))
+
+
 def test_what_is_chosen() -> None:
     rng = np.random.default_rng(0)
     nothing = np.array([])
