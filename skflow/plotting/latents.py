@@ -18,6 +18,7 @@ MOST_QUANTILES = 200
 STRONG = 0.5  # correlations from here on have one colour
 MOST_NAMES = 50  # that an axis has room for
 MOST_NUMBERS = 10  # of a row of the matrix
+MARGIN = 0.03  # of an axis, beyond the farthest
 MARKERS = {VERMILLION: "^", ORANGE: "s", GREEN: "o"}  # of the latents that are named
 
 
@@ -179,8 +180,11 @@ class LatentNormalityDisplay:
 def _scale_of(quantiles: FloatArray, reach: float) -> tuple[Scale, FloatArray]:
     """Return a scale that has its tails beyond the reach, where any quantile lies there."""
     ends = np.array([min(-reach, quantiles.min(initial=0)), max(reach, quantiles.max(initial=0))])
-    scale = Scale("tails", -reach, reach) if np.abs(ends).max() > reach else Scale()
-    return scale, ends
+    if np.abs(ends).max() <= reach:
+        return Scale(), ends
+    scale = Scale("tails", -reach, reach)
+    places = scale.forward(ends)
+    return scale, scale.inverse(places + MARGIN * np.ptp(places) * np.array([-1, 1]))
 
 
 def _shares(n_rows: int) -> FloatArray:
