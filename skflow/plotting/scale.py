@@ -13,7 +13,7 @@ FloatArray = NDArray[np.float64]
 
 CENTRAL = (0.01, 0.99)  # quantiles between which the middle lies
 WIDEST = 50.0  # range of a linear axis, in widths of the middle
-SKEWED = 30.0  # of positive numbers, the 99 % quantile over the median: from here, logarithmic
+SKEWED = 10.0  # of positive numbers, the 99 % quantile over the median: from here, logarithmic
 SHRINK = 0.1  # of the middle's width, for each factor of e in the distance from it
 GAP = 0.15  # of the axis, between two ticks outside the middle
 LARGEST = float(np.finfo(np.float64).max) / 4
