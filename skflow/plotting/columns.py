@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 import numpy as np
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, num2date
 from matplotlib.ticker import FixedFormatter, MaxNLocator
 from numpy.typing import NDArray
@@ -251,7 +251,7 @@ def _levels(schema: ColumnSchema, drawn: StoredColumn, rows: StoredColumn) -> tu
 def _name_places(axis: Axis, places: Sequence[float], names: list[str]) -> None:
     """Write a name at each place, slanted where they would run into each other."""
     axis.set_ticks(places, names)
-    if axis.axis_name == "x" and sum(map(len, names)) > MOST_LETTERS:
+    if isinstance(axis, XAxis) and sum(map(len, names)) > MOST_LETTERS:
         for text in axis.get_ticklabels():
             text.set(rotation=35, ha="right", rotation_mode="anchor")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -91,7 +91,8 @@ class Scale:
 
     def set_on(self, axis: Axis) -> None:
         """Give an axis this scale. Before anything is drawn along it."""
-        set_scale = getattr(axis.axes, f"set_{axis.axis_name}scale")
+        along_x = isinstance(axis, XAxis)
+        set_scale = axis.axes.set_xscale if along_x else axis.axes.set_yscale
         if self.kind == "log":
             set_scale("log")
         elif self.kind == "tails":
@@ -105,7 +106,7 @@ class Scale:
 
     def set_ticks(self, axis: Axis, numbers: FloatArray) -> None:
         """Write numbers along an axis with tails: some in the middle, some outside."""
-        inside = MaxNLocator(4).tick_values(self.low, self.high)
+        inside = np.asarray(MaxNLocator(4).tick_values(self.low, self.high))
         inside = inside[(inside >= self.low) & (inside <= self.high)]
         ticks = [*inside.tolist(), *self.ticks_outside(numbers)]
         axis.set_ticks(ticks, [f"{tick:.4g}" for tick in ticks])
