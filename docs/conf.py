@@ -1,11 +1,15 @@
 """Sphinx configuration."""
 
 import os
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 # Examples run on one thread: their numbers then do not depend on the machine's cores,
 # and threads that wait for a busy core cost more than they give on tables this small.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "skflow"
 author = "The skflow developers"
@@ -17,9 +21,10 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.extlinks",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
+    "mathml",
+    "offline",
 ]
 exclude_patterns = ["_build", "benchmarks/*"]  # tables, included by benchmarks.rst
 
@@ -41,11 +46,17 @@ sphinx_gallery_conf = {
     "only_warn_on_example_error": False,
     "download_all_examples": False,
     "show_signature": False,
+    "write_computation_times": False,  # its page loads scripts from elsewhere
     "capture_repr": (),
 }
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "skflow"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
 html_show_sourcelink = False
-html_sidebars = {"get_started": [], "how_it_works": [], "benchmarks": []}
+# The contents of a page are on its right. A second list on its left leaves no room for code.
+html_sidebars = {"**": []}
+html_static_path = ["_static"]
+html_css_files = ["skflow.css"]
+toc_object_entries_show_parents = "hide"

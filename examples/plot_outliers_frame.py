@@ -119,7 +119,6 @@ print(
 figure, axes = plt.subplots(2, 1, figsize=(8, 7), layout="constrained")
 for ax, row in zip(axes, planted[1::2], strict=False):
     ReasonsDisplay.from_estimator(detector, new.loc[[row]], random_state=0, ax=ax)
-    ax.set_title(f"booking {row}")
 
 # %%
 # Cells that belong together share the blame: an arrival that is wrong for the mountains is also a

@@ -100,7 +100,8 @@ class Conditional:
         no_likelier = np.where(of_labels <= own[:, None] + TIE, of_labels, -np.inf)
         of_rare = np.where(self._is_rare(), own, -np.inf)
         both = np.column_stack((no_likelier, np.minimum(own, of_values), of_rare))
-        return np.minimum(logsumexp(both, axis=1), 0.0)
+        log_probs = logsumexp(both, axis=1)
+        return np.where(log_probs > -TIE, 0.0, log_probs)  # all draws, but for rounding
 
     def usual(self) -> tuple[NDArray[np.int64], FloatArray]:
         """Return what would be usual: the likeliest label known, or the median of values."""

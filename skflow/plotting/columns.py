@@ -1,16 +1,17 @@
 """Columns as a picture shows them: numbers on an axis, and values in words."""
 
 from collections import Counter
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 import numpy as np
-from matplotlib.axis import Axis
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.axis import Axis, XAxis
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, num2date
 from matplotlib.ticker import FixedFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from skflow.plotting.scale import Scale
 from skflow.plotting.style import shorten
 from skflow.table.schema import ColumnSchema, Schema, spell_date
 from skflow.table.storage import StoredColumn
@@ -21,6 +22,7 @@ DAY = 86400
 UNITS = {"d": DAY, "h": 3600, "min": 60, "s": 1}  # of durations, in seconds
 MOST_LEVELS = 12  # of an axis; rarer ones share one place
 JITTER = 0.3  # of the distance of levels
+MOST_LETTERS = 45  # of all names along x, side by side
 STRIP = 0.08  # width of the strip for missing numbers, of the axis
 MISSING, OTHERS = "missing", "others"
 
@@ -99,25 +101,33 @@ def usual_values(column: StoredColumn) -> str:
 
 
 class Strip(NamedTuple):
-    """Where rows lie whose number is missing: below all that have one."""
+    """Where rows lie whose number is missing: below all that have one.
 
+    Its centre and width are places of the scale (:meth:`Scale.forward`).
+    """
+
+    scale: Scale
     centre: float
     width: float
 
     @property
     def end(self) -> float:
         """Where the numbers begin."""
-        return self.centre + self.width / 2
+        return float(self.at(np.array([0.5]))[0])
+
+    def at(self, shares: FloatArray) -> FloatArray:
+        """Return numbers so many widths from the centre."""
+        return self.scale.inverse(self.centre + self.width * shares)
 
     @classmethod
-    def below(cls, places: FloatArray, edges: FloatArray) -> Self | None:
-        """Return a strip below places and cells, or None where no place is missing."""
-        missing = np.isnan(places)
+    def below(cls, scale: Scale, numbers: FloatArray, edges: FloatArray) -> Self | None:
+        """Return a strip below numbers and cells, or None where no number is missing."""
+        missing = np.isnan(numbers)
         if not missing.any():
             return None
-        numbers = np.concatenate([places[~missing], edges])
-        width = STRIP * float(np.ptp(numbers))
-        return cls(float(numbers.min()) - width, width)
+        places = scale.forward(np.concatenate([numbers[~missing], edges]))
+        width = STRIP * float(np.ptp(places))
+        return cls(scale, float(places.min()) - width, width)
 
 
 @dataclass(frozen=True)
@@ -137,6 +147,8 @@ class ColumnAxis:
         Width of the grid that the numbers are on; 0 where there is none.
     jitter : float
         How far rows may be moved, so that those of one value do not hide each other.
+    scale : Scale
+        Linear, unless the column is skewed.
     """
 
     name: str
@@ -145,6 +157,7 @@ class ColumnAxis:
     unit: str = ""
     step: float = 0.0
     jitter: float = 0.0
+    scale: Scale = field(default_factory=Scale)
 
     @classmethod
     def of(cls, schema: ColumnSchema, column: StoredColumn, rows: StoredColumn) -> Self:
@@ -154,13 +167,15 @@ class ColumnAxis:
             return cls(name, "level", _levels(schema, column, rows), jitter=JITTER)
         numbers = numbers_of(column)[column.present]
         unit = unit_of(float(np.quantile(np.abs(numbers), 0.9))) if family == "duration" else ""
+        scale = Scale.of(*(numbers_of(each) / UNITS.get(unit, 1) for each in (column, rows)))
         if schema.valued:
             size = DAY if family == "date" else UNITS.get(unit, 1)
-            return cls(name, family, unit=unit, step=float(schema.step or 0.0) / size)
+            step = float(schema.step or 0.0) / size
+            return cls(name, family, unit=unit, step=step, scale=scale)
         # A few levels: as far apart as the nearest two.
         step = float(np.diff(np.unique(numbers)).min(initial=np.inf)) / UNITS.get(unit, 1)
         step = step if np.isfinite(step) else 1.0
-        return cls(name, family, unit=unit, step=step, jitter=JITTER * step)
+        return cls(name, family, unit=unit, step=step, jitter=JITTER * step, scale=scale)
 
     def place(self, column: StoredColumn) -> FloatArray:
         """Return where each row lies on the axis; NaN where a number is missing."""
@@ -177,20 +192,47 @@ class ColumnAxis:
         """Return places spread over the cell of the grid that each stands for."""
         return places + self.step * generator.uniform(-0.5, 0.5, len(places))
 
-    def dress(self, axis: Axis, strip: Strip | None) -> None:
-        """Label an axis of a picture."""
-        unit = f" ({self.unit})" if self.family == "duration" else ""
-        axis.set_label_text(shorten(self.name) + unit)
+    def dress(self, axis: Axis, numbers: FloatArray, strip: Strip | None) -> None:
+        """Label an axis of a picture.
+
+        Parameters
+        ----------
+        axis : matplotlib Axis
+            That has the column's scale already.
+        numbers : ndarray
+            What is drawn along it.
+        strip : Strip or None
+            For rows whose number is missing.
+        """
+        said = ", ".join(filter(None, [self.unit, self.scale.says(self._spell)]))
+        axis.set_label_text(shorten(self.name) + (f" ({said})" if said else ""))
         if self.family == "level":
-            axis.set_ticks(range(len(self.levels)), [shorten(level, 16) for level in self.levels])
-        elif self.family == "number" and self.step.is_integer() and self.step > 0:
-            axis.set_major_locator(MaxNLocator(integer=True))
+            names = [shorten(level, 16) for level in self.levels]
+            _name_places(axis, range(len(names)), names)
+        elif self.scale.kind == "tails":
+            self._name_tails(axis, numbers[~np.isnan(numbers)])
         elif self.family == "date":
             locator = AutoDateLocator(minticks=3, maxticks=6)
             axis.set_major_locator(locator)
             axis.set_major_formatter(ConciseDateFormatter(locator))
+        elif self.scale.kind == "linear" and self.step.is_integer() and self.step > 0:
+            axis.set_major_locator(MaxNLocator(integer=True))
         if strip is not None:
             _name_strip(axis, strip)
+
+    def _name_tails(self, axis: Axis, numbers: FloatArray) -> None:
+        """Write some numbers of the middle, and some outside."""
+        low, high = self.scale.low, self.scale.high
+        if self.family == "date":
+            inside = AutoDateLocator(minticks=1, maxticks=3).tick_values(*num2date([low, high]))
+        else:
+            inside = MaxNLocator(4).tick_values(low, high)
+        outside = self.scale.ticks_outside(numbers, powers=self.family != "date")
+        ticks = sorted({*outside, *inside[(inside >= low) & (inside <= high)].tolist()})
+        _name_places(axis, ticks, [self._spell(tick) for tick in ticks])
+
+    def _spell(self, number: float) -> str:
+        return spell_number(number, "date")[:10] if self.family == "date" else f"{number:.4g}"
 
 
 def _levels(schema: ColumnSchema, drawn: StoredColumn, rows: StoredColumn) -> tuple[str, ...]:
@@ -206,11 +248,19 @@ def _levels(schema: ColumnSchema, drawn: StoredColumn, rows: StoredColumn) -> tu
     return (*shown, OTHERS) if rest else tuple(shown)
 
 
+def _name_places(axis: Axis, places: Sequence[float], names: list[str]) -> None:
+    """Write a name at each place, slanted where they would run into each other."""
+    axis.set_ticks(places, names)
+    if isinstance(axis, XAxis) and sum(map(len, names)) > MOST_LETTERS:
+        for text in axis.get_ticklabels():
+            text.set(rotation=35, ha="right", rotation_mode="anchor")
+
+
 def _name_strip(axis: Axis, strip: Strip) -> None:
     """Write "missing" at the strip, and no number."""
     high = axis.get_view_interval()[1]
     ticks = [tick for tick in axis.get_majorticklocs() if strip.end < tick <= high]
     texts = FixedFormatter([MISSING, *axis.get_major_formatter().format_ticks(ticks)])
     texts.set_offset_string(axis.get_major_formatter().get_offset())  # such as a date's year
-    axis.set_ticks([strip.centre, *ticks])
+    axis.set_ticks([*strip.at(np.zeros(1)), *ticks])
     axis.set_major_formatter(texts)

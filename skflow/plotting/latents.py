@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, ndtr, ndtri
 
+from skflow.plotting.scale import Scale
 from skflow.plotting.style import BLACK, GREEN, ORANGE, VERMILLION, density_of, shorten
 
 FloatArray = NDArray[np.float64]
@@ -17,6 +18,7 @@ MOST_QUANTILES = 200
 STRONG = 0.5  # correlations from here on have one colour
 MOST_NAMES = 50  # that an axis has room for
 MOST_NUMBERS = 10  # of a row of the matrix
+MARGIN = 0.03  # of an axis, beyond the farthest
 MARKERS = {VERMILLION: "^", ORANGE: "s", GREEN: "o"}  # of the latents that are named
 
 
@@ -135,6 +137,10 @@ class LatentNormalityDisplay:
     def _plot_quantiles(self, ax: Axes) -> None:
         shares, n = _shares(self._n_usual), self._n_usual
         normal = ndtri(shares)
+        reach = 1.1 * max(normal.max(initial=1.0), 1.0)
+        quantiles = np.concatenate([_quantiles(z)[1] for z in self.latents.T])
+        scale, ends = _scale_of(quantiles, 1.5 * reach)
+        scale.set_on(ax.yaxis)
         # A share p of n uniform numbers lies below the p-quantile of theirs: a beta variable.
         band = (ndtri(betaincinv(n * shares, n * (1 - shares), tail)) for tail in (0.005, 0.995))
         ax.fill_between(normal, *band, color="0.88", label="99 % of normal samples")
@@ -146,9 +152,10 @@ class LatentNormalityDisplay:
             label = f"distance {self.distances[j]:.3f}: {shorten(self.names[j], 18)}"
             style: dict[str, Any] = {"color": color, "marker": marker, "markevery": 0.1}
             ax.plot(*_quantiles(self.latents[:, j]), label=label, **style)
-        reach = 1.1 * max(normal.max(initial=1.0), 1.0)
-        ax.set(xlim=(-reach, reach), ylim=(-1.5 * reach, 1.5 * reach))
+        ax.set(xlim=(-reach, reach), ylim=(ends[0], ends[1]))
         ax.set(xlabel="standard normal quantile", ylabel="quantile of the latent")
+        if scale.kind == "tails":
+            scale.set_ticks(ax.yaxis, quantiles)
         ax.legend(loc="upper left", fontsize="small")
 
     def _plot_correlations(self, ax: Axes) -> None:
@@ -170,10 +177,23 @@ class LatentNormalityDisplay:
         ax.figure.colorbar(image, ax=ax, extend=extend, label=label, shrink=0.8)
 
 
+def _scale_of(quantiles: FloatArray, reach: float) -> tuple[Scale, FloatArray]:
+    """Return a scale that has its tails beyond the reach, where any quantile lies there."""
+    ends = np.array([min(-reach, quantiles.min(initial=0)), max(reach, quantiles.max(initial=0))])
+    if np.abs(ends).max() <= reach:
+        return Scale(), ends
+    scale = Scale("tails", -reach, reach)
+    places = scale.forward(ends)
+    return scale, scale.inverse(places + MARGIN * np.ptp(places) * np.array([-1, 1]))
+
+
 def _shares(n_rows: int) -> FloatArray:
-    """Return the shares of rows below each of so many quantiles."""
+    """Return the shares of rows below each of so many quantiles, the extremes among them."""
     n = min(n_rows, MOST_QUANTILES)
-    return (np.arange(n) + 0.5) / n
+    shares = (np.arange(n) + 0.5) / n
+    if n < n_rows:
+        shares[[0, -1]] = 0.5 / n_rows, 1 - 0.5 / n_rows
+    return shares
 
 
 def _quantiles(z: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -4,13 +4,16 @@ from typing import Any, Self
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from skflow.plotting.scale import Scale
 from skflow.plotting.style import BLUE, ORANGE, VERMILLION, axes_or_new
 
+FloatArray = NDArray[np.float64]
+
 N_BINS = 50
-FARTHEST = 10  # times as far below the threshold as the highest score is above it
+FARTHEST = 10  # below the threshold, in how far the highest score is above it: still linear
 
 
 class OutlierScoreDisplay:
@@ -18,7 +21,7 @@ class OutlierScoreDisplay:
 
     Of one group of rows, or of two to compare: new rows that lie further left than the
     reference have changed. The share of rows is on a logarithmic axis, as outliers are few;
-    where some lie very far out, the first bar holds all that lie further left.
+    where some lie very far out, the axis of scores is logarithmic there, which its label says.
 
     It is drawn by :meth:`from_estimator`. All parameters are stored as attributes.
 
@@ -131,11 +134,10 @@ class OutlierScoreDisplay:
         if self.reference_scores is not None:
             groups.append(np.asarray(self.reference_scores))
         everything = np.concatenate(groups)
-        floor = self.threshold - FARTHEST * (everything.max() - self.threshold)
-        clipped = bool(floor < self.threshold and everything.min() < floor)
-        if clipped:  # one row could squeeze all others into one bar
-            everything = everything.clip(floor)
-        edges = np.histogram_bin_edges(everything, N_BINS).tolist()
+        scale = self._choose_scale(everything)
+        scale.set_on(ax.xaxis)
+        edges = scale.inverse(np.histogram_bin_edges(scale.forward(everything), N_BINS))
+        edges[[0, -1]] = everything.min(), everything.max()  # not lost by rounding
         styles: tuple[dict[str, Any], ...] = (
             {"color": BLUE, "histtype": "stepfilled", "alpha": 0.6},
             {"color": ORANGE, "histtype": "step", "linewidth": 2},
@@ -144,12 +146,22 @@ class OutlierScoreDisplay:
             n_flagged = np.count_nonzero(scores < self.threshold)
             label = f"{name}: {n_flagged} of {len(scores)} flagged ({n_flagged / len(scores):.1%})"
             weights = np.full(len(scores), 1 / len(scores))
-            ax.hist(scores.clip(edges[0]), edges, weights=weights, label=label, **style)
+            ax.hist(scores, edges.tolist(), weights=weights, label=label, **style)
         label = f"threshold {self.threshold:.3g}"
         ax.axvline(self.threshold, color=VERMILLION, ls="--", label=label)
-        beyond = f"; first bar: {floor:.3g} and below" if clipped else ""
+        beyond = f"; logarithmic below {scale.low:.3g}" if scale.kind == "tails" else ""
         ax.set(xlabel=f"score (lower is stranger{beyond})", ylabel="share of rows", yscale="log")
+        if scale.kind == "tails":
+            scale.set_ticks(ax.xaxis, everything)
         ax.set_ylim(bottom=0.5 / max(map(len, groups)))  # where a single row can be seen
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _choose_scale(self, scores: FloatArray) -> Scale:
+        """Return a linear scale, but far below the threshold."""
+        above = max(float(scores.max()) - self.threshold, 0.0)
+        low = self.threshold - FARTHEST * above
+        if above == 0 or scores.min() >= low:
+            return Scale()
+        return Scale("tails", self.threshold - above, float(scores.max()))

@@ -19,7 +19,6 @@ FloatArray = NDArray[np.float64]
 N_DRAWS = 10_000
 N_CELLS = 100  # of a number's axis
 SMOOTHING = 2.5  # standard deviation of the blur, in cells
-REACH = 0.5  # beyond all cells, in their width: rows farther away are drawn at its end
 REGIONS = {0.5: "#7FB2D5", 0.8: "#B3D1E6", 0.95: "#DDEAF4"}  # shares of the draws, shades
 
 
@@ -30,9 +29,10 @@ class PairDisplay:
     columns. Rows that a detector flags are marked; one inside all regions is strange for
     other columns, or for what it is together with them (see :class:`ReasonsDisplay`).
     Rows of equal categories or levels are spread a little. Where a number is missing, the
-    row lies in a strip along the edge; the regions are those of rows that have both. Rows
-    far from all regions are drawn at the edge, which the axis then says, lest they squeeze
-    all others into one spot.
+    row lies in a strip along the edge; the regions are those of rows that have both. Where
+    a few rows lie so far out that the others would be squeezed into one spot, the axis is
+    logarithmic beyond the middle, which its label says; where positive numbers are skewed,
+    it is logarithmic.
 
     It is drawn by :meth:`from_estimator`. All parameters are stored as attributes.
 
@@ -146,18 +146,23 @@ class PairDisplay:
         self : PairDisplay
         """
         ax = axes_or_new(ax, width=7.4, height=5)
+        for column, axis in zip(self.axes, (ax.xaxis, ax.yaxis), strict=True):
+            column.scale.set_on(axis)
         self._plot_regions(ax)
-        ends = [edges[[0, -1]] + np.array([-REACH, REACH]) * np.ptp(edges) for edges in self.edges]
-        places = self.positions.clip(*np.transpose(ends))
-        strips = [Strip.below(*pair) for pair in zip(places.T, self.edges, strict=True)]
-        self._plot_rows(ax, places, strips)
-        is_far = (places != self.positions) & ~np.isnan(places)
-        for column, strip, far, axis, draw_line in zip(
-            self.axes, strips, is_far.T, (ax.xaxis, ax.yaxis), (ax.axvline, ax.axhline), strict=True
+        strips = [
+            Strip.below(column.scale, numbers, edges)
+            for column, numbers, edges in zip(self.axes, self.positions.T, self.edges, strict=True)
+        ]
+        self._plot_rows(ax, strips)
+        for column, strip, numbers, axis, draw_line in zip(
+            self.axes,
+            strips,
+            self.positions.T,
+            (ax.xaxis, ax.yaxis),
+            (ax.axvline, ax.axhline),
+            strict=True,
         ):
-            column.dress(axis, strip)
-            if far.any():
-                axis.set_label_text(f"{axis.get_label_text()}; {far.sum()} beyond, at the edge")
+            column.dress(axis, numbers, strip)
             if strip is not None:
                 draw_line(strip.end, color="0.6", lw=0.8, ls=":")
         handles = ax.get_legend_handles_labels()[0]
@@ -171,19 +176,20 @@ class PairDisplay:
         held = self.held.T
         shares, colors = [0.0, *REGIONS], list(REGIONS.values())
         if all(axis.family != "level" for axis in self.axes):
-            centres = [(edges[1:] + edges[:-1]) / 2 for edges in self.edges]
+            cells = zip(self.axes, self.edges, strict=True)
+            centres = [axis.scale.inverse(_middles(axis.scale.forward(e))) for axis, e in cells]
             ax.contourf(*centres, held, levels=shares, colors=colors, zorder=0)
         else:  # between two levels there is nothing to draw a contour through
             norm = BoundaryNorm(shares, len(colors))
             masked = np.ma.masked_greater_equal(held, shares[-1])
             ax.pcolormesh(*self.edges, masked, cmap=ListedColormap(colors), norm=norm, zorder=0)
 
-    def _plot_rows(self, ax: Axes, places: FloatArray, strips: Sequence[Strip | None]) -> None:
-        jitter = np.random.default_rng(0).uniform(-1, 1, places.shape)
-        places = places + jitter * [axis.jitter for axis in self.axes]
+    def _plot_rows(self, ax: Axes, strips: Sequence[Strip | None]) -> None:
+        jitter = np.random.default_rng(0).uniform(-1, 1, self.positions.shape)
+        places = self.positions + jitter * [axis.jitter for axis in self.axes]
         for k, strip in enumerate(strips):
             if strip is not None:
-                inside = strip.centre + strip.width / 3 * jitter[:, k]
+                inside = strip.at(jitter[:, k] / 3)
                 places[:, k] = np.where(np.isnan(places[:, k]), inside, places[:, k])
         x, y = places.T
         normal: dict[str, Any] = {"color": "0.15", "alpha": 0.6, "lw": 0}
@@ -227,10 +233,15 @@ def _share_of_denser(
     return held.reshape(counts.shape), edges
 
 
-def _edges(axis: ColumnAxis, places: FloatArray) -> FloatArray:
-    """Return the edges of cells: one per level, else many of one width."""
+def _edges(axis: ColumnAxis, numbers: FloatArray) -> FloatArray:
+    """Return the edges of cells: one per level, else many, as wide as each other on the axis."""
     if axis.family == "level":
         return np.arange(-0.5, len(axis.levels))
+    places = axis.scale.forward(numbers)
     low, high = np.quantile(places, [0.001, 0.999]).tolist() if len(places) else (0.0, 1.0)
     pad = 0.1 * (high - low) or 0.5
-    return np.linspace(low - pad, high + pad, N_CELLS + 1, dtype=np.float64)
+    return axis.scale.inverse(np.linspace(low - pad, high + pad, N_CELLS + 1, dtype=np.float64))
+
+
+def _middles(edges: FloatArray) -> FloatArray:
+    return (edges[1:] + edges[:-1]) / 2

@@ -23,8 +23,10 @@ class ReasonsDisplay:
 
     A bar says how rare a column's value is given the row's other columns: "1 in 100" where
     one in a hundred draws of that column would be no likelier. Beside it stand the value
-    and what the column usually holds: 5 % to 95 % of its numbers, or its commonest value,
-    whatever the other columns.
+    and, for comparison, what the column holds in all rows, whatever the other columns: 5 % to
+    95 % of its numbers, or its commonest value. A value that is usual there may be rare given
+    the rest of its row. The title names the row, by its index or its position, with its score
+    and p-value.
 
     It is drawn by :meth:`from_estimator`. All parameters are stored as attributes.
 
@@ -37,7 +39,9 @@ class ReasonsDisplay:
     values : sequence of str
         The row's values in words.
     usual : sequence of str
-        What is usual, in words.
+        What is usual in the column, in words.
+    title : str, default=""
+        The row, its score and its p-value.
 
     Attributes
     ----------
@@ -71,11 +75,13 @@ class ReasonsDisplay:
         feature_names: Sequence[str],
         values: Sequence[str],
         usual: Sequence[str],
+        title: str = "",
     ) -> None:
         self.strangeness = strangeness
         self.feature_names = feature_names
         self.values = values
         self.usual = usual
+        self.title = title
 
     @classmethod
     def from_estimator(
@@ -129,6 +135,7 @@ class ReasonsDisplay:
             [column.name for column in cells],
             [texts_of(column)[0] for column in cells],
             [usual_values(column) for column in drawn],
+            _name_row(one, row) + _say_score(detector, one),
         ).plot(ax, max_features=max_features)
 
     def plot(self, ax: Axes | None = None, *, max_features: int = 10) -> Self:
@@ -158,12 +165,15 @@ class ReasonsDisplay:
         ax.set_xlim(0, max(1.05 * self.strangeness[shown[0]], ticks[1]))
         ax.grid(axis="x", color="0.85")
         ax.set_axisbelow(True)
-        ax.set_xlabel("draws no likelier, given the row's other columns")
+        ax.set_xlabel("bars, given the rest of the row: draws no likelier")
+        if self.title:
+            ax.set_title(self.title, fontsize="medium")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
     def _label(self, j: int) -> str:
-        return f"{shorten(self.feature_names[j])} = {shorten(self.values[j])}\n{self.usual[j]}"
+        name, value = shorten(self.feature_names[j]), shorten(self.values[j])
+        return f"{name} = {value}\nin all rows: {self.usual[j]}"
 
 
 def _take_row(X: Any, row: int | None) -> Any:
@@ -182,6 +192,18 @@ def _take_row(X: Any, row: int | None) -> Any:
     if not 0 <= row < n_rows:
         raise ValueError(f"row must be a position from 0 to {n_rows - 1}; got {row}.")
     return _safe_indexing(X, [row])
+
+
+def _name_row(one: Any, position: int | None) -> str:
+    """Return the name of a row: its index label, else its position where it has one."""
+    if hasattr(one, "iloc"):
+        return f"row {shorten(str(one.index[0]))}: "
+    return "" if position is None else f"row {position}: "
+
+
+def _say_score(detector: Any, one: Any) -> str:
+    score, p_value = detector.score_samples(one)[0], detector.p_values(one)[0]
+    return f"score {score:.4g} (threshold {detector.offset_:.4g}), p-value {p_value:.2g}"
 
 
 def _rarity_ticks(largest: float) -> tuple[FloatArray, list[str]]:

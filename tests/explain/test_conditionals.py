@@ -52,6 +52,15 @@ def test_labels_are_enumerated(mixed) -> None:
     np.testing.assert_allclose(np.exp(explain(flow, new)[:, 0]), expected, atol=1e-6)
 
 
+def test_the_likeliest_cell_has_the_tail_of_all_draws_exactly(mixed) -> None:
+    """A sum of all probabilities that rounding leaves below 1 is not shown as -4.4e-16."""
+    flow, new = mixed
+    tails = explain(flow, new)
+    of_all = tails[tails > -1e-9]
+    assert len(of_all) > 100
+    assert (of_all == 0).all()
+
+
 def test_values_are_integrated_over(mixed) -> None:
     flow, new = mixed
     new = new.iloc[:40]

@@ -79,6 +79,17 @@ def test_the_farthest_are_named() -> None:
     assert [text[-1] for text in texts[1:]] == ["e", "d", "b"]
 
 
+def test_far_latents_are_drawn_where_they_are() -> None:
+    latents = np.random.default_rng(0).standard_normal((1000, 2))
+    latents[0] = 40.0
+    display = LatentNormalityDisplay(latents, ["a", "b"]).plot()
+    display.figure_.canvas.draw()
+    ax = display.ax_[0]
+    assert ax.get_ylim()[1] >= 40
+    places = ax.transAxes.inverted().transform(ax.transData.transform([(0, -2), (0, 2)]))
+    assert places[1, 1] - places[0, 1] > 0.25
+
+
 def test_fifty_columns_stay_legible() -> None:
     latents = np.random.default_rng(0).standard_normal((100, 50))
     display = LatentNormalityDisplay(latents, [f"a column of number {j}" for j in range(50)]).plot()

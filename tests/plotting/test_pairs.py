@@ -147,14 +147,57 @@ def test_features_that_are_no_pair(
         PairDisplay.from_estimator(mixed, subscriptions(), features)
 
 
-def test_far_rows_lie_at_the_edge_and_the_axis_says_so(plain: FlowOutlierDetector) -> None:
-    far = np.zeros((4, 3))
-    far[1, 0], far[2, 1], far[3, 1] = 1e6, -1e6, 1e9
+def test_far_rows_lie_where_they_are_and_the_others_can_be_told_apart(
+    plain: FlowOutlierDetector,
+) -> None:
+    far = np.concatenate([numbers()[:50], np.zeros((4, 3))])
+    far[-3, 0], far[-2, 1], far[-1, 1] = 1e6, -1e6, 1e9
     display = PairDisplay.from_estimator(plain, far, (0, 1), random_state=0)
-    np.testing.assert_allclose(display.positions, far[:, :2])
-    assert "1 beyond" in display.ax_.get_xlabel()
-    assert "2 beyond" in display.ax_.get_ylabel()
-    for limits, edges in zip(
-        (display.ax_.get_xlim(), display.ax_.get_ylim()), display.edges, strict=True
-    ):
-        assert np.ptp(limits) < 3 * np.ptp(edges)
+    display.figure_.canvas.draw()
+    drawn = np.concatenate([c.get_offsets() for c in display.ax_.collections[-2:]])
+    np.testing.assert_array_equal(np.sort(drawn, axis=0), np.sort(far[:, :2], axis=0))
+    on_page = display.ax_.transAxes.inverted().transform(display.ax_.transData.transform(drawn))
+    assert ((on_page > 0) & (on_page < 1)).all()
+    for rows in display.ax_.collections[-2:]:
+        painted = rows.get_offset_transform().transform(rows.get_offsets())
+        assert not np.ma.getmaskarray(painted).any()
+    for k, label in enumerate((display.ax_.get_xlabel(), display.ax_.get_ylabel())):
+        usual = on_page[np.abs(drawn[:, k]) < 10, k]
+        assert np.ptp(usual) > 0.2
+        assert "logarithmic beyond" in label
+
+
+def test_skewed_columns_have_a_logarithmic_axis() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.lognormal(0, [3, 0.3], (300, 2))
+    X[::7, 0] = np.nan  # in a strip, left of the smallest
+    flow = FlowDensity(**QUICK).fit(X)
+    display = PairDisplay.from_estimator(flow, X, (0, 1), random_state=0)
+    display.figure_.canvas.draw()
+    assert (display.ax_.get_xscale(), display.ax_.get_yscale()) == ("log", "linear")
+    rows = points(display, "rows")
+    (line,) = display.ax_.lines
+    assert np.count_nonzero(rows[:, 0] < line.get_xdata()[0]) == np.isnan(X[:, 0]).sum()
+    assert "missing" in [text.get_text() for text in display.ax_.get_xticklabels()]
+
+
+def test_dates_far_out_are_named(mixed: FlowOutlierDetector) -> None:
+    X = subscriptions()
+    X["start"] = X["start"].astype("datetime64[s]")
+    X.loc[0, "start"] = pd.Timestamp("9999-12-31").as_unit("s")
+    display = PairDisplay.from_estimator(mixed, X, ("start", "seats"), random_state=0)
+    display.figure_.canvas.draw()
+    texts = [text.get_text() for text in display.ax_.get_xticklabels()]
+    assert texts[-1] == "9999-12-31"
+    assert len(texts) > 2
+
+
+def test_long_names_of_categories_do_not_overlap() -> None:
+    rng = np.random.default_rng(0)
+    names = [f"a long name, number {k}" for k in range(12)]
+    X = pd.DataFrame({"name": rng.choice(names, 300), "number": rng.standard_normal(300)})
+    flow = FlowDensity(**QUICK).fit(X)
+    display = PairDisplay.from_estimator(flow, X, ("name", "number"), random_state=0)
+    display.figure_.canvas.draw()
+    assert {text.get_rotation() for text in display.ax_.get_xticklabels()} == {35}
+    assert display.ax_.get_window_extent().height > 150

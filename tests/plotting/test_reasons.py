@@ -4,7 +4,7 @@ import pytest
 
 from skflow import FlowOutlierDetector
 from skflow.plotting import ReasonsDisplay
-from tests.plotting.conftest import subscriptions
+from tests.plotting.conftest import QUICK, numbers, subscriptions
 
 
 def widths(display: ReasonsDisplay) -> list[float]:
@@ -49,6 +49,32 @@ def test_values_and_what_is_usual(mixed: FlowOutlierDetector) -> None:
     days = np.sort(drawn["stay"].dropna().dt.days)
     low, high = (days[int(np.ceil(q * len(days))) - 1] for q in (0.05, 0.95))
     assert said["stay"][1] == f"usually {low} d to {high} d"
+
+
+def test_the_picture_says_what_is_of_the_column_and_what_is_given_the_row(
+    mixed: FlowOutlierDetector,
+) -> None:
+    display = ReasonsDisplay.from_estimator(mixed, subscriptions()[-1:], random_state=3)
+    assert "given the rest of the row" in display.ax_.get_xlabel()
+    for _, usual in lines(display):
+        assert usual.startswith(("in all rows: usually ", "in all rows: mostly "))
+
+
+def test_the_title_names_the_row_and_its_score(mixed: FlowOutlierDetector) -> None:
+    X = subscriptions()
+    score, p_value = mixed.score_samples(X)[159], mixed.p_values(X)[159]
+    said = f"score {score:.4g} (threshold {mixed.offset_:.4g}), p-value {p_value:.2g}"
+    named = X.set_index(pd.Index([f"customer {i}" for i in range(160)]))
+    for table, row, expected in (
+        (named, 159, f"row customer 159: {said}"),
+        (X[-1:], None, f"row 159: {said}"),
+    ):
+        display = ReasonsDisplay.from_estimator(mixed, table, row=row)
+        assert display.ax_.get_title() == expected
+    unnamed = FlowOutlierDetector(**QUICK).fit(numbers())
+    title = ReasonsDisplay.from_estimator(unnamed, numbers(), row=159).title
+    assert title.startswith("row 159: score ")
+    assert ReasonsDisplay.from_estimator(unnamed, numbers()[-1:]).title.startswith("score ")
 
 
 def test_a_missing_value_is_said(mixed: FlowOutlierDetector) -> None:

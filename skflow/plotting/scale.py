@@ -1,0 +1,144 @@
+"""The scale of an axis: linear, or such that extremes are where they are and the rest is seen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+from matplotlib.axis import Axis, XAxis
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+CENTRAL = (0.01, 0.99)  # quantiles between which the middle lies
+WIDEST = 50.0  # range of a linear axis, in widths of the middle
+SKEWED = 10.0  # of positive numbers, the 99 % quantile over the median: from here, logarithmic
+SHRINK = 0.1  # of the middle's width, for each factor of e in the distance from it
+GAP = 0.15  # of the axis, between two ticks outside the middle
+LARGEST = float(np.finfo(np.float64).max) / 4
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How numbers are spread over an axis.
+
+    Attributes
+    ----------
+    kind : "linear", "log" or "tails"
+        "tails" is linear from ``low`` to ``high``, at 0 and 1 of the axis, and logarithmic in
+        the distance from there.
+    low, high : float
+        The middle.
+    """
+
+    kind: Literal["linear", "log", "tails"] = "linear"
+    low: float = 0.0
+    high: float = 1.0
+
+    @classmethod
+    def of(cls, usual: FloatArray, shown: FloatArray) -> Self:
+        """Choose a scale by what is usual, and by what there is to show besides.
+
+        Parameters
+        ----------
+        usual, shown : ndarray
+            Numbers; those that are NaN do not count.
+        """
+        usual = usual[~np.isnan(usual)]
+        everything = np.concatenate([usual, shown[~np.isnan(shown)]])
+        if len(usual) == 0:
+            return cls()
+        low, median, high = np.quantile(usual, [CENTRAL[0], 0.5, CENTRAL[1]]).tolist()
+        if everything.min() > 0 and high > SKEWED * median:
+            return cls("log")
+        with np.errstate(over="ignore"):
+            is_wide = np.ptp(everything) > WIDEST * (high - low)
+        if not is_wide:
+            return cls()
+        if low == high:  # as wide as the distance to the next number
+            away = np.abs(everything - low)
+            low, high = low - away[away > 0].min(), high + away[away > 0].min()
+        return cls("tails", low, high)
+
+    def forward(self, numbers: FloatArray) -> FloatArray:
+        """Return where numbers lie on the axis."""
+        numbers = np.ma.filled(numbers, np.nan)  # of matplotlib's masked ones, log masks more
+        if self.kind == "linear":
+            return numbers
+        if self.kind == "log":
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return np.log(numbers)
+        width = self.high - self.low
+        inside = np.clip(numbers, self.low, self.high)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            steps = np.log(np.abs(numbers - inside)) - np.log(SHRINK * width)
+            tails = np.sign(numbers - inside) * SHRINK * np.logaddexp(0, steps)
+        return (inside - self.low) / width + tails
+
+    def inverse(self, places: FloatArray) -> FloatArray:
+        """Return the number at each place of the axis."""
+        places = np.ma.filled(places, np.nan)
+        if self.kind == "linear":
+            return places
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.kind == "log":
+                return np.exp(places).clip(max=LARGEST)
+            width, inside = self.high - self.low, np.clip(places, 0, 1)
+            distance = SHRINK * width * np.expm1(np.abs(places - inside) / SHRINK)
+            tails = np.sign(places - inside) * distance.clip(max=LARGEST)
+            return self.low + width * inside + tails
+
+    def set_on(self, axis: Axis) -> None:
+        """Give an axis this scale. Before anything is drawn along it."""
+        along_x = isinstance(axis, XAxis)
+        set_scale = axis.axes.set_xscale if along_x else axis.axes.set_yscale
+        if self.kind == "log":
+            set_scale("log")
+        elif self.kind == "tails":
+            set_scale("function", functions=(self.forward, self.inverse))
+
+    def says(self, spell: Callable[[float], str]) -> str:
+        """Return what the label of an axis with tails adds; nothing of another scale."""
+        if self.kind != "tails":
+            return ""
+        return f"logarithmic beyond {spell(self.low)} to {spell(self.high)}"
+
+    def set_ticks(self, axis: Axis, numbers: FloatArray) -> None:
+        """Write numbers along an axis with tails: some in the middle, some outside."""
+        inside = np.asarray(MaxNLocator(4).tick_values(self.low, self.high))
+        inside = inside[(inside >= self.low) & (inside <= self.high)]
+        ticks = [*inside.tolist(), *self.ticks_outside(numbers)]
+        axis.set_ticks(ticks, [f"{tick:.4g}" for tick in ticks])
+
+    def ticks_outside(self, numbers: FloatArray, *, powers: bool = True) -> list[float]:
+        """Return ticks outside the middle: powers of ten where some fit, else the extreme.
+
+        Parameters
+        ----------
+        numbers : ndarray
+            All that is drawn, without NaN.
+        powers : bool, default=True
+            Whether powers of ten are round numbers, as they are not of dates.
+        """
+        lowest, highest = float(numbers.min()), float(numbers.max())
+        ends = self._place(min(lowest, self.low)), self._place(max(highest, self.high))
+        gap = GAP * (ends[1] - ends[0])
+        ticks: list[float] = []
+        for sign, end, farthest in ((-1.0, self.low, lowest), (1.0, self.high, highest)):
+            decades = [sign * 10.0**power for power in range(-300, 309)] if powers else []
+            within = [tick for tick in decades if sign * tick <= sign * farthest]
+            found = self._spaced(within, end, sign, gap)
+            ticks += found or self._spaced([farthest], end, sign, gap)
+        return ticks
+
+    def _spaced(self, ticks: list[float], start: float, sign: float, gap: float) -> list[float]:
+        """Return those of the ticks that lie so far beyond the one before."""
+        found = [start]
+        for tick in ticks:
+            if sign * (self._place(tick) - self._place(found[-1])) >= gap:
+                found.append(tick)
+        return found[1:]
+
+    def _place(self, number: float) -> float:
+        return float(self.forward(np.array([number]))[0])

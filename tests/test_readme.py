@@ -1,0 +1,43 @@
+"""README.md: its commands are those that are run, its code runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = re.findall(r"```bash\n(.*?)\n```", README, re.DOTALL)
+SET_UP = [command for command in COMMANDS if "-c constraints.txt" in command]
+
+# What the text says of a block, appended to it.
+SAID = """
+if "detector" in globals():
+    assert strange.index.tolist() == [row]
+    assert {*detector.score_features(strange).loc[row].nsmallest(2).index} == {"s1", "s2"}
+"""
+
+
+@pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=lambda block: block.splitlines()[-1][:40])
+def test_each_block_runs_alone(block: str, tmp_path: Path) -> None:
+    """In a fresh process, where nothing of another block is defined."""
+    command = [sys.executable, "-W", "error::UserWarning", "-c", block + SAID]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"e-1\d\b", done.stdout) is None, "what is 0 but for rounding is printed as 0"
+
+
+def test_set_up_commands_are_those_that_are_run() -> None:
+    run = (ROOT / ".ci" / "run").read_text()
+    patterns = re.findall(r"grep -E '(.*)' README\.md", run)
+    found = [re.findall(pattern, README, re.MULTILINE) for pattern in patterns]
+    assert sorted(found) == sorted([command] for command in SET_UP)
+    assert run.count("eval ") == len(SET_UP) == 2
+
+
+def test_the_size_of_a_download_is_said_before_it_begins() -> None:
+    assert README.index("**Download size.**") < README.index("pip install")
+    assert README.index("/whl/cpu") < min(README.index(command) for command in SET_UP)
