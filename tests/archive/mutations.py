@@ -171,13 +171,7 @@ def drop_a_tensor(rng: Rng, content: bytes, other: bytes) -> bytes:
     parts = take_apart(content)
     # There are models with and without it.
     name = str(rng.choice([name for name in sorted(parts.tensors) if "filling" not in name]))
-    gone = parts.array_slice(name)
-    del parts.tensors[name]
-    for spec in parts.tensors.values():
-        spec["data_offsets"] = [
-            at - (gone.stop - gone.start) * (at >= gone.stop) for at in spec["data_offsets"]
-        ]
-    parts.data = parts.data[: gone.start] + parts.data[gone.stop :]
+    _drop_tensor(parts, name)
     return put_together(parts)
 
 
@@ -213,6 +207,19 @@ def change_a_shape(rng: Rng, content: bytes, other: bytes) -> bytes:
     shapes = [[], [0], [1, *shape], [*shape, 1], [-1], [2**63], [2**32, 2**32], shape[::-1], None]
     shapes += [[10**9, *shape], [10**30], [True], [1.0], "x", [0, 2**62]]
     spec["shape"] = _other(rng, shapes, shape)
+    return put_together(parts)
+
+
+def claim_a_size_without_values(rng: Rng, content: bytes, other: bytes) -> bytes:
+    """Nothing times a billion is nothing: no byte of the file bears the size out."""
+    parts = take_apart(content)
+    name = _tensor(rng, parts)
+    shape = parts.tensors[name]["shape"]
+    _drop_tensor(parts, name)
+    rest = [0] * max(1, len(shape) - 1)
+    rest.insert(int(rng.integers(len(rest) + 1)), 10**9)
+    end = len(parts.data)
+    parts.tensors[name] = {"dtype": "F64", "shape": rest, "data_offsets": [end, end]}
     return put_together(parts)
 
 
@@ -285,6 +292,7 @@ FORGERIES: dict[str, Mutator] = {
         rename_a_tensor,
         change_a_dtype,
         change_a_shape,
+        claim_a_size_without_values,
         change_offsets,
         poison_a_number,
         nest_deeply,
@@ -405,6 +413,16 @@ def _other(rng: Rng, choices: list[Any], value: Any) -> Any:
 
 def _tensor(rng: Rng, parts: Parts) -> str:
     return str(rng.choice(sorted(parts.tensors)))
+
+
+def _drop_tensor(parts: Parts, name: str) -> None:
+    gone = parts.array_slice(name)
+    del parts.tensors[name]
+    for spec in parts.tensors.values():
+        spec["data_offsets"] = [
+            at - (gone.stop - gone.start) * (at >= gone.stop) for at in spec["data_offsets"]
+        ]
+    parts.data = parts.data[: gone.start] + parts.data[gone.stop :]
 
 
 def _filled_tensor(rng: Rng, parts: Parts) -> str:

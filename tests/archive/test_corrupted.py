@@ -68,7 +68,9 @@ def spoil(
         try:
             with limited_memory():
                 outcomes.append(scores_of(base, path))
-        except ModelFileError:
+        except ModelFileError as error:
+            if "alloc" in str(error):  # refused for want of memory, not for what it holds
+                raise
             outcomes.append(None)
         except Exception as error:
             error.add_note(f"of {mutator.__name__} {i} of {base!r}")
