@@ -58,17 +58,19 @@ def _read_training_table(arguments: Namespace) -> tuple[str, pd.DataFrame]:
     with open_table(arguments.table) as table:
         if isinstance(table, CsvTable):
             refuse_other_delimiter(table.names, table.path)
+        known = set(table.names)
         for option, names in {"--drop": drop, "--categorical": categorical}.items():
-            unknown = [name for name in names if name not in table.names]
+            unknown = [name for name in names if name not in known]
             if unknown:
                 raise CommandError(
                     f"{option}: {table.path} has no columns {spell_names(unknown)}; "
                     f"it has {spell_names(table.names)}."
                 )
-        both = [name for name in categorical if name in drop]
+        dropped = set(drop)
+        both = [name for name in categorical if name in dropped]
         if both:
             raise CommandError(f"--drop and --categorical both name {spell_names(both)}.")
-        kept = [name for name in table.names if name not in drop]
+        kept = [name for name in table.names if name not in dropped]
         if not kept:
             raise CommandError(f"--drop leaves no column of {table.path}.")
         refuse_odd_names(kept, table.path)

@@ -78,7 +78,10 @@ class CsvRows(io.TextIOBase):
         self.text.detach()
 
     def _records(self) -> Iterator[str]:
-        """Yield rows, over several lines where cells are, without blank ones."""
+        """Yield rows, over several lines where cells are.
+
+        Blank lines are no rows, but in a file of one column, where they are empty cells.
+        """
         lines = self._lines()
         for line in lines:
             first, record = self.line, line
@@ -87,6 +90,8 @@ class CsvRows(io.TextIOBase):
                 record, length = self._take(taken, lines)
             elif line.strip(" \r\n"):
                 length = line.count(self.delimiter) + 1
+            elif len(self.names) == 1:  # an empty cell, which pandas would pass over
+                record, length = '""\n', 1
             else:
                 continue
             if self.names and length != len(self.names):
@@ -166,7 +171,7 @@ class CsvTable:
         """
         with explained(self.path):
             frame = self._parse(columns, text)
-            return as_inferred(frame, list(text))
+            return as_inferred(frame, text)
 
     def batches(self, n_rows: int, columns: Sequence[str], text: Text) -> Iterator[Batch]:
         """Read so many rows at a time; see :meth:`read`."""

@@ -1,5 +1,6 @@
 """Names of columns that are no names."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from skflow.command_line.messages import CommandError
@@ -11,7 +12,7 @@ def refuse_unclear_names(names: Sequence[str], path: str) -> None:
     """Raise where columns cannot be told apart by their names, or there are none."""
     if not names:
         raise CommandError(f"{path} has no columns.")
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, n in Counter(names).items() if n > 1)
     if twice:
         raise CommandError(f"{path} names columns twice: {twice}. Give each its own name.")
 
