@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skflow.command_line.cells import as_plain
+from skflow.command_line.errors import explained
 from skflow.command_line.headers import refuse_unclear_names
-from skflow.command_line.messages import explained
 from skflow.command_line.tables import Batch, Text, Types
 
 BUFFER = 2**16  # bytes of each column that are read at a time
