@@ -105,15 +105,7 @@ def _build_estimator(arguments: Namespace) -> Any:
 def score(arguments: Namespace) -> None:
     """Write the log-density of each row."""
     estimator = _load(arguments)
-    plan = Plan(
-        arguments.batch_rows,
-        arguments.n_jobs,
-        arguments.keep,
-        only=None,
-        ranked=False,
-        top=None,
-        quiet=arguments.quiet,
-    )
+    plan = Plan(arguments.batch_rows, arguments.n_jobs, arguments.keep, arguments.quiet)
     _stream(arguments, density_of(estimator), log_densities, [LOG_DENSITY], plan)
 
 
@@ -144,10 +136,10 @@ def outliers(arguments: Namespace) -> None:
         arguments.batch_rows,
         arguments.n_jobs,
         arguments.keep,
+        arguments.quiet,
         only="outlier" if arguments.only else None,
         ranked=arguments.only or top is not None,
         top=top,
-        quiet=arguments.quiet,
     )
     _stream(arguments, estimator, task, names_of_verdicts(arguments.reasons), plan)
 

@@ -32,6 +32,8 @@ class Plan:
         Processes, as joblib counts them.
     keep : bool
         Whether the input's columns are written in front of the answers.
+    quiet : bool
+        Whether no bar is shown.
     only : str or None
         A column of the answers: only rows where it is true are written.
     ranked : bool
@@ -39,17 +41,15 @@ class Plan:
         there. Only these are in memory until then.
     top : int or None
         Rows to write at most, of those that are ranked.
-    quiet : bool
-        Whether no bar is shown.
     """
 
     batch_rows: int
     n_jobs: int
     keep: bool
-    only: str | None
-    ranked: bool
-    top: int | None
     quiet: bool
+    only: str | None = None
+    ranked: bool = False
+    top: int | None = None
 
 
 class Answers(NamedTuple):
