@@ -133,9 +133,9 @@ FAULTS: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
     "a compressed file that is damaged": (
         lambda files, new: [
             *("score", f"{files}/flow"),
-            spoil(new, "bad.csv.gz", gzip.compress(HEADER + GOOD_ROW)[:12] + b"\xff" * 40),
+            spoil(new, "bad.csv.gz", gzip.compress(HEADER + GOOD_ROW)[:-8] + bytes(8)),
         ],
-        "bad.csv.gz is no sound gzip file: ",
+        "bad.csv.gz is no sound gzip file: CRC check failed",
     ),
     "a delimiter of Parquet": (
         lambda files, new: ["score", f"{files}/flow", f"{files}/new.parquet", "--sep", ";"],
