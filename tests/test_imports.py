@@ -29,6 +29,52 @@ def test_nothing_foreign_is_imported(code: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("import skflow", 0),
+        ("import skflow; dir(skflow); skflow.__version__", 0),
+        *(
+            (f"from skflow.command_line.main import main; sys.exit(main({arguments}))", status)
+            for arguments, status in (
+                (["--version"], 0),
+                (["--help"], 0),
+                (["fit", "--help"], 0),
+                (["scroe"], 2),
+                (["score", "model.skflow"], 2),
+                (["fit", "nowhere.csv", "-o", "model.skflow"], 2),
+                (["fit", "nowhere.xlsx", "-o", "model.skflow"], 2),
+                (["score", "nowhere.skflow", "nowhere.csv"], 2),
+                (["outliers", "nowhere.skflow", "-"], 2),
+                (["inspect", "nowhere.skflow"], 2),
+            )
+        ),
+    ],
+)
+def test_what_takes_long_to_import_is_imported_late(code: str, status: int) -> None:
+    watch = (
+        "import sys, atexit; heavy = {'torch', 'sklearn', 'pandas', 'numpy', 'scipy'}; "
+        "atexit.register(lambda: print('late:', [*heavy & {*sys.modules}], file=sys.stderr)); "
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", watch + code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status
+    assert done.stderr.splitlines()[-1] == "late: []"
+
+
+def test_late_names_are_as_others() -> None:
+    code = (
+        "import pickle, skflow; assert set(skflow.__all__) <= set(dir(skflow)); "
+        "from skflow import *; from skflow.estimators import density; "
+        "assert FlowDensity is skflow.FlowDensity is density.FlowDensity; "
+        "assert pickle.loads(pickle.dumps(FlowDensity)) is FlowDensity; "
+        "assert issubclass(skflow.exceptions.ModelFileError, ValueError); "
+        "assert not hasattr(skflow, 'FlowDensities'); import skflow.plotting"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_public_names() -> None:
     code = "import skflow; print(*skflow.__all__, skflow.__version__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,21 +9,18 @@ refused as well. Nothing that is read is ever run.
 
 import hashlib
 import json
+import math
 import os
 import re
-import secrets
-import shutil
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from skflow.archive.replacing import replacing
 from skflow.exceptions import ModelFileError
 
 Document = dict[str, Any]
@@ -34,13 +31,18 @@ LENGTH = 8  # bytes that say how long the header is
 # What the header begins with, up to the digest.
 BEGINNING = b'{"__metadata__":{"skflow":"{\\"sha256\\":\\"'
 DIGEST = slice(LENGTH + len(BEGINNING), LENGTH + len(BEGINNING) + len(ZEROS))
-ENTRY = {"dtype", "shape", "data_offsets"}  # of an array, in the header
-DTYPES = {"F64": np.float64, "F32": np.float32, "I64": np.int64, "U8": np.uint8}
+PIECE = 2**20  # bytes that are hashed at a time
+ENTRY = ("dtype", "shape", "data_offsets")  # of an array, in the header
+DTYPES: dict[str, type[np.generic]] = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "I64": np.int64,
+    "U8": np.uint8,
+}
 # What parsing takes at most, in bytes: of a letter, which is copied, decoded and parsed, and of
 # a value or a name. Columns and categories take far less than the numbers learnt of them.
 OF_LETTER, OF_VALUE, SPARE = 10, 120, 2**26
 TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[{,:]', re.DOTALL)
-STREAM = re.compile(r"/dev/(stdout|stderr)|(?:/dev|/proc/self)/fd/(\d+)")
 LOOKS_LIKE = {  # beginnings of files of others
     b"\x80": "a pickle; load it as such, if you trust who made it: a pickle can run any code",
     b"PK\x03\x04": "a zip archive, as skops and torch write",
@@ -68,81 +70,6 @@ def write(path: str | os.PathLike[str], document: Document, arrays: Mapping[str,
         file.write(content)
 
 
-@contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of ``path`` once it is written, and is gone otherwise.
-
-    Whoever reads ``path`` finds the former file or the new one, never a part, whenever
-    the writer or the machine stops. A pipe, a device or an open stream by its name, such as
-    /dev/stdout, is written to as it is.
-    """
-    if is_written_through(path):
-        number = find_stream(path)
-        with open(path if number is None else os.dup(number), "wb") as file:
-            yield file
-        return
-    target = find_target(path)
-    beginning = os.fsencode(target.name)[:200].decode(errors="ignore")
-    part = target.with_name(f".{beginning}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, part)
-        part.replace(target)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            part.unlink()
-        raise
-    _sync_folder(target.parent)
-
-
-def is_written_through(path: str | os.PathLike[str]) -> bool:
-    """Say whether :func:`replacing` writes to what is there, a pipe, a device or a stream."""
-    is_special = os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
-    return is_special or find_stream(path) is not None
-
-
-def find_stream(path: str | os.PathLike[str]) -> int | None:
-    """Return the number of the open stream that a path names; None where it names none."""
-    found = STREAM.fullmatch(os.fspath(path))
-    if found is None:
-        return None
-    name, number = found.groups()
-    return int(number) if name is None else {"stdout": 1, "stderr": 2}[name]
-
-
-def find_target(path: str | os.PathLike[str]) -> Path:
-    """Return the file that a path leads to, there or not.
-
-    Raises
-    ------
-    OSError
-        Where no file can be: there is no such folder, or it is one itself.
-    """
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {target.parent} to write {target.name} to.")
-    if target.is_dir():
-        raise IsADirectoryError(f"{target} is a folder; name a file.")
-    return target
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the folder remember which file it holds, where the system can be asked to."""
-    if os.name != "posix":
-        return
-    # Of folders that may not be listed, and of file systems that know no such thing.
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def read(path: str | os.PathLike[str]) -> tuple[Document, Arrays]:
     """Read what :func:`write` wrote.
 
@@ -151,7 +78,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Document, Arrays]:
     document : dict
         Without its digest. Its fields are not yet checked.
     arrays : dict of ndarray
-        Writable, in memory of their own.
+        Writable, in memory of their own. No more memory is taken than about twice the file's
+        size, and next to none where its size or its first bytes are not those of such a file.
 
     Raises
     ------
@@ -160,25 +88,19 @@ def read(path: str | os.PathLike[str]) -> tuple[Document, Arrays]:
     OSError
         Where there is no such file, or no permission.
     """
-    content = _read_content(path)
-    try:
-        header, most = _take_header(content), len(content) + SPARE
-        _refuse_costly(header, most)
-        arrays = {name: _view(spec) for name, spec in safetensors.deserialize(content)}
-        del content  # before the document takes memory
-        entries = _parse(header)
-        metadata = entries.pop("__metadata__")
-        text = metadata.pop("skflow")
-        if metadata or any(entry.keys() != ENTRY for entry in entries.values()):
-            raise ValueError("its header has unknown fields")
-        _refuse_costly(text, most)
-        document = _parse(text)
-        del document["sha256"]
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelFileError(f"{path} is no file of skflow: {error}") from error
-    except RecursionError as error:
-        raise ModelFileError(f"{path} is no file of skflow: it is nested too deeply.") from error
-    return document, arrays
+    if not stat.S_ISREG(os.stat(path).st_mode):  # a folder, or a pipe that never ends
+        raise ModelFileError(f"{path} is not a file.")
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        _refuse_foreign(file, size, path)
+        try:
+            return _read_parts(file, size)
+        except RecursionError as error:
+            raise ModelFileError(
+                f"{path} is no file of skflow: it is nested too deeply."
+            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelFileError(f"{path} is no file of skflow: {error}") from error
 
 
 def _digest(content: bytes | bytearray) -> bytes:
@@ -190,29 +112,49 @@ def _digest(content: bytes | bytearray) -> bytes:
     return digest.hexdigest().encode()
 
 
-def _read_content(path: str | os.PathLike[str]) -> bytes:
-    """Return all bytes, proved by the digest."""
-    if not stat.S_ISREG(os.stat(path).st_mode):  # a folder, or a pipe that never ends
-        raise ModelFileError(f"{path} is not a file.")
-    content = Path(path).read_bytes()
-    if not content.startswith(BEGINNING, LENGTH) or len(content) < DIGEST.stop:
-        looks = [what for start, what in LOOKS_LIKE.items() if content.startswith(start)]
+def _refuse_foreign(file: BinaryIO, size: int, path: str | os.PathLike[str]) -> None:
+    """Raise where a file does not begin as a model file does, or its digest is another.
+
+    The file is read piece by piece: little memory is taken, however large it is.
+    """
+    beginning = file.read(DIGEST.stop)
+    if not beginning.startswith(BEGINNING, LENGTH) or len(beginning) < DIGEST.stop:
+        looks = [what for start, what in LOOKS_LIKE.items() if beginning.startswith(start)]
         other = f" It looks like {looks[0]}." if looks else ""
         raise ModelFileError(f"{path} was not written by skflow.{other}")
-    if content[DIGEST] != _digest(content):
+    digest = hashlib.sha256(beginning[: DIGEST.start] + ZEROS.encode())
+    while piece := file.read(PIECE):
+        digest.update(piece)
+    if beginning[DIGEST] != digest.hexdigest().encode():
         raise ModelFileError(
             f"{path} is damaged: its content does not match its SHA-256. Copy it again from "
             "where it came from."
         )
-    return content
 
 
-def _take_header(content: bytes | bytearray) -> str:
-    """Return what is said of document and arrays; all of it is written in ASCII."""
-    length = int.from_bytes(content[:LENGTH], "little")
-    if length > len(content) - LENGTH:
+def _read_parts(file: BinaryIO, size: int) -> tuple[Document, Arrays]:
+    """Read document and arrays; each size is compared with the file's before memory is taken."""
+    file.seek(0)
+    length = int.from_bytes(file.read(LENGTH), "little")
+    if length > size - LENGTH:
         raise ValueError(f"a header of {length} bytes is more than there is")
-    return content[LENGTH : LENGTH + length].decode("ascii")
+    header, most = file.read(length).decode("ascii"), size + SPARE  # all is written in ASCII
+    _refuse_costly(header, most)
+    entries = _parse(header)
+    metadata = entries.pop("__metadata__")
+    text = metadata.pop("skflow")
+    if metadata or any(entry.keys() != set(ENTRY) for entry in entries.values()):
+        raise ValueError("its header has unknown fields")
+    placed = _place_arrays(entries, size - LENGTH - length)
+    _refuse_costly(text, most)
+    del header, entries  # before arrays and document take memory
+    arrays = {
+        name: np.fromfile(file, dtype, math.prod(shape)).reshape(shape)
+        for name, dtype, shape in placed
+    }
+    document = _parse(text)
+    del document["sha256"]
+    return document, arrays
 
 
 def _refuse_costly(text: str, most: int) -> None:
@@ -240,11 +182,32 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-def _view(spec: Mapping[str, Any]) -> NDArray[Any]:
-    dtype = DTYPES.get(spec["dtype"])
-    if dtype is None:
-        raise ValueError(f"arrays of type {spec['dtype']} are not among {', '.join(DTYPES)}")
-    return np.frombuffer(spec["data"], dtype=dtype).reshape(spec["shape"])
+def _place_arrays(
+    entries: Mapping[str, Any], size: int
+) -> list[tuple[str, type[np.generic], list[int]]]:
+    """Return names, dtypes and shapes of arrays, in the order in which they lie in the file.
+
+    Raises
+    ------
+    ValueError
+        Where they are not as long as their shapes say, side by side up to the file's end.
+    """
+    end = 0
+    placed: list[tuple[str, type[np.generic], list[int]]] = []
+    for name in sorted(entries, key=lambda name: entries[name]["data_offsets"]):
+        dtype, shape, (start, stop) = (entries[name][field] for field in ENTRY)
+        if dtype not in DTYPES:
+            raise ValueError(f"arrays of type {dtype} are not among {', '.join(DTYPES)}")
+        sizes = (start, stop, *shape)
+        if type(shape) is not list or any(type(n) is not int or n < 0 for n in sizes):
+            raise ValueError(f"{name} has a shape or a place that is no list of sizes")
+        if start != end or stop - start != math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
+            raise ValueError(f"{name} is not where the array before it ends, or of another size")
+        placed.append((name, DTYPES[dtype], shape))
+        end = stop
+    if end != size:
+        raise ValueError(f"its arrays take {end} bytes; it holds {size}")
+    return placed
 
 
 def prefixed(prefix: str, arrays: Arrays) -> Arrays:

@@ -18,7 +18,9 @@ def log_densities(density: Any, X: Any) -> pd.DataFrame:
     return pd.DataFrame({LOG_DENSITY: density.score_samples(X)})
 
 
-def verdicts(detector: Any, X: Any, alpha: float | None, n_reasons: int) -> pd.DataFrame:
+def verdicts(
+    detector: Any, X: Any, alpha: float | None, n_reasons: int, top: int | None = None
+) -> pd.DataFrame:
     """Return number and p-value of each row, whether it is an outlier, and if so the reasons.
 
     Parameters
@@ -26,20 +28,31 @@ def verdicts(detector: Any, X: Any, alpha: float | None, n_reasons: int) -> pd.D
     detector : FlowOutlierDetector
     X : DataFrame or array
     alpha : float or None
-        Largest p-value of an outlier; None asks the detector's own threshold.
+        Largest p-value of an outlier; None decides as the detector's ``predict`` does.
     n_reasons : int
         Columns to name, the strangest first.
+    top : int or None
+        Give reasons to that many strangest rows, instead of outliers.
 
     Returns
     -------
     answers : DataFrame
+        Its index is the score, lower is stranger; p-values have 4 significant digits.
     """
     scores = detector.score_samples(X)
     # Not detector.p_values: it would score the rows a second time.
     p_values = detector._detector.p_values(scores)
     outlier = scores < detector.offset_ if alpha is None else p_values <= alpha
-    answers = pd.DataFrame(dict(zip(VERDICTS, (range(len(X)), p_values, outlier), strict=True)))
-    return answers.assign(**_reasons(detector, X, np.flatnonzero(outlier), n_reasons))
+    columns = (range(len(X)), _round(p_values), outlier)
+    answers = pd.DataFrame(dict(zip(VERDICTS, columns, strict=True)))
+    rows = np.flatnonzero(outlier) if top is None else np.argsort(scores, kind="stable")[:top]
+    return answers.assign(**_reasons(detector, X, rows, n_reasons)).set_axis(scores)
+
+
+def _round(p_values: Any, n_digits: int = 4) -> Any:
+    """Return numbers above 0 to so many significant digits."""
+    power = 10.0 ** (n_digits - 1 - np.floor(np.log10(p_values)))
+    return np.rint(p_values * power) / power
 
 
 def _reasons(detector: Any, X: Any, rows: Any, n_reasons: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ In a batch a column of text may happen to hold digits only. Taken for numbers th
 labels that were never seen, so what a column is comes from the model, never from a batch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pandas as pd
@@ -56,7 +56,7 @@ def _of_polars(column: Any) -> pd.Series:
     return times if zone is None else times.dt.tz_localize("UTC").dt.tz_convert(zone)
 
 
-def as_inferred(frame: pd.DataFrame, text: Sequence[str]) -> pd.DataFrame:
+def as_inferred(frame: pd.DataFrame, text: Collection[str]) -> pd.DataFrame:
     """Return columns of text that are all dates, or all durations, as such.
 
     Those named in ``text`` stay what they are but for whole numbers, which are the labels

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skflow.archive.files import find_stream, find_target
+from skflow.archive.replacing import find_stream, find_target
 from skflow.command_line.answers import (
     LOG_DENSITY,
     log_densities,
@@ -21,9 +21,11 @@ from skflow.command_line.answers import (
 )
 from skflow.command_line.csv_files import CsvTable
 from skflow.command_line.description import describe, describe_fit
-from skflow.command_line.files import STANDARD, open_table, open_writer
+from skflow.command_line.errors import explained
+from skflow.command_line.files import open_table, open_writer
+from skflow.command_line.formats import STANDARD
 from skflow.command_line.headers import refuse_odd_names, refuse_other_delimiter
-from skflow.command_line.messages import CommandError, explained, naming, spell_names, tell
+from skflow.command_line.messages import CommandError, naming, spell_names, tell
 from skflow.command_line.model_columns import ModelColumns, density_of
 from skflow.command_line.streaming import Plan, Task, progress_bar, stream
 from skflow.estimators.density import FlowDensity
@@ -55,20 +57,22 @@ def fit(arguments: Namespace) -> None:
 def _read_training_table(arguments: Namespace) -> tuple[str, pd.DataFrame]:
     """Return what messages call the table, and its columns but for those dropped."""
     drop, categorical = arguments.drop, arguments.categorical
-    with open_table(arguments.table) as table:
+    with open_table(arguments.table, arguments.sep) as table:
         if isinstance(table, CsvTable):
-            refuse_other_delimiter(table.names, table.path)
+            refuse_other_delimiter(table.names, table.path, table.delimiter)
+        known = set(table.names)
         for option, names in {"--drop": drop, "--categorical": categorical}.items():
-            unknown = [name for name in names if name not in table.names]
+            unknown = [name for name in names if name not in known]
             if unknown:
                 raise CommandError(
                     f"{option}: {table.path} has no columns {spell_names(unknown)}; "
                     f"it has {spell_names(table.names)}."
                 )
-        both = [name for name in categorical if name in drop]
+        dropped = set(drop)
+        both = [name for name in categorical if name in dropped]
         if both:
             raise CommandError(f"--drop and --categorical both name {spell_names(both)}.")
-        kept = [name for name in table.names if name not in drop]
+        kept = [name for name in table.names if name not in dropped]
         if not kept:
             raise CommandError(f"--drop leaves no column of {table.path}.")
         refuse_odd_names(kept, table.path)
@@ -101,7 +105,8 @@ def _build_estimator(arguments: Namespace) -> Any:
 def score(arguments: Namespace) -> None:
     """Write the log-density of each row."""
     estimator = _load(arguments)
-    _stream(arguments, density_of(estimator), log_densities, [LOG_DENSITY])
+    plan = Plan(arguments.batch_rows, arguments.n_jobs, arguments.keep, arguments.quiet)
+    _stream(arguments, density_of(estimator), log_densities, [LOG_DENSITY], plan)
 
 
 def outliers(arguments: Namespace) -> None:
@@ -111,9 +116,7 @@ def outliers(arguments: Namespace) -> None:
         raise CommandError(
             f"{arguments.model} is a FlowDensity, which has no p-values; fit it with --outliers."
         )
-    alpha = arguments.alpha
-    if alpha is None and estimator.contamination == "auto":
-        alpha = FALSE_ALARMS
+    alpha, top = arguments.alpha, arguments.top
     smallest = 1 / (estimator.n_calibration_ + 1)
     if alpha is not None and alpha < smallest:
         tell(
@@ -122,16 +125,30 @@ def outliers(arguments: Namespace) -> None:
             f"{estimator.n_calibration_} rows calibrate it: with --alpha {alpha:g} no row is an "
             "outlier.",
         )
-    task = partial(verdicts, alpha=alpha, n_reasons=arguments.reasons)
-    answers = names_of_verdicts(arguments.reasons)
-    _stream(arguments, estimator, task, answers, only="outlier" if arguments.only else None)
+    elif alpha is None and estimator.contamination == "auto" and smallest > FALSE_ALARMS:
+        tell(
+            "warning",
+            f"no p-value of this model is below {smallest:.3g}, because "
+            f"{estimator.n_calibration_} rows calibrate it; the score decides what is an outlier.",
+        )
+    task = partial(verdicts, alpha=alpha, n_reasons=arguments.reasons, top=top)
+    plan = Plan(
+        arguments.batch_rows,
+        arguments.n_jobs,
+        arguments.keep,
+        arguments.quiet,
+        only="outlier" if arguments.only else None,
+        ranked=arguments.only or top is not None,
+        top=top,
+    )
+    _stream(arguments, estimator, task, names_of_verdicts(arguments.reasons), plan)
 
 
 def sample(arguments: Namespace) -> None:
     """Write new rows."""
     refuse_same_file(arguments.output, arguments.model)
     density = density_of(_load(arguments))
-    names = [column.name for column in density.schema_.columns]
+    names = _names_of(density)
     generator = np.random.RandomState(arguments.random_state)
     n_rows, size = arguments.n_rows, arguments.batch_rows
     with (
@@ -164,12 +181,14 @@ def _stream(
     estimator: Any,
     task: Task,
     answers: Sequence[str],
-    only: str | None = None,
+    plan: Plan,
 ) -> None:
     """Answer a table batch by batch; ``answers`` are the columns that the task gives."""
     for path in (arguments.model, arguments.table):
         refuse_same_file(arguments.output, path)
-    with open_table(arguments.table) as table:
+    with open_table(arguments.table, arguments.sep) as table:
+        if isinstance(table, CsvTable) and table.names[0] not in _names_of(estimator):
+            refuse_other_delimiter(table.names, table.path, table.delimiter)
         columns = ModelColumns.match(estimator, table)
         if arguments.keep:
             refuse_taken_names(answers, [*table.index, *table.names], table.path)
@@ -179,10 +198,13 @@ def _stream(
                 "note",
                 f"columns that the model does not know are ignored: {spell_names(ignored)}.",
             )
-        plan = Plan(arguments.batch_rows, arguments.n_jobs, arguments.keep, only, arguments.quiet)
         types = dict(columns.types) | dict(table.types) if plan.keep else {}
         with open_writer(arguments.output, types) as writer:
             stream(table, columns, estimator, task, writer, plan)
+
+
+def _names_of(estimator: Any) -> list[str]:
+    return [column.name for column in density_of(estimator).schema_.columns]
 
 
 def refuse_unwritable(path: str, source: str) -> None:

@@ -1,17 +1,20 @@
 """CSV files, read whole or in batches: UTF-8, a header, rows as long as it."""
 
 import csv
+import gzip
 import io
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pandas as pd
 
 from skflow.command_line.cells import as_inferred, as_pandas, as_plain
+from skflow.command_line.errors import explained
 from skflow.command_line.headers import refuse_unclear_names
-from skflow.command_line.messages import CommandError, explained
+from skflow.command_line.messages import CommandError
 from skflow.command_line.tables import NO_TYPES, Batch, Text, Types
 
 # Cells that are missing values: what pandas takes for such, told here so that a label may be one.
@@ -27,7 +30,7 @@ REMEDY = "Convert it (iconv -f latin1 -t utf-8), or name it .parquet if it is th
 REMEDIES = {  # by how files begin
     b"\xff\xfe": "It looks like UTF-16; convert it: iconv -f utf-16 -t utf-8.",
     b"\xfe\xff": "It looks like UTF-16; convert it: iconv -f utf-16 -t utf-8.",
-    b"\x1f\x8b": "It looks compressed; unpack it: zcat FILE | skflow ... -.",
+    b"\x1f\x8b": "It looks compressed; unpack it: zcat FILE | skflow ... -, or name it .csv.gz.",
     b"PAR1": "It looks like Parquet; name it .parquet.",
 }
 
@@ -78,7 +81,10 @@ class CsvRows(io.TextIOBase):
         self.text.detach()
 
     def _records(self) -> Iterator[str]:
-        """Yield rows, over several lines where cells are, without blank ones."""
+        """Yield rows, over several lines where cells are.
+
+        Blank lines are no rows, but in a file of one column, where they are empty cells.
+        """
         lines = self._lines()
         for line in lines:
             first, record = self.line, line
@@ -87,6 +93,8 @@ class CsvRows(io.TextIOBase):
                 record, length = self._take(taken, lines)
             elif line.strip(" \r\n"):
                 length = line.count(self.delimiter) + 1
+            elif len(self.names) == 1:  # an empty cell, which pandas would pass over
+                record, length = '""\n', 1
             else:
                 continue
             if self.names and length != len(self.names):
@@ -126,6 +134,8 @@ class CsvRows(io.TextIOBase):
                 f"{self.path} is no CSV file in UTF-8: byte 0x{wrong:02x} near line "
                 f"{self.line + 1}. {next(remedies, REMEDY)}"
             ) from error
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise CommandError(f"{self.path} is no sound gzip file: {error}.") from error
 
 
 class CsvTable:
@@ -136,17 +146,20 @@ class CsvTable:
     file : binary file
     path : str
     delimiter : str
+    packed : bool
+        Whether the file is compressed by gzip.
     """
 
     unit = "B"
     index: Sequence[str] = ()
     types: Types = NO_TYPES
 
-    def __init__(self, file: BinaryIO, path: str, delimiter: str) -> None:
+    def __init__(self, file: BinaryIO, path: str, delimiter: str, *, packed: bool = False) -> None:
         self.file, self.path, self.delimiter = file, path, delimiter
         self.start = file.tell() if file.seekable() else 0  # others may have read before
         self.total = _size(file) if file.seekable() else None
-        self.rows = CsvRows(file, path, delimiter)
+        content = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
+        self.rows = CsvRows(content, path, delimiter)
         self.names = self.rows.names
         refuse_unclear_names(self.names, path)
 
@@ -166,7 +179,7 @@ class CsvTable:
         """
         with explained(self.path):
             frame = self._parse(columns, text)
-            return as_inferred(frame, list(text))
+            return as_inferred(frame, text)
 
     def batches(self, n_rows: int, columns: Sequence[str], text: Text) -> Iterator[Batch]:
         """Read so many rows at a time; see :meth:`read`."""

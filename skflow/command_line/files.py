@@ -1,33 +1,33 @@
 """Files of tables by their names: CSV or Parquet, ``-`` for standard input and output."""
 
+import gzip
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
-from skflow.archive.files import replacing
+from skflow.archive.replacing import replacing
 from skflow.command_line.csv_files import CsvTable, CsvWriter
+from skflow.command_line.formats import STANDARD, format_of
 from skflow.command_line.messages import CommandError, naming
 from skflow.command_line.tables import NO_TYPES, Table, Types, Writer
 
-STANDARD = "-"
-DELIMITERS = {"": ",", ".csv": ",", ".tsv": "\t"}  # without an ending, as pipes are, it is CSV
-PARQUET = (".parquet", ".pq")
-
 
 @contextmanager
-def open_table(path: str) -> Iterator[Table]:
-    """Open a table to read it, batch by batch or whole."""
-    parquet, delimiter = _format_of(path)
+def open_table(path: str, delimiter: str | None = None) -> Iterator[Table]:
+    """Open a table to read it, batch by batch or whole.
+
+    A ``delimiter`` that is given overrules that of the file's ending.
+    """
+    delimiter, packed = format_of(path, delimiter)
     with _open_input(path) as file:
         name = _spell(path, "input")
         with naming(name):
             table: Table = (
-                CsvTable(file, name, delimiter)
-                if parquet is None
-                else parquet.ParquetTable(file, path)
+                CsvTable(file, name, delimiter, packed=packed)
+                if delimiter is not None
+                else _import_parquet(path).ParquetTable(file, path)
             )
         try:
             yield table
@@ -41,12 +41,12 @@ def open_writer(path: str, types: Types = NO_TYPES) -> Iterator[Writer]:
 
     ``types`` are those of columns whose first rows do not tell; CSV files have none.
     """
-    parquet, delimiter = _format_of(path)
-    with naming(_spell(path, "output")), _open_output(path) as file:
+    delimiter, packed = format_of(path)
+    with naming(_spell(path, "output")), _open_output(path, packed=packed) as file:
         writer: Writer = (
             CsvWriter(file, delimiter)
-            if parquet is None
-            else parquet.ParquetWriter(file, path, types)
+            if delimiter is not None
+            else _import_parquet(path).ParquetWriter(file, path, types)
         )
         try:
             yield writer
@@ -56,19 +56,9 @@ def open_writer(path: str, types: Types = NO_TYPES) -> Iterator[Writer]:
         writer.close()
 
 
-def _format_of(path: str) -> tuple[Any, str]:
-    """Return the module for Parquet, where it is that, and the delimiter."""
-    suffix = "" if path == STANDARD else Path(path).suffix.lower()
-    if suffix in DELIMITERS:
-        return None, DELIMITERS[suffix]
-    if suffix not in PARQUET:
-        packed = f" Unpack it: zcat {path} | skflow ... -." if suffix == ".gz" else ""
-        raise CommandError(
-            f"{path}: its ending says what a table is: .csv, .tsv or .parquet, not {suffix!r}."
-            f"{packed}"
-        )
+def _import_parquet(path: str) -> Any:
     try:
-        return import_module("skflow.command_line.parquet"), ""
+        return import_module("skflow.command_line.parquet")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "pyarrow":
             raise
@@ -87,13 +77,18 @@ def _open_input(path: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _open_output(path: str) -> Iterator[BinaryIO]:
+def _open_output(path: str, *, packed: bool) -> Iterator[BinaryIO]:
     if path == STANDARD:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
-    else:
-        with replacing(path) as file:
+        return
+    with replacing(path) as file:
+        if not packed:
             yield file
+            return
+        # Without name and time: equal rows give equal files.
+        with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as compressed:
+            yield cast(BinaryIO, compressed)
 
 
 def _spell(path: str, what: str) -> str:

@@ -1,17 +1,18 @@
 """Names of columns that are no names."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from skflow.command_line.messages import CommandError
 
-DELIMITERS = (";", "\t", "|")  # of other tables than ours
+DELIMITERS = (",", ";", "\t", "|")
 
 
 def refuse_unclear_names(names: Sequence[str], path: str) -> None:
     """Raise where columns cannot be told apart by their names, or there are none."""
     if not names:
         raise CommandError(f"{path} has no columns.")
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, n in Counter(names).items() if n > 1)
     if twice:
         raise CommandError(f"{path} names columns twice: {twice}. Give each its own name.")
 
@@ -36,13 +37,13 @@ def refuse_odd_names(names: Sequence[str], path: str) -> None:
         )
 
 
-def refuse_other_delimiter(names: Sequence[str], path: str) -> None:
+def refuse_other_delimiter(names: Sequence[str], path: str, delimiter: str) -> None:
     """Raise where the one name of a CSV file looks like several."""
-    other = [delimiter for delimiter in DELIMITERS if delimiter in names[0]]
+    other = [mark for mark in DELIMITERS if mark in names[0] and mark != delimiter]
     if len(names) == 1 and other:
         raise CommandError(
-            f"{path} has one column, {names[0]!r}. Are its cells separated by {other[0]!r}? Write "
-            "it with commas, or tabs in a .tsv file. If it is one column, give it another name."
+            f"{path} has one column, {names[0]!r}. Are its cells separated by {other[0]!r}? Add "
+            f"--sep {other[0]!r}. If it is one column, give it another name."
         )
 
 

@@ -8,10 +8,11 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any
 
-from skflow.archive.files import is_written_through
-from skflow.command_line.files import STANDARD
+from skflow.archive.replacing import is_written_through
+from skflow.command_line.formats import STANDARD, format_of, refuse_missing
 from skflow.command_line.messages import CommandError, naming, tell
 from skflow.command_line.parser import build_parser
 
@@ -37,7 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = build_parser().parse_args(arguments)
     with _warnings_in_one_line(), _cleaning_up_when_ended():
         try:
-            parsed.run(parsed)
+            _refuse_at_sight(parsed)
+            # Not before: what the commands need takes seconds to import.
+            commands = import_module("skflow.command_line.commands")
+            getattr(commands, parsed.command)(parsed)
             with naming("standard output"):
                 sys.stdout.flush()
         except BrokenPipeError:  # as of skflow ... | head
@@ -56,6 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BrokenProcessPool:
             return _fail("a worker was killed; out of memory? Lower --n-jobs or --batch-rows.")
     return 0
+
+
+def _refuse_at_sight(parsed: Any) -> None:
+    """Raise where files to read are not there, or the endings of tables say nothing."""
+    for name in parsed.inputs:
+        refuse_missing(getattr(parsed, name))
+    for name in parsed.tables:
+        format_of(getattr(parsed, name), parsed.sep if name == "table" else None)
 
 
 def _hold_closed_streams() -> None:

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from skflow.exceptions import ModelFileError
-
 
 class CommandError(Exception):
     """What the user can put right."""
@@ -31,22 +29,6 @@ def one_line(message: object) -> str:
         item = line[0].isspace() and folded[-1:] not in ("", ".", ":")
         folded += (";" if item else "") + " " + line.strip()
     return folded.strip()
-
-
-@contextmanager
-def explained(where: str, remedy: str = "") -> Iterator[None]:
-    """Take errors about values for the user's: ``where`` says which of theirs is at fault.
-
-    The ``remedy`` follows what speaks of the estimators' own ``column_kinds``.
-    """
-    try:
-        yield
-    except ModelFileError as error:  # names its own file
-        raise CommandError(str(error)) from error
-    except (ValueError, TypeError) as error:
-        text = one_line(error)
-        more = f". {remedy}" if remedy and "column_kinds=" in text else ""
-        raise CommandError(f"{where}: {text}{more}") from error
 
 
 @contextmanager

@@ -49,7 +49,8 @@ class ModelColumns:
         named = hasattr(estimator, "feature_names_in_")
         known = [*table.index, *table.names]
         wanted = [column.name for column in fitted] if named else list(table.names)
-        missing = [name for name in wanted if name not in known]
+        found, used = set(known), set(wanted)
+        missing = [name for name in wanted if name not in found]
         if missing:
             raise CommandError(
                 f"{table.path} lacks columns that the model was fitted to: "
@@ -60,7 +61,7 @@ class ModelColumns:
                 f"{table.path} has {len(wanted)} columns; the model was fitted to an array of "
                 f"{len(fitted)}, without names."
             )
-        ignored = [name for name in known if name not in wanted]
+        ignored = [name for name in known if name not in used]
         return cls(table.path, tuple(wanted), fitted, named, tuple(ignored))
 
     @property

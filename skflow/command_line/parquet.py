@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skflow.command_line.cells import as_plain
+from skflow.command_line.errors import explained
 from skflow.command_line.headers import refuse_unclear_names
-from skflow.command_line.messages import explained
 from skflow.command_line.tables import Batch, Text, Types
 
+BUFFER = 2**16  # bytes of each column that are read at a time
 # Whole numbers and booleans keep their holes; floats would lose digits.
 MASKED = {
     pa.bool_(): pd.BooleanDtype(),
@@ -40,7 +41,9 @@ class ParquetTable:
     def __init__(self, file: BinaryIO, path: str) -> None:
         self.path = path
         with explained(f"{path} is no sound Parquet file"):
-            self.file = pq.ParquetFile(file)
+            # Through a buffer: by default Arrow holds all of a file's columns as it reads it, and
+            # without pre_buffer still all of a row group's.
+            self.file = pq.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER)
         schema = self.file.schema_arrow
         refuse_unclear_names(schema.names, path)
         stored = (schema.pandas_metadata or {}).get("index_columns", [])

@@ -6,8 +6,6 @@ from importlib.metadata import version
 from math import inf
 from typing import Any, NoReturn
 
-from skflow.command_line import commands
-
 DESCRIPTION = """\
 How likely is each row of a table? Fit a density to a table in a CSV or Parquet
 file, then score other files, find the outliers in them, or draw new rows."""
@@ -21,8 +19,8 @@ examples:
   skflow fit visits.csv -o watch.skflow --outliers
   skflow outliers watch.skflow new.csv --only     strange rows, and why
 
-Tables are UTF-8 text with a header (.csv, .tsv) or Parquet (.parquet, which needs
-pyarrow); - is standard input or output. Each command has a --help of its own."""
+Tables are UTF-8 text with a header (.csv, .tsv, .csv.gz, .tsv.gz) or Parquet (.parquet,
+which needs pyarrow); - is standard input or output. Each command has a --help of its own."""
 
 FIT = """\
 Read a table, learn how likely its rows are, and save the model. Nothing needs to be
@@ -35,6 +33,7 @@ FIT_EXAMPLES = """\
 examples:
   skflow fit visits.csv -o visits.skflow --drop id name
   skflow fit visits.csv -o visits.skflow --categorical zip ward
+  skflow fit visits.csv -o visits.skflow --sep ';'
   skflow fit visits.parquet -o watch.skflow --outliers --robust
   skflow fit large.csv -o large.skflow --max-time 3600 --checkpoint large.checkpoint"""
 
@@ -49,17 +48,19 @@ examples:
   skflow score visits.skflow new.csv                    on the screen
   skflow score visits.skflow new.csv -o nats.csv
   skflow score visits.skflow large.parquet -o nats.parquet --n-jobs 4
-  zcat new.csv.gz | skflow score visits.skflow - | sort -n | head"""
+  skflow score visits.skflow new.csv.gz --sep ';' --keep -o scored.csv
+  tail -n +1 new.csv | skflow score visits.skflow - | sort -n | head"""
 
 OUTLIERS = """\
-Write for each row its p_value, the share of normal rows that are as strange; whether
-it is an outlier; and for outliers the columns that are strangest given the others of
+Write for each row its p_value, the share of normal rows that are as strange, to 4 digits;
+whether it is an outlier; and for outliers the columns that are strangest given the others of
 the row (reason_1, ...), with the log-probability of a cell that is no likelier
 (log_prob_1, ...; -4.6 is one in a hundred). The model must be fitted with --outliers."""
 
 OUTLIERS_EXAMPLES = """\
 examples:
   skflow outliers watch.skflow new.csv --only
+  skflow outliers watch.skflow new.csv --top 10 --keep
   skflow outliers watch.skflow new.csv --alpha 0.001 --reasons 1 -o strange.csv
   skflow outliers watch.skflow new.csv --only --keep -o strange.csv"""
 
@@ -106,6 +107,7 @@ def build_parser() -> Parser:
 
 def _add_fit(known: Any) -> None:
     command = _add(known, "fit", "learn what rows are like", FIT, FIT_EXAMPLES)
+    command.set_defaults(inputs=["table"], tables=["table"])
     command.add_argument("table", metavar="TABLE", help="training rows, held in memory")
     command.add_argument(
         "-o",
@@ -124,6 +126,7 @@ def _add_fit(known: Any) -> None:
         metavar="COLUMN",
         help="labels, not numbers, whatever they look like; leading zeros stay",
     )
+    _add_delimiter(add)
     _add_training(command)
     _add_fit_of_outliers(command)
     _add_device(command)
@@ -151,7 +154,7 @@ def _add_fit_of_outliers(command: Parser) -> None:
         type=_share,
         metavar="SHARE",
         help="share of the table's rows to call outliers, up to 0.5 "
-        "(default: by the p-value, see skflow outliers --alpha)",
+        "(default: so many that 1 %% of normal rows are called outliers)",
     )
 
 
@@ -168,8 +171,8 @@ def _add_outliers(known: Any) -> None:
         "--alpha",
         type=_share_of_all,
         metavar="P",
-        help="call rows outliers whose p-value is at most this "
-        "(default: 0.01, or as fit --contamination set)",
+        help="call rows outliers whose p-value is at most this (default: as the model's predict "
+        "does, by the threshold that was set at fit)",
     )
     command.add_argument(
         "--reasons",
@@ -181,13 +184,22 @@ def _add_outliers(known: Any) -> None:
     command.add_argument(
         "--only",
         action="store_true",
-        help="write outliers only, with the number of their row, the first is 0",
+        help="write outliers only, the strangest first, with the number of their row; the first "
+        "row is 0",
+    )
+    command.add_argument(
+        "--top",
+        type=_positive_int,
+        metavar="N",
+        help="write the N strangest rows only, the strangest first, outliers or not, each with "
+        "its columns",
     )
     _add_streaming(command)
 
 
 def _add_sample(known: Any) -> None:
     command = _add(known, "sample", "new rows", SAMPLE, SAMPLE_EXAMPLES)
+    command.set_defaults(inputs=["model"], tables=["output"])
     _add_model(command)
     command.add_argument(
         "-n",
@@ -205,23 +217,34 @@ def _add_sample(known: Any) -> None:
 def _add_inspect(known: Any) -> None:
     command = _add(known, "inspect", "what a model is", INSPECT, INSPECT_EXAMPLES)
     _add_model(command)
-    command.set_defaults(device="cpu")
+    command.set_defaults(device="cpu", inputs=["model"], tables=[])
 
 
 def _add(known: Any, name: str, summary: str, description: str, examples: str) -> Parser:
     command: Parser = known.add_parser(
         name, help=summary, description=description, epilog=examples, formatter_class=AS_WRITTEN
     )
-    command.set_defaults(run=getattr(commands, name))
     return command
 
 
 def _add_model_and_data(command: Parser) -> None:
+    command.set_defaults(inputs=["model", "table"], tables=["table", "output"])
     _add_model(command)
     command.add_argument(
         "table",
         metavar="TABLE",
         help="rows with the model's columns, in any order; others are ignored",
+    )
+    _add_delimiter(command.add_argument)
+
+
+def _add_delimiter(add: Callable[..., Any]) -> None:
+    add(
+        "--sep",
+        type=_delimiter,
+        metavar="CHARACTER",
+        help="between the cells of TABLE, such as ';' or '\\t', a tab (default: a comma; a tab "
+        "in .tsv files)",
     )
 
 
@@ -295,6 +318,15 @@ def _number_in(kind: type, holds: Callable[[Any], bool], expected: str) -> Calla
         return number
 
     return parse
+
+
+def _delimiter(text: str) -> str:
+    delimiter = text.replace("\\t", "\t")
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise argparse.ArgumentTypeError(
+            f"expected one character, neither a quote nor an end of line, got {text!r}"
+        )
+    return delimiter
 
 
 _positive_int = _number_in(int, lambda number: number >= 1, "a whole number from 1 on")

@@ -12,7 +12,8 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from skflow.command_line.csv_files import MISSING
-from skflow.command_line.messages import CommandError, explained
+from skflow.command_line.errors import explained
+from skflow.command_line.messages import CommandError
 from skflow.command_line.model_columns import ModelColumns
 from skflow.command_line.tables import Batch, Table, Text, Writer
 from skflow.exceptions import StrangeLabelsWarning
@@ -32,17 +33,24 @@ class Plan:
         Processes, as joblib counts them.
     keep : bool
         Whether the input's columns are written in front of the answers.
-    only : str or None
-        A column of the answers: only rows where it is true are written.
     quiet : bool
         Whether no bar is shown.
+    only : str or None
+        A column of the answers: only rows where it is true are written.
+    ranked : bool
+        Whether rows are written by the index of the answers, the lowest first, once all are
+        there. Only these are in memory until then.
+    top : int or None
+        Rows to write at most, of those that are ranked.
     """
 
     batch_rows: int
     n_jobs: int
     keep: bool
-    only: str | None
     quiet: bool
+    only: str | None = None
+    ranked: bool = False
+    top: int | None = None
 
 
 class Answers(NamedTuple):
@@ -55,6 +63,31 @@ class Answers(NamedTuple):
     size: int
     known: dict[str, bool]
     warned: list[Warning | str]
+
+
+class Ranking:
+    """Rows of many frames by their index, the lowest first; equal ones in the order they came.
+
+    Parameters
+    ----------
+    most : int or None
+        Rows to keep; None keeps all.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        self.most = most
+        self.frames: list[pd.DataFrame] = []
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Add the rows of a frame, of those to keep."""
+        self.frames.append(frame)
+        if self.most is not None:
+            self.frames = [self.lowest()]
+
+    def lowest(self) -> pd.DataFrame:
+        """Return the rows that were kept."""
+        filled = [frame for frame in self.frames if len(frame)] or self.frames[:1]
+        return pd.concat(filled).sort_index(kind="stable")[: self.most]
 
 
 def stream(
@@ -73,6 +106,7 @@ def stream(
     work = (delayed(_answer)(batch, columns, estimator, task, plan) for batch in _caught(batches))
     empty, seen = True, set()
     known: dict[str, bool] = {}
+    ranking = Ranking(plan.top)
     with progress_bar(table.total, table.unit, quiet=plan.quiet) as advance:
         for answers in parallel(work):
             for warning in answers.warned:
@@ -81,11 +115,16 @@ def stream(
                 seen.add(str(warning))
             for name, found in answers.known.items():
                 known[name] = known.get(name, False) or found
-            writer.write(answers.frame)
+            if plan.ranked:
+                ranking.add(answers.frame)
+            else:
+                writer.write(answers.frame)
             advance(answers.size)
             empty = False
     if empty:
         raise CommandError(f"{table.path} has columns, but no rows.")
+    if plan.ranked:
+        writer.write(ranking.lowest())
     _warn_of_strange_labels(columns, known)
 
 
@@ -127,7 +166,7 @@ def _answer(
         answers["row"] += batch.start
     if plan.keep:
         kept = batch.frame.assign(**{name: rows[name] for name in columns.types})
-        answers = pd.concat([kept.reset_index(drop=True), answers], axis=1)
+        answers = pd.concat([kept.set_axis(answers.index), answers], axis=1)
     if plan.only is not None:
         answers = answers[answers[plan.only]]
     return Answers(answers, batch.size, known, [warning.message for warning in caught])

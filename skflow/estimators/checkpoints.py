@@ -22,8 +22,9 @@ from sklearn.utils import check_random_state
 
 from skflow.archive.cells import pack_cell, unpack_cell
 from skflow.archive.fields import Fields
-from skflow.archive.files import Arrays, Document, find_target, prefixed, read, take_prefixed, write
+from skflow.archive.files import Arrays, Document, prefixed, read, take_prefixed, write
 from skflow.archive.parameters import pack_parameter
+from skflow.archive.replacing import find_target
 from skflow.exceptions import ModelFileError
 from skflow.flow.expectation_maximization import PriorStrength
 from skflow.flow.model import Model

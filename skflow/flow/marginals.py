@@ -110,8 +110,12 @@ class Marginals(Bijection):
     @classmethod
     def blank(cls, n_columns: int, n_knots: int) -> "Marginals":
         """Maps of the right shape, to load a state into."""
-        line = np.arange(float(n_knots))
-        return cls([_ColumnMap(line, line, np.ones(n_knots), 1.0, 1.0)] * n_columns)
+        maps = cls([])
+        n_knots = n_knots if n_columns else len(maps.x_knots)
+        knots = torch.ones(n_knots, n_columns, 1, dtype=torch.float64)
+        maps.x_knots, maps.y_knots, maps.derivatives = knots, knots.clone(), knots.clone()
+        maps.lower_tail, maps.upper_tail = knots[0].clone(), knots[0].clone()
+        return maps
 
     def of_columns(self, columns: list[int]) -> "Marginals":
         """Return the maps of some of the columns."""

@@ -1,6 +1,5 @@
 """The sizes of a flow, and the flow built from them."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -30,7 +29,6 @@ LAYERS_OF_ONE_COLUMN = 2  # each of which bends it given its labels
 PARENTS = "labels.parents"
 MARGINALS = "values.marginals.x_knots"
 MIXTURE = "values.mixture.log_weights"
-LABEL_TABLE = re.compile(r"labels\.groups\.\d+\.table")
 
 
 @dataclass(frozen=True)
@@ -159,9 +157,10 @@ def restore_model(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
     Raises
     ------
     ValueError
-        Where the arrays are not those of such a model; little memory is taken before.
+        Where the arrays are not those of such a model; no more memory is taken before
+        than theirs.
     """
-    for name, shape in _telling_shapes(recipe, state):
+    for name, shape in _telling_shapes(recipe):
         _refuse_other_shape(name, state, shape)
     model = _build_blank(recipe, state)
     expected = model.state_dict()
@@ -180,22 +179,15 @@ def restore_model(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
     return model.eval()
 
 
-def _telling_shapes(
-    recipe: FlowRecipe, state: Mapping[str, NDArray]
-) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield the arrays that tell how large a model is, and what shapes they must have.
+def _telling_shapes(recipe: FlowRecipe) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the arrays that say how much memory a blank model takes, and their shapes.
 
-    With these a model takes about as much memory as its state, whatever the recipe says.
+    None of these is without values, so the state is as large, whatever the recipe says. What a
+    blank model has on the device "meta" takes no memory, and no array here says its size.
     """
     n_columns, width = len(recipe.value_label), recipe.hidden_units
-    n_knots, n_components = _length(state, MARGINALS), _length(state, MIXTURE)
-    yield MARGINALS, (n_knots, n_columns, 1)
-    yield "values.mixture.coefficients", (n_components, n_columns, n_columns)
     yield PARENTS, (len(recipe.n_labels),)
     yield "labels.weight", (recipe.n_entries, _label_width(len(recipe.n_labels)))
-    if recipe.n_labels:
-        yield "values.features.weight", (recipe.n_entries, recipe.n_features)
-        yield "values.mixture.label_effects", (recipe.n_entries, n_components + n_columns)
     for layer in range(recipe.n_couplings):
         conditioner = f"values.couplings.bijections.{layer}.conditioner"
         yield f"{conditioner}.read.weight", (width, n_columns + recipe.n_features)
@@ -221,27 +213,20 @@ def _refuse_other_shape(
 
 
 def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
-    """Build a model for the state to be loaded into."""
+    """Build a model for the state to be assigned to; its closed form takes no memory."""
     parents = state[PARENTS].tolist()
     if any(not -1 <= parent < j for j, parent in enumerate(parents)):
         raise ValueError(f"{PARENTS} must be earlier columns, or -1")
     n_columns = len(recipe.value_label)
-    pairs = zip(recipe.n_labels, parents, strict=True)
-    n_entries = sum(size * (recipe.n_labels[i] + 1 if i >= 0 else 1) for size, i in pairs)
-    if n_entries > sum(state[name].size for name in state if LABEL_TABLE.fullmatch(name)):
-        raise ValueError("labels lack tables")
-    return recipe.build(
-        blank_start(recipe.n_labels, parents),
-        Marginals.blank(n_columns, len(state[MARGINALS])),
-        Mixture.blank(
-            n_columns,
-            len(state[MIXTURE]),
-            recipe.bound,
-            recipe.n_entries,
-            fills="values.mixture.filling" in state,
-        ),
-        None,
-    )
+    n_knots, n_components = _length(state, MARGINALS), _length(state, MIXTURE)
+    fills = "values.mixture.filling" in state
+    with torch.device("meta"):
+        labels = blank_start(recipe.n_labels, parents)
+        marginals = Marginals.blank(n_columns, n_knots)
+        mixture = Mixture.blank(
+            n_columns, n_components, recipe.bound, recipe.n_entries, fills=fills
+        )
+    return recipe.build(labels, marginals, mixture, None)
 
 
 def _adopt(array: NDArray) -> Tensor:

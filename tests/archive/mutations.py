@@ -171,13 +171,7 @@ def drop_a_tensor(rng: Rng, content: bytes, other: bytes) -> bytes:
     parts = take_apart(content)
     # There are models with and without it.
     name = str(rng.choice([name for name in sorted(parts.tensors) if "filling" not in name]))
-    gone = parts.array_slice(name)
-    del parts.tensors[name]
-    for spec in parts.tensors.values():
-        spec["data_offsets"] = [
-            at - (gone.stop - gone.start) * (at >= gone.stop) for at in spec["data_offsets"]
-        ]
-    parts.data = parts.data[: gone.start] + parts.data[gone.stop :]
+    _drop_tensor(parts, name)
     return put_together(parts)
 
 
@@ -382,6 +376,24 @@ HARMLESS: dict[str, Mutator] = {mutator.__name__: mutator for mutator in (reorde
 IDLE: dict[str, Mutator] = {enlarge_the_recipe.__name__: enlarge_the_recipe}
 
 
+def claims_without_values(content: bytes) -> Iterator[bytes]:
+    """Files in which one array is a billion times as long, and holds nothing.
+
+    Nothing times a billion is nothing: no byte of the file bears the size out.
+    """
+    for name, spec in take_apart(content).tensors.items():
+        shape = spec["shape"] if len(spec["shape"]) > 1 else [*spec["shape"], 1]
+        for axis in range(len(shape)):
+            claim = [10**9 if i == axis else size for i, size in enumerate(shape)]
+            if 0 not in claim:
+                claim[axis - 1] = 0
+            parts = take_apart(content)
+            _drop_tensor(parts, name)
+            end = len(parts.data)
+            parts.tensors[name] = {**spec, "shape": claim, "data_offsets": [end, end]}
+            yield put_together(parts)
+
+
 def _other_length(rng: Rng, content: bytes) -> bytes:
     length = int.from_bytes(content[:8], "little")
     lengths = [
@@ -405,6 +417,16 @@ def _other(rng: Rng, choices: list[Any], value: Any) -> Any:
 
 def _tensor(rng: Rng, parts: Parts) -> str:
     return str(rng.choice(sorted(parts.tensors)))
+
+
+def _drop_tensor(parts: Parts, name: str) -> None:
+    gone = parts.array_slice(name)
+    del parts.tensors[name]
+    for spec in parts.tensors.values():
+        spec["data_offsets"] = [
+            at - (gone.stop - gone.start) * (at >= gone.stop) for at in spec["data_offsets"]
+        ]
+    parts.data = parts.data[: gone.start] + parts.data[gone.stop :]
 
 
 def _filled_tensor(rng: Rng, parts: Parts) -> str:

@@ -1,6 +1,7 @@
 """Reading takes at most twice the file's size, beyond what any reading takes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 
 from skflow import FlowDensity
-from tests.archive.bases import NUMBERS
-from tests.archive.parts import Parts, dumps, put_together, seal, take_apart
+from tests.archive.bases import NUMBERS, TEXTS
+from tests.archive.parts import DIGEST, Parts, dumps, put_together, seal, take_apart
 from tests.mixed import CLOSED
 
 if not Path("/proc/self/status").exists():
@@ -63,6 +64,45 @@ def test_an_honest_large_file(small: Path, tmp_path: Path) -> None:
     n_bytes, error = rise(small, path)
     assert error == ""
     assert size < n_bytes < 2 * size + CONSTANT  # no less: it is measured at all
+
+
+@pytest.mark.slow
+def test_an_honest_large_file_of_labels(small: Path, tmp_path: Path) -> None:
+    label = np.arange(4000) % 990
+    columns = [np.char.mod(f"{j}-%d", label) for j in range(15)]
+    path = tmp_path / "large"
+    FlowDensity(**CLOSED).fit(np.array(columns).T).save(path)
+    size = path.stat().st_size
+    assert size > 10**8
+    n_bytes, error = rise(small, path)
+    assert error == ""
+    assert size < n_bytes < 2 * size + CONSTANT
+
+
+def test_arrays_without_values(tmp_path: Path) -> None:
+    """Arrays that hold nothing, 30 million times: a table of labels has no knots at all."""
+    path, hostile = tmp_path / "labels", tmp_path / "hostile"
+    FlowDensity(**CLOSED).fit(TEXTS).save(path)
+    parts = take_apart(path.read_bytes())
+    for name in ("x_knots", "y_knots", "derivatives"):
+        parts.tensors[f"model.values.marginals.{name}"]["shape"][0] = 30_000_000
+    hostile.write_bytes(put_together(parts))
+    n_bytes, error = rise(path, hostile)
+    assert "x_knots" in error
+    assert n_bytes < 2 * hostile.stat().st_size + CONSTANT
+
+
+@pytest.mark.parametrize(
+    "n_true", [0, DIGEST.stop, 10_000], ids=["foreign", "beginning", "damaged"]
+)
+def test_a_large_file_of_others(n_true: int, small: Path, tmp_path: Path) -> None:
+    """Memory is taken for what was written by skflow only, however large a file is."""
+    path = tmp_path / "foreign"
+    path.write_bytes(small.read_bytes()[:n_true])
+    os.truncate(path, 2**29)  # sparse: it takes no room on the disk
+    n_bytes, error = rise(small, path)
+    assert "is damaged" in error if n_true else "was not written by skflow" in error
+    assert n_bytes < CONSTANT
 
 
 def of_many_values(parts: Parts) -> bytes:

@@ -10,6 +10,7 @@ import pytest
 from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.command_line.csv_files import EXACT
 from skflow.command_line.main import main
+from skflow.command_line.streaming import Ranking
 from tests.command_line.conftest import QUICK, make_trips
 
 
@@ -114,7 +115,7 @@ def test_outliers(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     detector = load(files / "detector")
     assert isinstance(detector, FlowOutlierDetector)
     p_values = detector.p_values(new_trips())
-    np.testing.assert_array_equal(judged["p_value"], p_values)
+    assert judged["p_value"].tolist() == [float(f"{p:.4g}") for p in p_values]
     np.testing.assert_array_equal(judged["outlier"], p_values <= 0.05)
     np.testing.assert_array_equal(judged["row"], np.arange(60))
     assert judged.loc[7, "reason_1"] == "fare"
@@ -124,6 +125,74 @@ def test_outliers(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = [judged.loc[7, f"log_prob_{k}"] for k in (1, 2, 3)]
     np.testing.assert_allclose(told, reasons, rtol=1e-6)
     assert judged.loc[~judged["outlier"], ["reason_1", "log_prob_1"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("batch_rows", [7, 100])
+def test_outliers_are_those_of_predict_and_come_strangest_first(
+    batch_rows: int, n_jobs: int, files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = ["--batch-rows", batch_rows, "--n-jobs", n_jobs]
+    detector, new = load(files / "detector"), new_trips()
+    judged = run(capsys, "outliers", files / "detector", files / "new.csv", "--only", *many)
+    expected = np.flatnonzero(detector.predict(new) == -1)
+    assert len(expected)
+    assert sorted(judged["row"]) == expected.tolist()
+    assert np.diff(detector.score_samples(new)[judged["row"]]).min(initial=0) >= 0
+    assert judged["reason_1"].notna().all()
+
+
+@pytest.mark.parametrize("more", [[], ["--keep"], ["--only"], ["--alpha", 0.05, "--only"]])
+@pytest.mark.parametrize("batch_rows", [7, 100])
+def test_the_strangest_rows(
+    batch_rows: int, more: list, files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detector, new = load(files / "detector"), new_trips()
+    top = ["--top", 4, "--batch-rows", batch_rows]
+    judged = run(capsys, "outliers", files / "detector", files / "new.csv", *top, *more)
+    order = np.argsort(detector.score_samples(new), kind="stable")
+    if "--only" in more:
+        allowed = detector.p_values(new) <= 0.05 if "--alpha" in more else detector.predict(new) < 0
+        order = [row for row in order if allowed[row]]
+    assert judged["row"].tolist() == list(order[:4])
+    assert judged["reason_1"].notna().all()
+    if "--keep" in more:
+        assert judged["km"].tolist() == new["km"].iloc[order[:4]].tolist()
+
+
+def test_only_the_strangest_rows_are_held() -> None:
+    ranking = Ranking(most=3)
+    for start in range(0, 1_000, 10):
+        rows = np.arange(start, start + 10)
+        ranking.add(pd.DataFrame({"row": rows}, index=(rows * 7) % 500))
+        assert sum(map(len, ranking.frames)) <= 3
+    assert ranking.lowest()["row"].tolist() == [0, 500, 143]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "written", "said"), [(".csv", ";", ";"), (".csv", "\t", "\\t"), (".tsv", "\t", "")]
+)
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_delimiters_and_compression(
+    suffix: str,
+    written: str,
+    said: str,
+    packed: str,
+    files: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table, model, out = (tmp_path / name for name in (f"a{suffix}{packed}", "m", f"b.csv{packed}"))
+    make_trips(100, 0).to_csv(table, index=False, sep=written)
+    sep = ["--sep", said] if said else []
+    assert main(["fit", str(table), "-o", str(model), *sep, *QUICK]) == 0
+    assert load(model).schema_ == load(files / "flow").schema_
+    new_trips().to_csv(table, index=False, sep=written)
+    assert main(["score", str(model), str(table), "-o", str(out), *sep, "--batch-rows", "9"]) == 0
+    scores = pd.read_csv(out, **EXACT)["log_density"]
+    np.testing.assert_allclose(scores, load(model).score_samples(new_trips()), rtol=1e-9)
+    kept = run(capsys, "outliers", files / "detector", table, *sep, "--keep")
+    assert kept["km"].tolist() == new_trips()["km"].tolist()
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

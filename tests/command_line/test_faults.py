@@ -116,8 +116,30 @@ FAULTS: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
         r"looks compressed; unpack it: zcat FILE \| skflow",
     ),
     "a compressed file's ending": (
-        lambda files, new: ["fit", spoil(new, "bad.csv.gz", b""), "-o", f"{new}/model"],
-        r"not '.gz'. Unpack it: zcat .*bad.csv.gz \| skflow",
+        lambda files, new: ["fit", spoil(new, "bad.parquet.gz", b""), "-o", f"{new}/model"],
+        r"not '.gz'. CSV compressed by gzip ends in .csv.gz",
+    ),
+    "a compressed file that is none": (
+        lambda files, new: ["fit", spoil(new, "bad.csv.gz", b"a,b\n1,2\n"), "-o", f"{new}/model"],
+        "bad.csv.gz is no sound gzip file: Not a gzipped file",
+    ),
+    "a compressed file that broke off": (
+        lambda files, new: [
+            *("score", f"{files}/flow"),
+            spoil(new, "bad.csv.gz", gzip.compress((files / "new.csv").read_bytes())[:-100]),
+        ],
+        "bad.csv.gz is no sound gzip file: Compressed file ended",
+    ),
+    "a compressed file that is damaged": (
+        lambda files, new: [
+            *("score", f"{files}/flow"),
+            spoil(new, "bad.csv.gz", gzip.compress(HEADER + GOOD_ROW)[:-8] + bytes(8)),
+        ],
+        "bad.csv.gz is no sound gzip file: CRC check failed",
+    ),
+    "a delimiter of Parquet": (
+        lambda files, new: ["score", f"{files}/flow", f"{files}/new.parquet", "--sep", ";"],
+        "--sep: .*new.parquet is a Parquet file, which has no delimiter",
     ),
     "another delimiter": (
         lambda files, new: [
@@ -126,7 +148,14 @@ FAULTS: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
             "-o",
             f"{new}/model",
         ],
-        "has one column, 'a;b'. Are its cells separated by ';'",
+        "has one column, 'a;b'. Are its cells separated by ';'. Add --sep ';'",
+    ),
+    "another delimiter, of a table to score": (
+        lambda files, new: [
+            *("score", f"{files}/flow"),
+            spoil(new, "bad.csv", (HEADER + GOOD_ROW).replace(b",", b";")),
+        ],
+        "has one column, 'zone;fare;.*'. Are its cells separated by ';'. Add --sep ';'",
     ),
     "all columns dropped": (
         lambda files, new: [
@@ -329,6 +358,8 @@ USAGE = {
     "sample model -n many": "-n/--n-rows: expected a whole number from 1 on, got 'many'",
     "sample model --random-state -1": "--random-state: expected a whole number from 0",
     "outliers model new.csv --alpha 2": "--alpha: expected a number above 0, up to 1, got '2'",
+    "fit new.csv -o model --sep ;;": "--sep: expected one character, neither a quote nor",
+    "outliers model new.csv --top 0": "--top: expected a whole number from 1 on",
     "fit new.csv -o model --max-time nan": "--max-time: expected a number above 0, got 'nan'",
 }
 

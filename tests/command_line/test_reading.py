@@ -5,7 +5,8 @@ import datetime
 import io
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 from skflow import FlowDensity, load
 from skflow.command_line.cells import as_fitted, as_inferred
 from skflow.command_line.csv_files import EXACT, MISSING, CsvTable
+from skflow.command_line.headers import refuse_unclear_names
 from skflow.command_line.main import main
+from skflow.command_line.model_columns import ModelColumns
 from skflow.table.schema import ColumnSchema
 from tests.command_line.conftest import QUICK, make_trips
 
@@ -111,6 +114,53 @@ def test_texts_come_as_they_are_in_every_batch(rows: list, batch_rows: int) -> N
 @pytest.mark.parametrize("text", [b"\xef\xbb\xbfx,y\n1,2\n", b"x,y\r\n1,2\r\n", b"x,y\n\n1,2\n\n"])
 def test_marks_and_blank_lines_are_passed_over(text: bytes) -> None:
     assert read(text).to_dict("list") == {"x": [1], "y": [2]}
+
+
+ONE_CELL = st.sampled_from(["", '""', "3", '"4"', "x", '"x\n\ny"'])
+
+
+@settings(deadline=None)
+@given(st.lists(ONE_CELL, min_size=1, max_size=12), st.sampled_from(["\n", "\r\n"]), st.booleans())
+def test_every_line_of_one_column_is_a_row(cells: list[str], end: str, is_ended: bool) -> None:
+    """An empty line is an empty cell, the last one too; without its end it is no line."""
+    if cells[-1] == "":
+        is_ended = True
+    text = "a" + end + end.join(cells) + end * is_ended
+    for n_rows in (1, 3, 100):
+        batches = list(table_of(text).batches(n_rows, ["a"], {"a": ()}))
+        assert [batch.start for batch in batches] == list(range(0, len(cells), n_rows))
+        back = pd.concat([batch.frame for batch in batches])["a"]
+        expected = [next(csv.reader(io.StringIO(cell, newline="")), [""])[0] for cell in cells]
+        assert back.fillna("").tolist() == expected
+    # As pandas has it, and so do other readers of CSV that do not pass over blank lines.
+    theirs = pd.read_csv(io.StringIO(text), skip_blank_lines=False, dtype=str)["a"]
+    assert theirs.fillna("").tolist() == expected
+
+
+class CountedName(str):
+    """A name that counts how often it is compared."""
+
+    n_compared = 0
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        CountedName.n_compared += 1
+        return str.__eq__(self, other)
+
+    def __hash__(self) -> int:
+        return str.__hash__(self)
+
+
+def test_names_are_compared_a_few_times_each() -> None:
+    n = 2_000
+    names = [CountedName(f"c{i}") for i in range(n)]
+    CountedName.n_compared = 0
+    refuse_unclear_names(names, "table.csv")
+    schema = SimpleNamespace(columns=[SimpleNamespace(name=CountedName(name)) for name in names])
+    model = SimpleNamespace(schema_=schema, feature_names_in_=names)
+    table = SimpleNamespace(path="table.csv", names=[*names, "more"], index=())
+    assert ModelColumns.match(model, cast(Any, table)).ignored == ("more",)
+    assert CountedName.n_compared < 20 * n
 
 
 def test_labels_are_those_of_the_model() -> None:
