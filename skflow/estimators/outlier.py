@@ -25,7 +25,7 @@ from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
 from skflow.outliers.views import Views
 from skflow.table.codec import TableCodec
 from skflow.table.schema import Schema
-from skflow.table.storage import StoredTable
+from skflow.table.storage import StoredTable, brief
 
 FloatArray = NDArray[np.float64]
 
@@ -380,7 +380,7 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         table = self._read(X)
-        log_probs = self._detector.explain(table, self.device)
+        log_probs = self._detector.explain(table, self.device, self.verbose)
         return numbers_like(log_probs, X, self._detector.density.container.names)
 
     def repair(self, X: ArrayLike) -> Any:
@@ -391,6 +391,8 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         becomes the likeliest given the row's others, a number its median given these. Rows
         that are unremarkable come back as they are; one that no change of single cells
         makes so, far from everything, gives way to the nearest of drawn rows.
+
+        A progress bar is shown where ``verbose`` is above 0.
 
         Parameters
         ----------
@@ -405,8 +407,15 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         table = self._read(X)
-        columns = self._detector.repair(table, self.device).columns
-        return self._detector.density.container.build(columns, X)
+        repaired, whole = self._detector.repair(table, self.device, self.verbose)
+        if len(whole):
+            shown = brief.repr(whole.tolist())
+            warn_caller(
+                f"{len(whole)} of {table.n_rows} rows were replaced as a whole, because no change "
+                f"of some of their cells makes them unremarkable: rows {shown}, counted from 0. "
+                "Do not take these for corrections.",
+            )
+        return self._detector.density.container.build(repaired.columns, X)
 
     def _read(self, X: ArrayLike) -> StoredTable:
         return self._detector.density.container.read(check_table(self, X, reset=False))

@@ -97,9 +97,9 @@ class TableDensity:
             log_peaks = unrounded.values.mixture.log_peaks().numpy()
 
         def numpy_factors(*arrays: NDArray) -> Factors:
-            terms, standardised, *others = apply(factors, *arrays)
+            terms, standardised, floors, weights = apply(factors, *arrays)
             standardised = standardised.reshape(-1, *log_peaks.shape)
-            return Factors(terms[:, 0], terms[:, 1], standardised, *others, log_peaks)
+            return Factors(terms[:, 0], terms[:, 1], standardised, floors, weights, log_peaks)
 
         return Joint(
             lambda *arrays: apply(of_labels, *arrays)[0][:, 0],

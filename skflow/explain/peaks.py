@@ -70,7 +70,8 @@ class Roots(NamedTuple):
 
     def take(self, kept: Rows | NDArray[np.bool_]) -> "Roots":
         """Return some of the roots."""
-        return Roots(*(part[kept] for part in self))
+        parts = {name: part[kept] for name, part in self._asdict().items()}
+        return self._replace(**parts)
 
 
 class Evaluate(Protocol):

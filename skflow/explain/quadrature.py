@@ -136,7 +136,8 @@ class Curve:
             n_steps, summed = self._n_steps()
             low, high = np.minimum(left, right), np.maximum(left, right)
             per_step = np.maximum(high - low, LEVEL) / np.maximum(n_steps, 1)
-            n_below = np.floor((level - low).clip(0, 1e6) / per_step).clip(0, n_steps)
+            with np.errstate(over="ignore"):
+                n_below = np.floor((level - low).clip(0, 1e6) / per_step).clip(0, n_steps)
             n_below = np.where(high <= level, n_steps, np.minimum(n_below, n_steps - 1))
             sums = math.log(self.step) + _log_sum(low, high, n_steps, n_below)
             masses = np.where(summed, sums, masses)
@@ -210,9 +211,12 @@ class Curve:
         known = np.isfinite(below)
         scale = np.exp((total - np.where(known, below, total)).clip(max=600.0))
         errors = np.maximum(errors, np.where(known, of_below * scale, 0.0))
-        if self.step:
-            errors = np.where(self._n_steps()[0] <= 1, 0.0, errors)
-        inside = (at / np.where(there, width, 1.0)).clip(INSIDE, 1 - INSIDE)
+        least = np.full(width.shape, INSIDE)
+        if self.step:  # a new node is another grid point than the ends
+            n_steps = self._n_steps()[0]
+            errors = np.where(n_steps <= 1, 0.0, errors)
+            least = np.maximum(least, 1 / np.maximum(n_steps, 2))
+        inside = (at / np.where(there, width, 1.0)).clip(least, 1 - least)
         return errors, places[:, :-1] + inside * width
 
     def _integrals(self) -> FloatArray:

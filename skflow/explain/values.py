@@ -153,8 +153,8 @@ class ValueDensity:
 
     def _points(self, places: FloatArray) -> _Points:
         """Return points at places of the line, or at the nearest points of the grid."""
-        encoded, log_det = self._marginal.inverse_and_log_det(torch.tensor(places)[None])
-        encoded, per_place = encoded[0].numpy(), log_det.numpy()
+        values, log_det = self._marginal.inverse_and_log_det(torch.tensor(places)[None])
+        encoded, per_place = values[0].numpy(), log_det.numpy()
         scaling, step = self._column.scaling, self._column.line.step
         numbers = scaling.decode(encoded)
         if not step:
