@@ -388,8 +388,9 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
 
         Cells are changed one after the other, that first whose change helps most, until
         the p-value is 0.1 at least; those that it is as high without are put back. A label
-        becomes the likeliest given the row's others, a number its median given these. Rows
-        that are unremarkable come back as they are; one that no change of single cells
+        becomes the likeliest given the row's others, a number its median given these. Where
+        single cells do not help, the strangest are changed together. Rows
+        that are unremarkable come back as they are; one that no change of some cells
         makes so, far from everything, gives way to the nearest of drawn rows.
 
         A progress bar is shown where ``verbose`` is above 0.
@@ -404,6 +405,11 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
             In the container and the dtypes that were fitted, on each column's grid, in
             its support and among its labels. Cells that need no change are equal to
             those of ``X``.
+
+        Warns
+        -----
+        UserWarning
+            Where rows are replaced as a whole, saying which.
         """
         check_is_fitted(self)
         table = self._read(X)
