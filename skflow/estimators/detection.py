@@ -92,13 +92,16 @@ class Detector:
         no_higher = np.searchsorted(self.normal, scores, side="right")
         return (1 + no_higher) / (1 + len(self.normal))
 
-    def explain(self, table: StoredTable, device: Device) -> FloatArray:
+    def explain(self, table: StoredTable, device: Device, verbose: int = 0) -> FloatArray:
         """Return the log tail probability of each cell given its row's others."""
         density = self.density
-        return tail_log_probs(density.codec, density.model, density.joint(device), table)
+        joint = density.joint(device)
+        return tail_log_probs(density.codec, density.model, joint, table, verbose)
 
-    def repair(self, table: StoredTable, device: Device) -> StoredTable:
-        """Return rows that are as ordinary as nine in ten."""
+    def repair(
+        self, table: StoredTable, device: Device, verbose: int = 0
+    ) -> tuple[StoredTable, NDArray[np.intp]]:
+        """Return rows that are as ordinary as nine in ten, and which were replaced whole."""
         density, joint = self.density, self.density.joint(device)
 
         def given(rows: EncodedTable, j: int) -> Conditional:
@@ -116,7 +119,9 @@ class Detector:
         rank = math.ceil(ORDINARY * (1 + len(self.normal))) - 1
         ordinary = float(self.normal[rank - 1]) if rank else -math.inf
         coordinates = self.witness.views.coordinates
-        repairer = Repairer(density.codec, given, score, ordinary, ordinary_rows, coordinates)
+        repairer = Repairer(
+            density.codec, given, score, ordinary, ordinary_rows, coordinates, verbose
+        )
         return repairer(table)
 
     def threshold(self, false_alarms: float) -> float:

@@ -26,7 +26,7 @@ from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
 from skflow.outliers.views import Views
 from skflow.table.codec import TableCodec
 from skflow.table.schema import Schema
-from skflow.table.storage import StoredTable
+from skflow.table.storage import StoredTable, brief
 
 FloatArray = NDArray[np.float64]
 
@@ -388,7 +388,7 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         table = self._read(X)
-        log_probs = self._detector.explain(table, self.device)
+        log_probs = self._detector.explain(table, self.device, self.verbose)
         return numbers_like(log_probs, X, self._detector.density.container.names)
 
     def repair(self, X: ArrayLike) -> Any:
@@ -396,9 +396,12 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
 
         Cells are changed one after the other, that first whose change helps most, until
         the p-value is 0.1 at least; those that it is as high without are put back. A label
-        becomes the likeliest given the row's others, a number its median given these. Rows
-        that are unremarkable come back as they are; one that no change of single cells
+        becomes the likeliest given the row's others, a number its median given these. Where
+        single cells do not help, the strangest are changed together. Rows
+        that are unremarkable come back as they are; one that no change of some cells
         makes so, far from everything, gives way to the nearest of drawn rows.
+
+        A progress bar is shown where ``verbose`` is above 0.
 
         Parameters
         ----------
@@ -410,11 +413,23 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
             In the container and the dtypes that were fitted, on each column's grid, in
             its support and among its labels. Cells that need no change are equal to
             those of ``X``.
+
+        Warns
+        -----
+        UserWarning
+            Where rows are replaced as a whole, saying which.
         """
         check_is_fitted(self)
         table = self._read(X)
-        columns = self._detector.repair(table, self.device).columns
-        return self._detector.density.container.build(columns, X)
+        repaired, whole = self._detector.repair(table, self.device, self.verbose)
+        if len(whole):
+            shown = brief.repr(whole.tolist())
+            warn_caller(
+                f"{len(whole)} of {table.n_rows} rows were replaced as a whole, because no change "
+                f"of some of their cells makes them unremarkable: rows {shown}, counted from 0. "
+                "Do not take these for corrections.",
+            )
+        return self._detector.density.container.build(repaired.columns, X)
 
     def _read(self, X: ArrayLike) -> StoredTable:
         return self._detector.density.container.read(check_table(self, X, reset=False))

@@ -17,7 +17,8 @@ from skflow.archive.tables import pack_table, unpack_table
 from skflow.estimators.blocks import Step, apply_by_blocks, concatenate
 from skflow.estimators.round_trip import InverseError, compare_columns
 from skflow.exceptions import StrangeLabelsWarning, warn_caller
-from skflow.explain.conditionals import LogProb
+from skflow.explain.peaks import Factors
+from skflow.explain.values import Joint
 from skflow.flow.model import Latents, Model, Rows
 from skflow.flow.recipe import FlowRecipe, model_state, restore_model
 from skflow.table.codec import TableCodec
@@ -61,7 +62,7 @@ class TableDensity:
 
         return self._of_table(step, table, device)[0]
 
-    def joint(self, device: str | torch.device) -> LogProb:
+    def joint(self, device: str | torch.device) -> Joint:
         """Return the log-density of rows as they are encoded, per unit of that.
 
         To 1e-5 nats: reads are not rounded, as only an exact inverse needs, which halves
@@ -70,15 +71,43 @@ class TableDensity:
         unrounded = copy.deepcopy(self.model)
         unrounded.values.mixture.train()
 
-        def step(model: Model, *rows: Tensor) -> Sequence[Tensor]:
-            return (model.log_prob(Rows(*rows))[None],)
+        def of_labels(model: Model, labels: Tensor, rare: Tensor) -> Sequence[Tensor]:
+            log_prob = model.labels.log_prob(labels) + model.labels.rare_log_prob(rare)
+            return (log_prob[None],)
 
-        def log_prob(*rows: NDArray) -> FloatArray:
-            n_cells = len(rows[0]) * len(self.codec.latent_names)
-            model = self._move_model(n_cells, device, unrounded)
-            return apply_by_blocks(step, model, rows)[0][:, 0]
+        def of_values(model: Model, labels: Tensor, values: Tensor) -> Sequence[Tensor]:
+            return (model.values.log_prob(labels, values)[None],)
 
-        return log_prob
+        def factors(model: Model, labels: Tensor, values: Tensor) -> Sequence[Tensor]:
+            residuals, log_det = model.values.residuals(labels, values)
+            log_density = residuals.log_prob() + log_det
+            return (
+                torch.stack((log_density, log_det)),
+                residuals.standardised.flatten(0, 1),
+                residuals.log_floors,
+                residuals.log_weights,
+            )
+
+        def apply(step: Step, *arrays: NDArray) -> list[NDArray]:
+            model = self._move_model(
+                len(arrays[0]) * len(self.codec.latent_names), device, unrounded
+            )
+            return apply_by_blocks(step, model, arrays)
+
+        with torch.inference_mode():
+            log_peaks = unrounded.values.mixture.log_peaks().numpy()
+
+        def numpy_factors(*arrays: NDArray) -> Factors:
+            terms, standardised, floors, weights = apply(factors, *arrays)
+            standardised = standardised.reshape(-1, *log_peaks.shape)
+            return Factors(terms[:, 0], terms[:, 1], standardised, floors, weights, log_peaks)
+
+        return Joint(
+            lambda *arrays: apply(of_labels, *arrays)[0][:, 0],
+            lambda *arrays: apply(of_values, *arrays)[0][:, 0],
+            numpy_factors,
+            log_peaks.size,
+        )
 
     def unit_free_scores(self, table: StoredTable, device: str | torch.device) -> FloatArray:
         """Measures of normality that no column's unit changes, ``(n_rows, 2)``."""

@@ -17,7 +17,7 @@ which is uniform at most: of normal cells, a share of at most :math:`\alpha` has
 """
 
 import math
-from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -25,21 +25,14 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from skflow.explain.quadrature import log_cell_masses, log_mass_below, quantile, refine
+from skflow.explain.values import Joint, ValueDensity
 from skflow.flow import student
 from skflow.flow.model import Model
 from skflow.table.codec import EncodedTable, TableCodec
 from skflow.table.columns import RAREST, NumberColumn
 
 FloatArray = NDArray[np.float64]
-# Log-density of rows, of labels, rare and values as they are encoded.
-LogProb = Callable[[NDArray[np.int64], FloatArray, FloatArray], FloatArray]
 
-INNER = np.linspace(-4.5, 4.5, 46)
-OUTER = np.array([1.3, 2.0, 4.0, 10.0, 40.0])  # times the last inner node, or the value
-REFINEMENTS = (16, 16)
-LOWEST = 700.0  # below the highest log-density: the rest of the line weighs nothing
-FARTHEST = 1e300  # encoded: beyond it numbers overflow
 TIE = 1e-9  # difference of log-probabilities that rounding may cause
 
 
@@ -51,8 +44,7 @@ class Conditional:
     codec : TableCodec
     model : Model
         Of the rows, on the CPU.
-    log_prob : callable
-        The joint log-density of rows as they are encoded.
+    joint : Joint
     rows : EncodedTable
     j : int
         The column.
@@ -65,24 +57,26 @@ class Conditional:
     """
 
     def __init__(
-        self, codec: TableCodec, model: Model, log_prob: LogProb, rows: EncodedTable, j: int
+        self, codec: TableCodec, model: Model, joint: Joint, rows: EncodedTable, j: int
     ) -> None:
         self.rows = rows
         self._column = codec.columns[j]
         self._label, self._value = codec.places[j]
-        self._joint = log_prob
         labels = self._column.labels
-        nothing = np.full((len(rows.labels), 1), np.nan)
         log_masses = np.full((len(rows.labels), 1 if labels.idle else labels.n_labels + 1), -np.inf)
         if self._label is not None:
             for label in range(labels.n_labels + 1):
                 if not (labels.valued and label == labels.number):
-                    log_masses[:, label] = self._replaced(label, nothing)[:, 0]
+                    other = self._labelled(label)
+                    log_masses[:, label] = joint.of_labels(other.labels, other.rare)
+                    log_masses[:, label] += joint.of_values(other.labels, other.values)
         if self._value is not None:
-            self._marginal = model.values.marginals.of_columns([self._value])
-            self._nodes, self._log_density = self._find_nodes()
-            masses = log_cell_masses(self._nodes, self._log_density)
-            log_masses[:, labels.number] = self._log_mass = logsumexp(masses, axis=1)
+            valued = rows if self._label is None else self._labelled(labels.number, self._value)
+            marginal = model.values.marginals.of_columns([self._value])
+            column = cast(NumberColumn, self._column)
+            self._values = ValueDensity(column, marginal, joint, valued, self._value)
+            log_masses[:, labels.number] = self._values.log_mass()
+            log_masses[:, labels.number] += joint.of_labels(valued.labels, valued.rare)
         self.log_probs = log_masses - logsumexp(log_masses, axis=1, keepdims=True)
 
     def tail_log_prob(self) -> FloatArray:
@@ -93,7 +87,9 @@ class Conditional:
         of_labels, of_values = self.log_probs, np.full(len(own), -np.inf)
         if labels.valued:
             of_values = self.log_probs[:, labels.number]
-            own = np.where(own_label == labels.number, of_values + self._log_share_of_value(), own)
+            own = np.where(
+                own_label == labels.number, of_values + self._values.log_share_no_likelier(), own
+            )
             of_labels = np.delete(self.log_probs, labels.number, axis=1)
         if self._label is None:  # a missing value where there was none at fit
             own = np.where(np.isnan(self.rows.values[:, self._value]), math.log(RAREST), own)
@@ -109,9 +105,7 @@ class Conditional:
         labels = known.argmax(axis=1)
         values = np.full(len(labels), np.nan)
         if self._value is not None:
-            median = quantile(self._nodes, self._log_density, 0.5)
-            median = self._encoded(median[:, None])[0][:, 0]
-            values = np.where(labels == self._column.labels.number, median, values)
+            values = np.where(labels == self._column.labels.number, self._values.median(), values)
         return labels, values
 
     def _own_labels(self) -> NDArray[np.int64]:
@@ -132,59 +126,11 @@ class Conditional:
             return np.zeros(len(self.rows.labels), dtype=bool)
         return ~np.isnan(self.rows.rare[:, self._label])
 
-    def _log_share_of_value(self) -> FloatArray:
-        """Log-share of values whose density is no higher than the row's own value's."""
-        own = self.rows.values[:, self._value]
-        present = ~np.isnan(own)
-        heights = self._heights(self._nodes, self._log_density)
-        at_own = self._scores(np.nan_to_num(own))
-        place = (self._nodes < at_own[:, None]).sum(axis=1).clip(max=self._nodes.shape[1] - 1)
-        level = heights[np.arange(len(own)), place]
-        below = log_mass_below(self._nodes, self._log_density, heights, level)
-        return np.where(present, np.minimum(below - self._log_mass, 0.0), 0.0)
-
-    def _find_nodes(self) -> tuple[FloatArray, FloatArray]:
-        """Nodes over the whole line, densest where the column given others may lie."""
-        own = self._scores(np.nan_to_num(self.rows.values[:, self._value]))[:, None]
-        beyond = np.sign(own) * np.maximum(np.abs(own), INNER[-1]) * OUTER
-        fixed = np.concatenate((-INNER[-1] * OUTER[::-1], INNER, INNER[-1] * OUTER))
-        fixed = np.broadcast_to(fixed, (len(own), len(fixed)))
-        nodes = np.sort(np.concatenate((own, beyond, fixed), axis=1), axis=1)
-        log_density = self._log_density_at(nodes)
-        for n_added in REFINEMENTS:
-            nodes, log_density = refine(nodes, log_density, self._log_density_at, n_added)
-        return nodes, log_density
-
-    def _log_density_at(self, nodes: FloatArray) -> FloatArray:
-        """Joint log-density, up to a constant, per unit of the nodes."""
-        encoded, log_derivative = self._encoded(nodes)
-        log_density = self._replaced(self._column.labels.number, encoded) + log_derivative
-        log_density = np.where(np.abs(encoded) < FARTHEST, log_density, -np.inf)
-        return np.maximum(log_density, log_density.max(axis=1, keepdims=True) - LOWEST)
-
-    def _heights(self, nodes: FloatArray, log_density: FloatArray) -> FloatArray:
-        """Log-density per unit of the column."""
-        encoded, log_derivative = self._encoded(nodes)
-        scaling = cast(NumberColumn, self._column).scaling
-        log_volume = scaling.encode(scaling.decode(encoded.ravel()))[1].reshape(encoded.shape)
-        return log_density - log_derivative + log_volume
-
-    def _replaced(self, label: int, values: FloatArray) -> FloatArray:
-        """Joint log-density of each row with another label, and several values, in the column."""
-        labels = np.repeat(self.rows.labels, values.shape[1], axis=0)
-        rare = np.repeat(self.rows.rare, values.shape[1], axis=0)
-        others = np.repeat(self.rows.values, values.shape[1], axis=0)
-        if self._label is not None:
-            labels[:, self._label], rare[:, self._label] = label, np.nan
-        if self._value is not None:
-            others[:, self._value] = values.ravel()
-        return self._joint(labels, rare, others).reshape(values.shape)
-
-    def _scores(self, encoded: FloatArray) -> FloatArray:
-        return self._marginal.forward_and_log_det(torch.tensor(encoded)[None])[0][0].numpy()
-
-    def _encoded(self, nodes: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Encoded values at nodes, and the log of their derivative."""
-        flat = torch.tensor(nodes.ravel())[None]
-        encoded, log_derivative = self._marginal.inverse_and_log_det(flat)
-        return encoded[0].numpy().reshape(nodes.shape), log_derivative.numpy().reshape(nodes.shape)
+    def _labelled(self, label: int, value: int | None = None) -> EncodedTable:
+        """Return the rows with another label in the column, and no value but that of ``value``."""
+        labels, rare, values = self.rows.labels.copy(), self.rows.rare.copy(), self.rows.values
+        labels[:, self._label], rare[:, self._label] = label, np.nan
+        if value is None and self._value is not None:
+            values = values.copy()
+            values[:, self._value] = np.nan
+        return replace(self.rows, labels=labels, rare=rare, values=values)

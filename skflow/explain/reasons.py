@@ -1,9 +1,13 @@
 """How unlikely each cell of a row is, given the row's others."""
 
+import sys
+
 import numpy as np
 from numpy.typing import NDArray
+from tqdm.auto import tqdm
 
-from skflow.explain.conditionals import Conditional, LogProb
+from skflow.explain.conditionals import Conditional
+from skflow.explain.values import Joint
 from skflow.flow.model import Model
 from skflow.table.codec import TableCodec
 from skflow.table.storage import StoredTable
@@ -11,10 +15,11 @@ from skflow.table.storage import StoredTable
 FloatArray = NDArray[np.float64]
 
 BLOCK_CELLS = 20_000  # of rows that are explained at once: each is replaced a hundred times
+BLOCK_FACTORS = 60_000  # likewise, factors of the density
 
 
 def tail_log_probs(
-    codec: TableCodec, model: Model, log_prob: LogProb, table: StoredTable
+    codec: TableCodec, model: Model, joint: Joint, table: StoredTable, verbose: int = 0
 ) -> FloatArray:
     """Log-probability that a draw of each cell, given its row's others, is no likelier.
 
@@ -24,10 +29,19 @@ def tail_log_probs(
         At most 0; lower is stranger.
     """
     n_columns = len(codec.columns)
-    size = max(1, BLOCK_CELLS // n_columns)
-    blocks = []
-    for start in range(0, table.n_rows, size):
-        rows = codec.encode(table.take(slice(start, start + size)))
-        given = (Conditional(codec, model, log_prob, rows, j) for j in range(n_columns))
-        blocks.append(np.column_stack([column.tail_log_prob() for column in given]))
-    return np.concatenate(blocks)
+    size = max(1, min(BLOCK_CELLS // n_columns, BLOCK_FACTORS // max(1, joint.n_factors)))
+    log_probs = np.empty((table.n_rows, n_columns))
+    with tqdm(
+        total=log_probs.size,
+        desc="score_features",
+        unit="cell",
+        disable=not verbose,
+        file=sys.stderr,
+    ) as bar:
+        for start in range(0, table.n_rows, size):
+            rows = codec.encode(table.take(slice(start, start + size)))
+            for j in range(n_columns):
+                given = Conditional(codec, model, joint, rows, j)
+                log_probs[start : start + size, j] = given.tail_log_prob()
+                bar.update(len(rows.labels))
+    return log_probs

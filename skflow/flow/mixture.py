@@ -126,6 +126,22 @@ class Mixture(Bijection):
         density = (weights * self._factors(y, mean)).sum(dim=0)
         return density.log().masked_fill(absent, 0.0).sum(dim=0)
 
+    def residuals(self, y: Tensor, context: Context | None = None) -> "Residuals":
+        """Standardised residuals of each column under each component; reads are not rounded."""
+        y, absent = split_absent(y)
+        reading = self._influence_of(context)
+        mean = self._mean(y.clamp(-self.bound, self.bound), absent, reading.shift)
+        return Residuals(
+            ((y - mean) / self._scale()[:, :, None]).masked_fill(absent, 0.0),
+            self.log_peaks(),
+            (self._floor()[:, None].log() + broad.density(y).log()).masked_fill(absent, -torch.inf),
+            reading.log_weights.expand(-1, y.shape[1]),
+        )
+
+    def log_peaks(self) -> Tensor:
+        """Log of each factor's Gaussian part at its mean, ``(n_components, n_columns)``."""
+        return torch.log1p(-self._floor()) - self._scale().log() - LOG_SQRT_2PI
+
     def _log_prob_unrounded(self, y: Tensor, absent: Tensor, reading: "_Influence") -> Tensor:
         """Log-density without rounded reads: the conditionals multiply to one sum."""
         residual = y.clamp(-self.bound, self.bound) - reading.shift
@@ -218,6 +234,36 @@ class Mixture(Bijection):
 
     def _floor(self) -> Tensor:
         return MIN_FLOOR + (0.5 - MIN_FLOOR) * torch.sigmoid(self.floor_logit)
+
+
+class Residuals(NamedTuple):
+    r"""What a mixture says of rows, factor by factor.
+
+    The factor of column j under component k is
+    :math:`\exp(\text{log\_peaks}_{kj} - r_{kj}^2 / 2) + \exp(\text{log\_floors}_j)`.
+
+    Attributes
+    ----------
+    standardised : Tensor of shape (n_components, n_columns, n_rows)
+        The residuals r; 0 where a column is absent.
+    log_peaks : Tensor of shape (n_components, n_columns)
+        Log of each Gaussian part at its mean.
+    log_floors : Tensor of shape (n_columns, n_rows)
+        Log of the broad part; -inf where a column is absent, whose factor is 1.
+    log_weights : Tensor of shape (n_components, n_rows)
+    """
+
+    standardised: Tensor
+    log_peaks: Tensor
+    log_floors: Tensor
+    log_weights: Tensor
+
+    def log_prob(self) -> Tensor:
+        """Log-density of each row, in nats."""
+        normal = torch.exp(self.log_peaks[:, :, None] - self.standardised.square() / 2)
+        factors = (normal + self.log_floors.exp()).log()
+        factors = factors.masked_fill(self.log_floors.isneginf(), 0.0)
+        return torch.logsumexp(factors.sum(dim=1) + self.log_weights, dim=0)
 
 
 class _Influence(NamedTuple):

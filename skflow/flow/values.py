@@ -7,7 +7,7 @@ from skflow.flow.context import Context, LabelFeatures, Vocabulary
 from skflow.flow.coupling import Coupling
 from skflow.flow.floored_components import LOG_SQRT_2PI
 from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import Mixture
+from skflow.flow.mixture import Mixture, Residuals
 
 SHARPEST = 10.0  # a density that full steps do not destroy, per unit of a normal score
 ALMOST_ZERO = 1e-300
@@ -98,6 +98,13 @@ class Values(nn.Module):
         y, log_det = self.couplings.forward_and_log_det(y, context)
         # The mixture's log-determinant and base density, without its map.
         return log_det + self.mixture.log_prob(y, context)
+
+    def residuals(self, labels: Tensor, x: Tensor) -> tuple[Residuals, Tensor]:
+        """Residuals of each row under the mixture's components, and the log-determinant."""
+        context = self._context(labels)
+        y, log_det = self.marginals.forward_and_log_det(x)
+        y, bent = self.couplings.forward_and_log_det(y, context)
+        return self.mixture.residuals(y, context), log_det + bent
 
     def latents_of_scores(self, labels: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Latents, NaN where absent, and log-density of values already sent so far."""

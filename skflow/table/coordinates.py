@@ -64,6 +64,13 @@ class Coordinates:
         return len(self.scales)
 
     @property
+    def columns(self) -> NDArray[np.intp]:
+        """The column of each coordinate."""
+        numbers = [j for j, axes in enumerate(self.axes) if isinstance(axes, NumberAxes)]
+        indicators = np.repeat(np.arange(len(self.axes)), [a.n_indicators for a in self.axes])
+        return np.concatenate((numbers, indicators)).astype(np.intp)
+
+    @property
     def n_levels(self) -> NDArray[np.int64]:
         """For each indicator, how many its column has."""
         n_indicators = np.array([axes.n_indicators for axes in self.axes], dtype=np.int64)

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import kstest, norm
 
 from skflow import FlowDensity
-from skflow.explain import conditionals
+from skflow.explain import values
 from skflow.explain.conditionals import Conditional
 from skflow.explain.reasons import tail_log_probs
 from tests.mixed import LAYERED, small_mix
@@ -106,7 +106,7 @@ def test_nodes_are_dense_enough(mixed, monkeypatch) -> None:
     new = new.iloc[:60].copy()
     new.loc[:9, "length"] = new["length"].iloc[:10].to_numpy() + 3
     usual = explain(flow, new)
-    monkeypatch.setattr(conditionals, "INNER", np.linspace(-4.5, 4.5, 2001))
+    monkeypatch.setattr(values, "INNER", np.linspace(-4.5, 4.5, 2001))
     np.testing.assert_allclose(explain(flow, new), usual, atol=0.1)
 
 

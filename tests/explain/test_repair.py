@@ -1,5 +1,7 @@
 """Repaired rows are ordinary, differ in few cells, and lie near what they were."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,6 +63,7 @@ def test_a_number_becomes_its_median_given_the_others(detector, planted) -> None
         assert repaired[i, j] == pytest.approx(mean, abs=0.06)
 
 
+@pytest.mark.filterwarnings("ignore:.* replaced as a whole")
 def test_no_cell_is_changed_that_need_not_be(detector) -> None:
     """Put back, any of several changed cells makes the row strange again."""
     new = related(150, seed=4)
@@ -100,6 +103,7 @@ def test_labels_holes_and_grids_are_kept_to() -> None:
     assert repaired.loc[13, "weight"] != -500.0
 
 
+@pytest.mark.filterwarnings("ignore:.* replaced as a whole")
 def test_other_dtypes_than_those_fitted(detector) -> None:
     whole = np.round(3 * related(30, seed=3)).astype(np.int64)
     repaired = detector.repair(whole)
@@ -137,5 +141,46 @@ def test_holes_of_another_dtype_stay_holes() -> None:
 
 def test_rows_beyond_everything_become_ordinary(detector) -> None:
     far = np.array([[1e30, -1e30, 1e12, 0, 0, 5, 0, 1e300], np.full(8, 100.0)])
-    repaired = detector.repair(far)
+    with pytest.warns(UserWarning, match=r"1 of 2 rows .* rows \[1\], counted from 0"):
+        repaired = detector.repair(far)
     assert (detector.p_values(repaired) >= 0.1).all()
+    assert repaired[0, [3, 4, 6]].tolist() == [0, 0, 0]
+
+
+@pytest.fixture(scope="module")
+def sums() -> tuple[FlowOutlierDetector, pd.DataFrame]:
+    """A total and its parts, mostly 0."""
+
+    def draw(n_rows: int, seed: int) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        part, other = (rng.lognormal(5, 1, (2, n_rows)) * (rng.random((2, n_rows)) < 0.3)).round()
+        speed = rng.normal(140, 30, n_rows).round()
+        return pd.DataFrame({"part": part, "other": other, "total": part + other, "speed": speed})
+
+    return FlowOutlierDetector(n_layers=0, random_state=0).fit(draw(1_000, 0)), draw(12, 1)
+
+
+def test_wrong_cells_that_bear_each_other_out_are_changed_together(sums) -> None:
+    """Each is what the other makes usual, so no change of one of them helps."""
+    detector, right = sums
+    odd = right.assign(part=7e6, total=7e6)
+    repaired = detector.repair(odd)  # without a warning
+    assert (detector.p_values(repaired) >= 0.1).all()
+    kept = ["other", "speed"]
+    same = (repaired[kept] == odd[kept]).all(axis=1)
+    assert same.mean() > 0.8
+    assert len(repaired.drop_duplicates()) == len(odd.drop_duplicates())
+    off = (repaired["total"] - repaired["part"] - repaired["other"]).abs()
+    assert (off <= 0.2 * (repaired["total"] + 20)).mean() > 0.7
+
+
+def test_progress_is_shown_where_it_is_asked_for(sums, capsys) -> None:
+    detector, right = sums
+    odd = right[:2].assign(speed=9e3)
+    detector.repair(odd), detector.score_features(odd)
+    assert capsys.readouterr().err == ""
+    detector = copy.deepcopy(detector).set_params(verbose=1)
+    detector.repair(odd), detector.score_features(odd)
+    shown = capsys.readouterr().err
+    assert "repair: 100%" in shown
+    assert "score_features: 100%" in shown
