@@ -41,6 +41,10 @@ class Fields:
         if error_type is None and self._left:
             raise ModelFileError(f"{self.place} has unknown fields {shorten(sorted(self._left))}.")
 
+    def has(self, name: str) -> bool:
+        """Whether there is a field that may be left out."""
+        return name in self._left
+
     def any(self, name: str) -> Any:
         """Return a field of any type, which the caller has to check."""
         if name not in self._left:

@@ -20,17 +20,16 @@ from skflow.estimators.degenerate import warn_if_degenerate
 from skflow.estimators.fitting import (
     FEWEST_ROWS_TO_SPLIT,
     FitPlan,
+    LearntTable,
     TableRows,
     explained_exhaustion,
     keep_earlier_fit,
-    learn_columns,
 )
 from skflow.estimators.saving import Saveable
 from skflow.estimators.table_density import TableDensity
 from skflow.estimators.validation import check_latents, check_table
 from skflow.flow.recipe import FlowRecipe, choose_recipe, model_state
 from skflow.table.codec import TableCodec
-from skflow.table.frames import Container
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
 from skflow.training.clock import Clock
@@ -282,26 +281,40 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         DivergenceWarning
             Where training had to go back to earlier weights.
         """
-        with keep_earlier_fit(self), explained_exhaustion():
-            clock = Clock(self.max_time)
+        with keep_earlier_fit(self):
+            clock, judge = Clock(self.max_time), None
             warm = self.warm_start and hasattr(self, "_density")
             table = check_table(self, X, reset=not warm, fewest_rows=2)
-            with fitting_threads(table.shape[0] * table.shape[1]):
-                self._fit(table, X_val, warm=warm, clock=clock)
+            learnt = (
+                LearntTable.read(self._density, table) if warm else LearntTable.learn(self, table)
+            )
+            if X_val is not None:
+                rows = learnt.container.read(check_table(self, X_val, reset=False))
+                judge = TableRows.all_of(learnt.codec, rows)
+            self._fit(learnt, learnt.rows, judge, clock)
         return self
 
-    def _fit(self, X: Any, X_val: Any, *, warm: bool, clock: Clock) -> None:
+    def _fit(
+        self, learnt: LearntTable, rows: TableRows, judge: TableRows | None, clock: Clock
+    ) -> None:
+        """Fit to some rows of a table that was learnt as a whole; ``judge`` stops early."""
+        with explained_exhaustion(), fitting_threads(len(rows) * len(learnt.table.columns)):
+            self._fit_rows(learnt, rows, judge, clock)
+
+    def _fit_rows(
+        self, learnt: LearntTable, rows: TableRows, judge: TableRows | None, clock: Clock
+    ) -> None:
+        warm = self.warm_start and hasattr(self, "_density")
+        codec = learnt.codec
+        if not warm:
+            self.schema_ = codec.schema
+            self._n_features_out = len(codec.latent_names)
         seed = draw_seed(self.random_state, self.checkpoint_path, "seed")
         generator = torch.Generator().manual_seed(seed)
-        container, codec, table = self._learn_table(X, warm=warm)
-        everything = TableRows.all_of(codec, table)
-        train, held_out = everything, None
-        if X_val is not None:
-            judge = container.read(check_table(self, X_val, reset=False))
-            held_out = TableRows.all_of(codec, judge)
-        elif self._holds_out(len(everything)):
-            train, held_out = everything.split(self.validation_fraction, generator)
-        device = resolve_device(self.device, len(train) * len(table.columns))
+        train, held_out = rows, judge
+        if judge is None and self._holds_out(len(rows)):
+            train, held_out = rows.split(self.validation_fraction, generator)
+        device = resolve_device(self.device, len(train) * len(codec.columns))
         recipe = self._density.recipe if warm else self._choose_recipe(codec, len(train))
         plan = FitPlan(
             recipe,
@@ -312,9 +325,7 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
             device,
             generator,
             self.verbose,
-            self._open_checkpoint(
-                seed, everything, None if X_val is None else held_out, clock, warm=warm
-            ),
+            self._open_checkpoint(seed, rows, judge, clock, warm=warm),
         )
         candidate, history = None, History()
         if warm:
@@ -322,12 +333,12 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         else:
             warn_if_degenerate(train, codec.value_names)
             model, candidate = plan.start(train)
-            self._density = TableDensity(container, codec, recipe, model)
+            self._density = TableDensity(learnt.container, codec, recipe, model)
         try:
             n_iter = plan.train(self._density.model, train, history)
-            few = train is not everything and len(everything) <= MOST_ROWS_TO_REFIT
+            few = train is not rows and len(rows) <= MOST_ROWS_TO_REFIT
             if few and not self.warm_start and plan.has_time_to_refit():
-                refitted = plan.refit(everything, candidate, n_iter, history.best_score)
+                refitted = plan.refit(rows, candidate, n_iter, history.best_score)
                 self._density = replace(self._density, model=refitted or self._density.model)
         finally:
             # Also when interrupted: the best weights so far are in the model.
@@ -351,16 +362,6 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
             "random_state": self.random_state if isinstance(self.random_state, int) else None,
         }
         return Checkpoint(self.checkpoint_path, head, clock)
-
-    def _learn_table(self, X: Any, *, warm: bool) -> tuple[Container, TableCodec, StoredTable]:
-        """Learn what rows came in and how to encode them; a warm start keeps both."""
-        if warm:
-            container = self._density.container
-            return container, self._density.codec, container.read(X)
-        container, table, self.schema_ = learn_columns(self, X)
-        codec = TableCodec.fit(table, self.schema_)
-        self._n_features_out = len(codec.latent_names)
-        return container, codec, table
 
     def _holds_out(self, n_rows: int) -> bool:
         """Whether some of so many rows are held out for early stopping."""

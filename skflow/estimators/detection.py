@@ -16,7 +16,7 @@ from skflow.explain.reasons import tail_log_probs
 from skflow.explain.repair import Repairer
 from skflow.outliers.tails import Tail
 from skflow.outliers.views import Judge, Views
-from skflow.table.codec import EncodedTable
+from skflow.table.codec import EncodedTable, TableCodec
 from skflow.table.storage import StoredTable
 from skflow.training.rows import row_blocks
 
@@ -43,17 +43,46 @@ class Witness:
     ----------
     density : TableDensity
     views : Views
+    unfitted : ndarray of bool, shape (n_entries,)
+        Of the labels of all columns, one column after the other and "never seen" the last of
+        each: those that the columns are known to have, but no fitted row has.
     """
 
     density: TableDensity
     views: Views
+    unfitted: NDArray[np.bool_]
+
+    @classmethod
+    def fit(cls, density: TableDensity, table: StoredTable, seed: int) -> Self:
+        """Take a density, and fit the views to the same rows of a table."""
+        views = Views.fit(density.codec, table, seed)
+        return cls(density, views, ~_fitted_labels(density.codec, table))
 
     def measure(self, table: StoredTable, device: Device) -> FloatArray:
-        """Return all measures of each row, ``(n_rows, n_measures)``; higher is more normal."""
-        of_density = self.density.unit_free_scores(table, device)
+        """Return all measures of each row, ``(n_rows, n_measures)``; higher is more normal.
+
+        A label that no fitted row has counts as one never seen, in rows that calibrate as in
+        fresh ones: otherwise these could not be compared.
+        """
+        of_density = self.density.unit_free_scores(table, device, self.unfitted)
         n_axes = self.views.coordinates.n_axes
         blocks = [self.views(table.take(rows)) for rows in row_blocks(table.n_rows, n_axes)]
         return np.column_stack((np.concatenate(blocks), of_density))
+
+
+def _fitted_labels(codec: TableCodec, table: StoredTable) -> NDArray[np.bool_]:
+    """Return which labels rows of the table have; all, of columns that have values as well.
+
+    Those of columns with values are few, and "never seen" is next to impossible there.
+    """
+    n_labels = np.array(codec.layout.n_labels, dtype=np.int64)
+    first = np.cumsum(n_labels + 1) - (n_labels + 1)
+    labelled = [column for column in codec.columns if not column.labels.idle]
+    is_fitted = np.repeat([column.labels.valued for column in labelled], n_labels + 1).astype(bool)
+    is_fitted[first + n_labels] = True
+    for block in row_blocks(table.n_rows, len(codec.columns)):
+        is_fitted[(codec.encode(table.take(block)).labels + first).ravel()] = True
+    return is_fitted
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import _check_feature_names_in
 
 from skflow.estimators.checkpoints import Checkpoint
+from skflow.estimators.table_density import TableDensity
 from skflow.flow.model import Model
 from skflow.flow.recipe import FlowRecipe
 from skflow.table.codec import TableCodec
 from skflow.table.frames import Container
 from skflow.table.inference import infer_schema
-from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
 from skflow.training.closed_form import Candidate
 from skflow.training.fitting import start_model, train_model
@@ -60,17 +60,44 @@ def explained_exhaustion() -> Iterator[None]:
         ) from error
 
 
-def learn_columns(estimator: Any, X: Any) -> tuple[Container, StoredTable, Schema]:
-    """Learn what rows came in and what their columns are, as the estimator's parameters say."""
-    container = Container.fit(X, list(_check_feature_names_in(estimator)))
-    table = container.read(X)
-    schema = infer_schema(
-        table,
-        column_kinds=estimator.column_kinds,
-        categorical_features=estimator.categorical_features,
-        bounds=estimator.bounds,
-    )
-    return container, table, schema
+@dataclass(frozen=True)
+class LearntTable:
+    """Training rows, what they came in, and how their columns are encoded.
+
+    Attributes
+    ----------
+    container : Container
+    codec : TableCodec
+        Fitted to all rows of the table.
+    table : StoredTable
+    """
+
+    container: Container
+    codec: TableCodec
+    table: StoredTable
+
+    @classmethod
+    def learn(cls, estimator: Any, X: Any) -> Self:
+        """Infer the columns from all rows of ``X``, as the estimator's parameters say."""
+        container = Container.fit(X, list(_check_feature_names_in(estimator)))
+        table = container.read(X)
+        schema = infer_schema(
+            table,
+            column_kinds=estimator.column_kinds,
+            categorical_features=estimator.categorical_features,
+            bounds=estimator.bounds,
+        )
+        return cls(container, TableCodec.fit(table, schema), table)
+
+    @classmethod
+    def read(cls, density: TableDensity, X: Any) -> Self:
+        """Read rows as an earlier fit did, which a warm start goes on from."""
+        return cls(density.container, density.codec, density.container.read(X))
+
+    @property
+    def rows(self) -> "TableRows":
+        """All rows, encoded when they are asked for."""
+        return TableRows.all_of(self.codec, self.table)
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,9 @@ def _pack_detector(detector: Any) -> tuple[Document, Arrays]:
     views, of_views = pack_views(detector._detector.witness.views)
     of_judge = pack_judge(detector._detector.judge, detector._detector.normal)
     fitted = {"density": density, "offset": float(detector.offset_), "views": views}
+    unfitted = np.flatnonzero(detector._detector.witness.unfitted).tolist()
+    if unfitted:
+        fitted["unfitted"] = unfitted
     return fitted, (
         prefixed("density", arrays) | prefixed("views", of_views) | prefixed("judge", of_judge)
     )
@@ -186,7 +189,10 @@ def _unpack_detector(detector: Any, fields: Fields, arrays: Arrays, classes: Any
     views = unpack_views(fields.fields("views"), of_views, density.codec)
     n_scales = sum(len(views.clusters[k].blurs) for k in views.n_clusters)
     judge, normal = unpack_judge(of_judge, n_scales + 2, views.category_share)
-    witness = Witness(density, views)
+    unfitted = np.zeros(density.recipe.n_entries, dtype=bool)
+    if fields.has("unfitted"):
+        unfitted[fields.integers("unfitted", 0, len(unfitted) - 1)] = True
+    witness = Witness(density, views, unfitted)
     detector._detector = Detector(witness, judge, normal)
     detector.n_calibration_ = len(normal)
 

@@ -85,9 +85,9 @@ def test_calibration_rows_are_fitted_by_nothing(monkeypatch) -> None:
     fit_density = outlier.FlowOutlierDetector._fit_density
     measure = outlier.Witness.measure
 
-    def spy_fit(self, X, *args, **kwargs):
-        fitted.append(set(X[:, 0]))
-        return fit_density(self, X, *args, **kwargs)
+    def spy_fit(self, known, rows, *args, **kwargs):
+        fitted.append(set(rows.stored(slice(None)).columns[0].values))
+        return fit_density(self, known, rows, *args, **kwargs)
 
     def spy_measure(self, table, device):
         judged.append(set(table.columns[0].values))
@@ -224,6 +224,65 @@ def test_density_is_a_fitted_flow_density(detector) -> None:
         detector.density_.inverse_transform(detector.density_.transform(X)), X, atol=1e-9
     )
     assert detector.n_iter_ == detector.density_.n_iter_
+
+
+def rare_categories(n_rows: int, seed: int, *, fewest: int) -> pd.DataFrame:
+    """Categories and levels of which many occur ``fewest`` times; the others are common."""
+    rng = np.random.default_rng(seed)
+    rare = np.repeat(np.arange(5, 5 + n_rows // (4 * fewest)), fewest)
+    codes = rng.permutation(np.concatenate((rare, rng.integers(5, size=n_rows - len(rare)))))
+    levels = np.concatenate((np.repeat([7, 8, 9], 2), rng.integers(4, size=n_rows - 6)))
+    shop = pd.Series([f"shop {code}" for code in codes])
+    shop[rng.random(n_rows) < 2 / n_rows] = None
+    return pd.DataFrame({"shop": shop, "level": levels, "size": rng.normal(size=n_rows)})
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "fewest", "robust"),
+    [(240, 1, False), (240, 2, True), (2_000, 1, False), (2_000, 3, True)],
+)
+def test_the_density_knows_what_all_training_rows_hold(n_rows, fewest, robust) -> None:
+    X = rare_categories(n_rows, seed=fewest, fewest=fewest)
+    detector = FlowOutlierDetector(robust=robust, **CLOSED).fit(X)
+    density = detector.density_
+    assert density.schema_ == FlowDensity(**CLOSED).fit(X).schema_
+    pd.testing.assert_frame_equal(density.inverse_transform(density.transform(X)), X)
+    fresh = X.iloc[[0]].assign(shop="never seen")
+    assert np.isfinite(detector.score_samples(fresh)).all()
+    assert density.score_samples(X).min() > -30
+
+
+def test_labels_that_no_fitted_row_has_are_as_likely_as_rare_ones() -> None:
+    X = rare_categories(2_000, seed=0, fewest=2)[["shop", "level"]]
+    detector = FlowOutlierDetector(**LAYERED | {"max_iter": 30}).fit(X)
+    density = detector.density_
+    names = density.schema_.columns[0].levels
+    unfitted = detector._detector.witness.unfitted[: len(names)]
+    assert 10 < unfitted.sum() < 0.2 * len(names)
+    every = pd.DataFrame({"shop": names, "level": 1})
+    log_probs = density.score_samples(every)
+    rare = np.array([int(name[5:]) >= 5 for name in names]) & ~unfitted
+    gap = np.median(log_probs[rare]) - log_probs[unfitted]
+    assert gap.min() > -1
+    assert gap.max() < 3
+
+
+def test_p_values_hold_where_many_categories_are_rare() -> None:
+    def shops(seed: int, n_rows: int) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        rare = rng.random(n_rows) < 0.3
+        codes = np.where(rare, rng.integers(5, 3_000, size=n_rows), rng.integers(5, size=n_rows))
+        frame = pd.DataFrame({"shop": [f"shop {code}" for code in codes]})
+        return frame.assign(size=rng.normal(size=n_rows))
+
+    shares = []
+    for seed in range(4):
+        detector = FlowOutlierDetector(**CLOSED | {"random_state": seed})
+        p = detector.fit(shops(seed, 300)).p_values(shops(100 + seed, 2_000))
+        shares.append([(p <= alpha).mean() for alpha in (0.05, 0.1, 0.5)])
+    # A shop new to all rows is no stranger than one new to the rows that were fitted.
+    for share, alpha in zip(np.mean(shares, axis=0), (0.05, 0.1, 0.5), strict=True):
+        assert 0.6 * alpha < share < 1.3 * alpha
 
 
 def test_parameters_are_those_of_the_density_and_two_more() -> None:
