@@ -8,7 +8,6 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from skflow.estimators.table_density import TableDensity
 from skflow.explain.conditionals import Conditional
@@ -30,8 +29,6 @@ SOME_ROWS = 500  # from here on fits take their time, and fewer of them suffice
 N_PARTS = 5
 N_PARTS_OF_SOME = 3
 ORDINARY = 0.1  # p-value from which a row is unremarkable
-FEWEST_ALARMS = 2  # expected of normal rows, for these to say how rare something is
-RULED_OUT = 0.025  # p-value of a binomial test
 N_DRAWN = 1_000  # rows, the ordinary ones of which stand in for what cannot be repaired
 
 
@@ -149,18 +146,15 @@ class Detector:
         return repairer(table)
 
     def threshold(self, false_alarms: float) -> float:
-        """Return the score that this share of fresh normal rows is below."""
-        return Tail(self.normal).quantile(false_alarms)
+        """Return the score below which p-values are at most ``false_alarms``.
 
-    def is_alarming(self, score: float, false_alarms: float) -> bool:
-        """Whether as few normal rows as ``false_alarms`` may score no higher, going by ours.
-
-        Not ruled out, that is, by a binomial test. Of too few rows none would be.
+        Where none is so small, the quantile that the tail of normal scores is expected to have.
         """
-        n_rows = len(self.normal)
-        n_lower = np.searchsorted(self.normal, score, side="right")
-        p_value = binom.sf(n_lower - 1, n_rows, false_alarms)
-        return bool(n_rows * false_alarms >= FEWEST_ALARMS and p_value > RULED_OUT)
+        p_values = np.arange(1, len(self.normal) + 1) / (1 + len(self.normal))
+        n_reached = np.count_nonzero(p_values <= false_alarms)
+        if n_reached:
+            return float(self.normal[n_reached - 1])
+        return Tail(self.normal).quantile(false_alarms)
 
 
 def plan_calibration(n_rows: int, generator: np.random.Generator) -> Sequence[NDArray]:

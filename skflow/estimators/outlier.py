@@ -30,7 +30,6 @@ from skflow.training.clock import Clock
 FloatArray = NDArray[np.float64]
 
 FALSE_ALARMS = 0.01  # of contamination="auto"
-MARGIN = 1e-6  # of a score: more than it varies by with the rows beside
 FEWEST_ROWS = 3  # two to fit to, and one to judge by them
 
 
@@ -52,10 +51,11 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
     Parameters
     ----------
     contamination : "auto" or float, default="auto"
-        Which rows :meth:`predict` calls outliers. "auto": those that 1 % of normal rows
-        would be called as well; from 200 rows on the strangest training row among them,
-        unless the rows that calibrate rule out that 1 % of normal rows are as strange. A
-        float in (0, 0.5]: this share of the training rows.
+        Which rows :meth:`predict` calls outliers. "auto": those with a p-value of 0.01 or
+        less, as about 1 % of fresh normal rows have; where fewer than 99 rows calibrate,
+        no p-value is so small, and the threshold is where 1 % are expected below if the
+        lower tail of their scores is exponential. A float in (0, 0.5]: this share of the
+        training rows, whatever their p-values.
     robust : bool, default=False
         Whether the training rows may hold outliers: rows that stay improbable under
         what is learnt from the others are then not learnt from.
@@ -76,7 +76,8 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         2,000 or more, a quarter of them, 5,000 at most, calibrates and is not fitted to;
         the schema and the known labels are those of all rows.
     offset_ : float
-        Score below which :meth:`predict` says outlier.
+        Score below which :meth:`predict` says outlier: with ``contamination="auto"`` the
+        lowest of which the p-value is above 0.01.
     n_calibration_ : int
         Rows that p-values are counted among. Fewer than 2,000 rows calibrate all:
         each fifth is scored by a fit to the others.
@@ -241,13 +242,7 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         if not isinstance(self.contamination, str):
             scores = self._detector.score(table, self.device)
             return float(np.percentile(scores, 100 * self.contamination))
-        offset = self._detector.threshold(FALSE_ALARMS)
-        if self.n_calibration_ < table.n_rows:
-            return offset  # rows that were held out are below, or those that are not normal
-        strangest = float(self._detector.score(table, self.device).min())
-        if strangest >= offset and self._detector.is_alarming(strangest, FALSE_ALARMS):
-            return strangest + MARGIN
-        return offset
+        return self._detector.threshold(FALSE_ALARMS)
 
     def _fit_density(
         self, known: LearntTable, rows: TableRows, seed: int, part: int | None = None
@@ -308,6 +303,9 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Tell outliers from inliers.
+
+        With ``contamination="auto"`` outliers are the rows of which :meth:`p_values` is at
+        most 0.01, wherever 99 rows or more calibrate.
 
         Parameters
         ----------
