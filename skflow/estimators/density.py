@@ -29,6 +29,7 @@ from skflow.estimators.saving import Saveable
 from skflow.estimators.table_density import TableDensity
 from skflow.estimators.validation import check_latents, check_table
 from skflow.flow.recipe import FlowRecipe, choose_recipe, model_state
+from skflow.flow.torch_state import usual_torch
 from skflow.table.codec import TableCodec
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
@@ -298,7 +299,8 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         self, learnt: LearntTable, rows: TableRows, judge: TableRows | None, clock: Clock
     ) -> None:
         """Fit to some rows of a table that was learnt as a whole; ``judge`` stops early."""
-        with explained_exhaustion(), fitting_threads(len(rows) * len(learnt.table.columns)):
+        threads = fitting_threads(len(rows) * len(learnt.table.columns))
+        with usual_torch(), explained_exhaustion(), threads:
             self._fit_rows(learnt, rows, judge, clock)
 
     def _fit_rows(

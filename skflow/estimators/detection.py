@@ -13,6 +13,7 @@ from skflow.estimators.table_density import TableDensity
 from skflow.explain.conditionals import Conditional
 from skflow.explain.reasons import tail_log_probs
 from skflow.explain.repair import Repairer
+from skflow.flow.torch_state import usual_torch
 from skflow.outliers.tails import Tail
 from skflow.outliers.views import Judge, Views
 from skflow.table.codec import EncodedTable, TableCodec
@@ -118,11 +119,13 @@ class Detector:
         no_higher = np.searchsorted(self.normal, scores, side="right")
         return (1 + no_higher) / (1 + len(self.normal))
 
+    @usual_torch()
     def explain(self, table: StoredTable, device: Device) -> FloatArray:
         """Return the log tail probability of each cell given its row's others."""
         density = self.density
         return tail_log_probs(density.codec, density.model, density.joint(device), table)
 
+    @usual_torch()
     def repair(self, table: StoredTable, device: Device) -> StoredTable:
         """Return rows that are as ordinary as nine in ten."""
         density, joint = self.density, self.density.joint(device)

@@ -119,7 +119,7 @@ class TableRows:
     @classmethod
     def all_of(cls, codec: TableCodec, table: StoredTable) -> Self:
         """Return all rows of a table."""
-        rows = torch.arange(table.n_rows, dtype=index_dtype(table.n_rows))
+        rows = torch.arange(table.n_rows, dtype=index_dtype(table.n_rows), device="cpu")
         return cls(codec, table, rows.numpy())
 
     def __len__(self) -> int:

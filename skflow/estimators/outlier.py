@@ -22,6 +22,7 @@ from skflow.estimators.fitting import LearntTable, TableRows, keep_earlier_fit
 from skflow.estimators.saving import Saveable
 from skflow.estimators.validation import check_table, numbers_like
 from skflow.exceptions import warn_caller
+from skflow.flow.torch_state import usual_torch
 from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
@@ -201,6 +202,7 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
             self._fit(table, seed)
         return self
 
+    @usual_torch()
     def _fit(self, X: Any, seed: int) -> None:
         # From all rows, so that density_ knows every label that they have.
         known = self._learn_table(X)

@@ -90,7 +90,7 @@ class Sample:
         """Return the labels as a mixture reads them."""
         if not self.codes.shape[1]:
             return None
-        return Context(torch.tensor(self.codes.T), torch.empty(0, len(self)))
+        return Context(torch.tensor(self.codes.T), torch.empty(0, len(self), dtype=torch.float64))
 
 
 @dataclass(frozen=True)
