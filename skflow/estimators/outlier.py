@@ -204,21 +204,20 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
 
     @usual_torch()
     def _fit(self, X: Any, seed: int) -> None:
-        # From all rows, so that density_ knows every label that they have.
-        known = self._learn_table(X)
-        every = np.arange(known.table.n_rows)
+        known, every = self._learn_table(X), np.arange(X.shape[0])
         learnt, normal = self._trim(known, seed) if self.robust else (every, every)
         parts = plan_calibration(len(every), np.random.default_rng(seed))
         cross_fits = len(parts) > 1
+        n_parts = len(parts) if cross_fits else 0
         rows = replace(known.rows, rows=learnt if cross_fits else np.setdiff1d(learnt, parts[0]))
-        self.density_ = self._fit_density(known, rows, seed)
+        self.density_ = self._fit_density(known, rows, seed, n_parts)
         witness = Witness.fit(self.density_._density, rows.stored(slice(None)), seed)
         measures = []
         for number, part in enumerate(parts):
             judged_by = witness
             if cross_fits:
                 rows = replace(known.rows, rows=np.setdiff1d(learnt, part))
-                density = self._fit_density(known, rows, seed, number)
+                density = self._fit_density(known, rows, seed, n_parts, number)
                 judged_by = Witness.fit(density._density, rows.stored(slice(None)), seed)
             fresh = known.table.take(np.intersect1d(part, normal))
             measures.append(judged_by.measure(fresh, self.device))
@@ -237,8 +236,7 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
     def _trim(self, known: LearntTable, seed: int) -> tuple[NDArray, NDArray]:
         """Return the rows to learn from, and those to take for normal."""
         log_probs = log_tail_probs(known.codec, known.table, seed)
-        learnt, normal = (log_probs >= np.log(least) for least in (LEARNT, NORMAL))
-        return np.flatnonzero(learnt), np.flatnonzero(normal)
+        return np.where(log_probs >= np.log(LEARNT))[0], np.where(log_probs >= np.log(NORMAL))[0]
 
     def _find_offset(self, table: StoredTable) -> float:
         if not isinstance(self.contamination, str):
@@ -247,13 +245,15 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         return self._detector.threshold(FALSE_ALARMS)
 
     def _fit_density(
-        self, known: LearntTable, rows: TableRows, seed: int, part: int | None = None
+        self, known: LearntTable, rows: TableRows, seed: int, n_parts: int, part: int | None = None
     ) -> FlowDensity:
-        """Fit a density to some rows, on from an earlier one on a warm start; or one of a part."""
-        shared = FlowDensity().get_params()
-        parameters = {name: getattr(self, name) for name in shared} | {"random_state": seed}
+        """Fit a density to some rows: the one that is kept, or that which judges a part."""
+        title = f"fit 1 of {n_parts + 1}"
         density = FlowDensity()
+        parameters = {name: getattr(self, name) for name in density.get_params()}
+        parameters["random_state"] = seed
         if part is not None:
+            title = f"fit {part + 2} of {n_parts + 1}, calibrating"
             parameters["warm_start"] = False
             if self.checkpoint_path is not None:
                 parameters["checkpoint_path"] = f"{os.fspath(self.checkpoint_path)}.{part}"
@@ -263,7 +263,7 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
                 setattr(density, name, getattr(self, name))
-        density._fit(known, rows, None, Clock(self.max_time))
+        density._fit(known, rows, None, Clock(self.max_time), title)
         return density
 
     def score_samples(self, X: ArrayLike) -> FloatArray:

@@ -111,7 +111,7 @@ def _pack_density(flow: Any) -> tuple[Document, Arrays]:
     history = {key: np.array(values, dtype=np.float64) for key, values in flow.history_.items()}
     fitted = {
         "best_validation_score": pack_cell(float(flow.best_validation_score_)),
-        "inverse_error": [float(number) for number in flow.inverse_error_],
+        "inverse_error": [pack_cell(float(number)) for number in flow.inverse_error_],
         "device": flow.device_,
         "output": getattr(flow, "_sklearn_output_config", {}).get("transform"),
         "table": pack_table(density.container, density.codec),
@@ -159,9 +159,9 @@ def _unpack_history(arrays: Arrays) -> dict[str, list[float]]:
 
 
 def _two_numbers(fields: Fields, name: str) -> list[float]:
-    values = fields.items(name)
-    if len(values) != 2 or any(type(x) is not float or not math.isfinite(x) for x in values):
-        fields.refuse(name, values, "two finite numbers")
+    values = [unpack_cell(value) for value in fields.items(name)]
+    if len(values) != 2 or any(type(x) is not float or math.isinf(x) for x in values):
+        fields.refuse(name, values, "two numbers that are not infinite")
     return values
 
 
