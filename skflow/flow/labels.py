@@ -138,7 +138,10 @@ class Labels(nn.Module):
         for heads in self._all_heads():
             own = labels[heads.columns]
             unseen = self.unseen[heads.columns, None].to(log_probs.dtype)
-            log_prob = heads(hidden[heads.columns], labels)
+            # The first column has nothing to read: all rows are alike.
+            rows = slice(1) if heads.members == [0] else slice(None)
+            log_prob = heads(hidden[heads.columns][:, :, rows], labels[:, rows])
+            log_prob = log_prob.expand(-1, -1, labels.shape[1])
             picked = log_prob.gather(1, own[:, None].clamp_max(log_prob.shape[1] - 1)).squeeze(1)
             known = own < self.sizes[heads.columns, None]
             own_log_prob = torch.where(known, picked + torch.log1p(-unseen), unseen.log())

@@ -44,7 +44,7 @@ class Reporter:
             disable=not verbose or not has_bar,
             file=sys.stderr,
         )
-        self.n_iter = 0
+        self.n_iter = self.max_iter = 0
         self.best = math.nan
 
     def __enter__(self) -> Self:
@@ -63,12 +63,14 @@ class Reporter:
     def note(self, text: str) -> None:
         """Say what a part of the fit that has no epochs does."""
         self.bar.bar_format = INITIAL
-        self._show(text)
+        self.bar.set_postfix_str(text)
+        self._write_at_times(text)
 
     def begin(self, max_iter: int, n_done: int = 0) -> None:
         """Begin a training of at most so many epochs, of which some were done before."""
-        self.n_iter = n_done
+        self.n_iter, self.max_iter = n_done, max_iter
         self.bar.bar_format = EPOCHS
+        self.bar.set_postfix_str("", refresh=False)
         self.bar.reset(total=max_iter)
         self.bar.update(n_done)
 
@@ -84,14 +86,15 @@ class Reporter:
         """
         self.n_iter += 1
         self.best = best
-        self.bar.update()
         left = f"{_clock_face(soonest)} to {_clock_face(latest)} left"
-        self._show(f"{left}, {score:.4f} nats/row, best {best:.4f}")
+        text = f"{left}, {score:.4f} nats/row, best {best:.4f}"
+        self.bar.set_postfix_str(text, refresh=False)
+        self.bar.update()
+        self._write_at_times(f"epoch {self.n_iter} of {self.max_iter} at most, {text}")
 
-    def _show(self, text: str) -> None:
-        self.bar.set_postfix_str(text, refresh=self.n_iter == 0)
+    def _write_at_times(self, text: str) -> None:
         if self.writes_lines and self.now() - self.written >= SECONDS:
-            self._write(text if self.n_iter == 0 else f"epoch {self.n_iter}, {text}")
+            self._write(text)
 
     def _write(self, text: str) -> None:
         self.written = self.now()
