@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from skflow.estimators.checkpoints import Checkpoint, draw_seed, fingerprint
 from skflow.estimators.degenerate import warn_if_degenerate
+from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.fitting import (
     FEWEST_ROWS_TO_SPLIT,
     FitPlan,
@@ -49,7 +50,7 @@ MOST_SAMPLES = 2**40  # at once; no machine holds as many
 MOST_ROWS_TO_REFIT = 5_000  # with more, a tenth of them is hardly missed
 
 
-class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
+class FlowDensity(SchemaDisplay, Saveable, TransformerMixin, DensityMixin, BaseEstimator):
     r"""Exact, reversible density of any table.
 
     A column is a label and, perhaps, a value: a category is a label alone, a plain
@@ -529,10 +530,6 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
     def _read(self, X: ArrayLike) -> StoredTable:
         check_is_fitted(self)
         return self._density.container.read(check_table(self, X, reset=False))
-
-    def _html_repr(self) -> str:
-        schema = self.schema_._repr_html_() if hasattr(self, "schema_") else ""
-        return super()._html_repr() + schema
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from skflow.estimators.checkpoints import draw_seed
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.detection import Detector, Witness, plan_calibration
+from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.fitting import LearntTable, TableRows, keep_earlier_fit
 from skflow.estimators.saving import Saveable
 from skflow.estimators.validation import check_table, numbers_like
@@ -34,7 +35,7 @@ FALSE_ALARMS = 0.01  # of contamination="auto"
 FEWEST_ROWS = 3  # two to fit to, and one to judge by them
 
 
-class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
+class FlowOutlierDetector(SchemaDisplay, Saveable, OutlierMixin, BaseEstimator):
     r"""Outliers of any table, with p-values, reasons and repairs.
 
     It has a density, ``density_``, and looks at rows in further views, since no one view
@@ -260,9 +261,8 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         elif self.warm_start and hasattr(self, "density_"):
             density = copy.deepcopy(self.density_)
         density.set_params(**parameters)
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self, name):
-                setattr(density, name, getattr(self, name))
+        for name in {"n_features_in_", "feature_names_in_"} & vars(self).keys():
+            setattr(density, name, getattr(self, name))
         density._fit(known, rows, None, Clock(self.max_time), title)
         return density
 

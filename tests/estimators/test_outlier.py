@@ -94,7 +94,6 @@ def test_calibration_rows_are_fitted_by_nothing(monkeypatch) -> None:
     monkeypatch.setattr(outlier.FlowOutlierDetector, "_fit_density", spy_fit)
     monkeypatch.setattr(outlier.Witness, "measure", spy_measure)
     FlowOutlierDetector(**CLOSED).fit(correlated(120))
-    assert judged.pop() == fitted[0]  # after calibration: which is the strangest?
     assert len(fitted) == 1 + len(judged)
     for own, others in zip(judged, fitted[1:], strict=True):
         assert not own & others
@@ -363,3 +362,15 @@ def test_strange_cells_of_a_frame_are_named(mixed) -> None:
     reasons = mixed.score_features(frame)
     assert list(reasons.idxmin(axis=1)) == ["length", "colour", "length"]
     assert (mixed.predict(frame) == -1).all()
+
+
+@pytest.mark.parametrize("n_rows", [40, 150])
+def test_a_notebook_shows_schema_threshold_and_calibration(n_rows) -> None:
+    detector = FlowOutlierDetector(**CLOSED)
+    assert "calibration rows" not in detector._repr_html_inner()
+    frame = pd.DataFrame(correlated(n_rows), columns=list("abcde"))
+    shown = detector.fit(frame)._repr_html_inner()
+    assert detector.density_.schema_._repr_html_() in shown
+    assert f"score below {detector.offset_:.4g}" in shown
+    assert f"among {n_rows} calibration rows" in shown
+    assert ("p-value of at most 0.01" in shown) == (n_rows >= 99)

@@ -75,7 +75,7 @@ def everything(flow: FlowDensity, folder) -> list[np.ndarray]:
     Z = flow.transform(X)
     flow.save(folder / "model.skflow")
     loaded = load(folder / "model.skflow")
-    copied = pickle.loads(pickle.dumps(flow))  # noqa: S301
+    copied = pickle.loads(pickle.dumps(flow))
     drawn = flow.sample(20, random_state=0)
     scores = [model.score_samples(X) for model in (flow, loaded, copied)]
     again = flow.set_params(warm_start=True).fit(X).score_samples(X)

@@ -95,7 +95,7 @@ def test_an_interrupt_ends_with_one_warning(kind, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Reporter, "epoch", interrupt)
     first = "best weights of 2 epochs are kept" if kind is FlowDensity else "nothing to keep"
     for estimator, kept in ((kind(**options, random_state=0), first), (fitted, "earlier fit")):
-        with pytest.warns(UserWarning) as caught, pytest.raises(KeyboardInterrupt):
+        with pytest.warns(UserWarning, match=kept) as caught, pytest.raises(KeyboardInterrupt):
             estimator.fit(X)
         assert len(caught) == 1
         assert re.search(f"{kind.__name__} was interrupted; .*{kept}", str(caught[0].message))
