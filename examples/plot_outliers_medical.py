@@ -58,9 +58,9 @@ table = pd.DataFrame(
 print(table.round(3).to_string())
 
 # %%
-# ``predict`` asks for more than a p-value of 0.05: its threshold is where 1 % of benign tumours
-# would be flagged. A third of the malignant ones lie beyond it. Where to draw the line is a
-# question of what a missed tumour costs, and what a false alarm.
+# ``predict`` flags a row where its p-value is at most 0.01, which is where 1 % of benign tumours
+# would be flagged: the first line of the table, a third of the malignant ones. Where to draw the
+# line is a question of what a missed tumour costs, and what a false alarm.
 
 OutlierScoreDisplay.from_estimator(
     detector, malignant, reference=fresh, names=("malignant", "fresh benign")

@@ -1,5 +1,6 @@
 """Errors and warnings of skflow's own, and where warnings point."""
 
+import contextlib
 import inspect
 import os
 import warnings
@@ -11,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 # Code of these folders is not what a user can change.
 FILES_WITHIN = (__file__, sklearn.__file__, joblib.__file__)
-WITHIN = tuple(f"{Path(file).parent}{os.sep}" for file in FILES_WITHIN)
+WITHIN = (*(f"{Path(file).parent}{os.sep}" for file in FILES_WITHIN), contextlib.__file__)
 
 
 class CaptureWarning(UserWarning):

@@ -35,6 +35,9 @@ def describe(estimator: Any, path: str) -> str:
     ]
     if isinstance(estimator, FlowOutlierDetector):
         m = estimator.n_calibration_
+        auto = estimator.contamination == "auto" and m >= 99
+        rule = ", where p-values are at most 0.01" if auto else ""
+        lines.append(f"outliers: scores below {estimator.offset_:.4f}{rule}")
         lines.append(f"p-values: down to {1 / (m + 1):.3g}, counted among {m} rows")
     return "\n".join([*lines, repr(density.schema_)])
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skflow.flow.model import Model
+from skflow.flow.torch_state import usual_torch
 
 Step = Callable[..., Sequence[Tensor]]
 
@@ -18,6 +19,7 @@ ARRAYS = 16  # of that size, at most, that are held at once
 FEWEST_ROWS = 64
 
 
+@usual_torch()
 def apply_by_blocks(step: Step, model: Model, arrays: Sequence[NDArray]) -> list[NDArray]:
     """Apply a step of the model to the rows of arrays; return arrays of as many rows.
 

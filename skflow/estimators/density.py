@@ -1,6 +1,7 @@
 """FlowDensity: the density of a table, reversible row by row."""
 
 import copy
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,35 +18,39 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from skflow.estimators.checkpoints import Checkpoint, draw_seed, fingerprint
 from skflow.estimators.degenerate import warn_if_degenerate
+from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.fitting import (
     FEWEST_ROWS_TO_SPLIT,
     FitPlan,
+    LearntTable,
     TableRows,
     explained_exhaustion,
     keep_earlier_fit,
-    learn_columns,
+    options_for,
+    recipe_for,
 )
+from skflow.estimators.round_trip import InverseError
 from skflow.estimators.saving import Saveable
 from skflow.estimators.table_density import TableDensity
 from skflow.estimators.validation import check_latents, check_table
-from skflow.flow.recipe import FlowRecipe, choose_recipe, model_state
-from skflow.table.codec import TableCodec
-from skflow.table.frames import Container
+from skflow.flow.recipe import model_state
+from skflow.flow.torch_state import usual_torch
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
 from skflow.training.clock import Clock
 from skflow.training.device import fitting_threads, resolve_device
 from skflow.training.loop import History
-from skflow.training.options import TrainingOptions, choose_options
+from skflow.training.reporter import Reporter
 
 FloatArray = NDArray[np.float64]
 
 COMPARED_ROWS = 256  # for inverse_error_
+QUICKLY_COMPARED_COLUMNS = 100  # of more it takes seconds
 MOST_SAMPLES = 2**40  # at once; no machine holds as many
 MOST_ROWS_TO_REFIT = 5_000  # with more, a tenth of them is hardly missed
 
 
-class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
+class FlowDensity(SchemaDisplay, Saveable, TransformerMixin, DensityMixin, BaseEstimator):
     r"""Exact, reversible density of any table.
 
     A column is a label and, perhaps, a value: a category is a label alone, a plain
@@ -119,7 +124,8 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         Seed of held-out rows, starting weights and batches. Torch's global
         generators are never touched.
     verbose : int, default=0
-        1 shows one progress bar.
+        1 shows one progress bar: nats per row, the best so far, seconds left if there is
+        no further gain and at most. Without a terminal it is a line every few seconds.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the weights of the fit before, keeping its
         marginals and schema.
@@ -147,7 +153,8 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
     inverse_error_ : InverseError
         ``share_equal``, the share of cells that ``inverse_transform(transform(X))``
         gives back equal, and ``largest_error`` relative to the column's scale, on
-        at most 256 held-out (else training) rows.
+        at most 256 held-out (else training) rows. NaN of more than 100 columns where
+        ``max_time`` is over.
     device_ : str
         Where training ran.
 
@@ -290,40 +297,65 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
             Where a column is an exact linear function of others.
         DivergenceWarning
             Where training had to go back to earlier weights.
+        UserWarning
+            Where the fit is interrupted: which weights are kept.
         """
-        with keep_earlier_fit(self), explained_exhaustion():
-            clock = Clock(self.max_time)
+        with keep_earlier_fit(self):
+            clock, judge = Clock(self.max_time), None
             warm = self.warm_start and hasattr(self, "_density")
             table = check_table(self, X, reset=not warm, fewest_rows=2)
-            with fitting_threads(table.shape[0] * table.shape[1]):
-                self._fit(table, X_val, warm=warm, clock=clock)
+            learnt = (
+                LearntTable.read(self._density, table) if warm else LearntTable.learn(self, table)
+            )
+            if X_val is not None:
+                rows = learnt.container.read(check_table(self, X_val, reset=False))
+                judge = TableRows.all_of(learnt.codec, rows)
+            self._fit(learnt, learnt.rows, judge, clock)
         return self
 
-    def _fit(self, X: Any, X_val: Any, *, warm: bool, clock: Clock) -> None:
+    def _fit(
+        self,
+        learnt: LearntTable,
+        rows: TableRows,
+        judge: TableRows | None,
+        clock: Clock,
+        name: str = "fit",
+    ) -> None:
+        """Fit to some rows of a table that was learnt as a whole; ``judge`` stops early."""
+        threads = fitting_threads(len(rows) * len(learnt.table.columns))
+        with usual_torch(), explained_exhaustion(), threads, Reporter(name, self.verbose) as shown:
+            self._fit_rows(learnt, rows, judge, clock, shown)
+
+    def _fit_rows(
+        self,
+        learnt: LearntTable,
+        rows: TableRows,
+        judge: TableRows | None,
+        clock: Clock,
+        reporter: Reporter,
+    ) -> None:
+        warm = self.warm_start and hasattr(self, "_density")
+        codec = learnt.codec
+        if not warm:
+            self.schema_ = codec.schema
+            self._n_features_out = len(codec.latent_names)
         seed = draw_seed(self.random_state, self.checkpoint_path, "seed")
         generator = torch.Generator().manual_seed(seed)
-        container, codec, table = self._learn_table(X, warm=warm)
-        everything = TableRows.all_of(codec, table)
-        train, held_out = everything, None
-        if X_val is not None:
-            judge = container.read(check_table(self, X_val, reset=False))
-            held_out = TableRows.all_of(codec, judge)
-        elif self._holds_out(len(everything)):
-            train, held_out = everything.split(self.validation_fraction, generator)
-        device = resolve_device(self.device, len(train) * len(table.columns))
-        recipe = self._density.recipe if warm else self._choose_recipe(codec, len(train))
+        train, held_out = rows, judge
+        if judge is None and self._holds_out(len(rows)):
+            train, held_out = rows.split(self.validation_fraction, generator)
+        device = resolve_device(self.device, len(train) * len(codec.columns))
+        recipe = self._density.recipe if warm else recipe_for(self, codec, len(train))
         plan = FitPlan(
             recipe,
             codec.layout.bounds,
             self.n_components,
-            self._training_options(len(train), clock),
+            options_for(self, len(train), clock),
             held_out,
             device,
             generator,
-            self.verbose,
-            self._open_checkpoint(
-                seed, everything, None if X_val is None else held_out, clock, warm=warm
-            ),
+            reporter,
+            self._open_checkpoint(seed, rows, judge, clock, warm=warm),
         )
         candidate, history = None, History()
         if warm:
@@ -331,12 +363,12 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         else:
             warn_if_degenerate(train, codec.value_names)
             model, candidate = plan.start(train)
-            self._density = TableDensity(container, codec, recipe, model)
+            self._density = TableDensity(learnt.container, codec, recipe, model)
         try:
             n_iter = plan.train(self._density.model, train, history)
-            few = train is not everything and len(everything) <= MOST_ROWS_TO_REFIT
+            few = train is not rows and len(rows) <= MOST_ROWS_TO_REFIT
             if few and not self.warm_start and plan.has_time_to_refit():
-                refitted = plan.refit(everything, candidate, n_iter, history.best_score)
+                refitted = plan.refit(rows, candidate, n_iter, history.best_score)
                 self._density = replace(self._density, model=refitted or self._density.model)
         finally:
             # Also when interrupted: the best weights so far are in the model.
@@ -344,8 +376,10 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
             self.history_ = history.as_dict()
             self.n_iter_ = len(history.train_score)
             self.best_validation_score_ = history.best_score
-            compared = (train if held_out is None else held_out).stored(slice(COMPARED_ROWS))
-            self.inverse_error_ = self._density.measure_inverse_error(compared, self.device)
+            self.inverse_error_ = InverseError(math.nan, math.nan)
+            if len(codec.columns) <= QUICKLY_COMPARED_COLUMNS or not clock.is_over:
+                compared = (train if held_out is None else held_out).stored(slice(COMPARED_ROWS))
+                self.inverse_error_ = self._density.measure_inverse_error(compared, self.device)
 
     def _open_checkpoint(
         self, seed: int, rows: TableRows, judge: TableRows | None, clock: Clock, *, warm: bool
@@ -361,45 +395,11 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
         }
         return Checkpoint(self.checkpoint_path, head, clock)
 
-    def _learn_table(self, X: Any, *, warm: bool) -> tuple[Container, TableCodec, StoredTable]:
-        """Learn what rows came in and how to encode them; a warm start keeps both."""
-        if warm:
-            container = self._density.container
-            return container, self._density.codec, container.read(X)
-        container, table, self.schema_ = learn_columns(self, X)
-        codec = TableCodec.fit(table, self.schema_)
-        self._n_features_out = len(codec.latent_names)
-        return container, codec, table
-
     def _holds_out(self, n_rows: int) -> bool:
         """Whether some of so many rows are held out for early stopping."""
         if isinstance(self.early_stopping, str):
             return n_rows >= FEWEST_ROWS_TO_SPLIT
         return self.early_stopping
-
-    def _choose_recipe(self, codec: TableCodec, n_rows: int) -> FlowRecipe:
-        return choose_recipe(
-            n_rows,
-            n_labels=codec.layout.n_labels,
-            unseen=codec.layout.unseen,
-            value_label=codec.layout.value_label,
-            n_layers=self.n_layers,
-            hidden_units=self.hidden_units,
-            n_bins=self.n_bins,
-            dropout=self.dropout,
-        )
-
-    def _training_options(self, n_rows: int, clock: Clock) -> TrainingOptions:
-        return choose_options(
-            n_rows,
-            max_iter=self.max_iter,
-            clock=clock,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            n_iter_no_change=self.n_iter_no_change,
-            tol=self.tol,
-        )
 
     def score_samples(self, X: ArrayLike) -> FloatArray:
         """Log-density of each row.
@@ -546,10 +546,6 @@ class FlowDensity(Saveable, TransformerMixin, DensityMixin, BaseEstimator):
     def _read(self, X: ArrayLike) -> StoredTable:
         check_is_fitted(self)
         return self._density.container.read(check_table(self, X, reset=False))
-
-    def _html_repr(self) -> str:
-        schema = self.schema_._repr_html_() if hasattr(self, "schema_") else ""
-        return super()._html_repr() + schema
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -8,15 +8,15 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from skflow.estimators.table_density import TableDensity
 from skflow.explain.conditionals import Conditional
 from skflow.explain.reasons import tail_log_probs
 from skflow.explain.repair import Repairer
+from skflow.flow.torch_state import usual_torch
 from skflow.outliers.tails import Tail
 from skflow.outliers.views import Judge, Views
-from skflow.table.codec import EncodedTable
+from skflow.table.codec import EncodedTable, TableCodec
 from skflow.table.storage import StoredTable
 from skflow.training.rows import row_blocks
 
@@ -30,8 +30,6 @@ SOME_ROWS = 500  # from here on fits take their time, and fewer of them suffice
 N_PARTS = 5
 N_PARTS_OF_SOME = 3
 ORDINARY = 0.1  # p-value from which a row is unremarkable
-FEWEST_ALARMS = 2  # expected of normal rows, for these to say how rare something is
-RULED_OUT = 0.025  # p-value of a binomial test
 N_DRAWN = 1_000  # rows, the ordinary ones of which stand in for what cannot be repaired
 
 
@@ -43,17 +41,46 @@ class Witness:
     ----------
     density : TableDensity
     views : Views
+    unfitted : ndarray of bool, shape (n_entries,)
+        Of the labels of all columns, one column after the other and "never seen" the last of
+        each: those that the columns are known to have, but no fitted row has.
     """
 
     density: TableDensity
     views: Views
+    unfitted: NDArray[np.bool_]
+
+    @classmethod
+    def fit(cls, density: TableDensity, table: StoredTable, seed: int) -> Self:
+        """Take a density, and fit the views to the same rows of a table."""
+        views = Views.fit(density.codec, table, seed)
+        return cls(density, views, ~_fitted_labels(density.codec, table))
 
     def measure(self, table: StoredTable, device: Device) -> FloatArray:
-        """Return all measures of each row, ``(n_rows, n_measures)``; higher is more normal."""
-        of_density = self.density.unit_free_scores(table, device)
+        """Return all measures of each row, ``(n_rows, n_measures)``; higher is more normal.
+
+        A label that no fitted row has counts as one never seen, in rows that calibrate as in
+        fresh ones: otherwise these could not be compared.
+        """
+        of_density = self.density.unit_free_scores(table, device, self.unfitted)
         n_axes = self.views.coordinates.n_axes
         blocks = [self.views(table.take(rows)) for rows in row_blocks(table.n_rows, n_axes)]
         return np.column_stack((np.concatenate(blocks), of_density))
+
+
+def _fitted_labels(codec: TableCodec, table: StoredTable) -> NDArray[np.bool_]:
+    """Return which labels rows of the table have; all, of columns that have values as well.
+
+    Those of columns with values are few, and "never seen" is next to impossible there.
+    """
+    n_labels = np.array(codec.layout.n_labels, dtype=np.int64)
+    first = np.cumsum(n_labels + 1) - (n_labels + 1)
+    labelled = [column for column in codec.columns if not column.labels.idle]
+    is_fitted = np.repeat([column.labels.valued for column in labelled], n_labels + 1).astype(bool)
+    is_fitted[first + n_labels] = True
+    for block in row_blocks(table.n_rows, len(codec.columns)):
+        is_fitted[(codec.encode(table.take(block)).labels + first).ravel()] = True
+    return is_fitted
 
 
 @dataclass(frozen=True)
@@ -92,12 +119,14 @@ class Detector:
         no_higher = np.searchsorted(self.normal, scores, side="right")
         return (1 + no_higher) / (1 + len(self.normal))
 
+    @usual_torch()
     def explain(self, table: StoredTable, device: Device, verbose: int = 0) -> FloatArray:
         """Return the log tail probability of each cell given its row's others."""
         density = self.density
         joint = density.joint(device)
         return tail_log_probs(density.codec, density.model, joint, table, verbose)
 
+    @usual_torch()
     def repair(
         self, table: StoredTable, device: Device, verbose: int = 0
     ) -> tuple[StoredTable, NDArray[np.intp]]:
@@ -125,18 +154,15 @@ class Detector:
         return repairer(table)
 
     def threshold(self, false_alarms: float) -> float:
-        """Return the score that this share of fresh normal rows is below."""
-        return Tail(self.normal).quantile(false_alarms)
+        """Return the score below which p-values are at most ``false_alarms``.
 
-    def is_alarming(self, score: float, false_alarms: float) -> bool:
-        """Whether as few normal rows as ``false_alarms`` may score no higher, going by ours.
-
-        Not ruled out, that is, by a binomial test. Of too few rows none would be.
+        Where none is so small, the quantile that the tail of normal scores is expected to have.
         """
-        n_rows = len(self.normal)
-        n_lower = np.searchsorted(self.normal, score, side="right")
-        p_value = binom.sf(n_lower - 1, n_rows, false_alarms)
-        return bool(n_rows * false_alarms >= FEWEST_ALARMS and p_value > RULED_OUT)
+        p_values = np.arange(1, len(self.normal) + 1) / (1 + len(self.normal))
+        n_reached = np.count_nonzero(p_values <= false_alarms)
+        if n_reached:
+            return float(self.normal[n_reached - 1])
+        return Tail(self.normal).quantile(false_alarms)
 
 
 def plan_calibration(n_rows: int, generator: np.random.Generator) -> Sequence[NDArray]:

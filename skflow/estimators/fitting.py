@@ -1,7 +1,7 @@
 """What every fit owes its caller: held-out rows, an earlier fit kept."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -11,17 +11,20 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import _check_feature_names_in
 
 from skflow.estimators.checkpoints import Checkpoint
+from skflow.estimators.table_density import TableDensity
+from skflow.exceptions import warn_caller
 from skflow.flow.model import Model
-from skflow.flow.recipe import FlowRecipe
+from skflow.flow.recipe import FlowRecipe, choose_recipe
 from skflow.table.codec import TableCodec
 from skflow.table.frames import Container
 from skflow.table.inference import infer_schema
-from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
+from skflow.training.clock import Clock
 from skflow.training.closed_form import Candidate
 from skflow.training.fitting import start_model, train_model
 from skflow.training.loop import History
-from skflow.training.options import TrainingOptions
+from skflow.training.options import TrainingOptions, choose_options
+from skflow.training.reporter import Reporter
 from skflow.training.rows import EncodedRows, index_dtype
 
 FEWEST_ROWS_TO_SPLIT = 100
@@ -32,16 +35,22 @@ def keep_earlier_fit(estimator: Any) -> Iterator[None]:
     """Put an estimator's state back where a fit fails.
 
     A first fit that is interrupted by the user stays, with the best weights so
-    far; a later one gives way to the fit before it.
+    far; a later one gives way to the fit before it. A warning says which.
     """
     before = vars(estimator).copy()
     try:
         yield
     except BaseException as error:
-        interrupted_first = isinstance(error, KeyboardInterrupt) and "n_iter_" not in before
-        if not (interrupted_first and "n_iter_" in vars(estimator)):
+        is_interrupted, is_first = isinstance(error, KeyboardInterrupt), "n_iter_" not in before
+        kept = "the earlier fit is kept" if not is_first else "there is nothing to keep yet"
+        if is_interrupted and is_first and "n_iter_" in vars(estimator):
+            kept = f"the best weights of {estimator.n_iter_} epochs are kept, and can be used"
+        else:
             vars(estimator).clear()
             vars(estimator).update(before)
+        if is_interrupted:
+            with suppress(Warning):  # an error made of it would hide the interrupt
+                warn_caller(f"The fit of {type(estimator).__name__} was interrupted; {kept}.")
         raise
 
 
@@ -60,17 +69,44 @@ def explained_exhaustion() -> Iterator[None]:
         ) from error
 
 
-def learn_columns(estimator: Any, X: Any) -> tuple[Container, StoredTable, Schema]:
-    """Learn what rows came in and what their columns are, as the estimator's parameters say."""
-    container = Container.fit(X, list(_check_feature_names_in(estimator)))
-    table = container.read(X)
-    schema = infer_schema(
-        table,
-        column_kinds=estimator.column_kinds,
-        categorical_features=estimator.categorical_features,
-        bounds=estimator.bounds,
-    )
-    return container, table, schema
+@dataclass(frozen=True)
+class LearntTable:
+    """Training rows, what they came in, and how their columns are encoded.
+
+    Attributes
+    ----------
+    container : Container
+    codec : TableCodec
+        Fitted to all rows of the table.
+    table : StoredTable
+    """
+
+    container: Container
+    codec: TableCodec
+    table: StoredTable
+
+    @classmethod
+    def learn(cls, estimator: Any, X: Any) -> Self:
+        """Infer the columns from all rows of ``X``, as the estimator's parameters say."""
+        container = Container.fit(X, list(_check_feature_names_in(estimator)))
+        table = container.read(X)
+        schema = infer_schema(
+            table,
+            column_kinds=estimator.column_kinds,
+            categorical_features=estimator.categorical_features,
+            bounds=estimator.bounds,
+        )
+        return cls(container, TableCodec.fit(table, schema), table)
+
+    @classmethod
+    def read(cls, density: TableDensity, X: Any) -> Self:
+        """Read rows as an earlier fit did, which a warm start goes on from."""
+        return cls(density.container, density.codec, density.container.read(X))
+
+    @property
+    def rows(self) -> "TableRows":
+        """All rows, encoded when they are asked for."""
+        return TableRows.all_of(self.codec, self.table)
 
 
 @dataclass(frozen=True)
@@ -92,7 +128,7 @@ class TableRows:
     @classmethod
     def all_of(cls, codec: TableCodec, table: StoredTable) -> Self:
         """Return all rows of a table."""
-        rows = torch.arange(table.n_rows, dtype=index_dtype(table.n_rows))
+        rows = torch.arange(table.n_rows, dtype=index_dtype(table.n_rows), device="cpu")
         return cls(codec, table, rows.numpy())
 
     def __len__(self) -> int:
@@ -122,6 +158,34 @@ class TableRows:
         return replace(self, rows=order[n_held_out:]), replace(self, rows=order[:n_held_out])
 
 
+def recipe_for(estimator: Any, codec: TableCodec, n_rows: int) -> FlowRecipe:
+    """Return the sizes of a model of so many rows, as the estimator's parameters say."""
+    return choose_recipe(
+        n_rows,
+        n_labels=codec.layout.n_labels,
+        unseen=codec.layout.unseen,
+        value_label=codec.layout.value_label,
+        n_layers=estimator.n_layers,
+        hidden_units=estimator.hidden_units,
+        n_bins=estimator.n_bins,
+        dropout=estimator.dropout,
+    )
+
+
+def options_for(estimator: Any, n_rows: int, clock: Clock) -> TrainingOptions:
+    """Return how to train on so many rows, as the estimator's parameters say."""
+    return choose_options(
+        n_rows,
+        max_iter=estimator.max_iter,
+        clock=clock,
+        batch_size=estimator.batch_size,
+        learning_rate=estimator.learning_rate,
+        weight_decay=estimator.weight_decay,
+        n_iter_no_change=estimator.n_iter_no_change,
+        tol=estimator.tol,
+    )
+
+
 @dataclass(frozen=True)
 class FitPlan:
     """What all fits of one table share; see :mod:`skflow.training.fitting`."""
@@ -133,7 +197,7 @@ class FitPlan:
     held_out: TableRows | None
     device: torch.device
     generator: torch.Generator
-    verbose: int
+    reporter: Reporter
     checkpoint: Checkpoint | None = None
 
     def start(
@@ -155,6 +219,7 @@ class FitPlan:
             self.options.clock,
             self.device,
             candidate,
+            self.reporter,
         )
         if checkpoint is not None:
             checkpoint.begin(model, candidate, self.generator)
@@ -178,7 +243,7 @@ class FitPlan:
             n_layers=self.recipe.n_layers,
             device=self.device,
             generator=self.generator,
-            verbose=self.verbose if n_iter is None else 0,
+            reporter=self.reporter,
             history=history,
             n_iter=n_iter,
             keeper=checkpoint,
@@ -202,6 +267,7 @@ class FitPlan:
         something went wrong, and there is no model.
         """
         # From the first draw on again: what is drawn must not depend on the fit before.
+        self.reporter.note("once more, with the held-out rows")
         seed = self.generator.initial_seed()
         plan = replace(self, generator=torch.Generator().manual_seed(seed))
         model, history = plan.start(rows, candidate)[0], History()

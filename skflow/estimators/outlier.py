@@ -2,8 +2,8 @@
 
 import copy
 import os
-import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -11,31 +11,31 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
-from sklearn.utils import Tags, _safe_indexing
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skflow.estimators.checkpoints import draw_seed
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.detection import Detector, Witness, plan_calibration
-from skflow.estimators.fitting import keep_earlier_fit, learn_columns
+from skflow.estimators.display import SchemaDisplay
+from skflow.estimators.fitting import LearntTable, TableRows, keep_earlier_fit
 from skflow.estimators.saving import Saveable
 from skflow.estimators.validation import check_table, numbers_like
-from skflow.exceptions import DoubtfulColumnsWarning, warn_caller
+from skflow.exceptions import warn_caller
+from skflow.flow.torch_state import usual_torch
 from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
-from skflow.outliers.views import Views
-from skflow.table.codec import TableCodec
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable, brief
+from skflow.training.clock import Clock
 
 FloatArray = NDArray[np.float64]
 
 FALSE_ALARMS = 0.01  # of contamination="auto"
-MARGIN = 1e-6  # of a score: more than it varies by with the rows beside
 FEWEST_ROWS = 3  # two to fit to, and one to judge by them
 
 
-class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
+class FlowOutlierDetector(SchemaDisplay, Saveable, OutlierMixin, BaseEstimator):
     r"""Outliers of any table, with p-values, reasons and repairs.
 
     It has a density, ``density_``, and looks at rows in further views, since no one view
@@ -53,10 +53,11 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
     Parameters
     ----------
     contamination : "auto" or float, default="auto"
-        Which rows :meth:`predict` calls outliers. "auto": those that 1 % of normal rows
-        would be called as well; from 200 rows on the strangest training row among them,
-        unless the rows that calibrate rule out that 1 % of normal rows are as strange. A
-        float in (0, 0.5]: this share of the training rows.
+        Which rows :meth:`predict` calls outliers. "auto": those with a p-value of 0.01 or
+        less, as about 1 % of fresh normal rows have; where fewer than 99 rows calibrate,
+        no p-value is so small, and the threshold is where 1 % are expected below if the
+        lower tail of their scores is exponential. A float in (0, 0.5]: this share of the
+        training rows, whatever their p-values.
     robust : bool, default=False
         Whether the training rows may hold outliers: rows that stay improbable under
         what is learnt from the others are then not learnt from.
@@ -76,9 +77,11 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
     ----------
     density_ : FlowDensity
         Of the training rows: latents, samples and nats are found here. Where rows are
-        2,000 or more, a quarter of them, 5,000 at most, calibrates and is not fitted to.
+        2,000 or more, a quarter of them, 5,000 at most, calibrates and is not fitted to;
+        the schema and the known labels are those of all rows.
     offset_ : float
-        Score below which :meth:`predict` says outlier.
+        Score below which :meth:`predict` says outlier: with ``contamination="auto"`` the
+        lowest of which the p-value is above 0.01.
     n_calibration_ : int
         Rows that p-values are counted among. Fewer than 2,000 rows calibrate all:
         each fifth is scored by a fit to the others.
@@ -204,81 +207,68 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
             self._fit(table, seed)
         return self
 
+    @usual_torch()
     def _fit(self, X: Any, seed: int) -> None:
-        every = np.arange(X.shape[0])
-        learnt, normal = self._trim(X, seed) if self.robust else (every, every)
+        known, every = self._learn_table(X), np.arange(X.shape[0])
+        learnt, normal = self._trim(known, seed) if self.robust else (every, every)
         parts = plan_calibration(len(every), np.random.default_rng(seed))
         cross_fits = len(parts) > 1
-        fitted = learnt if cross_fits else np.setdiff1d(learnt, parts[0])
-        rows = _safe_indexing(X, fitted)
-        self.density_ = self._fit_density(rows, seed, warm=self.warm_start)
-        witness = self._call_witness(self.density_, rows, seed)
+        n_parts = len(parts) if cross_fits else 0
+        rows = replace(known.rows, rows=learnt if cross_fits else np.setdiff1d(learnt, parts[0]))
+        self.density_ = self._fit_density(known, rows, seed, n_parts)
+        witness = Witness.fit(self.density_._density, rows.stored(slice(None)), seed)
         measures = []
         for number, part in enumerate(parts):
             judged_by = witness
             if cross_fits:
-                rows = _safe_indexing(X, np.setdiff1d(learnt, part))
-                # One schema, lest the parts' densities are on different measures.
-                density = self._fit_density(rows, seed, number, column_kinds=self.density_.schema_)
-                judged_by = self._call_witness(density, rows, seed)
-            fresh = _safe_indexing(X, np.intersect1d(part, normal))
-            table = judged_by.density.container.read(fresh)
-            measures.append(judged_by.measure(table, self.device))
+                rows = replace(known.rows, rows=np.setdiff1d(learnt, part))
+                density = self._fit_density(known, rows, seed, n_parts, number)
+                judged_by = Witness.fit(density._density, rows.stored(slice(None)), seed)
+            fresh = known.table.take(np.intersect1d(part, normal))
+            measures.append(judged_by.measure(fresh, self.device))
         self._detector = Detector.calibrate(witness, np.concatenate(measures))
         self.n_calibration_ = len(self._detector.normal)
         self.n_iter_ = self.density_.n_iter_
-        self.offset_ = self._find_offset(X)
+        self.offset_ = self._find_offset(known.table)
 
-    def _trim(self, X: Any, seed: int) -> tuple[NDArray, NDArray]:
+    def _learn_table(self, X: Any) -> LearntTable:
+        """Learn the columns; a warm start keeps those of the fit before."""
+        if self.warm_start and hasattr(self, "density_"):
+            table = check_table(self.density_, X, reset=False)
+            return LearntTable.read(self.density_._density, table)
+        return LearntTable.learn(self, X)
+
+    def _trim(self, known: LearntTable, seed: int) -> tuple[NDArray, NDArray]:
         """Return the rows to learn from, and those to take for normal."""
-        with warnings.catch_warnings():
-            # The fit of density_ warns of the same columns.
-            warnings.simplefilter("ignore", DoubtfulColumnsWarning)
-            _, table, schema = learn_columns(self, X)
-        log_probs = log_tail_probs(TableCodec.fit(table, schema), table, seed)
-        learnt, normal = (log_probs >= np.log(least) for least in (LEARNT, NORMAL))
-        return np.flatnonzero(learnt), np.flatnonzero(normal)
+        log_probs = log_tail_probs(known.codec, known.table, seed)
+        return np.where(log_probs >= np.log(LEARNT))[0], np.where(log_probs >= np.log(NORMAL))[0]
 
-    def _find_offset(self, X: Any) -> float:
+    def _find_offset(self, table: StoredTable) -> float:
         if not isinstance(self.contamination, str):
-            scores = self._detector.score(self._read(X), self.device)
+            scores = self._detector.score(table, self.device)
             return float(np.percentile(scores, 100 * self.contamination))
-        offset = self._detector.threshold(FALSE_ALARMS)
-        if self.n_calibration_ < X.shape[0]:
-            return offset  # rows that were held out are below, or those that are not normal
-        strangest = float(self._detector.score(self._read(X), self.device).min())
-        if strangest >= offset and self._detector.is_alarming(strangest, FALSE_ALARMS):
-            return strangest + MARGIN
-        return offset
+        return self._detector.threshold(FALSE_ALARMS)
 
     def _fit_density(
-        self,
-        X: Any,
-        seed: int,
-        part: int | None = None,
-        *,
-        warm: bool = False,
-        column_kinds: Schema | None = None,
+        self, known: LearntTable, rows: TableRows, seed: int, n_parts: int, part: int | None = None
     ) -> FlowDensity:
-        """Fit a density, on from that of an earlier fit where ``warm``, or one of the parts."""
-        shared = FlowDensity().get_params()
-        parameters = {name: getattr(self, name) for name in shared} | {"random_state": seed}
-        if self.checkpoint_path is not None and part is not None:
-            parameters["checkpoint_path"] = f"{os.fspath(self.checkpoint_path)}.{part}"
-        if column_kinds is not None:
-            parameters |= {
-                "column_kinds": column_kinds,
-                "categorical_features": "from_dtype",
-                "bounds": None,
-                "warm_start": False,
-            }
-        earlier = getattr(self, "density_", None) if warm else None
-        density = FlowDensity() if earlier is None else copy.deepcopy(earlier)
-        return density.set_params(**parameters).fit(X)
-
-    def _call_witness(self, density: FlowDensity, X: Any, seed: int) -> Witness:
-        fitted = density._density
-        return Witness(fitted, Views.fit(fitted.codec, fitted.container.read(X), seed))
+        """Fit a density to some rows: the one that is kept, or that which judges a part."""
+        title = f"fit 1 of {n_parts + 1}"
+        density = FlowDensity()
+        parameters = {name: getattr(self, name) for name in density.get_params()}
+        parameters["random_state"] = seed
+        if part is not None:
+            title = f"fit {part + 2} of {n_parts + 1}, calibrating"
+            parameters["warm_start"] = False
+            if self.checkpoint_path is not None:
+                parameters["checkpoint_path"] = f"{os.fspath(self.checkpoint_path)}.{part}"
+        elif self.warm_start and hasattr(self, "density_"):
+            density = copy.deepcopy(self.density_)
+        density.set_params(**parameters)
+        for name in {"n_features_in_", "feature_names_in_"} & vars(self).keys():
+            setattr(density, name, getattr(self, name))
+        density._fit(known, rows, None, Clock(self.max_time), title)
+        return density
 
     def score_samples(self, X: ArrayLike) -> FloatArray:
         """Score rows by how normal they are: lower is stranger.
@@ -320,6 +310,9 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Tell outliers from inliers.
 
+        With ``contamination="auto"`` outliers are the rows of which :meth:`p_values` is at
+        most 0.01, wherever 99 rows or more calibrate.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -339,7 +332,12 @@ class FlowOutlierDetector(Saveable, OutlierMixin, BaseEstimator):
         over m normal rows :math:`x_i` that no weight and no epoch was chosen by. Of fresh
         normal rows a share of at most alpha has a p-value of at most alpha, within
         sampling error; see V. Vovk et al., "Algorithmic Learning in a Random World",
-        2005, section 2.
+        2005, section 2. Fewer than 2,000 rows are scored by fits to parts of them: there
+        the share is close to alpha, and up to twice as large where most categories are rare.
+
+        What the columns are taken for is decided by all training rows, those that
+        calibrate among them. So a label that no fitted row has counts as never seen here,
+        in rows that calibrate as in fresh ones.
 
         Parameters
         ----------

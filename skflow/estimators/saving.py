@@ -111,7 +111,7 @@ def _pack_density(flow: Any) -> tuple[Document, Arrays]:
     history = {key: np.array(values, dtype=np.float64) for key, values in flow.history_.items()}
     fitted = {
         "best_validation_score": pack_cell(float(flow.best_validation_score_)),
-        "inverse_error": [float(number) for number in flow.inverse_error_],
+        "inverse_error": [pack_cell(float(number)) for number in flow.inverse_error_],
         "device": flow.device_,
         "output": getattr(flow, "_sklearn_output_config", {}).get("transform"),
         "table": pack_table(density.container, density.codec),
@@ -159,9 +159,9 @@ def _unpack_history(arrays: Arrays) -> dict[str, list[float]]:
 
 
 def _two_numbers(fields: Fields, name: str) -> list[float]:
-    values = fields.items(name)
-    if len(values) != 2 or any(type(x) is not float or not math.isfinite(x) for x in values):
-        fields.refuse(name, values, "two finite numbers")
+    values = [unpack_cell(value) for value in fields.items(name)]
+    if len(values) != 2 or any(type(x) is not float or math.isinf(x) for x in values):
+        fields.refuse(name, values, "two numbers that are not infinite")
     return values
 
 
@@ -170,6 +170,9 @@ def _pack_detector(detector: Any) -> tuple[Document, Arrays]:
     views, of_views = pack_views(detector._detector.witness.views)
     of_judge = pack_judge(detector._detector.judge, detector._detector.normal)
     fitted = {"density": density, "offset": float(detector.offset_), "views": views}
+    unfitted = np.flatnonzero(detector._detector.witness.unfitted).tolist()
+    if unfitted:
+        fitted["unfitted"] = unfitted
     return fitted, (
         prefixed("density", arrays) | prefixed("views", of_views) | prefixed("judge", of_judge)
     )
@@ -186,7 +189,10 @@ def _unpack_detector(detector: Any, fields: Fields, arrays: Arrays, classes: Any
     views = unpack_views(fields.fields("views"), of_views, density.codec)
     n_scales = sum(len(views.clusters[k].blurs) for k in views.n_clusters)
     judge, normal = unpack_judge(of_judge, n_scales + 2, views.category_share)
-    witness = Witness(density, views)
+    unfitted = np.zeros(density.recipe.n_entries, dtype=bool)
+    if fields.has("unfitted"):
+        unfitted[fields.integers("unfitted", 0, len(unfitted) - 1)] = True
+    witness = Witness(density, views, unfitted)
     detector._detector = Detector(witness, judge, normal)
     detector.n_calibration_ = len(normal)
 

@@ -109,13 +109,24 @@ class TableDensity:
             log_peaks.size,
         )
 
-    def unit_free_scores(self, table: StoredTable, device: str | torch.device) -> FloatArray:
-        """Measures of normality that no column's unit changes, ``(n_rows, 2)``."""
+    def unit_free_scores(
+        self, table: StoredTable, device: str | torch.device, never_seen: NDArray[np.bool_]
+    ) -> FloatArray:
+        """Measures of normality that no column's unit changes, ``(n_rows, 2)``.
 
-        def step(model: Model, log_volume: Tensor, *rows: Tensor) -> Sequence[Tensor]:
-            always_there = Rows(*rows).values[model.value_label[:, 0] < 0]
+        ``never_seen`` says which entries of the labels' vocabulary are taken for such.
+        """
+
+        def step(model: Model, log_volume: Tensor, *encoded: Tensor) -> Sequence[Tensor]:
+            rows = Rows(*encoded)
+            if never_seen.any():
+                labels, known = rows.labels, model.labels
+                is_never_seen = torch.from_numpy(never_seen).to(labels.device)
+                hidden = is_never_seen[known.vocabulary(labels)]
+                rows = rows._replace(labels=torch.where(hidden, known.sizes[:, None], labels))
+            always_there = rows.values[model.value_label[:, 0] < 0]
             missing = math.log(RAREST) * always_there.isnan().sum(dim=0)
-            return (torch.stack(model.unit_free_scores(Rows(*rows))) + missing,)
+            return (torch.stack(model.unit_free_scores(rows)) + missing,)
 
         return self._of_table(step, table, device)[0]
 

@@ -20,15 +20,16 @@ class Linear(nn.Module):
         self, n_in: int, n_out: int, generator: torch.Generator | None, mask: Tensor | None = None
     ) -> None:
         super().__init__()
-        mask = None if mask is None else mask.to(torch.get_default_dtype())
+        mask = None if mask is None else mask.to(torch.float32)
         if generator is None:
-            weight = torch.empty(n_out, n_in, device="meta")
+            weight = torch.empty(n_out, n_in, device="meta", dtype=torch.float32)
         else:
-            n_seen = torch.tensor(n_in) if mask is None else mask.sum(dim=1, keepdim=True)
-            weight = 2 * torch.rand(n_out, n_in, generator=generator) - 1
+            whole = torch.tensor(n_in, dtype=torch.float32)
+            n_seen = whole if mask is None else mask.sum(dim=1, keepdim=True)
+            weight = 2 * torch.rand(n_out, n_in, generator=generator, dtype=torch.float32) - 1
             weight = weight / n_seen.clamp_min(1).sqrt()
         self.weight = nn.Parameter(weight)
-        self.bias = nn.Parameter(torch.zeros(n_out))
+        self.bias = nn.Parameter(torch.zeros(n_out, dtype=torch.float32))
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

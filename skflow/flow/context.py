@@ -75,6 +75,7 @@ def random_embedding(
     n_entries: int, n_features: int, generator: torch.Generator | None, scale: float
 ) -> nn.Parameter:
     """Return a table of normal draws; without a generator, one that takes no memory yet."""
+    size, dtype = (n_entries, n_features), torch.float32
     if generator is None:
-        return nn.Parameter(torch.empty(n_entries, n_features, device="meta"))
-    return nn.Parameter(scale * torch.randn(n_entries, n_features, generator=generator))
+        return nn.Parameter(torch.empty(size, device="meta", dtype=dtype))
+    return nn.Parameter(scale * torch.randn(size, generator=generator, dtype=dtype))

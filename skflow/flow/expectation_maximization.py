@@ -1,6 +1,6 @@
 """Expectation maximisation for a Gaussian mixture, with a covariance prior."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -69,6 +69,7 @@ def fit_gaussian_mixture(
     n_iter: int,
     generator: torch.Generator,
     tol: float = 1e-3,
+    has_time: Callable[[], bool] = lambda: True,
 ) -> GaussianComponents:
     r"""Fit a mixture to ``rows``.
 
@@ -98,6 +99,8 @@ def fit_gaussian_mixture(
         Chooses the starting centres (k-means++).
     tol : float
         Stop when the mean log-likelihood, in nats per row, gains less.
+    has_time : callable
+        Asked after each step; where it says no, that was the last.
     """
     y = rows.y
     n_columns = len(y)
@@ -115,7 +118,7 @@ def fit_gaussian_mixture(
     previous = -torch.inf
     for _ in range(n_iter):
         components, log_likelihood = _step(rows, components, prior)
-        if log_likelihood - previous < tol:
+        if log_likelihood - previous < tol or not has_time():
             break
         previous = log_likelihood
     return components

@@ -107,7 +107,7 @@ class Labels(nn.Module):
         self.register_buffer("parents", torch.tensor(start.parents, dtype=torch.int64))
         self.vocabulary = Vocabulary(n_labels)
         self.weight = random_embedding(self.vocabulary.n_entries, width, generator, EMBEDDING_SCALE)
-        self.bias = nn.Parameter(torch.zeros(len(n_labels), width))
+        self.bias = nn.Parameter(torch.zeros(len(n_labels), width, dtype=torch.float32))
         self.block = ResidualBlock(width, dropout, generator)
         padded = [1 << (size - 1).bit_length() if size else 1 for size in n_labels]
         self.groups = nn.ModuleList(
@@ -144,7 +144,10 @@ class Labels(nn.Module):
         for heads in self._all_heads():
             own = labels[heads.columns]
             unseen = self.unseen[heads.columns, None].to(log_probs.dtype)
-            log_prob = heads(hidden[heads.columns], labels)
+            # The first column has nothing to read: all rows are alike.
+            rows = slice(1) if heads.members == [0] else slice(None)
+            log_prob = heads(hidden[heads.columns][:, :, rows], labels[:, rows])
+            log_prob = log_prob.expand(-1, -1, labels.shape[1])
             picked = log_prob.gather(1, own[:, None].clamp_max(log_prob.shape[1] - 1)).squeeze(1)
             known = own < self.sizes[heads.columns, None]
             own_log_prob = torch.where(known, picked + torch.log1p(-unseen), unseen.log())
@@ -250,9 +253,10 @@ class _Heads(nn.Module):
         self.register_buffer("first_row", n_rows.cumsum(0) - n_rows)
         frequencies = [_pad(start.log_frequencies[j][None], size) for j in columns]
         self.register_buffer("frequencies", torch.cat(frequencies).exp()[:, :, None])
-        self.weight = nn.Parameter(torch.zeros(len(columns), size, width))
-        self.bias = nn.Parameter(torch.zeros(len(columns), size, 1))
-        floor = torch.full((len(columns), 1, 1), 2 * (start.floor - MIN_FLOOR))
+        dtype = torch.float32
+        self.weight = nn.Parameter(torch.zeros(len(columns), size, width, dtype=dtype))
+        self.bias = nn.Parameter(torch.zeros(len(columns), size, 1, dtype=dtype))
+        floor = torch.full((len(columns), 1, 1), 2 * (start.floor - MIN_FLOOR), dtype=dtype)
         self.floor_logit = nn.Parameter(torch.logit(floor))
 
     def forward(self, hidden: Tensor, labels: Tensor) -> Tensor:

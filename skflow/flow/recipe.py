@@ -18,6 +18,7 @@ from skflow.flow.labels import Labels, LabelStart, blank_start
 from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
 from skflow.flow.model import Model
+from skflow.flow.torch_state import usual_torch
 from skflow.flow.values import Values
 
 Number = TypeVar("Number", int, float)
@@ -151,6 +152,7 @@ def model_state(model: Model) -> dict[str, NDArray]:
     return {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
 
 
+@usual_torch()
 def restore_model(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
     """Build the model that :func:`model_state` was taken from.
 

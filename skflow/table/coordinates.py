@@ -118,8 +118,8 @@ class LevelAxes:
     def fit(cls, codec: ColumnCodec, column: StoredColumn) -> Self:
         """Find the frequent levels."""
         counts = np.bincount(codec.encode(column).labels, minlength=codec.labels.n_labels)
-        frequent = np.argsort(-counts[: codec.labels.n_labels], kind="stable")
-        return cls(codec, frequent[:MOST_LEVELS])
+        frequent = np.argsort(-counts[: codec.labels.n_labels], kind="stable")[:MOST_LEVELS]
+        return cls(codec, frequent[counts[frequent] > 0])
 
     @property
     def n_indicators(self) -> int:

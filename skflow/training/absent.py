@@ -3,15 +3,18 @@
 import torch
 from torch import Tensor
 
+from skflow.training.clock import Clock
+
 SWEEPS = 8
 RIDGE = 1e-3
 
 
-def fill_absent(y: Tensor, generator: torch.Generator) -> Tensor:
+def fill_absent(y: Tensor, generator: torch.Generator, clock: Clock | None = None) -> Tensor:
     """Draw absent entries of ``y``, ``(n_columns, n_rows)``, given the present ones.
 
     Gibbs sweeps under one Gaussian, refitted at each sweep (data augmentation, Tanner
-    and Wong, 1987).
+    and Wong, 1987). They end where the time of the ``clock`` is over: before, entries are
+    drawn from their columns alone.
     """
     absent = y.isnan()
     if not bool(absent.any()):
@@ -23,6 +26,8 @@ def fill_absent(y: Tensor, generator: torch.Generator) -> Tensor:
         mean = filled.mean(dim=1, keepdim=True)
         precision = _ridged_precision(filled - mean)
         for j in absent.any(dim=1).nonzero().flatten().tolist():
+            if clock is not None and clock.is_over:
+                return filled
             # One column after the other: entries absent together stay correlated.
             pull = (precision[j] @ (filled - mean)) / precision[j, j]
             noise = _normal_like(y[j], generator) / precision[j, j].sqrt()

@@ -33,6 +33,15 @@ class Clock:
         """Return the share of the limit that is over."""
         return self.passed() / self.limit
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the limit has passed."""
+        return not self.allows(0.0)
+
+    def left(self) -> float:
+        """Return the seconds until the limit; infinite where there is none."""
+        return max(0.0, self.limit - self.passed())
+
     def allows(self, seconds: float) -> bool:
         """Whether what takes so many seconds would end within the limit."""
         return self.passed() + seconds <= self.limit

@@ -1,7 +1,7 @@
 """The start in closed form: marginals and mixture, chosen on held-out rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from skflow.flow.mixture import Mixture
 from skflow.training.absent import fill_absent
 from skflow.training.clock import Clock
 from skflow.training.label_effects import fit_mean_effects, fit_weight_effects
+from skflow.training.reporter import Reporter
 from skflow.training.rows import row_blocks
 
 FloatArray = NDArray[np.float64]
@@ -90,7 +91,7 @@ class Sample:
         """Return the labels as a mixture reads them."""
         if not self.codes.shape[1]:
             return None
-        return Context(torch.tensor(self.codes.T), torch.empty(0, len(self)))
+        return Context(torch.tensor(self.codes.T), torch.empty(0, len(self), dtype=torch.float64))
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ class Design:
         Where expectation maximisation runs, in float64.
     precedes_training : bool
         Whether coupling layers will be trained above the closed form.
+    reporter : Reporter
+        Shows what is tried.
     """
 
     bounds: Sequence[tuple[float, float]]
@@ -119,6 +122,7 @@ class Design:
     clock: Clock
     device: torch.device = CPU
     precedes_training: bool = False
+    reporter: Reporter = field(default_factory=Reporter)
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,7 @@ def fit_closed_form(
         blank = Mixture.blank(0, 1, design.bound, design.n_entries)
         return ClosedForm(Marginals.fit(train.values, n_bins=1), blank, None)
     search = _Search(n_components, design, generator)
-    if candidate is None and len(train) < FEW_ROWS:
+    if candidate is None and (len(train) < FEW_ROWS or search.is_late):
         candidate = Candidate(View(1, True), n_components or 1, PriorStrength(1.0, 0.0))
     return search.fit(train, candidate or search.best(_make_folds(train, validation, generator)))
 
@@ -247,9 +251,9 @@ class _Search:
         self.n_judged = 0
 
     @property
-    def _is_late(self) -> bool:
-        """Whether the search has had its time; one candidate is always judged."""
-        return self.n_judged > 0 and self.design.clock.share() > SEARCH_SHARE
+    def is_late(self) -> bool:
+        """Whether the search has had its share of the time."""
+        return self.design.clock.share() > SEARCH_SHARE
 
     def best(self, folds: list[_Fold]) -> Candidate:
         """Choose the marginals with few components, then climb with each prior."""
@@ -277,14 +281,20 @@ class _Search:
         Where components, and so the cost, are many, only the best priors go on.
         """
         scores: dict[Candidate, float] = {}
-        if self._is_late:
+        if self.n_judged and self.is_late:
             return scores
-        prepared = [(self._prepare(fold.train, view), fold) for fold in folds]
+        prepared: list[tuple[_Prepared, _Fold]] = []
+        for fold in folds:
+            if prepared and self.is_late:
+                break
+            prepared.append((self._prepare(fold.train, view), fold))
         climbing = dict.fromkeys(priors, -np.inf)
         for n_components in ladder:
             for strength, top in list(climbing.items()):
-                if self._is_late:
+                if self.n_judged and self.is_late:
                     return scores
+                components = "1 component" if n_components == 1 else f"{n_components} components"
+                self.design.reporter.note(f"initial fit, {components}, try {self.n_judged + 1}")
                 candidate = Candidate(view, n_components, strength)
                 score = float(np.mean([self._judge(*fold, candidate) for fold in prepared]))
                 scores[candidate] = climbing[strength] = score
@@ -320,7 +330,7 @@ class _Search:
             effects = fit_mean_effects(y, codes, self.design.n_entries)
         residuals = y - sum_embeddings(codes, effects)
         generator = torch.Generator().manual_seed(self.seed)
-        filled = fill_absent(residuals, generator)
+        filled = fill_absent(residuals, generator, self.design.clock)
         drawn = torch.randperm(len(train), generator=generator)[:EM_ROWS]
         statistics = SufficientStatistics(filled[:, drawn].to(self.design.device))
         return _Prepared(marginals, codes, effects, filled, statistics, bool(y.isnan().any()))
@@ -332,6 +342,7 @@ class _Search:
             strength=candidate.strength,
             n_iter=n_iter,
             generator=torch.Generator().manual_seed(self.seed),
+            has_time=lambda: not self.design.clock.is_over,
         )
         components = GaussianComponents(*(part.to(CPU) for part in components))
         effects = None

@@ -37,6 +37,7 @@ def start_model(
     clock: Clock,
     device: torch.device = CPU,
     candidate: Candidate | None = None,
+    reporter: Reporter | None = None,
 ) -> tuple[Model, Candidate | None]:
     """Return the closed form, a model whose trained parts have no effect yet, and the choice.
 
@@ -47,7 +48,15 @@ def start_model(
         _draw_sample(rows, recipe, generator),
         None if held_out is None else _draw_sample(held_out, recipe, generator),
         None if isinstance(n_components, str) else int(n_components),
-        Design(bounds, recipe.n_entries, recipe.bound, clock, device, recipe.n_layers > 0),
+        Design(
+            bounds,
+            recipe.n_entries,
+            recipe.bound,
+            clock,
+            device,
+            recipe.n_layers > 0,
+            reporter or Reporter(),
+        ),
         generator,
         candidate,
     )
@@ -78,7 +87,7 @@ def train_model(
     n_layers: int,
     device: torch.device,
     generator: torch.Generator,
-    verbose: int,
+    reporter: Reporter,
     history: History,
     n_iter: Sequence[int] | None = None,
     keeper: Keeper | None = None,
@@ -107,15 +116,14 @@ def train_model(
         module.to(device, torch.float32)
     on_device = torch.Generator(device).manual_seed(generator.initial_seed())
     try:
-        with Reporter(options.max_iter, verbose) as reporter:
-            of_labels = replace(options, weight_decay=options.label_weight_decay)
-            own = {model.labels: of_labels, model.values: options}
-            planned = dict(zip(_modules(model), n_iter, strict=True)) if n_iter else {}
-            terms = [
-                Term(module, log_prob, own[module], n_batches, planned.get(module))
-                for module, log_prob in parts
-            ]
-            train(terms, data, options, reporter, on_device, history, keeper)
+        of_labels = replace(options, weight_decay=options.label_weight_decay)
+        own = {model.labels: of_labels, model.values: options}
+        planned = dict(zip(_modules(model), n_iter, strict=True)) if n_iter else {}
+        terms = [
+            Term(module, log_prob, own[module], n_batches, planned.get(module))
+            for module, log_prob in parts
+        ]
+        train(terms, data, options, reporter, on_device, history, keeper)
     finally:
         for module in moved:
             module.to("cpu", torch.float64)

@@ -37,12 +37,13 @@ def fit_mean_effects(y: Tensor, codes: Tensor, n_entries: int) -> Tensor:
         counts.index_add_(0, code, present.T.to(y.dtype))
     for _ in range(SWEEPS if len(codes) > 1 else 1):
         for code in codes:
+            # A column's entries lie together: of the others none is touched.
+            first, last = int(code.min()), int(code.max())
+            entries = slice(first, last + 1)
             own = effects[code].T * present
-            sums = torch.zeros_like(effects).index_add_(0, code, (residual + own).T)
-            updated = sums / (counts + PRIOR_ROWS)
-            touched = torch.zeros(n_entries, dtype=torch.bool, device=y.device)
-            touched[code] = True
-            effects = torch.where(touched[:, None], updated, effects)
+            sums = torch.zeros_like(effects[entries])
+            sums.index_add_(0, code - first, (residual + own).T)
+            effects[entries] = sums / (counts[entries] + PRIOR_ROWS)
             residual = residual + own - effects[code].T * present
     return effects
 

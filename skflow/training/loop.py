@@ -89,7 +89,8 @@ def train(
     clock, n_kept = options.clock, len(history.seconds)
     seconds = history.seconds[-1] if n_kept else 0.0
     start = clock.passed() - sum(history.seconds)
-    reporter.skip(n_kept)
+    most = max(options.max_iter if term.n_iter is None else term.n_iter for term in terms)
+    reporter.begin(most, n_kept)
     try:
         for epoch in range(n_kept, options.max_iter):
             if epoch and (all(term.is_over for term in terms) or not clock.allows(seconds)):
@@ -116,7 +117,8 @@ def train(
             rate = factor * max(term.peak for term in awake)
             seconds = clock.passed() - began
             history.append(train_score, held_out, rate, seconds)
-            reporter.epoch(judged, offset + sum(term.best.score for term in terms))
+            best = offset + sum(term.best.score for term in terms)
+            reporter.epoch(judged, best, *_seconds_left(terms, options, history, most))
             if keeper is not None:
                 keeper.keep(capture(terms, generator))
     finally:
@@ -124,6 +126,16 @@ def train(
             term.end()
         history.best_score = offset + sum(term.best.score for term in terms)
     _warn_of_roll_backs(terms)
+
+
+def _seconds_left(
+    terms: Sequence[Term], options: TrainingOptions, history: History, max_iter: int
+) -> tuple[float, float]:
+    """Return the seconds that training takes if no epoch gains any more, and at most."""
+    seconds = sum(history.seconds) / len(history.seconds)
+    latest = min(seconds * (max_iter - len(history.seconds)), options.clock.left())
+    patience = max(term.best.n_left(options.n_iter_no_change) for term in terms)
+    return min(seconds * patience, latest), latest
 
 
 def _warn_of_roll_backs(terms: Sequence[Term]) -> None:

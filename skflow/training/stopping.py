@@ -40,9 +40,13 @@ class BestWeights:
         else:
             self.n_iter_no_change += 1
 
+    def n_left(self, n_iter_no_change: int) -> int:
+        """Return the epochs until as many have passed without a gain, if none gains any more."""
+        return max(0, n_iter_no_change - self.n_iter_no_change)
+
     def is_stuck(self, n_iter_no_change: int) -> bool:
         """Whether as many epochs have passed without a gain."""
-        return self.n_iter_no_change >= n_iter_no_change
+        return self.n_left(n_iter_no_change) == 0
 
     def _keep(self, score: float) -> None:
         self.score = score
@@ -75,9 +79,9 @@ class LatestWeights(BestWeights):
         if math.isfinite(score):
             self._keep(score)
 
-    def is_stuck(self, n_iter_no_change: int) -> bool:
-        """Whether all epochs have run."""
-        return self.n_iter >= self.most_iter
+    def n_left(self, n_iter_no_change: int) -> int:
+        """Return the epochs that have not run."""
+        return max(0, self.most_iter - self.n_iter)
 
 
 def _copy_state(model: nn.Module) -> dict[str, Tensor]:

@@ -246,7 +246,10 @@ def test_warm_start_refuses_other_columns(table: Table) -> None:
     assert flow.set_params(warm_start=False).fit(table[:, :3]).n_features_in_ == 3
 
 
-def test_verbose_draws_one_bar_on_stderr(table: Table, capfd: pytest.CaptureFixture) -> None:
+def test_verbose_draws_one_bar_on_stderr(
+    table: Table, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     FlowDensity(**QUICK).fit(table)
     assert capfd.readouterr() == ("", "")
     FlowDensity(**QUICK, verbose=1).fit(table)

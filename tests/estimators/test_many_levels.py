@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from skflow import FlowDensity
+from skflow.flow.labels import _Heads
 from tests.mixed import LAYERED
 
 
@@ -62,3 +64,25 @@ def test_relations_of_many_levels_are_learnt(flow: FlowDensity, table: pd.DataFr
     code = FlowDensity(random_state=0, max_iter=10).fit(frequent[["code"]])
     apart = flag.score(frequent[["flag"]]) + code.score(frequent[["code"]])
     assert pair.score(frequent[["code", "flag"]]) > apart + 0.05
+
+
+def test_the_first_labelled_column_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has nothing to read: the work is that of its levels, not of these times the rows."""
+    seen = []
+
+    def spy(heads: _Heads, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        seen.append((heads.members, hidden.shape[2]))
+        return forward(heads, hidden, labels)
+
+    forward = _Heads.forward
+    rng = np.random.default_rng(0)
+    names = [f"v{code}" for code in np.resize(np.arange(300), 900)]
+    X = pd.DataFrame({"name": names, "kind": rng.choice(list("ab"), 900)})
+    flow = FlowDensity(n_layers=0, max_iter=1, random_state=0).fit(X)
+    monkeypatch.setattr(_Heads, "forward", spy)
+    scores = flow.score_samples(X)
+    assert sorted(seen) == [([0], 1), ([1], 900)]
+    every = pd.DataFrame({"name": [f"v{code}" for code in range(300)]})
+    mass = sum(np.exp(flow.score_samples(every.assign(kind=kind))).sum() for kind in "ab")
+    assert 0.9 < mass <= 1
+    np.testing.assert_allclose(flow.score_samples(X.head(7)), scores[:7], rtol=1e-9)

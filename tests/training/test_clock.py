@@ -1,11 +1,16 @@
 """The time a fit may take, by a clock that moves as it is told."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from skflow import FlowDensity
+from skflow import FlowDensity, load
+from skflow.estimators.fitting import LearntTable
+from skflow.flow import expectation_maximization
+from skflow.training.absent import fill_absent
 from skflow.training.clock import Clock
 from skflow.training.closed_form import SEARCH_SHARE, _Search
 from skflow.training.term import Term
@@ -109,6 +114,67 @@ def test_the_search_of_the_closed_form_takes_its_share(
     searched = hand.time - 100.0
     assert searched > 0
     assert searched <= max(3.0, SEARCH_SHARE * max_time + 3.0)
+
+
+@pytest.mark.parametrize("n_rows", [200, 5_000])
+def test_columns_that_take_all_the_time_leave_none_for_the_search(
+    monkeypatch: pytest.MonkeyPatch, hand: Hand, n_rows: int
+) -> None:
+    slow_down(monkeypatch, hand, LearntTable, "learn", 2.0)
+    slow_down(monkeypatch, hand, _Search, "_prepare", 1.0)
+    flow = FlowDensity(max_time=1.0, random_state=0).fit(correlated(n_rows, 3, seed=0))
+    assert hand.time == 100.0 + 2.0 + 1.0
+    assert math.isfinite(flow.score(correlated(50, 3, seed=1)))
+
+
+def test_folds_are_prepared_one_by_one(monkeypatch: pytest.MonkeyPatch, hand: Hand) -> None:
+    slow_down(monkeypatch, hand, _Search, "_prepare", 2.0)
+    FlowDensity(max_time=3.0, n_layers=0, random_state=0).fit(correlated(200, 3, seed=0))
+    assert hand.time == 100.0 + 2.0 + 2.0  # one fold, and the choice that it leads to
+
+
+def test_steps_of_the_mixture_end_with_the_time(
+    monkeypatch: pytest.MonkeyPatch, hand: Hand
+) -> None:
+    calls = []
+
+    def spy(rows, components, prior):
+        calls.append(components)
+        hand.time += 10.0
+        return step(rows, components, prior)
+
+    step = expectation_maximization._step
+    monkeypatch.setattr(expectation_maximization, "_step", spy)
+    X = correlated(400, 3, seed=0)
+    FlowDensity(n_components=8, n_layers=0, max_time=25.0, random_state=0).fit(X)
+    assert len(calls) <= 8  # one for each fold that is late, and the last
+
+
+def test_draws_for_holes_end_with_the_time() -> None:
+    hand = Hand()
+    y = torch.randn((4, 50), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y[:, ::3] = torch.nan
+    clock = Clock(1.0, hand)
+    hand.time += 2.0
+    quick = fill_absent(y, torch.Generator().manual_seed(0), clock)
+    slow = fill_absent(y, torch.Generator().manual_seed(0))
+    assert torch.isfinite(quick).all()
+    assert not torch.equal(quick, slow)
+    there = ~y.isnan()
+    torch.testing.assert_close(quick[there], y[there])
+
+
+@pytest.mark.parametrize("n_columns", [5, 120])
+def test_many_columns_are_not_sent_back_when_the_time_is_over(
+    monkeypatch: pytest.MonkeyPatch, hand: Hand, n_columns: int, tmp_path: Path
+) -> None:
+    slow_down(monkeypatch, hand, _Search, "_prepare", 2.0)
+    X = correlated(40, n_columns, seed=0)
+    flow = FlowDensity(max_time=1.0, n_layers=0, random_state=0).fit(X)
+    assert math.isnan(flow.inverse_error_.share_equal) == (n_columns > 100)
+    flow.save(tmp_path / "model.skflow")
+    loaded = load(tmp_path / "model.skflow").inverse_error_
+    np.testing.assert_array_equal(loaded, flow.inverse_error_)
 
 
 def test_a_closed_form_that_takes_all_the_time_is_not_trained(
