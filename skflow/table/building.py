@@ -18,6 +18,33 @@ SENTINELS: dict[str, Any] = {"NaN": float("nan"), "NA": pd.NA, "NaT": pd.NaT, "N
 NONES: dict[str, Any] = dict.fromkeys(MARKERS)  # for libraries that know what None means
 
 
+def marker_of(value: Any) -> str:
+    """Return the marker that a missing Python object is."""
+    if value is None:
+        return "None"
+    if value is pd.NA:
+        return "NA"
+    return "NaT" if isinstance(value, type(pd.NaT) | np.datetime64 | np.timedelta64) else "NaN"
+
+
+def null_marker(dtype: Any) -> str:
+    """Return the marker of a column's nulls."""
+    if not isinstance(dtype, np.dtype | pd.api.extensions.ExtensionDtype):
+        return "None"  # of polars
+    if isinstance(dtype, np.dtype):
+        return "NaT" if dtype.kind in "Mm" else "NaN"
+    return marker_of(dtype.na_value)
+
+
+def markers_held(dtype: Any) -> tuple[str, ...]:
+    """Return the missing markers that a column of ``dtype`` can hold, the usual one first."""
+    if isinstance(dtype, np.dtype):
+        return {"f": ("NaN",), "M": ("NaT",), "m": ("NaT",), "O": MARKERS}.get(dtype.kind, ())
+    null = null_marker(dtype)
+    floating = dtype.kind == "f" if null == "NA" else null == "None" and dtype.is_float()
+    return (null, "NaN") if floating else (null,)
+
+
 def to_numpy(column: StoredColumn, dtype: np.dtype) -> NDArray[Any]:
     """Return a column as an array of ``dtype``."""
     if dtype.kind in "OUS":

@@ -18,7 +18,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skflow.exceptions import printable
-from skflow.table.building import array_with_holes, nullable, to_numpy, to_pandas, to_polars
+from skflow.table.building import (
+    array_with_holes,
+    marker_of,
+    markers_held,
+    null_marker,
+    nullable,
+    to_numpy,
+    to_pandas,
+    to_polars,
+)
 from skflow.table.storage import (
     MARKERS,
     TICKS,
@@ -128,7 +137,7 @@ class Container:
         default = "NA" if self.kind == "pandas" else "NaN"
         markers = []
         for seen, dtype in zip(self.markers, self.dtypes, strict=True):
-            held = _markers_held(dtype)
+            held = markers_held(dtype)
             markers.append(next(iter([*(seen if held == MARKERS else ()), *held, default])))
         return markers
 
@@ -151,7 +160,7 @@ class Container:
             with faults.collect(column.name):
                 same = as_family(column, self.fitted[j])
                 if (stored.container, column.dtype) != (self.kind, self.fitted[j].dtype):
-                    same = with_markers(same, self.markers[j], _markers_held(self.dtypes[j]))
+                    same = with_markers(same, self.markers[j], markers_held(self.dtypes[j]))
                 columns.append(same)
         faults.raise_any()
         return replace(stored, columns=tuple(columns))
@@ -171,7 +180,7 @@ class Container:
         """
         # A hole where the fitted dtype has no marker for one.
         beyond = [
-            bool(column.missing.any()) and not _markers_held(dtype)
+            bool(column.missing.any()) and not markers_held(dtype)
             for column, dtype in zip(columns, self.dtypes, strict=True)
         ]
         if isinstance(self.template, np.ndarray):
@@ -257,7 +266,7 @@ def _read_series(series: "nw.Series[Any]") -> StoredColumn:
         return _read_numpy(native.to_numpy())
     null = series.is_null().to_numpy()
     missing = np.zeros(len(null), dtype=np.int8)
-    missing[null] = code_of(_null_marker(native.dtype))
+    missing[null] = code_of(null_marker(native.dtype))
     column = StoredColumn("", spelled, "category", np.empty(0), missing)
     if isinstance(native.dtype, pd.CategoricalDtype):
         categories = native.cat.categories.tolist()
@@ -357,7 +366,7 @@ def _read_objects(values: NDArray[Any]) -> StoredColumn:
     """Read Python objects: numbers where they all are, else categories."""
     hole = pd.isna(values)
     missing = np.zeros(len(values), dtype=np.int8)
-    missing[hole] = [code_of(_marker_of(value)) for value in values[hole]]
+    missing[hole] = [code_of(marker_of(value)) for value in values[hole]]
     column = StoredColumn("", "object", "category", values, missing)
     present = values[~hole]
     kind = pd.api.types.infer_dtype(present, skipna=False)
@@ -383,24 +392,6 @@ def _unsupported(dtype: str) -> str:
     return f"dtype {dtype} is not supported; {REMEDIES.get(name, 'convert the column')}, or drop it"
 
 
-def _marker_of(value: Any) -> str:
-    """Return the marker that a missing Python object is."""
-    if value is None:
-        return "None"
-    if value is pd.NA:
-        return "NA"
-    return "NaT" if isinstance(value, type(pd.NaT) | np.datetime64 | np.timedelta64) else "NaN"
-
-
-def _null_marker(dtype: Any) -> str:
-    """Return the marker of a column's nulls."""
-    if not isinstance(dtype, np.dtype | pd.api.extensions.ExtensionDtype):
-        return "None"  # of polars
-    if isinstance(dtype, np.dtype):
-        return "NaT" if dtype.kind in "Mm" else "NaN"
-    return _marker_of(dtype.na_value)
-
-
 def _native_dtype(dtype: np.dtype) -> np.dtype:
     """Return a dtype in this machine's byte order; float64 for the wider ones."""
     return np.dtype(np.float64) if dtype.char == "g" else dtype.newbyteorder("=")
@@ -410,12 +401,3 @@ def _as_native(values: NDArray[Any]) -> NDArray[Any]:
     """Return numbers in this machine's byte order, uncopied where they are so already."""
     with np.errstate(over="ignore"):  # of longdouble
         return values.astype(_native_dtype(values.dtype), copy=False)
-
-
-def _markers_held(dtype: Any) -> tuple[str, ...]:
-    """Return the missing markers that a column of ``dtype`` can hold, the usual one first."""
-    if isinstance(dtype, np.dtype):
-        return {"f": ("NaN",), "M": ("NaT",), "m": ("NaT",), "O": MARKERS}.get(dtype.kind, ())
-    null = _null_marker(dtype)
-    floating = dtype.kind == "f" if null == "NA" else null == "None" and dtype.is_float()
-    return (null, "NaN") if floating else (null,)

@@ -16,6 +16,8 @@ from skflow import FlowDensity, FlowOutlierDetector, load
 from tests.estimators.test_any_mixed_table import are_words, tables
 from tests.mixed import CLOSED, LAYERED, every_kind, every_polars_kind
 
+pytestmark = pytest.mark.filterwarnings("ignore::skflow.exceptions.StrangeLabelsWarning")
+
 IGNORE = {"handle_unknown": "ignore"}
 NEVER = "never seen"
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]

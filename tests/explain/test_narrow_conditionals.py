@@ -38,7 +38,7 @@ def summed(flow: FlowDensity, row: pd.DataFrame, column: str, points: pd.Series)
 def integrated(flow: FlowDensity, row: pd.DataFrame, column: str, peaks, width: float) -> float:
     """Integrate over a line that is dense about all peaks and the row's own value."""
     own = float(row[column].iloc[0])
-    fine = np.sinh(np.linspace(-12, 12, 3001)) * width * 1e-3
+    fine = np.sinh(np.linspace(-20, 20, 5001)) * width * 1e-3
     far = np.sinh(np.linspace(-16, 16, 6001)) * 1e-3
     points = np.unique(np.concatenate([*(peak + fine for peak in [*peaks, own]), far, [own]]))
     line = pd.concat([row] * len(points), ignore_index=True).assign(**{column: points})
