@@ -31,7 +31,7 @@ TIE = 1e-6  # difference of log-densities of grid points that rounding may cause
 
 N_ADDED = 10  # nodes of a row at once
 MOST_ROUNDS = 12
-SETTLED = 0.02  # relative error of an integral
+SETTLED = 0.01  # relative error of an integral
 IDLE = 0.02  # share of that error, of a cell that is left as it is
 PARABOLA = 3.0  # extended lines overshoot a parabola by so much
 HIGHEST = 50.0  # log of an error that is large enough
@@ -118,7 +118,7 @@ class Curve:
 
     def log_mass_below(self, level: FloatArray) -> FloatArray:
         """Log-mass where the height is at most ``level``, ``(n_rows,)``."""
-        level = level[:, None]
+        level = level[:, None] + (TIE if self.step else 0.0)
         log_density, heights = self.nodes.log_density, self.nodes.heights
         left, right = heights[:, :-1], heights[:, 1:]
         rise = np.where(right == left, 1.0, right - left)
@@ -132,7 +132,6 @@ class Curve:
             width = np.log(np.diff(self.nodes.places, axis=1)) + np.log(end - start)
         masses = width + mean
         if self.step:
-            level = level + TIE
             n_steps, summed = self._n_steps()
             low, high = np.minimum(left, right), np.maximum(left, right)
             per_step = np.maximum(high - low, LEVEL) / np.maximum(n_steps, 1)
@@ -202,7 +201,11 @@ class Curve:
         reaches = np.minimum(heights[:, :-1], heights[:, 1:]) <= level[:, None]
         of_below = np.where(reaches, np.minimum(errors, share(log_width + at_level)), 0.0)
         # Where the level is crossed, or the peak between nodes rises above it, is uncertain.
-        sag = np.where(meets, np.abs(apex - left - slope * at), 0.0) / 2
+        rises = np.diff(heights, axis=1) / np.where(there, width, 1.0)
+        bends = np.zeros(width.shape)
+        bends[:, 1:] = np.abs(np.diff(rises, axis=1)) * there[:, 1:] * there[:, :-1]
+        bends[:, :-1] = np.maximum(bends[:, :-1], bends[:, 1:])
+        sag = bends * width / 4
         rise = np.maximum(np.abs(np.diff(heights, axis=1)), LEVEL)
         highest = np.maximum(heights[:, :-1], heights[:, 1:])
         crossed = reaches & (np.maximum(highest, apex - at_level + level[:, None]) > level[:, None])
@@ -243,7 +246,8 @@ def settle(curve: Curve, level: FloatArray, evaluate: Callable[[Rows, FloatArray
     """
     active = np.arange(len(level))
     for _ in range(MOST_ROUNDS):
-        errors, places = curve.take(active).errors(level[active])
+        with np.errstate(over="ignore"):  # of slopes between nodes that nearly coincide
+            errors, places = curve.take(active).errors(level[active])
         open_rows = errors.sum(axis=1) > SETTLED
         active, errors, places = active[open_rows], errors[open_rows], places[open_rows]
         if not len(active):

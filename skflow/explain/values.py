@@ -163,7 +163,8 @@ class ValueDensity:
         numbers = round_to_step(numbers, step)
         encoded, per_unit = scaling.encode(numbers)
         places, per_place = self._scores(encoded)
-        return _Points(places, encoded, numbers / step, per_place, per_unit)
+        steps = numbers.clip(-FARTHEST, FARTHEST) / step
+        return _Points(places, encoded, steps, per_place, per_unit)
 
     def _scores(self, encoded: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Places of encoded values, and the log of encoded units per unit of the line."""
