@@ -253,7 +253,8 @@ def settle(curve: Curve, level: FloatArray, evaluate: Callable[[Rows, FloatArray
         if not len(active):
             break
         worst = np.argsort(-errors, axis=1, kind="stable")[:, :N_ADDED]
-        row, rank = np.nonzero(np.take_along_axis(errors, worst, 1) > IDLE * SETTLED)
+        large = np.minimum(IDLE * SETTLED, errors.max(axis=1, keepdims=True))
+        row, rank = np.nonzero(np.take_along_axis(errors, worst, 1) >= large)
         cell = worst[row, rank]
         curve = curve.with_nodes(active[row], evaluate(active[row], places[row, cell]))
     return curve
