@@ -31,7 +31,7 @@ TIE = 1e-6  # difference of log-densities of grid points that rounding may cause
 
 N_ADDED = 10  # nodes of a row at once
 MOST_ROUNDS = 12
-SETTLED = 0.02  # relative error of an integral
+SETTLED = 0.01  # relative error of an integral
 IDLE = 0.02  # share of that error, of a cell that is left as it is
 PARABOLA = 3.0  # extended lines overshoot a parabola by so much
 HIGHEST = 50.0  # log of an error that is large enough
@@ -253,7 +253,8 @@ def settle(curve: Curve, level: FloatArray, evaluate: Callable[[Rows, FloatArray
         if not len(active):
             break
         worst = np.argsort(-errors, axis=1, kind="stable")[:, :N_ADDED]
-        row, rank = np.nonzero(np.take_along_axis(errors, worst, 1) > IDLE * SETTLED)
+        large = np.minimum(IDLE * SETTLED, errors.max(axis=1, keepdims=True))
+        row, rank = np.nonzero(np.take_along_axis(errors, worst, 1) >= large)
         cell = worst[row, rank]
         curve = curve.with_nodes(active[row], evaluate(active[row], places[row, cell]))
     return curve

@@ -193,7 +193,8 @@ LATER: dict[str, Rows] = {
         cells("length", [1j, 2, 3]), Refused(ValueError, "'length': Complex .*split it")
     ),
     "Intervals for numbers": Rows(
-        cells("length", pd.interval_range(0, 3)), Refused(TypeError, "'length': .*convert the")
+        cells("length", pd.interval_range(0, 3)),
+        Refused(TypeError, "'length': .*convert it to categories"),
     ),
     "Decimals for numbers": Rows(cells("length", [Decimal("1.5")] * 3), None),
     "flags for numbers": Rows(cells("length", [True, False, True]), None),

@@ -39,7 +39,7 @@ def integrated(flow: FlowDensity, row: pd.DataFrame, column: str, peaks, width: 
     """Integrate over a line that is dense about all peaks and the row's own value."""
     own = float(row[column].iloc[0])
     fine = np.sinh(np.linspace(-20, 20, 5001)) * width * 1e-3
-    far = np.sinh(np.linspace(-16, 16, 6001)) * 1e-3
+    far = np.sinh(np.linspace(-32, 32, 12001)) * 1e-3
     points = np.unique(np.concatenate([*(peak + fine for peak in [*peaks, own]), far, [own]]))
     line = pd.concat([row] * len(points), ignore_index=True).assign(**{column: points})
     widths = np.gradient(points)
@@ -134,8 +134,8 @@ def test_values_beside_atoms_and_holes() -> None:
     tax = np.where(rng.random(800) < 0.3, 0.0, (0.19 * x).round(2))
     tax[rng.random(800) < 0.1] = np.nan
     flow = FlowDensity(**CLOSED).fit(pd.DataFrame({"x": x, "tax": tax}))
-    rows = pd.DataFrame({"x": [60.0] * 5, "tax": [11.4, 1.14, 60.0, 0.0, np.nan]})
-    line = pd.DataFrame({"x": 60.0, "tax": np.arange(1, 40_000) / 100})
+    rows = pd.DataFrame({"x": [60.0] * 5, "tax": [11.4, 1.14, 25.0, 0.0, np.nan]})
+    line = pd.DataFrame({"x": 60.0, "tax": np.arange(1, 200_000) / 100})
     values = flow.score_samples(line) + np.log(0.01)
     atom, hole = flow.score_samples(rows)[3:]
     total = np.logaddexp.reduce([logsumexp(values), atom, hole])
