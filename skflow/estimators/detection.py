@@ -56,13 +56,13 @@ class Witness:
         views = Views.fit(density.codec, table, seed)
         return cls(density, views, ~_fitted_labels(density.codec, table))
 
-    def measure(self, table: StoredTable, device: Device) -> FloatArray:
+    def measure(self, table: StoredTable, device: Device, *, warns: bool = False) -> FloatArray:
         """Return all measures of each row, ``(n_rows, n_measures)``; higher is more normal.
 
         A label that no fitted row has counts as one never seen, in rows that calibrate as in
         fresh ones: otherwise these could not be compared.
         """
-        of_density = self.density.unit_free_scores(table, device, self.unfitted)
+        of_density = self.density.unit_free_scores(table, device, self.unfitted, warns=warns)
         n_axes = self.views.coordinates.n_axes
         blocks = [self.views(table.take(rows)) for rows in row_blocks(table.n_rows, n_axes)]
         return np.column_stack((np.concatenate(blocks), of_density))
@@ -110,9 +110,12 @@ class Detector:
         """Of the rows."""
         return self.witness.density
 
-    def score(self, table: StoredTable, device: Device) -> FloatArray:
-        """Return the log tail probability of each row, what all measures say together."""
-        return self.judge.log_prob(self.witness.measure(table, device))
+    def score(self, table: StoredTable, device: Device, *, warns: bool = False) -> FloatArray:
+        """Return the log tail probability of each row, what all measures say together.
+
+        Where ``warns``, categories of which no cell has a label that was fitted are warned of.
+        """
+        return self.judge.log_prob(self.witness.measure(table, device, warns=warns))
 
     def p_values(self, scores: FloatArray) -> FloatArray:
         """Return the share of normal rows, the one that asks among them, at most as normal."""

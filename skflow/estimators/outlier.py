@@ -291,7 +291,7 @@ class FlowOutlierDetector(SchemaDisplay, Saveable, OutlierMixin, BaseEstimator):
             not be what their column holds.
         """
         check_is_fitted(self)
-        return self._detector.score(self._read(X), self.device)
+        return self._detector.score(self._read(X), self.device, warns=True)
 
     def decision_function(self, X: ArrayLike) -> FloatArray:
         """Score rows from the threshold: negative for outliers.

@@ -110,7 +110,12 @@ class TableDensity:
         )
 
     def unit_free_scores(
-        self, table: StoredTable, device: str | torch.device, never_seen: NDArray[np.bool_]
+        self,
+        table: StoredTable,
+        device: str | torch.device,
+        never_seen: NDArray[np.bool_],
+        *,
+        warns: bool,
     ) -> FloatArray:
         """Measures of normality that no column's unit changes, ``(n_rows, 2)``.
 
@@ -121,14 +126,14 @@ class TableDensity:
             rows = Rows(*encoded)
             if never_seen.any():
                 labels, known = rows.labels, model.labels
-                is_never_seen = torch.from_numpy(never_seen).to(labels.device)
+                is_never_seen = torch.tensor(never_seen).to(labels.device)
                 hidden = is_never_seen[known.vocabulary(labels)]
                 rows = rows._replace(labels=torch.where(hidden, known.sizes[:, None], labels))
             always_there = rows.values[model.value_label[:, 0] < 0]
             missing = math.log(RAREST) * always_there.isnan().sum(dim=0)
             return (torch.stack(model.unit_free_scores(rows)) + missing,)
 
-        return self._of_table(step, table, device)[0]
+        return self._of_table(step, table, device, warns=warns)[0]
 
     def latents(self, table: StoredTable, device: str | torch.device) -> FloatArray:
         """Latents of each row, ``(n_rows, n_latents)``, in the order of the columns."""
@@ -203,7 +208,7 @@ class TableDensity:
         return self.codec.decode(*encoded, on_grid=False, unknown=unknown)
 
     def _of_table(
-        self, step: Step, table: StoredTable, device: str | torch.device
+        self, step: Step, table: StoredTable, device: str | torch.device, *, warns: bool = True
     ) -> list[NDArray]:
         """Encode rows, block by block, and apply a step to their log-volumes and themselves."""
         n_columns = len(self.codec.latent_names)
@@ -216,7 +221,8 @@ class TableDensity:
             known |= (encoded.labels < n_levels).any(axis=0)
             arrays = (encoded.log_volume, encoded.labels, encoded.rare, encoded.values)
             results.append(apply_by_blocks(step, model, arrays))
-        self._warn_of_strange_labels(table, known)
+        if warns:
+            self._warn_of_strange_labels(table, known)
         return concatenate(results)
 
     def _warn_of_strange_labels(self, table: StoredTable, known: NDArray[np.bool_]) -> None:

@@ -274,6 +274,7 @@ def _log_sum(low: FloatArray, high: FloatArray, n_steps: FloatArray, n: FloatArr
     The logarithm of term 0 is ``low``, that of term ``n_steps`` is ``high``.
     """
     low, high = np.minimum(low, high), np.maximum(low, high)
+    n = np.clip(n, 0, MOST_SUMMED)  # of cells that are not summed over, it could overflow
     rate = np.maximum(high - low, LEVEL) / np.maximum(n_steps, 1)
     series = np.expm1(-(n + 1) * rate) / np.expm1(-rate)
     ends = (np.exp(-n * rate) + (n == n_steps)) / 2

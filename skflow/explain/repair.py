@@ -101,9 +101,10 @@ class Repairer:
                 tails = self._tails(table.take(active))
             table, scores = self._change_one(table, scores, active, changed, tails)
             active = active[(before < scores[active]) & (scores[active] < self.ordinary)]
-        for n_changed in range(2, n_columns):
+        n_changed = 2
+        while n_changed < n_columns and others.n_rows:
             rows = np.flatnonzero(scores < self.ordinary)
-            if not len(rows) or not others.n_rows:
+            if not len(rows):
                 break
             strangest = np.argsort(first[rows], axis=1, kind="stable")[:, :n_changed]
             chosen = np.zeros((len(rows), n_columns), dtype=bool)
@@ -113,6 +114,7 @@ class Repairer:
             found = np.flatnonzero(tried_scores >= self.ordinary)
             table = put_rows(table, rows[found], tried.take(found))
             scores[rows[found]], changed[rows[found]] = tried_scores[found], chosen[found]
+            n_changed += max(1, n_changed // 4)  # many columns: in few steps
         table = self._put_back(original, table, scores, changed)
         is_repaired = scores >= self.ordinary
         rows = np.flatnonzero(~is_repaired)

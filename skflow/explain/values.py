@@ -163,7 +163,8 @@ class ValueDensity:
         numbers = round_to_step(numbers, step)
         encoded, per_unit = scaling.encode(numbers)
         places, per_place = self._scores(encoded)
-        steps = numbers.clip(-FARTHEST, FARTHEST) / step
+        with np.errstate(over="ignore"):
+            steps = (numbers / step).clip(-FARTHEST, FARTHEST)
         return _Points(places, encoded, steps, per_place, per_unit)
 
     def _scores(self, encoded: FloatArray) -> tuple[FloatArray, FloatArray]:
