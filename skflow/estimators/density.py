@@ -301,7 +301,7 @@ class FlowDensity(SchemaDisplay, Saveable, TransformerMixin, DensityMixin, BaseE
             Where the fit is interrupted: which weights are kept.
         """
         with keep_earlier_fit(self):
-            clock, judge = Clock(self.max_time), None
+            clock, validation = Clock(self.max_time), None
             warm = self.warm_start and hasattr(self, "_density")
             table = check_table(self, X, reset=not warm, fewest_rows=2)
             learnt = (
@@ -309,28 +309,28 @@ class FlowDensity(SchemaDisplay, Saveable, TransformerMixin, DensityMixin, BaseE
             )
             if X_val is not None:
                 rows = learnt.container.read(check_table(self, X_val, reset=False))
-                judge = TableRows.all_of(learnt.codec, rows)
-            self._fit(learnt, learnt.rows, judge, clock)
+                validation = TableRows.all_of(learnt.codec, rows)
+            self._fit(learnt, learnt.rows, validation, clock)
         return self
 
     def _fit(
         self,
         learnt: LearntTable,
         rows: TableRows,
-        judge: TableRows | None,
+        validation: TableRows | None,
         clock: Clock,
         name: str = "fit",
     ) -> None:
-        """Fit to some rows of a table that was learnt as a whole; ``judge`` stops early."""
+        """Fit to some rows of a table learnt as a whole; ``validation`` decides the end."""
         threads = fitting_threads(len(rows) * len(learnt.table.columns))
         with usual_torch(), explained_exhaustion(), threads, Reporter(name, self.verbose) as shown:
-            self._fit_rows(learnt, rows, judge, clock, shown)
+            self._fit_rows(learnt, rows, validation, clock, shown)
 
     def _fit_rows(
         self,
         learnt: LearntTable,
         rows: TableRows,
-        judge: TableRows | None,
+        validation: TableRows | None,
         clock: Clock,
         reporter: Reporter,
     ) -> None:
@@ -341,8 +341,8 @@ class FlowDensity(SchemaDisplay, Saveable, TransformerMixin, DensityMixin, BaseE
             self._n_features_out = len(codec.latent_names)
         seed = draw_seed(self.random_state, self.checkpoint_path, "seed")
         generator = torch.Generator().manual_seed(seed)
-        train, held_out = rows, judge
-        if judge is None and self._holds_out(len(rows)):
+        train, held_out = rows, validation
+        if validation is None and self._holds_out(len(rows)):
             train, held_out = rows.split(self.validation_fraction, generator)
         device = resolve_device(self.device, len(train) * len(codec.columns))
         recipe = self._density.recipe if warm else recipe_for(self, codec, len(train))
@@ -355,7 +355,7 @@ class FlowDensity(SchemaDisplay, Saveable, TransformerMixin, DensityMixin, BaseE
             device,
             generator,
             reporter,
-            self._open_checkpoint(seed, rows, judge, clock, warm=warm),
+            self._open_checkpoint(seed, rows, validation, clock, warm=warm),
         )
         candidate, history = None, History()
         if warm:
@@ -382,11 +382,11 @@ class FlowDensity(SchemaDisplay, Saveable, TransformerMixin, DensityMixin, BaseE
                 self.inverse_error_ = self._density.measure_inverse_error(compared, self.device)
 
     def _open_checkpoint(
-        self, seed: int, rows: TableRows, judge: TableRows | None, clock: Clock, *, warm: bool
+        self, seed: int, rows: TableRows, validation: TableRows | None, clock: Clock, *, warm: bool
     ) -> Checkpoint | None:
         if self.checkpoint_path is None:
             return None
-        sources = [rows] if judge is None else [rows, judge]
+        sources = [rows] if validation is None else [rows, validation]
         start = model_state(self._density.model) if warm else {}
         head = {
             "fingerprint": fingerprint(self, seed, sources, start),
