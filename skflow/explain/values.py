@@ -5,6 +5,7 @@ alone, and the row's own value, may lie; then about peaks too narrow for these; 
 the integrals are not settled. Of a column on a grid all nodes are grid points.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,8 +25,11 @@ LabelArray = NDArray[np.int64]
 
 INNER = np.linspace(-4.5, 4.5, 46)
 OUTER = np.array([1.3, 2.0, 4.0, 10.0, 40.0])  # times the last inner node, or the value
+SHARP = 10.0  # ratio of the marginal's slopes at the ends of a bin, from which it needs nodes
+WITHIN = np.array([0.0, 0.01, 0.1, 0.5, 0.9, 0.99, 1.0])  # such a bin, and those beside it
 FARTHEST = 1e300  # encoded: beyond it numbers overflow
 NOTHING = -1e9  # log-density there
+ROUNDING = 1e-9  # by which the row's own value is below its level, in any unit of the column
 LOWEST = -1e4  # log-density, relative to the highest
 
 
@@ -90,7 +94,7 @@ class ValueDensity:
         nodes, factors = self._start(at_own.places)
         #: Log of the unit that densities of each row are in.
         self.offset = nodes.log_density.max(axis=1)
-        self._level = level - self.offset
+        self._level = level - self.offset + ROUNDING
         curve = Curve.through(self._lowered(nodes, self.offset[:, None]), step=column.line.step)
         peaks = find_peaks(nodes.places, factors, self._factors_at)
         if len(peaks[0]):
@@ -115,13 +119,26 @@ class ValueDensity:
         """Nodes over the whole line, and the factors of the density there."""
         own = own[:, None]
         beyond = np.sign(own) * np.maximum(np.abs(own), INNER[-1]) * OUTER
-        fixed = np.concatenate((-INNER[-1] * OUTER[::-1], INNER, INNER[-1] * OUTER))
+        fixed = np.concatenate(
+            (-INNER[-1] * OUTER[::-1], INNER, INNER[-1] * OUTER, self._of_sharp_bins())
+        )
         fixed = np.broadcast_to(fixed, (len(own), len(fixed)))
         places = np.sort(np.concatenate((own, beyond, fixed), axis=1), axis=1)
         points = self._points(places.ravel())
         factors = self._factors_of(np.repeat(np.arange(len(own)), places.shape[1]), points)
         nodes = self._nodes(points, factors.log_density)
         return Nodes(*(part.reshape(places.shape) for part in nodes)), factors
+
+    def _of_sharp_bins(self) -> FloatArray:
+        """Places about knots where the marginal's slope changes by much: at gaps between modes."""
+        knots = self._marginal.y_knots[:, 0, 0].numpy()
+        log_slopes = self._marginal.derivatives[:, 0, 0].log().numpy()
+        sharp = np.abs(np.diff(log_slopes)) > math.log(SHARP)
+        bins = sharp.copy()
+        bins[1:] |= sharp[:-1]
+        bins[:-1] |= sharp[1:]
+        places = knots[:-1, None] + WITHIN * np.diff(knots)[:, None]
+        return np.unique(places[bins])
 
     def _nodes_at(self, rows: Rows, places: FloatArray) -> Nodes:
         points = self._points(places)

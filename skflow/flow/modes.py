@@ -40,7 +40,8 @@ def split_modes(values: FloatArray) -> list[FloatArray]:
     while len(modes) > 1:
         deviations = np.array([mode.std() for mode in modes])
         gaps = np.array([b[0] - a[-1] for a, b in pairwise(modes)])
-        ratios = gaps / np.maximum(deviations[:-1], deviations[1:])
+        with np.errstate(divide="ignore"):  # a mode may be one value
+            ratios = gaps / np.maximum(deviations[:-1], deviations[1:])
         nearest = int(np.argmin(ratios))
         if ratios[nearest] > FAR and len(modes) <= MOST_MODES:
             break
