@@ -53,8 +53,7 @@ NUMBER_CELLS = {  # what pandas calls objects that are all numbers
 }
 COMPLEX = "Complex data not supported; split it into two columns"
 MOST_EXACT = 1e15  # decimals of at most 15 digits come back from float64
-# Dtypes of Arrow that narwhals does not know.
-DATE64 = "date64[ms][pyarrow]"
+DATE64 = "date64[ms][pyarrow]"  # which narwhals does not know, as the narrow decimals
 NARROW_DECIMALS = ("decimal32(", "decimal64(")
 NULLS = ("Null", "null[pyarrow]")  # dtypes that hold nothing but nulls
 REMEDIES = {  # by the letters that the dtype begins with
@@ -305,11 +304,9 @@ def _read_decimals(
     column: StoredColumn, numbers: NDArray[np.float64], series: "nw.Series[Any]"
 ) -> StoredColumn:
     """Fill in decimals of fixed places, read as float64; see whether that lost digits."""
-    places = getattr(series.dtype, "scale", None)
-    rounded = False
-    if places is None or float(np.abs(numbers).max(initial=0.0)) * 10.0**places >= MOST_EXACT:
-        present = column.present
-        rounded = are_rounded(numbers[present], as_objects(series.to_list())[present])
+    places, there = getattr(series.dtype, "scale", None), column.present
+    many = places is None or float(np.abs(numbers).max(initial=0.0)) * 10.0**places >= MOST_EXACT
+    rounded = many and are_rounded(numbers[there], as_objects(series.to_list())[there])
     return replace(column, family="number", values=numbers, cell=Decimal, rounded=rounded)
 
 
