@@ -12,7 +12,14 @@ from skflow import FlowDensity
 from skflow.explain.reasons import tail_log_probs
 from tests.mixed import CLOSED, LAYERED
 
-WIDTHS = [1.0, 1e-1, 1e-2, 1e-3, 1e-4]
+# All of them with the slow tests; by default the widest, one between, and the narrowest.
+WIDTHS = [
+    1.0,
+    pytest.param(1e-1, marks=pytest.mark.slow),
+    1e-2,
+    pytest.param(1e-3, marks=pytest.mark.slow),
+    1e-4,
+]
 FARTHEST = 20.0  # of the columns' ranges, in standard deviations
 STEPS = {"decimal": 0.01, "integer": 1, "date": np.timedelta64(1, "D")}
 
