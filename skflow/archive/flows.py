@@ -14,7 +14,9 @@ from skflow.flow.recipe import FlowRecipe, restore_model
 from skflow.table.codec import Layout
 
 MOST = 2**31  # of a size; the arrays say what it is
-LARGEST = 1e12  # of a number; what a model works on is of the order of 1 to 1,000
+# A model works on numbers of the order of 1 to 1,000, but the slopes of a column of which only
+# the last digits of its floats vary are as large as 1e16.
+LARGEST = 1e18
 ASCENDING = ("values.marginals.x_knots", "values.marginals.y_knots")
 POSITIVE = (
     "values.marginals.derivatives",
