@@ -18,8 +18,10 @@ IDENTIFIER_SHARE = 0.8
 DOUBTFUL = ((100, 0.5), (1000, 0.2))
 FEWEST_CELLS = 20  # all of which are new labels by no chance, where their types are the fitted ones
 SHOWN = 3  # labels in a message
-MOST_DATES = 64  # that are labels, as of numbers
+MOST_DATES = MOST_NUMBERS = 64  # in text, that are labels, as of numbers
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
+NUMBER = re.compile(r"[-+]?\d+[.,]\d+|[-+]?\d+")
+COMMA_OR_POINT = re.compile(r"[.,]")
 
 PYTHON_TYPES = {"dates": date, "durations": timedelta}
 
@@ -43,9 +45,10 @@ def check_vocabularies(table: StoredTable, accepted: AbstractSet[int]) -> None:
     -----
     DoubtfulColumnsWarning
         Where more than 100 strings differ in more than half of the rows, more than 1,000 in
-        more than a fifth, or more than 64 strings are all dates.
+        more than a fifth, or more than 64 strings are all dates, or all numbers of which some
+        have a decimal point or comma.
     """
-    identifiers, many, dates = {}, {}, {}
+    identifiers, many, dates, numbers = {}, {}, {}, {}
     for j, column in enumerate(table.columns):
         if column.family != "category" or j in accepted:
             continue
@@ -56,6 +59,8 @@ def check_vocabularies(table: StoredTable, accepted: AbstractSet[int]) -> None:
             identifiers[j] = f"{spelled}{_advise(present)})"
         if len(distinct) > MOST_DATES and all(map(_is_date, distinct)):
             dates[j] = f"{spelled})"
+        elif len(distinct) > MOST_NUMBERS and _are_decimals(distinct):
+            numbers[j] = f"{spelled})"
         elif any(
             len(distinct) > least and len(distinct) > share * len(present)
             for least, share in DOUBTFUL
@@ -66,10 +71,15 @@ def check_vocabularies(table: StoredTable, accepted: AbstractSet[int]) -> None:
             "These columns look like identifiers or free text, which have no density to learn: "
             f"{', '.join(identifiers.values())}.\n{_remedy(table, list(identifiers), 'insist')}"
         )
-    _warn(table, many, dates)
+    _warn(table, many, dates, numbers)
 
 
-def _warn(table: StoredTable, many: Mapping[int, str], dates: Mapping[int, str]) -> None:
+def _warn(
+    table: StoredTable,
+    many: Mapping[int, str],
+    dates: Mapping[int, str],
+    numbers: Mapping[int, str],
+) -> None:
     parts = []
     if many:
         parts.append(
@@ -83,6 +93,14 @@ def _warn(table: StoredTable, many: Mapping[int, str], dates: Mapping[int, str])
         parts.append(
             "These columns hold dates as text, each a category without order: "
             f"{', '.join(dates.values())}.\nMake them dates: {lines}\n"
+            f"or keep them: column_kinds={kinds}"
+        )
+    if numbers:
+        kinds = {table.columns[j].name: "categorical" for j in numbers}
+        parts.append(
+            "These columns hold numbers as text, each a category without order: "
+            f"{', '.join(numbers.values())}.\nMake them numbers, as with "
+            'pd.read_csv(..., decimal=",") or X["column"].str.replace(",", ".").astype(float);\n'
             f"or keep them: column_kinds={kinds}"
         )
     if parts:
@@ -114,6 +132,12 @@ def _conversion(table: StoredTable, j: int) -> str:
 def _is_date(key: Hashable) -> bool:
     """Say whether the key of a category is that of a date in ISO 8601, as text."""
     return isinstance(key, str) and DATE.fullmatch(key) is not None
+
+
+def _are_decimals(keys: AbstractSet[Hashable]) -> bool:
+    """Say whether categories are numbers as text, some of them with a decimal point or comma."""
+    texts = [key for key in keys if isinstance(key, str) and NUMBER.fullmatch(key)]
+    return len(texts) == len(keys) and any(map(COMMA_OR_POINT.search, texts))
 
 
 def _advise(values: Sequence[Any]) -> str:

@@ -31,6 +31,11 @@ def days(n_distinct: int, n_rows: int, form: str = "%Y-%m-%d") -> list[str]:
     return (pd.Timestamp("2020") + pd.to_timedelta(numbers, "D")).strftime(form).tolist()
 
 
+def amounts(n_distinct: int, n_rows: int, point: str) -> list[str]:
+    numbers = np.append(np.arange(n_distinct), RNG.integers(n_distinct, size=n_rows - n_distinct))
+    return [f"{number / 10}".replace(".", point) for number in numbers]
+
+
 def warned(frame: Any, **parameters: Any) -> list[str]:
     """The warnings of inference."""
     names = list(getattr(frame, "columns", [f"x{j}" for j in range(frame.shape[1])]))
@@ -49,11 +54,15 @@ SENSIBLE: dict[str, Callable[[], Any]] = {
     "aeroplanes": lambda: words(3490, 32735),
     "many in few rows": lambda: words(60, 100),
     "days of a few snapshots": lambda: days(12, N),
+    "postal codes": lambda: [f"{number:05d}" for number in RNG.integers(300, size=N)],
+    "few grades": lambda: amounts(40, N, ","),
     "numbers that are no dates": lambda: words(100, N, prefix="2020-01"),
 }
 DOUBTFUL: dict[str, Callable[[], Any]] = {
     "names of cars": lambda: words(305, 398),
     "identifiers of groups": lambda: words(9409, 26217),
+    "amounts with a decimal comma": lambda: amounts(164, N, ","),
+    "amounts as text": lambda: amounts(164, N, "."),
     "days": lambda: days(365, N),
     "times": lambda: days(365, N, "%Y-%m-%d %H:%M:%S"),
     "times with T": lambda: days(365, N, "%Y-%m-%dT%H:%M"),
@@ -72,9 +81,12 @@ def test_doubtful_columns_are_named_unless_the_user_insists(name: str, dtype: st
     (message,) = warned(frame)
     n_distinct = frame["a"].nunique()
     assert f"'a' ({n_distinct} different in {len(frame)} rows)" in message
-    is_date = name[0] in "dt"
-    line = "X['a'] = pd.to_datetime(X['a'])" if is_date else "X = X.drop(columns=['a'])"
-    assert line in message
+    lines = {
+        "amounts": 'pd.read_csv(..., decimal=",")',
+        "days": "X['a'] = pd.to_datetime(X['a'])",
+        "times": "X['a'] = pd.to_datetime(X['a'])",
+    }
+    assert lines.get(name.split()[0], "X = X.drop(columns=['a'])") in message
     assert "column_kinds={'a': 'categorical'}" in message
     assert warned(frame, column_kinds={"a": "categorical"}) == []
     assert warned(frame, categorical_features=["a"]) == []
