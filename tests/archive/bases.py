@@ -33,3 +33,16 @@ BASES: dict[str, Callable[[], Any]] = {
     "polars": lambda: FlowDensity(**CLOSED).fit(POLARS),
     "texts": lambda: FlowDensity(**CLOSED).fit(TEXTS),
 }
+
+
+class Thing:
+    """A category that no file holds."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Thing) and self.number == other.number
+
+    def __hash__(self) -> int:
+        return self.number

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from skflow import FlowDensity, load
+from tests.archive.bases import Thing
 from tests.mixed import CLOSED
 
 N = 60
@@ -22,19 +23,6 @@ LETTERS = [f"a{count % 3}" for count in COUNTS]
 PRICES = [Decimal(int(count)) / 4 for count in COUNTS]
 SIZES = ("8", "16", "32", "64")
 NUMBERS = [*(f"Int{n}" for n in SIZES), *(f"UInt{n}" for n in SIZES), "Float32", "Float64"]
-
-
-class Thing:
-    """A category that no file holds."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Thing) and self.number == other.number
-
-    def __hash__(self) -> int:
-        return self.number
 
 
 def polars_frame() -> pl.DataFrame:

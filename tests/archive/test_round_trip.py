@@ -26,7 +26,7 @@ from sklearn.exceptions import NotFittedError
 
 from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.archive.cells import pack_cell, unpack_cell
-from tests.archive.bases import MIXED, NUMBERS, POLARS, SEEDED, SMALL, TEXTS
+from tests.archive.bases import MIXED, NUMBERS, POLARS, SEEDED, SMALL, TEXTS, Thing
 from tests.archive.parts import put_together, take_apart
 from tests.mixed import CLOSED, object_array
 
@@ -320,19 +320,6 @@ def test_subclasses_are_not_saved(tmp_path: Path) -> None:
 
     with pytest.raises(TypeError, match=r"not Own, whose code .* Save it with joblib\.dump"):
         Own(**CLOSED).fit(NUMBERS).save(tmp_path / "model")
-
-
-class Thing:
-    """A category that no file holds."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Thing) and self.number == other.number
-
-    def __hash__(self) -> int:
-        return self.number
 
 
 def test_categories_that_no_file_holds_are_named_with_their_column(tmp_path: Path) -> None:
