@@ -11,10 +11,6 @@ Table = NDArray[np.float64]
 
 STR = pd.StringDtype(na_value=np.nan)  # what pandas takes strings for by itself from 3 on
 
-# Parameters of flows that fit in a moment.
-SMALL = {"n_layers": 4, "hidden_units": 16, "random_state": 0}
-QUICK = SMALL | {"n_layers": 2, "n_components": 2, "max_iter": 2}
-
 
 def correlated(n_rows: int, n_columns: int, seed: int) -> Table:
     """Correlated columns, some skewed, with locations and scales far apart."""

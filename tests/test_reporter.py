@@ -9,7 +9,8 @@ import pytest
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow import reporter as module
 from skflow.reporter import SECONDS, Reporter
-from tests.tables import QUICK, correlated
+from tests.settings import TWO_EPOCHS
+from tests.tables import correlated
 
 
 class Hand:
@@ -53,7 +54,7 @@ def test_a_terminal_has_one_bar(capfd, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_is_said_unless_asked_for(capfd: pytest.CaptureFixture) -> None:
-    FlowDensity(**QUICK).fit(correlated(60, 2, seed=0))
+    FlowDensity(**TWO_EPOCHS).fit(correlated(60, 2, seed=0))
     assert capfd.readouterr().err == ""
 
 
@@ -71,7 +72,12 @@ def test_seconds_left_shrink_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None
         told.append((score, best, soonest, latest))
 
     monkeypatch.setattr(Reporter, "epoch", listen)
-    options = QUICK | {"max_iter": 12, "n_iter_no_change": 3, "learning_rate": 1e-9, "tol": 1.0}
+    options = TWO_EPOCHS | {
+        "max_iter": 12,
+        "n_iter_no_change": 3,
+        "learning_rate": 1e-9,
+        "tol": 1.0,
+    }
     flow = FlowDensity(**options | {"early_stopping": False}).fit(correlated(200, 3, seed=0))
     scores, bests, soonest, latest = np.array(told).T
     assert len(told) == flow.n_iter_

@@ -27,8 +27,8 @@ from tests.archive.parts import put_together, take_apart
 
 N_SCORED = 8
 MOST_MEMORY = 2**28  # bytes beyond what is in use, for files of a tenth of a megabyte
-QUICK = 1000 // (len(BASES) * len(DAMAGE | FORGERIES | HARMLESS | IDLE | PLAUSIBLE)) + 1
-SLOW = 9 * QUICK + 5
+N_QUICK = 1000 // (len(BASES) * len(DAMAGE | FORGERIES | HARMLESS | IDLE | PLAUSIBLE)) + 1
+N_SLOW = 9 * N_QUICK + 5
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +88,8 @@ def spoil(
 
 def counts(function: Callable[..., None]) -> Callable[..., None]:
     numbers = [
-        pytest.param(QUICK, id="quick"),
-        pytest.param(SLOW, id="slow", marks=pytest.mark.slow),
+        pytest.param(N_QUICK, id="quick"),
+        pytest.param(N_SLOW, id="slow", marks=pytest.mark.slow),
     ]
     every_base = pytest.mark.parametrize("base", BASES)
     return pytest.mark.parametrize("n", numbers)(every_base(function))

@@ -18,8 +18,8 @@ from sklearn.preprocessing import StandardScaler
 
 from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.exceptions import ModelFileError
-from tests.archive.bases import MIXED, NUMBERS, POLARS, SEEDED
-from tests.mixed import CLOSED
+from tests.archive.bases import MIXED, NUMBERS, POLARS
+from tests.settings import ONE_TINY_LAYER, TWO_GAUSSIANS
 
 
 def by_pickle(fitted: Any, path: Path) -> Any:
@@ -49,7 +49,7 @@ Store = Callable[[Any, Path], Any]
 @pytest.mark.parametrize("X", [NUMBERS, MIXED, POLARS], ids=["array", "pandas", "polars"])
 @pytest.mark.parametrize("kind", [FlowDensity, FlowOutlierDetector])
 def test_stored_elsewhere(X: Any, kind: Any, store: Store, tmp_path: Path) -> None:
-    fitted = kind(**SEEDED).fit(X)
+    fitted = kind(**ONE_TINY_LAYER).fit(X)
     back = store(fitted, tmp_path / "stored")
     np.testing.assert_array_equal(back.score_samples(X), fitted.score_samples(X))
     back.save(tmp_path / "model")  # which is as good as the one that was fitted
@@ -62,7 +62,7 @@ def test_stored_elsewhere(X: Any, kind: Any, store: Store, tmp_path: Path) -> No
 def test_what_no_file_holds(store: Store, tmp_path: Path) -> None:
     """Categories of whatever class come back by pickle, as before."""
     X = pd.DataFrame({"number": np.arange(40) / 4, "odd": [Sort(i % 2) for i in range(40)]})
-    fitted = FlowDensity(**CLOSED).fit(X)
+    fitted = FlowDensity(**TWO_GAUSSIANS).fit(X)
     back = store(fitted, tmp_path / "stored")
     np.testing.assert_array_equal(back.score_samples(X), fitted.score_samples(X))
 
@@ -75,17 +75,17 @@ class Sort(Enum):
 
 @pytest.mark.parametrize("store", STORES)
 def test_pipelines(store: Store, tmp_path: Path) -> None:
-    pipeline = make_pipeline(StandardScaler(), FlowDensity(**SEEDED)).fit(NUMBERS)
+    pipeline = make_pipeline(StandardScaler(), FlowDensity(**ONE_TINY_LAYER)).fit(NUMBERS)
     back = store(pipeline, tmp_path / "stored")
     np.testing.assert_array_equal(back.score_samples(NUMBERS), pipeline.score_samples(NUMBERS))
-    detector = make_pipeline(StandardScaler(), FlowOutlierDetector(**CLOSED)).fit(NUMBERS)
+    detector = make_pipeline(StandardScaler(), FlowOutlierDetector(**TWO_GAUSSIANS)).fit(NUMBERS)
     back = store(detector, tmp_path / "stored")
     np.testing.assert_array_equal(back.predict(NUMBERS), detector.predict(NUMBERS))
 
 
 @pytest.mark.parametrize("store", [by_joblib, by_skops])
 def test_files_of_others_are_not_read(store: Store, tmp_path: Path) -> None:
-    store(FlowDensity(**CLOSED).fit(NUMBERS), tmp_path / "stored")
+    store(FlowDensity(**TWO_GAUSSIANS).fit(NUMBERS), tmp_path / "stored")
     with pytest.raises(ModelFileError, match=r"was not written by skflow\. It looks like a"):
         load(tmp_path / "stored")
 
@@ -98,7 +98,7 @@ def fail_to_sync(descriptor: int) -> None:
 def test_a_full_disk_leaves_the_former_file(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flow = FlowDensity(**CLOSED).fit(NUMBERS)
+    flow = FlowDensity(**TWO_GAUSSIANS).fit(NUMBERS)
     path = tmp_path / "model"
     flow.save(path)
     before = path.read_bytes()
@@ -107,7 +107,7 @@ def test_a_full_disk_leaves_the_former_file(
     else:
         monkeypatch.setattr(Path, "replace", lambda self, target: fail_to_sync(0))
     with pytest.raises(OSError, match="No space left"):
-        FlowDensity(**CLOSED).fit(NUMBERS[:50]).save(path)
+        FlowDensity(**TWO_GAUSSIANS).fit(NUMBERS[:50]).save(path)
     assert [each.name for each in tmp_path.iterdir()] == ["model"]
     assert path.read_bytes() == before
 
@@ -120,7 +120,7 @@ def test_an_interrupt_leaves_nothing_behind(
 
     monkeypatch.setattr(os, "fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        FlowDensity(**CLOSED).fit(NUMBERS).save(tmp_path / "model")
+        FlowDensity(**TWO_GAUSSIANS).fit(NUMBERS).save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -129,7 +129,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         load(tmp_path / "nothing")
     with pytest.raises(ModelFileError, match="is not a file"):
         load(tmp_path)
-    flow = FlowDensity(**CLOSED).fit(NUMBERS)
+    flow = FlowDensity(**TWO_GAUSSIANS).fit(NUMBERS)
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         flow.save(tmp_path / "none" / "model")
     with pytest.raises(IsADirectoryError, match="name a file"):

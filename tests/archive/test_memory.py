@@ -13,7 +13,7 @@ import pytest
 from skflow import FlowDensity
 from tests.archive.bases import NUMBERS, TEXTS
 from tests.archive.parts import DIGEST, Parts, dumps, put_together, seal, take_apart
-from tests.mixed import CLOSED
+from tests.settings import TWO_GAUSSIANS
 
 if not Path("/proc/self/status").exists():
     pytest.skip("needs Linux, to tell the peak of a process", allow_module_level=True)
@@ -41,7 +41,7 @@ CONSTANT = 2**27
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("small") / "model"
-    FlowDensity(**CLOSED).fit(NUMBERS).save(path)
+    FlowDensity(**TWO_GAUSSIANS).fit(NUMBERS).save(path)
     return path
 
 
@@ -58,7 +58,7 @@ def rise(small: Path, path: Path) -> tuple[int, str]:
 def test_an_honest_large_file(small: Path, tmp_path: Path) -> None:
     wide = {"n_layers": 6, "hidden_units": 1500, "max_iter": 1, "n_components": 1}
     path = tmp_path / "large"
-    FlowDensity(**CLOSED | wide, early_stopping=False).fit(NUMBERS[:40]).save(path)
+    FlowDensity(**TWO_GAUSSIANS | wide, early_stopping=False).fit(NUMBERS[:40]).save(path)
     size = path.stat().st_size
     assert size > 10**8
     n_bytes, error = rise(small, path)
@@ -71,7 +71,7 @@ def test_an_honest_large_file_of_labels(small: Path, tmp_path: Path) -> None:
     label = np.arange(4000) % 990
     columns = [np.char.mod(f"{j}-%d", label) for j in range(15)]
     path = tmp_path / "large"
-    FlowDensity(**CLOSED).fit(np.array(columns).T).save(path)
+    FlowDensity(**TWO_GAUSSIANS).fit(np.array(columns).T).save(path)
     size = path.stat().st_size
     assert size > 10**8
     n_bytes, error = rise(small, path)
@@ -82,7 +82,7 @@ def test_an_honest_large_file_of_labels(small: Path, tmp_path: Path) -> None:
 def test_arrays_without_values(tmp_path: Path) -> None:
     """Arrays that hold nothing, 30 million times: a table of labels has no knots at all."""
     path, hostile = tmp_path / "labels", tmp_path / "hostile"
-    FlowDensity(**CLOSED).fit(TEXTS).save(path)
+    FlowDensity(**TWO_GAUSSIANS).fit(TEXTS).save(path)
     parts = take_apart(path.read_bytes())
     for name in ("x_knots", "y_knots", "derivatives"):
         parts.tensors[f"model.values.marginals.{name}"]["shape"][0] = 30_000_000

@@ -26,9 +26,10 @@ from sklearn.exceptions import NotFittedError
 
 from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.archive.cells import pack_cell, unpack_cell
-from tests.archive.bases import MIXED, NUMBERS, POLARS, SEEDED, SMALL, TEXTS, Thing
+from tests.archive.bases import MIX, MIXED, NUMBERS, POLARS, TEXTS, Thing
 from tests.archive.parts import put_together, take_apart
-from tests.mixed import CLOSED, object_array
+from tests.mixed import object_array
+from tests.settings import ONE_TINY_LAYER, TWO_GAUSSIANS
 
 Fitted = FlowDensity | FlowOutlierDetector
 
@@ -155,7 +156,7 @@ TABLES: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.filterwarnings("ignore::skflow.exceptions.DegenerateDensityWarning")
-@pytest.mark.parametrize("parameters", [CLOSED, SEEDED], ids=["closed", "trained"])
+@pytest.mark.parametrize("parameters", [TWO_GAUSSIANS, ONE_TINY_LAYER], ids=["closed", "trained"])
 @pytest.mark.parametrize("name", TABLES)
 def test_densities_come_back(name: str, parameters: dict[str, Any], tmp_path: Path) -> None:
     X = TABLES[name]()
@@ -171,16 +172,16 @@ def test_densities_come_back(name: str, parameters: dict[str, Any], tmp_path: Pa
 def test_columns_far_from_0_come_back(offset: float, tmp_path: Path) -> None:
     """Only the last digits vary: the marginal's slopes are as large as 1e16."""
     X = offset + 1e-12 * offset * np.random.default_rng(0).standard_normal((400, 2))
-    flow = FlowDensity(**CLOSED).fit(X)
+    flow = FlowDensity(**TWO_GAUSSIANS).fit(X)
     assert float(flow._density.model.values.marginals.derivatives.max()) > 1e12
     np.testing.assert_array_equal(
         saved_and_loaded(flow, tmp_path).score_samples(X), flow.score_samples(X)
     )
 
 
-@pytest.mark.parametrize("X", [NUMBERS, SMALL], ids=["array", "pandas"])
+@pytest.mark.parametrize("X", [NUMBERS, MIX], ids=["array", "pandas"])
 def test_detectors_come_back(X: Any, tmp_path: Path) -> None:
-    detector = FlowOutlierDetector(**SEEDED, contamination=0.1).fit(X)
+    detector = FlowOutlierDetector(**ONE_TINY_LAYER, contamination=0.1).fit(X)
     loaded = saved_and_loaded(detector, tmp_path)
     for method in ("score_samples", "decision_function", "predict", "p_values", "score_features"):
         assert_same(getattr(detector, method)(X), getattr(loaded, method)(X))
@@ -211,11 +212,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_come_back(name: str, tmp_path: Path) -> None:
-    flow = FlowDensity(**CLOSED | PARAMETERS[name]).fit(SMALL)
+    flow = FlowDensity(**TWO_GAUSSIANS | PARAMETERS[name]).fit(MIX)
     loaded = saved_and_loaded(flow, tmp_path)
     expected = {key: _plain(value) for key, value in flow.get_params().items()}
     assert_same(expected | {"device": "auto"}, loaded.get_params())
-    assert_same_density(flow, loaded, SMALL)
+    assert_same_density(flow, loaded, MIX)
 
 
 def _plain(value: Any) -> Any:
@@ -227,21 +228,21 @@ def _plain(value: Any) -> Any:
 
 
 def test_schemas_and_arrays_as_parameters(tmp_path: Path) -> None:
-    reference = FlowDensity(**CLOSED).fit(SMALL)
+    reference = FlowDensity(**TWO_GAUSSIANS).fit(MIX)
     mask = np.array([True, True, False, False])
     for parameters in ({"column_kinds": reference.schema_}, {"categorical_features": mask}):
-        flow = FlowDensity(**CLOSED | parameters).fit(SMALL)
+        flow = FlowDensity(**TWO_GAUSSIANS | parameters).fit(MIX)
         loaded = saved_and_loaded(flow, tmp_path)
-        assert_same_density(flow, loaded, SMALL)
-        refitted = loaded.fit(SMALL)  # the parameter is as good as it was
-        assert_same(refitted.score_samples(SMALL), flow.score_samples(SMALL))
+        assert_same_density(flow, loaded, MIX)
+        refitted = loaded.fit(MIX)  # the parameter is as good as it was
+        assert_same(refitted.score_samples(MIX), flow.score_samples(MIX))
     assert loaded.categorical_features.tolist() == mask.tolist()
 
 
 def test_bounds_of_dates(tmp_path: Path) -> None:
     X = MIXED[["day", "decimal"]]
     bounds = {"day": (pd.Timestamp("1990-01-01"), np.datetime64("2030-01-01"))}
-    flow = FlowDensity(**CLOSED, bounds=bounds).fit(X)
+    flow = FlowDensity(**TWO_GAUSSIANS, bounds=bounds).fit(X)
     loaded = saved_and_loaded(flow, tmp_path)
     assert_same(loaded.bounds, bounds)
     assert_same_density(flow, loaded, X)
@@ -249,7 +250,7 @@ def test_bounds_of_dates(tmp_path: Path) -> None:
 
 def test_where_it_was_fitted_does_not_matter(tmp_path: Path) -> None:
     """A file of a GPU, as far as this can be told on a machine without one."""
-    flow = FlowDensity(**SEEDED, device=torch.device("cpu")).fit(NUMBERS)
+    flow = FlowDensity(**ONE_TINY_LAYER, device=torch.device("cpu")).fit(NUMBERS)
     flow.save(tmp_path / "model")
     parts = take_apart((tmp_path / "model").read_bytes())
     parts.document["device"] = "cuda:0"
@@ -262,19 +263,19 @@ def test_where_it_was_fitted_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_output_stays_set(tmp_path: Path) -> None:
-    flow = FlowDensity(**CLOSED).fit(SMALL).set_output(transform="pandas")
-    assert_same(saved_and_loaded(flow, tmp_path).transform(SMALL), flow.transform(SMALL))
+    flow = FlowDensity(**TWO_GAUSSIANS).fit(MIX).set_output(transform="pandas")
+    assert_same(saved_and_loaded(flow, tmp_path).transform(MIX), flow.transform(MIX))
 
 
 @pytest.mark.parametrize("device", [None, 1.5, "tpu"])
 def test_no_device_is_told(device: Any, tmp_path: Path) -> None:
-    FlowDensity(**CLOSED).fit(NUMBERS).save(tmp_path / "model")
+    FlowDensity(**TWO_GAUSSIANS).fit(NUMBERS).save(tmp_path / "model")
     with pytest.raises(ValueError, match=r"device must be 'auto', 'cpu' or 'cuda\[:index\]', got"):
         load(tmp_path / "model", device=device)
 
 
 def test_a_folder_that_may_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    flow, opened = FlowDensity(**CLOSED).fit(NUMBERS), os.open
+    flow, opened = FlowDensity(**TWO_GAUSSIANS).fit(NUMBERS), os.open
 
     def refuse(path: Any, *arguments: Any, **options: Any) -> int:
         if os.path.isdir(path):
@@ -288,12 +289,12 @@ def test_a_folder_that_may_not_be_listed(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("name", ["m" * 255, "é" * 127])
 def test_names_as_long_as_they_may_be(name: str, tmp_path: Path) -> None:
-    FlowDensity(**CLOSED).fit(NUMBERS).save(tmp_path / name)
+    FlowDensity(**TWO_GAUSSIANS).fit(NUMBERS).save(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_another_process_reads_the_same(tmp_path: Path) -> None:
-    flow = FlowDensity(**SEEDED).fit(MIXED)
+    flow = FlowDensity(**ONE_TINY_LAYER).fit(MIXED)
     flow.save(tmp_path / "model")
     script = (
         "import sys, numpy, skflow; from tests.archive.bases import MIXED\n"
@@ -319,12 +320,12 @@ def test_subclasses_are_not_saved(tmp_path: Path) -> None:
         pass
 
     with pytest.raises(TypeError, match=r"not Own, whose code .* Save it with joblib\.dump"):
-        Own(**CLOSED).fit(NUMBERS).save(tmp_path / "model")
+        Own(**TWO_GAUSSIANS).fit(NUMBERS).save(tmp_path / "model")
 
 
 def test_categories_that_no_file_holds_are_named_with_their_column(tmp_path: Path) -> None:
     X = pd.DataFrame({"sound": np.arange(40) / 4, "odd": [Thing(i % 2) for i in range(40)]})
-    flow = FlowDensity(**CLOSED).fit(X)
+    flow = FlowDensity(**TWO_GAUSSIANS).fit(X)
     with pytest.raises(TypeError, match=r"'odd'.*Thing.* save the model with joblib\.dump"):
         flow.save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
@@ -374,7 +375,7 @@ def test_cells_come_back(value: Any) -> None:
 
 
 def test_the_mode_of_a_file_stays(tmp_path: Path) -> None:
-    flow = FlowDensity(**CLOSED).fit(NUMBERS)
+    flow = FlowDensity(**TWO_GAUSSIANS).fit(NUMBERS)
     flow.save(tmp_path / "model")
     (tmp_path / "model").chmod(0o640)
     flow.save(tmp_path / "model")

@@ -8,7 +8,7 @@ import pytest
 
 from skflow.command_line.main import main
 
-QUICK = ["--max-iter", "1", "--max-time", "100", "--random-state", "0", "--quiet"]
+ONE_EPOCH = ["--max-iter", "1", "--max-time", "100", "--random-state", "0", "--quiet"]
 
 
 def make_trips(n_rows: int, seed: int) -> pd.DataFrame:
@@ -40,6 +40,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train.to_parquet(folder / "train.parquet")
     new.to_parquet(folder / "new.parquet")
     for name, more in (("flow", []), ("detector", ["--outliers"])):
-        arguments = ["fit", str(folder / "train.csv"), "-o", str(folder / name), *more, *QUICK]
+        arguments = ["fit", str(folder / "train.csv"), "-o", str(folder / name), *more, *ONE_EPOCH]
         assert main(arguments) == 0
     return folder

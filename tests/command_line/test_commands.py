@@ -11,7 +11,7 @@ from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.command_line.csv_files import EXACT
 from skflow.command_line.main import main
 from skflow.command_line.streaming import Ranking
-from tests.command_line.conftest import QUICK, make_trips
+from tests.command_line.conftest import ONE_EPOCH, make_trips
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> pd.DataFrame:
@@ -41,7 +41,9 @@ def test_fit_takes_columns_as_the_class_does(files: Path) -> None:
 
 
 def test_fit_of_parquet_is_that_of_csv(files: Path, tmp_path: Path) -> None:
-    assert main(["fit", str(files / "train.parquet"), "-o", str(tmp_path / "model"), *QUICK]) == 0
+    assert (
+        main(["fit", str(files / "train.parquet"), "-o", str(tmp_path / "model"), *ONE_EPOCH]) == 0
+    )
     scores = [
         load(path).score_samples(new_trips()) for path in (tmp_path / "model", files / "flow")
     ]
@@ -53,7 +55,7 @@ def test_fit_tells_what_it_took_columns_for(
 ) -> None:
     model = tmp_path / "model"
     chosen = ["--drop", "km", "day", "--categorical", "riders"]
-    arguments = ["fit", str(files / "train.csv"), "-o", str(model), *chosen, *QUICK[:-1]]
+    arguments = ["fit", str(files / "train.csv"), "-o", str(model), *chosen, *ONE_EPOCH[:-1]]
     assert main(arguments) == 0
     assert repr(load(model).schema_) in capsys.readouterr().err
     kinds = {column.name: column.kind for column in load(model).schema_.columns}
@@ -62,7 +64,7 @@ def test_fit_tells_what_it_took_columns_for(
 
 
 def test_fit_goes_on_from_its_checkpoint(files: Path, tmp_path: Path) -> None:
-    arguments = ["fit", str(files / "train.csv"), "--checkpoint", str(tmp_path / "fit"), *QUICK]
+    arguments = ["fit", str(files / "train.csv"), "--checkpoint", str(tmp_path / "fit"), *ONE_EPOCH]
     for name in ("first", "second"):
         assert main([*arguments, "-o", str(tmp_path / name)]) == 0
     assert load(tmp_path / "first").history_ == load(tmp_path / "second").history_  # seconds, too
@@ -185,7 +187,7 @@ def test_delimiters_and_compression(
     table, model, out = (tmp_path / name for name in (f"a{suffix}{packed}", "m", f"b.csv{packed}"))
     make_trips(100, 0).to_csv(table, index=False, sep=written)
     sep = ["--sep", said] if said else []
-    assert main(["fit", str(table), "-o", str(model), *sep, *QUICK]) == 0
+    assert main(["fit", str(table), "-o", str(model), *sep, *ONE_EPOCH]) == 0
     assert load(model).schema_ == load(files / "flow").schema_
     new_trips().to_csv(table, index=False, sep=written)
     assert main(["score", str(model), str(table), "-o", str(out), *sep, "--batch-rows", "9"]) == 0

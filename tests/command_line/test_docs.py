@@ -13,7 +13,7 @@ from skflow.command_line.main import main
 from tests.command_line.conftest import make_trips
 
 GUIDE = Path(__file__).parents[2] / "docs" / "user_guide.rst"
-QUICK = ["--max-iter", "1", "--max-time", "100", "--quiet"]
+DOCUMENTED = ["--max-iter", "1", "--max-time", "100", "--quiet"]
 
 
 def commands() -> list[str]:
@@ -40,7 +40,7 @@ def test_every_command_of_the_guide_runs(folder: Path, capsys: pytest.CaptureFix
             continue
         program, *arguments = shlex.split(line)
         assert program == "skflow"
-        quick = QUICK if arguments[0] == "fit" else []
+        quick = DOCUMENTED if arguments[0] == "fit" else []
         assert main([*arguments, *quick]) == 0, line
     assert len(pd.read_csv(folder / "scores.csv")) == 40
     assert len(pd.read_csv(folder / "rows.csv")) == 1_000

@@ -20,7 +20,7 @@ import pytest
 from skflow import FlowDensity
 from skflow.command_line import commands
 from skflow.command_line.main import main
-from tests.command_line.conftest import QUICK, make_trips
+from tests.command_line.conftest import ONE_EPOCH, make_trips
 from tests.command_line.faults import FAULTS, GOOD_ROW, HEADER
 
 
@@ -100,7 +100,7 @@ def test_a_full_disk_leaves_the_former_model(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", fill)
-    assert main(["fit", str(files / "train.csv"), "-o", str(model), *QUICK]) == 2
+    assert main(["fit", str(files / "train.csv"), "-o", str(model), *ONE_EPOCH]) == 2
     assert "No space left on device" in capsys.readouterr().err
     assert model.read_bytes() == (files / "flow").read_bytes()
     assert list(tmp_path.iterdir()) == [model]
@@ -114,7 +114,7 @@ def test_a_full_disk_names_the_checkpoint(
 
     monkeypatch.setattr(os, "fsync", fill)
     kept = f"{tmp_path}/kept"
-    fit = ["fit", f"{files}/train.csv", "-o", f"{tmp_path}/model", "--checkpoint", kept, *QUICK]
+    fit = ["fit", f"{files}/train.csv", "-o", f"{tmp_path}/model", "--checkpoint", kept, *ONE_EPOCH]
     assert main(fit) == 2
     assert capsys.readouterr().err == f"skflow: error: {kept}: No space left on device\n"
 
@@ -142,7 +142,7 @@ def test_interrupts_leave_nothing(
 def test_warnings_take_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     twins = make_trips(60, 0)[["km"]].assign(miles=lambda trips: trips["km"] / 2)
     twins.to_csv(tmp_path / "twins.csv", index=False)
-    assert main(["fit", f"{tmp_path}/twins.csv", "-o", f"{tmp_path}/model", *QUICK]) == 0
+    assert main(["fit", f"{tmp_path}/twins.csv", "-o", f"{tmp_path}/model", *ONE_EPOCH]) == 0
     told = capsys.readouterr().err
     assert told.startswith("skflow: warning: ")
     assert told.count("\n") == 1
@@ -218,7 +218,7 @@ def test_notes_tell_of_columns_passed_over(
 def test_p_values_out_of_reach_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = f"{tmp_path}/few.csv"
     make_trips(30, 0).to_csv(table, index=False)
-    assert main(["fit", table, "--outliers", "-o", f"{tmp_path}/few", *QUICK]) == 0
+    assert main(["fit", table, "--outliers", "-o", f"{tmp_path}/few", *ONE_EPOCH]) == 0
     assert main(["outliers", f"{tmp_path}/few", table]) == 0
     told = capsys.readouterr().err
     assert told.startswith("skflow: warning: no p-value of this model is below 0.0323, because 30")
@@ -228,7 +228,7 @@ def test_p_values_out_of_reach_are_told(tmp_path: Path, capsys: pytest.CaptureFi
 def test_contamination_says_which_rows_are_outliers(tmp_path: Path) -> None:
     table, out = f"{tmp_path}/trips.csv", tmp_path / "judged.csv"
     make_trips(60, 0).to_csv(table, index=False)
-    fit = ["fit", table, "--outliers", "--contamination", "0.2", "-o", f"{tmp_path}/m", *QUICK]
+    fit = ["fit", table, "--outliers", "--contamination", "0.2", "-o", f"{tmp_path}/m", *ONE_EPOCH]
     assert main(fit) == 0
     assert main(["outliers", f"{tmp_path}/m", table, "-o", str(out)]) == 0
     assert pd.read_csv(out)["outlier"].sum() == 12
@@ -282,7 +282,7 @@ def test_interrupts_tell_what_is_left(
     kept = tmp_path / "kept"
     fit = ["fit", f"{files}/train.csv", "-o", f"{tmp_path}/model", "--checkpoint", f"{kept}"]
     monkeypatch.setattr(FlowDensity, "save", interrupt)
-    assert main([*fit, *QUICK]) == 130
+    assert main([*fit, *ONE_EPOCH]) == 130
     told = f"skflow: error: interrupted; the same command goes on from {kept}.\n"
     assert capsys.readouterr().err == told
 

@@ -17,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow.exceptions import DegenerateDensityWarning, DivergenceWarning
 from skflow.reporter import Reporter
-from tests.tables import QUICK, Table, correlated
+from tests.settings import ONE_GAUSSIAN, TWO_EPOCHS
+from tests.tables import Table, correlated
 
 
 def assert_sound(flow: FlowDensity, X: NDArray) -> None:
@@ -35,7 +36,7 @@ def assert_sound(flow: FlowDensity, X: NDArray) -> None:
 
 
 def fit_quickly(X: NDArray, **params) -> FlowDensity:
-    return FlowDensity(**QUICK | params).fit(X)
+    return FlowDensity(**TWO_EPOCHS | params).fit(X)
 
 
 def test_constant_columns() -> None:
@@ -82,16 +83,13 @@ def test_duplicate_and_collinear_columns(copy: str) -> None:
     assert_sound(flow, X[::-1] * np.array([1, 1, 1, -1]))
 
 
-CLOSED = {"n_layers": 0, "n_components": 1}
-
-
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda X: FlowDensity(**CLOSED).fit(X),
-        lambda X: FlowOutlierDetector(**CLOSED).fit(X),
-        lambda X: make_pipeline(FlowDensity(**CLOSED), StandardScaler()).fit(X),
-        lambda X: cross_val_score(FlowDensity(**CLOSED), X, cv=2),
+        lambda X: FlowDensity(**ONE_GAUSSIAN).fit(X),
+        lambda X: FlowOutlierDetector(**ONE_GAUSSIAN).fit(X),
+        lambda X: make_pipeline(FlowDensity(**ONE_GAUSSIAN), StandardScaler()).fit(X),
+        lambda X: cross_val_score(FlowDensity(**ONE_GAUSSIAN), X, cv=2),
     ],
 )
 def test_warnings_point_at_the_line_that_asked(ask) -> None:
@@ -237,7 +235,7 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, n_epochs: int, error: type)
     monkeypatch.setattr(Reporter, "epoch", raise_in_time)
 
 
-LAYERED = {"n_layers": 2, "max_iter": 8, "early_stopping": False}
+LONG = {"max_iter": 8, "early_stopping": False}
 
 
 def state_of(flow: FlowDensity, X: NDArray) -> tuple:
@@ -247,13 +245,13 @@ def state_of(flow: FlowDensity, X: NDArray) -> tuple:
 def test_interrupt_of_a_first_fit_keeps_the_best_weights(
     monkeypatch: pytest.MonkeyPatch, table: Table
 ) -> None:
-    flow = FlowDensity(**QUICK | LAYERED)
+    flow = FlowDensity(**TWO_EPOCHS | LONG)
     interrupt_after(monkeypatch, 5, KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         flow.fit(table)
     assert flow.n_iter_ == 5
     assert_sound(flow, table)
-    closed_form = FlowDensity(**QUICK | {"n_layers": 0, "early_stopping": False}).fit(table)
+    closed_form = FlowDensity(**TWO_EPOCHS | {"n_layers": 0, "early_stopping": False}).fit(table)
     assert flow.score(table) > closed_form.score(table)
 
 
@@ -262,7 +260,7 @@ def test_interrupt_of_a_first_fit_keeps_the_best_weights(
 def test_interrupt_of_a_refit_keeps_the_earlier_fit(
     monkeypatch: pytest.MonkeyPatch, table: Table, error: type, warm_start: bool
 ) -> None:
-    flow = FlowDensity(**QUICK | LAYERED | {"warm_start": warm_start}).fit(table)
+    flow = FlowDensity(**TWO_EPOCHS | LONG | {"warm_start": warm_start}).fit(table)
     before = state_of(flow, table)
     interrupt_after(monkeypatch, 3, error)
     with pytest.raises(error):
@@ -271,7 +269,7 @@ def test_interrupt_of_a_refit_keeps_the_earlier_fit(
 
 
 def test_failed_first_fit_leaves_nothing(monkeypatch: pytest.MonkeyPatch, table: Table) -> None:
-    flow = FlowDensity(**QUICK | LAYERED)
+    flow = FlowDensity(**TWO_EPOCHS | LONG)
     before = vars(flow).copy()
     interrupt_after(monkeypatch, 3, RuntimeError)
     with pytest.raises(RuntimeError):
@@ -300,11 +298,11 @@ def test_failed_refit_leaves_the_earlier_fit(table: Table, X: NDArray, params: d
 
 
 def test_diverging_training_rolls_back(table: Table) -> None:
-    flow = FlowDensity(**QUICK | LAYERED | {"learning_rate": 1e6})
+    flow = FlowDensity(**TWO_EPOCHS | LONG | {"learning_rate": 1e6})
     with pytest.warns(DivergenceWarning, match="Set learning_rate to"):
         flow.fit(table)
     assert_sound(flow, table)
-    closed_form = FlowDensity(**QUICK | {"n_layers": 0, "early_stopping": False}).fit(table)
+    closed_form = FlowDensity(**TWO_EPOCHS | {"n_layers": 0, "early_stopping": False}).fit(table)
     assert flow.score(table) >= closed_form.score(table) - 1e-6
 
 

@@ -20,8 +20,8 @@ from skflow.exceptions import DegenerateDensityWarning, StrangeLabelsWarning
 from skflow.reporter import Reporter
 from tests.estimators.bad_rows import LATER, Nearest, Rare, sound_table
 from tests.estimators.bad_tables import BY_FIT_ALONE, FITTED, NEVER_FITTED, Refused, frame, numbers
+from tests.settings import ONE_GAUSSIAN
 
-CLOSED = {"n_layers": 0, "n_components": 1, "random_state": 0}
 ESTIMATORS = [FlowDensity, FlowOutlierDetector]
 OF_DENSITY = ["score_samples", "score", "transform"]
 OF_DETECTOR = [
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def fit_both(X: Any) -> Fitted:
-    return {cls: cls(**CLOSED).fit(X) for cls in ESTIMATORS}
+    return {cls: cls(**ONE_GAUSSIAN).fit(X) for cls in ESTIMATORS}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def calls(fitted: Fitted) -> list:
 @pytest.mark.parametrize("name", NEVER_FITTED)
 def test_it_is_not_fitted(name: str, cls: type) -> None:
     make, (error, message) = NEVER_FITTED[name]
-    estimator = cls(**CLOSED)
+    estimator = cls(**ONE_GAUSSIAN)
     before = vars(estimator).copy()
     with pytest.raises(error, match=message):
         estimator.fit(make())
@@ -86,12 +86,12 @@ def test_nor_read_later(of_numbers: Fitted, name: str) -> None:
             call(make())
     if make() is not None:  # no rows to validate with
         with pytest.raises(error, match=message):
-            FlowDensity(**CLOSED).fit(frame(a=numbers()[:, 1]), X_val=make())
+            FlowDensity(**ONE_GAUSSIAN).fit(frame(a=numbers()[:, 1]), X_val=make())
 
 
 def test_a_detector_needs_three_rows() -> None:
     with pytest.raises(ValueError, match=r"2 sample\(s\) .* minimum of 3 is required by FlowOut"):
-        FlowOutlierDetector(**CLOSED).fit(numbers(2))
+        FlowOutlierDetector(**ONE_GAUSSIAN).fit(numbers(2))
 
 
 # What can
@@ -152,9 +152,9 @@ def test_it_is_fitted(name: str) -> None:
     X = FITTED[name]()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DegenerateDensityWarning)  # few bits, or rows
-        assert_density_is_sound(FlowDensity(**CLOSED).fit(X), X)
+        assert_density_is_sound(FlowDensity(**ONE_GAUSSIAN).fit(X), X)
         if len(X) > 2:
-            assert_detector_is_sound(FlowOutlierDetector(**CLOSED).fit(X), X)
+            assert_detector_is_sound(FlowOutlierDetector(**ONE_GAUSSIAN).fit(X), X)
 
 
 # What comes later
@@ -324,7 +324,7 @@ CONTRADICTIONS = {
 def test_parameters_that_contradict_the_table(name: str, cls: type) -> None:
     params, message = CONTRADICTIONS[name]
     with pytest.raises(ValueError, match=message):
-        cls(**CLOSED | params).fit(sound_table())
+        cls(**ONE_GAUSSIAN | params).fit(sound_table())
 
 
 @pytest.mark.parametrize("contamination", [0, 0.6, -0.1, np.nan, "x", None])
@@ -343,7 +343,7 @@ def test_contamination_out_of_range(contamination: Any) -> None:
 def test_a_schema_is_contradicted(of_everything: Fitted, params: dict, message: str) -> None:
     schema = of_everything[FlowDensity].schema_
     with pytest.raises(ValueError, match=f"(?s)schema, which other.*{message}.*Leave these"):
-        FlowDensity(**CLOSED, column_kinds=schema, **params).fit(sound_table())
+        FlowDensity(**ONE_GAUSSIAN, column_kinds=schema, **params).fit(sound_table())
 
 
 # A fit that fails
@@ -353,7 +353,7 @@ def test_a_schema_is_contradicted(of_everything: Fitted, params: dict, message: 
 @pytest.mark.parametrize("name", ["inf in an array", "identifiers", "one row", "a generator"])
 def test_a_failed_refit_leaves_the_earlier_fit(name: str, cls: type) -> None:
     X, (make, (error, message)) = frame(a=numbers()[:, 1]), NEVER_FITTED[name]
-    estimator = cls(**CLOSED).fit(X)
+    estimator = cls(**ONE_GAUSSIAN).fit(X)
     before, scores = vars(estimator).copy(), estimator.score_samples(X)
     with pytest.raises(error, match=message):
         estimator.fit(make())
@@ -363,7 +363,7 @@ def test_a_failed_refit_leaves_the_earlier_fit(name: str, cls: type) -> None:
 
 def test_an_interrupted_detector_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     X = frame(a=numbers()[:, 1])
-    params = CLOSED | {"n_layers": 1, "hidden_units": 4, "max_iter": 1}
+    params = ONE_GAUSSIAN | {"n_layers": 1, "hidden_units": 4, "max_iter": 1}
     fresh, fitted = (FlowOutlierDetector(**params) for _ in range(2))
     scores = fitted.fit(X).score_samples(X)
 

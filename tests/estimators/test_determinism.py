@@ -15,16 +15,17 @@ import torch
 
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow.flow.recipe import model_state
-from tests.mixed import CLOSED, LAYERED, every_kind
+from tests.mixed import every_kind
+from tests.settings import TWO_GAUSSIANS, TWO_LAYERS
 from tests.tables import correlated
 
 Fitted = FlowDensity | FlowOutlierDetector
 
 NUMBERS = correlated(150, 3, seed=0)
 FITS: dict[str, Callable[[], Fitted]] = {
-    "numbers": lambda: FlowDensity(**LAYERED).fit(NUMBERS),
-    "mixed": lambda: FlowDensity(**LAYERED).fit(every_kind(150)),
-    "detector": lambda: FlowOutlierDetector(**CLOSED, n_components=2).fit(NUMBERS),
+    "numbers": lambda: FlowDensity(**TWO_LAYERS).fit(NUMBERS),
+    "mixed": lambda: FlowDensity(**TWO_LAYERS).fit(every_kind(150)),
+    "detector": lambda: FlowOutlierDetector(**TWO_GAUSSIANS).fit(NUMBERS),
 }
 DIGEST = """
 import hashlib

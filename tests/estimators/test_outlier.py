@@ -14,12 +14,12 @@ from sklearn.preprocessing import StandardScaler
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow.estimators import outlier
 from tests.mixed import every_kind, every_polars_kind, small_mix
+from tests.settings import ONE_GAUSSIAN, ONE_TINY_LAYER
 
-CLOSED = {"n_layers": 0, "n_components": 1, "random_state": 0}
-LAYERED = {"n_layers": 1, "hidden_units": 8, "n_components": 2, "max_iter": 2, "random_state": 0}
+ONE_LAYER = ONE_TINY_LAYER | {"hidden_units": 8, "n_bins": 8}
 
 
-def correlated(n_rows: int, seed: int = 0) -> np.ndarray:
+def draw_normal(n_rows: int, seed: int = 0) -> np.ndarray:
     root = np.random.default_rng(1).standard_normal((5, 5))
     return np.random.default_rng(seed).standard_normal((n_rows, 5)) @ root
 
@@ -32,24 +32,24 @@ def clustered_plane(n_rows: int, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def detector() -> FlowOutlierDetector:
-    return FlowOutlierDetector(**CLOSED).fit(correlated(600))
+    return FlowOutlierDetector(**ONE_GAUSSIAN).fit(draw_normal(600))
 
 
 @pytest.fixture(scope="module")
 def mixed() -> FlowOutlierDetector:
-    return FlowOutlierDetector(**LAYERED).fit(small_mix(400))
+    return FlowOutlierDetector(**ONE_LAYER).fit(small_mix(400))
 
 
 def test_scores_order_rows_as_the_true_density_does(detector) -> None:
     root = np.random.default_rng(1).standard_normal((5, 5))
-    new = 2 * correlated(500, seed=2)
+    new = 2 * draw_normal(500, seed=2)
     true = multivariate_normal(np.zeros(5), root.T @ root).logpdf(new)
     correlation = np.corrcoef(rankdata(detector.score_samples(new)), rankdata(true))[0, 1]
     assert correlation > 0.9
 
 
 def test_decision_is_the_score_from_the_threshold(detector) -> None:
-    new = 3 * correlated(200, seed=3)
+    new = 3 * draw_normal(200, seed=3)
     scores, decision = detector.score_samples(new), detector.decision_function(new)
     assert scores.dtype == decision.dtype == np.float64
     np.testing.assert_array_equal(decision, scores - detector.offset_)
@@ -61,8 +61,10 @@ def test_decision_is_the_score_from_the_threshold(detector) -> None:
 def test_p_values_of_fresh_normal_rows_are_uniform(n_rows) -> None:
     shares = []
     for seed in range(4):
-        detector = FlowOutlierDetector(**CLOSED | {"random_state": seed})
-        p = detector.fit(correlated(n_rows, seed=seed)).p_values(correlated(2_000, seed=100 + seed))
+        detector = FlowOutlierDetector(**ONE_GAUSSIAN | {"random_state": seed})
+        p = detector.fit(draw_normal(n_rows, seed=seed)).p_values(
+            draw_normal(2_000, seed=100 + seed)
+        )
         assert p.min() >= 1 / (detector.n_calibration_ + 1)
         assert kstest(p, "uniform").statistic < 0.12
         shares.append([(p <= 0.01).mean(), (p <= 0.05).mean(), (p <= 0.5).mean()])
@@ -72,8 +74,8 @@ def test_p_values_of_fresh_normal_rows_are_uniform(n_rows) -> None:
 
 
 def test_calibration_rows_are_held_out_of_many_and_all_of_few() -> None:
-    assert FlowOutlierDetector(**CLOSED).fit(correlated(2_000)).n_calibration_ == 500
-    assert FlowOutlierDetector(**CLOSED).fit(correlated(150)).n_calibration_ == 150
+    assert FlowOutlierDetector(**ONE_GAUSSIAN).fit(draw_normal(2_000)).n_calibration_ == 500
+    assert FlowOutlierDetector(**ONE_GAUSSIAN).fit(draw_normal(150)).n_calibration_ == 150
 
 
 def test_calibration_rows_are_fitted_by_nothing(monkeypatch) -> None:
@@ -93,28 +95,28 @@ def test_calibration_rows_are_fitted_by_nothing(monkeypatch) -> None:
 
     monkeypatch.setattr(outlier.FlowOutlierDetector, "_fit_density", spy_fit)
     monkeypatch.setattr(outlier.FittedScorers, "measure", spy_measure)
-    FlowOutlierDetector(**CLOSED).fit(correlated(120))
+    FlowOutlierDetector(**ONE_GAUSSIAN).fit(draw_normal(120))
     assert len(fitted) == 1 + len(judged)
     for own, others in zip(judged, fitted[1:], strict=True):
         assert not own & others
     assert set.union(*judged) == fitted[0]
     fitted.clear()
     judged.clear()
-    FlowOutlierDetector(**CLOSED).fit(correlated(2_000))
+    FlowOutlierDetector(**ONE_GAUSSIAN).fit(draw_normal(2_000))
     assert len(fitted) == len(judged) == 1
     assert not judged[0] & fitted[0]
 
 
 def test_auto_flags_about_one_normal_row_in_a_hundred() -> None:
-    detector = FlowOutlierDetector(**CLOSED).fit(correlated(4_000))
-    flagged = detector.predict(correlated(8_000, seed=9)) == -1
+    detector = FlowOutlierDetector(**ONE_GAUSSIAN).fit(draw_normal(4_000))
+    flagged = detector.predict(draw_normal(8_000, seed=9)) == -1
     assert 0.005 < flagged.mean() < 0.02
 
 
 @pytest.mark.parametrize("n_rows", [99, 100, 198, 199, 600, 2_000])
 def test_auto_flags_where_the_p_value_is_at_most_a_hundredth(n_rows) -> None:
     X = clustered_plane(n_rows, seed=0)
-    detector = FlowOutlierDetector(**CLOSED).fit(X)
+    detector = FlowOutlierDetector(**ONE_GAUSSIAN).fit(X)
     calibration = detector._detector.normal
     assert detector.offset_ in calibration
     scores = np.concatenate((calibration, np.nextafter(calibration, -np.inf)))
@@ -133,8 +135,8 @@ def test_auto_and_p_values_agree_on_mixed_tables(mixed) -> None:
 
 
 def test_a_share_is_a_quantile_of_the_training_rows() -> None:
-    X = correlated(300)
-    detector = FlowOutlierDetector(contamination=0.1, **CLOSED).fit(X)
+    X = draw_normal(300)
+    detector = FlowOutlierDetector(contamination=0.1, **ONE_GAUSSIAN).fit(X)
     assert (detector.predict(X) == -1).sum() == 30
     assert detector.offset_ == pytest.approx(np.percentile(detector.score_samples(X), 10))
     labels = clone(detector).fit_predict(X)
@@ -142,7 +144,7 @@ def test_a_share_is_a_quantile_of_the_training_rows() -> None:
 
 
 def test_few_rows_cannot_reach_a_hundredth() -> None:
-    detector = FlowOutlierDetector(**CLOSED).fit(correlated(40))
+    detector = FlowOutlierDetector(**ONE_GAUSSIAN).fit(draw_normal(40))
     with pytest.warns(UserWarning, match="below 0.0244, because 40 rows"):
         p = detector.p_values(1e6 * np.ones((1, 5)))
     assert p == pytest.approx(1 / 41)
@@ -152,9 +154,9 @@ def test_few_rows_cannot_reach_a_hundredth() -> None:
 @pytest.mark.parametrize("factor", [1_000.0, 2.0**-30])
 def test_units_change_nothing(factor) -> None:
     scales = np.array([1.0, factor, 1.0, 1.0, 1 / factor])
-    X, new = correlated(300), 2 * correlated(50, seed=5)
-    one = FlowOutlierDetector(**CLOSED).fit(X)
-    other = FlowOutlierDetector(**CLOSED).fit(X * scales)
+    X, new = draw_normal(300), 2 * draw_normal(50, seed=5)
+    one = FlowOutlierDetector(**ONE_GAUSSIAN).fit(X)
+    other = FlowOutlierDetector(**ONE_GAUSSIAN).fit(X * scales)
     np.testing.assert_allclose(
         other.score_samples(new * scales), one.score_samples(new), rtol=1e-5, atol=1e-5
     )
@@ -165,7 +167,7 @@ def test_units_change_nothing(factor) -> None:
 
 def test_one_strange_column_is_not_drowned_by_twenty_ordinary_ones() -> None:
     rng = np.random.default_rng(0)
-    detector = FlowOutlierDetector(**CLOSED).fit(rng.standard_normal((2_000, 21)))
+    detector = FlowOutlierDetector(**ONE_GAUSSIAN).fit(rng.standard_normal((2_000, 21)))
     new = rng.standard_normal((200, 21)) * 0.8
     new[:, 7] = 7.0
     assert (detector.p_values(new) <= 0.01).mean() > 0.95
@@ -175,7 +177,7 @@ def test_a_strange_combination_of_ordinary_values_is_found() -> None:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((2_000, 8))
     X[:, 1] = X[:, 0] + 0.05 * rng.standard_normal(2_000)
-    detector = FlowOutlierDetector(**CLOSED).fit(X)
+    detector = FlowOutlierDetector(**ONE_GAUSSIAN).fit(X)
     new = 0.8 * rng.standard_normal((200, 8))
     new[:, 0], new[:, 1] = 0.7, -0.7
     assert (detector.p_values(new) <= 0.01).mean() > 0.95
@@ -183,14 +185,14 @@ def test_a_strange_combination_of_ordinary_values_is_found() -> None:
 
 def test_robust_finds_outliers_among_its_training_rows() -> None:
     rng = np.random.default_rng(0)
-    normal, group = correlated(450), correlated(50, seed=7) * 0.2 + 12
+    normal, group = draw_normal(450), draw_normal(50, seed=7) * 0.2 + 12
     X, is_outlier = np.concatenate((normal, group)), np.repeat([False, True], [450, 50])
     order = rng.permutation(500)
     X, is_outlier = X[order], is_outlier[order]
-    robust = FlowOutlierDetector(robust=True, **CLOSED).fit(X)
+    robust = FlowOutlierDetector(robust=True, **ONE_GAUSSIAN).fit(X)
     assert roc_auc_score(is_outlier, -robust.score_samples(X)) > 0.999
     assert (robust.predict(X[is_outlier]) == -1).all()
-    assert (robust.predict(correlated(1_000, seed=8)) == -1).mean() < 0.05
+    assert (robust.predict(draw_normal(1_000, seed=8)) == -1).mean() < 0.05
     drawn = robust.density_.sample(500, random_state=0)
     assert robust.density_.score_samples(group).max() < robust.density_.score_samples(drawn).min()
 
@@ -202,7 +204,7 @@ def test_robust_learns_a_common_category() -> None:
         frame = pd.DataFrame(rng.normal(size=(n_rows, 2)), columns=["amount", "age"])
         return frame.assign(by=np.where(rng.random(n_rows) < 0.12, "card", "cash"))
 
-    robust = FlowOutlierDetector(robust=True, **CLOSED).fit(payments(1_000))
+    robust = FlowOutlierDetector(robust=True, **ONE_GAUSSIAN).fit(payments(1_000))
     drawn = robust.density_.sample(1_000, random_state=0)
     assert 0.08 < (drawn["by"] == "card").mean() < 0.16
     fresh = payments(2_000)
@@ -210,15 +212,15 @@ def test_robust_learns_a_common_category() -> None:
 
 
 def test_robust_costs_little_where_nothing_is_strange() -> None:
-    X, fresh = correlated(1_000), correlated(2_000, seed=4)
-    robust = FlowOutlierDetector(robust=True, **CLOSED).fit(X)
+    X, fresh = draw_normal(1_000), draw_normal(2_000, seed=4)
+    robust = FlowOutlierDetector(robust=True, **ONE_GAUSSIAN).fit(X)
     assert (robust.p_values(fresh) <= 0.01).mean() < 0.03
     assert robust.n_calibration_ > 950
 
 
 def test_density_is_a_fitted_flow_density(detector) -> None:
     assert isinstance(detector.density_, FlowDensity)
-    X = correlated(10)
+    X = draw_normal(10)
     np.testing.assert_allclose(
         detector.density_.inverse_transform(detector.density_.transform(X)), X, atol=1e-9
     )
@@ -242,9 +244,9 @@ def rare_categories(n_rows: int, seed: int, *, fewest: int) -> pd.DataFrame:
 )
 def test_the_density_knows_what_all_training_rows_hold(n_rows, fewest, robust) -> None:
     X = rare_categories(n_rows, seed=fewest, fewest=fewest)
-    detector = FlowOutlierDetector(robust=robust, **CLOSED).fit(X)
+    detector = FlowOutlierDetector(robust=robust, **ONE_GAUSSIAN).fit(X)
     density = detector.density_
-    assert density.schema_ == FlowDensity(**CLOSED).fit(X).schema_
+    assert density.schema_ == FlowDensity(**ONE_GAUSSIAN).fit(X).schema_
     pd.testing.assert_frame_equal(density.inverse_transform(density.transform(X)), X)
     fresh = X.iloc[[0]].assign(shop="never seen")
     assert np.isfinite(detector.score_samples(fresh)).all()
@@ -253,7 +255,7 @@ def test_the_density_knows_what_all_training_rows_hold(n_rows, fewest, robust) -
 
 def test_labels_that_no_fitted_row_has_are_as_likely_as_rare_ones() -> None:
     X = rare_categories(2_000, seed=0, fewest=2)[["shop", "level"]]
-    detector = FlowOutlierDetector(**LAYERED | {"max_iter": 30}).fit(X)
+    detector = FlowOutlierDetector(**ONE_LAYER | {"max_iter": 30}).fit(X)
     density = detector.density_
     names = density.schema_.columns[0].levels
     unfitted = detector._detector.witness.unfitted[: len(names)]
@@ -276,7 +278,7 @@ def test_p_values_hold_where_many_categories_are_rare() -> None:
 
     shares = []
     for seed in range(4):
-        detector = FlowOutlierDetector(**CLOSED | {"random_state": seed})
+        detector = FlowOutlierDetector(**ONE_GAUSSIAN | {"random_state": seed})
         p = detector.fit(shops(seed, 300)).p_values(shops(100 + seed, 2_000))
         shares.append([(p <= alpha).mean() for alpha in (0.05, 0.1, 0.5)])
     # A shop new to all rows is no stranger than one new to the rows that were fitted.
@@ -287,25 +289,25 @@ def test_p_values_hold_where_many_categories_are_rare() -> None:
 def test_parameters_are_those_of_the_density_and_two_more() -> None:
     own = FlowOutlierDetector().get_params()
     assert own == FlowDensity().get_params() | {"contamination": "auto", "robust": False}
-    detector = FlowOutlierDetector(n_layers=0, n_components=2, tol=0.5).fit(correlated(50))
+    detector = FlowOutlierDetector(n_layers=0, n_components=2, tol=0.5).fit(draw_normal(50))
     fitted = detector.density_.get_params()
     shared = {name: value for name, value in detector.get_params().items() if name in fitted}
     assert shared | {"random_state": 0} == fitted | {"random_state": 0}
 
 
 def test_in_a_pipeline_and_under_cross_validation() -> None:
-    X = correlated(60)
-    pipeline = make_pipeline(StandardScaler(), FlowOutlierDetector(**CLOSED)).fit(X)
+    X = draw_normal(60)
+    pipeline = make_pipeline(StandardScaler(), FlowOutlierDetector(**ONE_GAUSSIAN)).fit(X)
     assert pipeline.predict(1e3 * np.ones((1, 5))) == -1
     assert pipeline.score_samples(X).shape == (60,)
-    labels = cross_val_predict(FlowOutlierDetector(**CLOSED), X, cv=3)
+    labels = cross_val_predict(FlowOutlierDetector(**ONE_GAUSSIAN), X, cv=3)
     assert set(labels) <= {-1, 1}
 
 
 @pytest.mark.parametrize("make", [every_kind, every_polars_kind])
 def test_every_kind_of_column(make) -> None:
     frame = make(60)
-    detector = FlowOutlierDetector(**CLOSED).fit(frame)
+    detector = FlowOutlierDetector(**ONE_GAUSSIAN).fit(frame)
     scores = detector.score_samples(frame[:20])
     assert np.isfinite(scores).all()
     reasons = detector.score_features(frame[:5])
@@ -322,15 +324,15 @@ def test_reasons_come_in_the_container_of_the_rows(mixed) -> None:
     reasons = mixed.score_features(frame)
     assert isinstance(reasons, pd.DataFrame)
     assert reasons.index.equals(frame.index)
-    in_polars = FlowOutlierDetector(**CLOSED).fit(pl.from_pandas(small_mix(100)))
+    in_polars = FlowOutlierDetector(**ONE_GAUSSIAN).fit(pl.from_pandas(small_mix(100)))
     assert isinstance(in_polars.score_features(pl.from_pandas(frame)), pl.DataFrame)
-    array = FlowOutlierDetector(**CLOSED).fit(correlated(60)).score_features(correlated(4))
+    array = FlowOutlierDetector(**ONE_GAUSSIAN).fit(draw_normal(60)).score_features(draw_normal(4))
     assert isinstance(array, np.ndarray)
     assert array.shape == (4, 5)
 
 
 def test_the_cell_that_was_changed_is_blamed(detector) -> None:
-    new = correlated(60, seed=11)
+    new = draw_normal(60, seed=11)
     columns = np.arange(60) % 5
     new[np.arange(60), columns] += 6 * new.std(axis=0)[columns]
     blamed = detector.score_features(new).argmin(axis=1)
@@ -338,17 +340,17 @@ def test_the_cell_that_was_changed_is_blamed(detector) -> None:
 
 
 def test_a_failed_fit_leaves_the_earlier_one(detector) -> None:
-    twice = FlowOutlierDetector(**CLOSED).fit(correlated(50))
-    before = twice.score_samples(correlated(5))
+    twice = FlowOutlierDetector(**ONE_GAUSSIAN).fit(draw_normal(50))
+    before = twice.score_samples(draw_normal(5))
     with pytest.raises(ValueError, match="infinity"):
         twice.fit(np.full((10, 5), np.inf))
-    np.testing.assert_array_equal(twice.score_samples(correlated(5)), before)
+    np.testing.assert_array_equal(twice.score_samples(draw_normal(5)), before)
 
 
 def test_an_integer_seed_decides_everything_and_touches_nothing() -> None:
     X = small_mix(150)
     state = np.random.get_state()[1].copy()  # noqa: NPY002
-    scores = [FlowOutlierDetector(**LAYERED).fit(X).score_samples(X) for _ in range(2)]
+    scores = [FlowOutlierDetector(**ONE_LAYER).fit(X).score_samples(X) for _ in range(2)]
     np.testing.assert_array_equal(*scores)
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
 
@@ -366,9 +368,9 @@ def test_strange_cells_of_a_frame_are_named(mixed) -> None:
 
 @pytest.mark.parametrize("n_rows", [40, 150])
 def test_a_notebook_shows_schema_threshold_and_calibration(n_rows) -> None:
-    detector = FlowOutlierDetector(**CLOSED)
+    detector = FlowOutlierDetector(**ONE_GAUSSIAN)
     assert "calibration rows" not in detector._repr_html_inner()
-    frame = pd.DataFrame(correlated(n_rows), columns=list("abcde"))
+    frame = pd.DataFrame(draw_normal(n_rows), columns=list("abcde"))
     shown = detector.fit(frame)._repr_html_inner()
     assert detector.density_.schema_._repr_html_() in shown
     assert f"score below {detector.offset_:.4g}" in shown

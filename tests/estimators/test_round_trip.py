@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from skflow import FlowDensity
-from tests.tables import SMALL, Table, clustered, column_scale, correlated, randomise
+from tests.settings import FOUR_LAYERS
+from tests.tables import Table, clustered, column_scale, correlated, randomise
 
 
 def assert_equal_rows(flow: FlowDensity, X: NDArray) -> None:
@@ -63,7 +64,7 @@ def test_float32_whatever_the_batches(flow32: FlowDensity, size: int, size_back:
 
 
 def fit_small(X: NDArray, weights: str) -> FlowDensity:
-    flow = FlowDensity(**SMALL, n_components=3, max_iter=5, early_stopping=False).fit(X)
+    flow = FlowDensity(**FOUR_LAYERS, n_components=3, max_iter=5, early_stopping=False).fit(X)
     return randomise(flow, seed=5) if weights == "randomised" else flow
 
 
@@ -165,5 +166,5 @@ def test_inverse_error_reports_the_round_trip(trained: FlowDensity, table: Table
     assert 0 <= share_equal <= 1
     assert 0 <= largest_error < 1e-11
     X = table.astype(np.float32)
-    flow = FlowDensity(**SMALL, n_components=2, max_iter=2).fit(X)
+    flow = FlowDensity(**FOUR_LAYERS, n_components=2, max_iter=2).fit(X)
     assert flow.inverse_error_ == (1.0, 0.0)

@@ -8,8 +8,7 @@ import pytest
 
 from skflow import FlowOutlierDetector
 from tests.mixed import small_mix
-
-CLOSED = {"n_layers": 0, "n_components": 1, "random_state": 0}
+from tests.settings import ONE_GAUSSIAN
 
 
 def related(n_rows: int, seed: int = 0) -> np.ndarray:
@@ -22,7 +21,7 @@ def related(n_rows: int, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def detector() -> FlowOutlierDetector:
-    return FlowOutlierDetector(**CLOSED).fit(related(2_000))
+    return FlowOutlierDetector(**ONE_GAUSSIAN).fit(related(2_000))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +84,7 @@ def test_ordinary_rows_come_back_as_they_are(detector) -> None:
 
 
 def test_labels_holes_and_grids_are_kept_to() -> None:
-    detector = FlowOutlierDetector(**CLOSED).fit(small_mix(600).round({"length": 1}))
+    detector = FlowOutlierDetector(**ONE_GAUSSIAN).fit(small_mix(600).round({"length": 1}))
     odd = small_mix(4, seed=5).round({"length": 1}).set_index(np.arange(10, 14))
     odd.loc[10, "colour"] = "never seen"
     odd.loc[11, "length"] = 90.0

@@ -21,7 +21,8 @@ from skflow.plotting import (
     ReasonsDisplay,
     TrainingCurveDisplay,
 )
-from tests.plotting.conftest import QUICK, numbers, subscriptions
+from tests.plotting.conftest import numbers, subscriptions
+from tests.settings import ONE_GAUSSIAN
 
 Draw = Callable[..., Any]
 
@@ -77,7 +78,7 @@ def picture_of(figure: Any) -> np.ndarray:
 def test_names_that_matplotlib_would_misread(draw: Draw) -> None:
     names = ["_hidden", "$ in \n dollars $x_", "a very long name " * 9]
     table = pd.DataFrame(numbers(), columns=names)
-    detector = FlowOutlierDetector(contamination=0.1, **QUICK).fit(table)
+    detector = FlowOutlierDetector(contamination=0.1, **ONE_GAUSSIAN).fit(table)
     display = draw(detector, table)
     picture_of(display.figure_)
     assert all(ax.get_window_extent().width > 150 for ax in np.ravel(display.ax_))

@@ -5,7 +5,8 @@ import pytest
 
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow.plotting import PairDisplay
-from tests.plotting.conftest import QUICK, numbers, subscriptions
+from tests.plotting.conftest import numbers, subscriptions
+from tests.settings import ONE_GAUSSIAN
 
 
 def points(display: PairDisplay, name: str) -> np.ndarray:
@@ -22,7 +23,7 @@ def points(display: PairDisplay, name: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def plain() -> FlowOutlierDetector:
-    return FlowOutlierDetector(contamination=0.05, **QUICK).fit(numbers())
+    return FlowOutlierDetector(contamination=0.05, **ONE_GAUSSIAN).fit(numbers())
 
 
 def test_rows_lie_where_their_values_are_and_are_flagged(plain: FlowOutlierDetector) -> None:
@@ -97,7 +98,7 @@ def test_categories_never_seen_and_rare_ones_share_a_place() -> None:
     rng = np.random.default_rng(0)
     letters = rng.choice(list("abcdefghijklmnopqrst"), 400)
     X = pd.DataFrame({"letter": letters, "number": rng.standard_normal(400)})
-    flow = FlowDensity(**QUICK).fit(X)
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(X)
     new = pd.DataFrame({"letter": ["new"], "number": [0.0]})
     display = PairDisplay.from_estimator(flow, new, ("number", "letter"))
     ticks = [text.get_text() for text in display.ax_.get_yticklabels()]
@@ -171,7 +172,7 @@ def test_skewed_columns_have_a_logarithmic_axis() -> None:
     rng = np.random.default_rng(0)
     X = rng.lognormal(0, [3, 0.3], (300, 2))
     X[::7, 0] = np.nan  # in a strip, left of the smallest
-    flow = FlowDensity(**QUICK).fit(X)
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(X)
     display = PairDisplay.from_estimator(flow, X, (0, 1), random_state=0)
     display.figure_.canvas.draw()
     assert (display.ax_.get_xscale(), display.ax_.get_yscale()) == ("log", "linear")
@@ -196,7 +197,7 @@ def test_long_names_of_categories_do_not_overlap() -> None:
     rng = np.random.default_rng(0)
     names = [f"a long name, number {k}" for k in range(12)]
     X = pd.DataFrame({"name": rng.choice(names, 300), "number": rng.standard_normal(300)})
-    flow = FlowDensity(**QUICK).fit(X)
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(X)
     display = PairDisplay.from_estimator(flow, X, ("name", "number"), random_state=0)
     display.figure_.canvas.draw()
     assert {text.get_rotation() for text in display.ax_.get_xticklabels()} == {35}

@@ -4,7 +4,8 @@ import pytest
 
 from skflow import FlowOutlierDetector
 from skflow.plotting import ReasonsDisplay
-from tests.plotting.conftest import QUICK, numbers, subscriptions
+from tests.plotting.conftest import numbers, subscriptions
+from tests.settings import ONE_GAUSSIAN
 
 
 def widths(display: ReasonsDisplay) -> list[float]:
@@ -71,7 +72,7 @@ def test_the_title_names_the_row_and_its_score(mixed: FlowOutlierDetector) -> No
     ):
         display = ReasonsDisplay.from_estimator(mixed, table, row=row)
         assert display.ax_.get_title() == expected
-    unnamed = FlowOutlierDetector(**QUICK).fit(numbers())
+    unnamed = FlowOutlierDetector(**ONE_GAUSSIAN).fit(numbers())
     title = ReasonsDisplay.from_estimator(unnamed, numbers(), row=159).title
     assert title.startswith("row 159: score ")
     assert ReasonsDisplay.from_estimator(unnamed, numbers()[-1:]).title.startswith("score ")
