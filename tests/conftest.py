@@ -7,12 +7,20 @@ os.environ["SCIPY_ARRAY_API"] = "1"  # before scipy: array API checks are skippe
 import numpy as np
 import pytest
 import torch
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from skflow import FlowDensity
 from tests.settings import FOUR_LAYERS
 from tests.tables import Table, clustered, correlated, randomise
 
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Keep the tests of a file in one process, where they share their fits."""
+    return LoadFileScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,6 +5,7 @@ import os
 import pickle
 from collections.abc import Callable
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skflow import FlowDensity, FlowOutlierDetector, load
@@ -45,11 +46,26 @@ STORES = [by_pickle, by_joblib, by_mapped_joblib, by_skops]
 Store = Callable[[Any, Path], Any]
 
 
+TABLES = {"array": NUMBERS, "pandas": MIXED, "polars": POLARS}
+
+
+@cache
+def fit(kind: type, table: str) -> Any:
+    return kind(**ONE_TINY_LAYER).fit(TABLES[table])
+
+
 @pytest.mark.parametrize("store", STORES)
-@pytest.mark.parametrize("X", [NUMBERS, MIXED, POLARS], ids=["array", "pandas", "polars"])
-@pytest.mark.parametrize("kind", [FlowDensity, FlowOutlierDetector])
-def test_stored_elsewhere(X: Any, kind: Any, store: Store, tmp_path: Path) -> None:
-    fitted = kind(**ONE_TINY_LAYER).fit(X)
+@pytest.mark.parametrize(
+    ("kind", "table"),
+    [
+        *((FlowDensity, table) for table in TABLES),
+        (FlowOutlierDetector, "array"),
+        pytest.param(FlowOutlierDetector, "pandas", marks=pytest.mark.slow),
+        pytest.param(FlowOutlierDetector, "polars", marks=pytest.mark.slow),
+    ],
+)
+def test_stored_elsewhere(kind: type, table: str, store: Store, tmp_path: Path) -> None:
+    fitted, X = fit(kind, table), TABLES[table]
     back = store(fitted, tmp_path / "stored")
     np.testing.assert_array_equal(back.score_samples(X), fitted.score_samples(X))
     back.save(tmp_path / "model")  # which is as good as the one that was fitted
@@ -73,12 +89,17 @@ class Sort(Enum):
     EVEN, ODD = range(2)
 
 
+@cache
+def fit_pipeline(kind: type) -> Pipeline:
+    return make_pipeline(StandardScaler(), kind(**ONE_TINY_LAYER)).fit(NUMBERS)
+
+
 @pytest.mark.parametrize("store", STORES)
 def test_pipelines(store: Store, tmp_path: Path) -> None:
-    pipeline = make_pipeline(StandardScaler(), FlowDensity(**ONE_TINY_LAYER)).fit(NUMBERS)
+    pipeline = fit_pipeline(FlowDensity)
     back = store(pipeline, tmp_path / "stored")
     np.testing.assert_array_equal(back.score_samples(NUMBERS), pipeline.score_samples(NUMBERS))
-    detector = make_pipeline(StandardScaler(), FlowOutlierDetector(**TWO_GAUSSIANS)).fit(NUMBERS)
+    detector = fit_pipeline(FlowOutlierDetector)
     back = store(detector, tmp_path / "stored")
     np.testing.assert_array_equal(back.predict(NUMBERS), detector.predict(NUMBERS))
 

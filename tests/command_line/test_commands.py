@@ -12,6 +12,7 @@ from skflow.command_line.csv_files import EXACT
 from skflow.command_line.main import main
 from skflow.command_line.streaming import Ranking
 from tests.command_line.conftest import ONE_EPOCH, make_trips
+from tests.settings import one_of_each
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> pd.DataFrame:
@@ -70,8 +71,12 @@ def test_fit_goes_on_from_its_checkpoint(files: Path, tmp_path: Path) -> None:
     assert load(tmp_path / "first").history_ == load(tmp_path / "second").history_  # seconds, too
 
 
-@pytest.mark.parametrize("table", ["new.csv", "new.parquet"])
-@pytest.mark.parametrize("more", [[], ["--batch-rows", 7], ["--batch-rows", 25, "--n-jobs", 2]])
+@pytest.mark.parametrize(
+    ("more", "table"),
+    one_of_each(
+        [[], ["--batch-rows", 7], ["--batch-rows", 25, "--n-jobs", 2]], ["new.csv", "new.parquet"]
+    ),
+)
 def test_score(files: Path, table: str, more: list, capsys: pytest.CaptureFixture[str]) -> None:
     scores = run(capsys, "score", files / "flow", files / table, *more)
     expected = load(files / "flow").score_samples(new_trips())
@@ -129,8 +134,7 @@ def test_outliers(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert judged.loc[~judged["outlier"], ["reason_1", "log_prob_1"]].isna().all(axis=None)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("batch_rows", [7, 100])
+@pytest.mark.parametrize(("batch_rows", "n_jobs"), one_of_each([100, 7], [1, 2]))
 def test_outliers_are_those_of_predict_and_come_strangest_first(
     batch_rows: int, n_jobs: int, files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,8 +148,10 @@ def test_outliers_are_those_of_predict_and_come_strangest_first(
     assert judged["reason_1"].notna().all()
 
 
-@pytest.mark.parametrize("more", [[], ["--keep"], ["--only"], ["--alpha", 0.05, "--only"]])
-@pytest.mark.parametrize("batch_rows", [7, 100])
+@pytest.mark.parametrize(
+    ("more", "batch_rows"),
+    one_of_each([[], ["--keep"], ["--only"], ["--alpha", 0.05, "--only"]], [7, 100]),
+)
 def test_the_strangest_rows(
     batch_rows: int, more: list, files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,9 +178,16 @@ def test_only_the_strangest_rows_are_held() -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "written", "said"), [(".csv", ";", ";"), (".csv", "\t", "\\t"), (".tsv", "\t", "")]
+    ("suffix", "written", "said", "packed"),
+    [
+        (".csv", ";", ";", ""),
+        (".csv", "\t", "\\t", ".gz"),
+        (".tsv", "\t", "", ""),
+        pytest.param(".csv", ";", ";", ".gz", marks=pytest.mark.slow),
+        pytest.param(".csv", "\t", "\\t", "", marks=pytest.mark.slow),
+        pytest.param(".tsv", "\t", "", ".gz", marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("packed", ["", ".gz"])
 def test_delimiters_and_compression(
     suffix: str,
     written: str,

@@ -302,7 +302,13 @@ def test_streams_by_their_names_are_added_to(files: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no numbered streams of POSIX")
-@pytest.mark.parametrize(("number", "name", "table"), [(0, "input", "-"), (1, "output", "new.csv")])
+@pytest.mark.parametrize(
+    ("number", "name", "table"),
+    [
+        (0, "input", "-"),
+        pytest.param(1, "output", "new.csv", marks=pytest.mark.slow),
+    ],
+)
 def test_a_closed_stream_is_told(files: Path, number: int, name: str, table: str) -> None:
     """As of ``skflow ... >&-``: Python has None there."""
     process = start(

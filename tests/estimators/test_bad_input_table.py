@@ -16,11 +16,11 @@ from pandas.testing import assert_frame_equal
 from sklearn.exceptions import NotFittedError
 
 from skflow import FlowDensity, FlowOutlierDetector
-from skflow.exceptions import DegenerateDensityWarning, StrangeLabelsWarning
+from skflow.exceptions import StrangeLabelsWarning
 from skflow.reporter import Reporter
 from tests.estimators.bad_rows import LATER, Nearest, Rare, sound_table
 from tests.estimators.bad_tables import BY_FIT_ALONE, FITTED, NEVER_FITTED, Refused, frame, numbers
-from tests.settings import ONE_GAUSSIAN
+from tests.settings import ONE_GAUSSIAN, one_of_each, slow_but
 
 ESTIMATORS = [FlowDensity, FlowOutlierDetector]
 OF_DENSITY = ["score_samples", "score", "transform"]
@@ -67,8 +67,7 @@ def calls(fitted: Fitted) -> list:
 # What cannot be fitted
 
 
-@pytest.mark.parametrize("cls", ESTIMATORS)
-@pytest.mark.parametrize("name", NEVER_FITTED)
+@pytest.mark.parametrize(("name", "cls"), one_of_each(NEVER_FITTED, ESTIMATORS))
 def test_it_is_not_fitted(name: str, cls: type) -> None:
     make, (error, message) = NEVER_FITTED[name]
     estimator = cls(**ONE_GAUSSIAN)
@@ -148,13 +147,20 @@ def assert_detector_is_sound(detector: FlowOutlierDetector, X: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", FITTED)
+@pytest.mark.filterwarnings(
+    "ignore::skflow.exceptions.DegenerateDensityWarning"
+)  # few bits, or rows
 def test_it_is_fitted(name: str) -> None:
     X = FITTED[name]()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DegenerateDensityWarning)  # few bits, or rows
-        assert_density_is_sound(FlowDensity(**ONE_GAUSSIAN).fit(X), X)
-        if len(X) > 2:
-            assert_detector_is_sound(FlowOutlierDetector(**ONE_GAUSSIAN).fit(X), X)
+    assert_density_is_sound(FlowDensity(**ONE_GAUSSIAN).fit(X), X)
+
+
+@pytest.mark.parametrize("name", slow_but(list(FITTED)[::5], FITTED))
+@pytest.mark.filterwarnings("ignore::skflow.exceptions.DegenerateDensityWarning")
+def test_it_is_fitted_by_a_detector(name: str) -> None:
+    X = FITTED[name]()
+    if len(X) > 2:
+        assert_detector_is_sound(FlowOutlierDetector(**ONE_GAUSSIAN).fit(X), X)
 
 
 # What comes later
@@ -319,8 +325,7 @@ CONTRADICTIONS = {
 }
 
 
-@pytest.mark.parametrize("cls", ESTIMATORS)
-@pytest.mark.parametrize("name", CONTRADICTIONS)
+@pytest.mark.parametrize(("name", "cls"), one_of_each(CONTRADICTIONS, ESTIMATORS))
 def test_parameters_that_contradict_the_table(name: str, cls: type) -> None:
     params, message = CONTRADICTIONS[name]
     with pytest.raises(ValueError, match=message):

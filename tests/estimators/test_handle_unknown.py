@@ -54,10 +54,7 @@ def assert_unknown_is_missing(flow: FlowDensity, rows: pd.DataFrame, lost: np.nd
         assert came == given_back, name
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=QUIET)
-@given(df=tables(), layers=st.sampled_from([0, 2]), seed=st.integers(0, 99))
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_any_mixed_table(df: pd.DataFrame, layers: int, seed: int) -> None:
+def check(df: pd.DataFrame, layers: int, seed: int) -> None:
     insisted = {name: "categorical" for name in df if are_words(df[name])}
     parameters = {"hidden_units": 4, "max_iter": 1, "random_state": 0, "n_layers": layers}
     flow = FlowDensity(**parameters, **IGNORE, column_kinds=insisted or None).fit(df)
@@ -72,7 +69,28 @@ def test_any_mixed_table(df: pd.DataFrame, layers: int, seed: int) -> None:
     assert not (drawn.isna().any() & ~seen).any()
 
 
-@pytest.fixture(scope="module", params=[TWO_GAUSSIANS, TWO_LAYERS], ids=["closed", "trained"])
+any_case = given(df=tables(), layers=st.sampled_from([0, 2]), seed=st.integers(0, 99))
+
+
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=QUIET)
+@any_case
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_any_mixed_table(df: pd.DataFrame, layers: int, seed: int) -> None:
+    check(df, layers, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@settings(max_examples=400, deadline=None, suppress_health_check=QUIET)
+@any_case
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_any_of_many_mixed_tables(df: pd.DataFrame, layers: int, seed: int) -> None:
+    check(df, layers, seed)
+
+
+@pytest.fixture(
+    scope="module", params=[TWO_GAUSSIANS, pytest.param(TWO_LAYERS, marks=pytest.mark.slow)]
+)
 def flows(request: pytest.FixtureRequest) -> tuple[FlowDensity, FlowDensity]:
     """Two that differ in this parameter alone."""
     rows = every_kind(300)

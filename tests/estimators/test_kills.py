@@ -16,11 +16,11 @@ import pytest
 from skflow import FlowDensity, load
 from skflow.archive.files import read
 from skflow.flow.recipe import model_state
-from tests.mixed import every_kind
+from tests.mixed import small_mix
 from tests.settings import TWO_LAYERS
 
 PARAMETERS = TWO_LAYERS | {"max_iter": 12, "hidden_units": 32}
-X = every_kind(200)
+X = small_mix(200)
 
 MODELS: list[FlowDensity] = []  # which processes save in turn
 

@@ -9,7 +9,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from skflow import FlowDensity
-from tests.settings import TWO_LAYERS
+from tests.settings import CHOSEN_GAUSSIANS, TWO_LAYERS, one_of_each
 
 N_ROWS = 300
 
@@ -203,11 +203,12 @@ ODD_TABLES = {
 }
 
 
-@pytest.mark.parametrize("params", [{}, {"n_layers": 0, "n_components": "auto"}], ids=str)
-@pytest.mark.parametrize("name", ODD_TABLES)
+@pytest.mark.parametrize(
+    ("name", "params"), one_of_each(ODD_TABLES, [TWO_LAYERS, CHOSEN_GAUSSIANS])
+)
 def test_odd_tables(name: str, params: dict) -> None:
     df = pd.DataFrame(ODD_TABLES[name])
-    assert_usable(FlowDensity(**TWO_LAYERS | params).fit(df), df)
+    assert_usable(FlowDensity(**params).fit(df), df)
 
 
 def test_identifiers_are_refused_all_at_once() -> None:

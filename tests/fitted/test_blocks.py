@@ -3,7 +3,6 @@
 import copy
 import pickle
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from skflow.fitted import blocks
 from skflow.fitted.blocks import apply_by_blocks
 from skflow.flow.model import Model
 from tests.mixed import every_kind
-from tests.settings import FOUR_LAYERS, TWO_LAYERS
+from tests.settings import FOUR_LAYERS, ROOT, TWO_LAYERS, script
 from tests.tables import Table, randomise
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -138,15 +137,6 @@ def test_small_blocks_on_cuda(
     np.testing.assert_allclose(trained_mixed.score_samples(mixed), expected, rtol=0, atol=1e-9)
 
 
-LOAD = """
-import pickle, sys
-import numpy as np, pandas as pd, torch
-assert not torch.cuda.is_available()
-flow, df = pickle.load(open(sys.argv[1], "rb"))
-np.save(sys.argv[2], flow.set_params(device="auto").score_samples(df))
-"""
-
-
 @pytest.mark.cuda
 def test_a_fit_on_cuda_loads_without_one(
     mixed: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -155,8 +145,8 @@ def test_a_fit_on_cuda_loads_without_one(
     assert flow.device_.startswith("cuda")
     (tmp_path / "flow.pkl").write_bytes(pickle.dumps((flow, mixed)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    files = [str(tmp_path / name) for name in ("flow.pkl", "scores.npy")]
-    subprocess.run([sys.executable, "-c", LOAD, *files], check=True)
+    files = [tmp_path / name for name in ("flow.pkl", "scores.npy")]
+    subprocess.run(script("score_without_cuda", *files), check=True, cwd=ROOT)
     np.testing.assert_allclose(np.load(files[1]), flow.score_samples(mixed), rtol=0, atol=1e-9)
 
 

@@ -17,7 +17,7 @@ from skflow.exceptions import ModelFileError
 from skflow.fitted.checkpoint import Checkpoint
 from skflow.flow.recipe import model_state
 from tests.mixed import every_kind
-from tests.settings import TWO_LAYERS
+from tests.settings import TWO_LAYERS, one_of_each, slow_but
 from tests.tables import correlated
 
 Fitted = FlowDensity | FlowOutlierDetector
@@ -66,8 +66,7 @@ def stopped_after(n_writes: int, error: type[BaseException] = StoppedError) -> I
             yield
 
 
-@pytest.mark.parametrize("n_writes", [1, 5, 7, 8, 13])
-@pytest.mark.parametrize("table", ["numbers", "mixed"])
+@pytest.mark.parametrize(("n_writes", "table"), one_of_each([1, 5, 7, 8, 13], ["numbers", "mixed"]))
 def test_goes_on_to_the_same_weights(
     table: str, n_writes: int, tmp_path: Path, uninterrupted: Callable[[str], Fitted]
 ) -> None:
@@ -88,7 +87,7 @@ def uninterrupted() -> Callable[[str], Fitted]:
     return fits.__getitem__
 
 
-@pytest.mark.parametrize("n_writes", [3, 16])
+@pytest.mark.parametrize("n_writes", slow_but([16], [3, 16]))
 def test_detectors_go_on(n_writes: int, tmp_path: Path) -> None:
     detector = FlowOutlierDetector(**TWO_LAYERS | {"max_iter": 2}, checkpoint_path=tmp_path / "fit")
     with stopped_after(n_writes):
