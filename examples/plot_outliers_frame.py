@@ -1,6 +1,6 @@
 """
-Which bookings are wrong, and what should they say?
-===================================================
+Which bookings are wrong, and what would be right?
+==================================================
 
 A detector is fitted to last year's bookings, with categories, dates and missing values as
 they are. For new bookings it shows how unusual each is, which cell is the reason, and what
