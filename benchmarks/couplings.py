@@ -21,8 +21,8 @@ from zuko.flows import UnconditionalDistribution
 from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.transforms import MonotonicRQSTransform
 
+from skflow.clock import Clock
 from skflow.flow.recipe import FlowRecipe
-from skflow.training.clock import Clock
 from skflow.training.optimizer import Descent
 from skflow.training.options import TrainingOptions
 
@@ -122,7 +122,7 @@ class Skflow(CouplingFlow):
             max_norm=MAX_NORM,
         )
         descent = Descent(self, options, n_batches=100)
-        return lambda: descent.step(RATE, descent.average.next_share())
+        return lambda: descent.step(RATE, descent.average.next_weight())
 
 
 class MatrixProducts(Skflow):

@@ -30,8 +30,8 @@ from tables import load_tables, split
 from threadpoolctl import threadpool_limits
 
 from skflow import FlowDensity
+from skflow.clock import Clock
 from skflow.exceptions import DivergenceWarning
-from skflow.training.clock import Clock
 from skflow.training.options import choose_options
 
 FloatArray = NDArray[np.float64]

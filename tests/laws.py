@@ -13,7 +13,7 @@ from torch import Tensor
 from skflow.flow.bijection import Bijection, Chain
 from skflow.flow.context import Context, LabelFeatures, Vocabulary
 from skflow.flow.coupling import Coupling
-from skflow.flow.expectation_maximization import GaussianComponents
+from skflow.flow.gaussian_mixture import GaussianComponents
 from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
 

@@ -8,11 +8,11 @@ from skflow.archive.fields import Fields
 from skflow.archive.files import Arrays, refuse_left
 from skflow.archive.flows import refuse_not_finite
 from skflow.exceptions import ModelFileError
-from skflow.outliers.clusters import BlurredClusters
-from skflow.outliers.views import Judge, Views
+from skflow.outliers.clusters import SmoothedClusters
+from skflow.outliers.coordinates import Coordinates, LevelAxes, NumberAxes
+from skflow.outliers.ensemble import TailCombiner, Views
 from skflow.table.codec import TableCodec
 from skflow.table.columns import CategoryColumn
-from skflow.table.coordinates import Coordinates, LevelAxes, NumberAxes
 
 PARTS = ("blurs", "weights", "centres", "variances", "bases", "shares")
 MOST = 2**31
@@ -71,9 +71,9 @@ def _unpack_levels(fields: Fields, levels: Any, n_labels: int) -> Any:
     return np.array(levels, dtype=np.int64)
 
 
-def _unpack_clusters(arrays: Arrays, k: int, n_numbers: int, n_indicators: int) -> BlurredClusters:
+def _unpack_clusters(arrays: Arrays, k: int, n_numbers: int, n_indicators: int) -> SmoothedClusters:
     n = _size(arrays, f"{k}.weights")
-    clusters = BlurredClusters(
+    clusters = SmoothedClusters(
         _pop(arrays, f"{k}.blurs", (_size(arrays, f"{k}.blurs"),)),
         _pop(arrays, f"{k}.weights", (n,)),
         _pop(arrays, f"{k}.centres", (n, n_numbers)),
@@ -93,13 +93,13 @@ def _unpack_clusters(arrays: Arrays, k: int, n_numbers: int, n_indicators: int) 
     return clusters
 
 
-def pack_judge(judge: Judge, normal: Any) -> Arrays:
+def pack_judge(judge: TailCombiner, normal: Any) -> Arrays:
     """Return the measures of normal rows, each sorted, and their scores."""
     measures = np.stack([tail.scores for tail in judge.tails])
     return {"measures": measures, "normal": normal}
 
 
-def unpack_judge(arrays: Arrays, n_views: int, category_share: float) -> tuple[Judge, Any]:
+def unpack_judge(arrays: Arrays, n_views: int, category_share: float) -> tuple[TailCombiner, Any]:
     """Return what :func:`pack_judge` was given, for so many views."""
     refuse_not_finite(arrays)
     n_normal = _size(arrays, "normal")
@@ -108,7 +108,7 @@ def unpack_judge(arrays: Arrays, n_views: int, category_share: float) -> tuple[J
     refuse_left(arrays)
     if n_normal < 2 or any((np.diff(array) < 0).any() for array in (measures, normal)):
         raise ModelFileError("Normal rows must be two at least, in order.")
-    return Judge(measures.T, category_share), normal
+    return TailCombiner(measures.T, category_share), normal
 
 
 def _size(arrays: Arrays, name: str) -> int:

@@ -16,31 +16,31 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from skflow.estimators.checkpoints import Checkpoint, draw_seed, fingerprint
-from skflow.estimators.degenerate import warn_if_degenerate
+from skflow.clock import Clock
+from skflow.device import fitting_threads, resolve_device
 from skflow.estimators.display import SchemaDisplay
-from skflow.estimators.fitting import (
+from skflow.estimators.saving import Saveable
+from skflow.estimators.validation import check_latents, check_table
+from skflow.fitted.checkpoint import Checkpoint, draw_seed, fingerprint
+from skflow.fitted.fit import (
     FEWEST_ROWS_TO_SPLIT,
+    EncodableTable,
     FitPlan,
-    LearntTable,
     TableRows,
     explained_exhaustion,
     keep_earlier_fit,
     options_for,
     recipe_for,
 )
-from skflow.estimators.round_trip import InverseError
-from skflow.estimators.saving import Saveable
-from skflow.estimators.table_density import TableDensity
-from skflow.estimators.validation import check_latents, check_table
+from skflow.fitted.round_trip import InverseError
+from skflow.fitted.table_density import TableDensity
 from skflow.flow.recipe import model_state
 from skflow.flow.torch_state import usual_torch
+from skflow.initialization.degenerate import warn_if_degenerate
+from skflow.reporter import Reporter
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
-from skflow.training.clock import Clock
-from skflow.training.device import fitting_threads, resolve_device
 from skflow.training.loop import History
-from skflow.training.reporter import Reporter
 
 FloatArray = NDArray[np.float64]
 
@@ -305,7 +305,9 @@ class FlowDensity(SchemaDisplay, Saveable, TransformerMixin, DensityMixin, BaseE
             warm = self.warm_start and hasattr(self, "_density")
             table = check_table(self, X, reset=not warm, fewest_rows=2)
             learnt = (
-                LearntTable.read(self._density, table) if warm else LearntTable.learn(self, table)
+                EncodableTable.read(self._density, table)
+                if warm
+                else EncodableTable.learn(self, table)
             )
             if X_val is not None:
                 rows = learnt.container.read(check_table(self, X_val, reset=False))
@@ -315,7 +317,7 @@ class FlowDensity(SchemaDisplay, Saveable, TransformerMixin, DensityMixin, BaseE
 
     def _fit(
         self,
-        learnt: LearntTable,
+        learnt: EncodableTable,
         rows: TableRows,
         validation: TableRows | None,
         clock: Clock,
@@ -328,7 +330,7 @@ class FlowDensity(SchemaDisplay, Saveable, TransformerMixin, DensityMixin, BaseE
 
     def _fit_rows(
         self,
-        learnt: LearntTable,
+        learnt: EncodableTable,
         rows: TableRows,
         validation: TableRows | None,
         clock: Clock,

@@ -7,11 +7,11 @@ import torch
 
 from skflow.archive.fields import Fields
 from skflow.archive.files import read, refuse_left
+from skflow.device import resolve_device
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.outlier import FlowOutlierDetector
 from skflow.estimators.saving import FORMAT, VERSION, unpack_estimator
 from skflow.exceptions import ModelFileError
-from skflow.training.device import resolve_device
 
 CLASSES = {kind.__name__: kind for kind in (FlowDensity, FlowOutlierDetector)}
 

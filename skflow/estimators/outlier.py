@@ -15,19 +15,19 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skflow.estimators.checkpoints import draw_seed
+from skflow.clock import Clock
 from skflow.estimators.density import FlowDensity
-from skflow.estimators.detection import Detector, Witness, plan_calibration
 from skflow.estimators.display import SchemaDisplay
-from skflow.estimators.fitting import LearntTable, TableRows, keep_earlier_fit
 from skflow.estimators.saving import Saveable
 from skflow.estimators.validation import check_table, numbers_like
 from skflow.exceptions import warn_caller
+from skflow.fitted.checkpoint import draw_seed
+from skflow.fitted.detector import Detector, FittedScorers, plan_calibration
+from skflow.fitted.fit import EncodableTable, TableRows, keep_earlier_fit
 from skflow.flow.torch_state import usual_torch
 from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable, brief
-from skflow.training.clock import Clock
 
 FloatArray = NDArray[np.float64]
 
@@ -216,14 +216,14 @@ class FlowOutlierDetector(SchemaDisplay, Saveable, OutlierMixin, BaseEstimator):
         n_parts = len(parts) if cross_fits else 0
         rows = replace(known.rows, rows=learnt if cross_fits else np.setdiff1d(learnt, parts[0]))
         self.density_ = self._fit_density(known, rows, seed, n_parts)
-        witness = Witness.fit(self.density_._density, rows.stored(slice(None)), seed)
+        witness = FittedScorers.fit(self.density_._density, rows.stored(slice(None)), seed)
         measures = []
         for number, part in enumerate(parts):
             judged_by = witness
             if cross_fits:
                 rows = replace(known.rows, rows=np.setdiff1d(learnt, part))
                 density = self._fit_density(known, rows, seed, n_parts, number)
-                judged_by = Witness.fit(density._density, rows.stored(slice(None)), seed)
+                judged_by = FittedScorers.fit(density._density, rows.stored(slice(None)), seed)
             fresh = known.table.take(np.intersect1d(part, normal))
             measures.append(judged_by.measure(fresh, self.device))
         self._detector = Detector.calibrate(witness, np.concatenate(measures))
@@ -231,14 +231,14 @@ class FlowOutlierDetector(SchemaDisplay, Saveable, OutlierMixin, BaseEstimator):
         self.n_iter_ = self.density_.n_iter_
         self.offset_ = self._find_offset(known.table)
 
-    def _learn_table(self, X: Any) -> LearntTable:
+    def _learn_table(self, X: Any) -> EncodableTable:
         """Learn the columns; a warm start keeps those of the fit before."""
         if self.warm_start and hasattr(self, "density_"):
             table = check_table(self.density_, X, reset=False)
-            return LearntTable.read(self.density_._density, table)
-        return LearntTable.learn(self, X)
+            return EncodableTable.read(self.density_._density, table)
+        return EncodableTable.learn(self, X)
 
-    def _trim(self, known: LearntTable, seed: int) -> tuple[NDArray, NDArray]:
+    def _trim(self, known: EncodableTable, seed: int) -> tuple[NDArray, NDArray]:
         """Return the rows to learn from, and those to take for normal."""
         log_probs = log_tail_probs(known.codec, known.table, seed)
         return np.where(log_probs >= np.log(LEARNT))[0], np.where(log_probs >= np.log(NORMAL))[0]
@@ -250,7 +250,12 @@ class FlowOutlierDetector(SchemaDisplay, Saveable, OutlierMixin, BaseEstimator):
         return self._detector.threshold(FALSE_ALARMS)
 
     def _fit_density(
-        self, known: LearntTable, rows: TableRows, seed: int, n_parts: int, part: int | None = None
+        self,
+        known: EncodableTable,
+        rows: TableRows,
+        seed: int,
+        n_parts: int,
+        part: int | None = None,
     ) -> FlowDensity:
         """Fit a density to some rows: the one that is kept, or that which judges a part."""
         title = f"fit 1 of {n_parts + 1}"

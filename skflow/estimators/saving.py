@@ -16,10 +16,10 @@ from skflow.archive.files import Arrays, Document, prefixed, refuse_left, take_p
 from skflow.archive.flows import pack_recipe, unpack_model, unpack_recipe
 from skflow.archive.parameters import pack_parameter, unpack_device, unpack_parameter
 from skflow.archive.tables import pack_table, unpack_table
-from skflow.estimators.detection import Detector, Witness
-from skflow.estimators.round_trip import InverseError
-from skflow.estimators.table_density import TableDensity
 from skflow.exceptions import ModelFileError
+from skflow.fitted.detector import Detector, FittedScorers
+from skflow.fitted.round_trip import InverseError
+from skflow.fitted.table_density import TableDensity
 from skflow.flow.recipe import model_state
 from skflow.table.storage import StoredTable
 from skflow.training.loop import History
@@ -192,7 +192,7 @@ def _unpack_detector(detector: Any, fields: Fields, arrays: Arrays, classes: Any
     unfitted = np.zeros(density.recipe.n_entries, dtype=bool)
     if fields.has("unfitted"):
         unfitted[fields.integers("unfitted", 0, len(unfitted) - 1)] = True
-    witness = Witness(density, views, unfitted)
+    witness = FittedScorers(density, views, unfitted)
     detector._detector = Detector(witness, judge, normal)
     detector.n_calibration_ = len(normal)
 

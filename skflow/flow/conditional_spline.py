@@ -50,7 +50,7 @@ def forward_and_log_derivative(x: Tensor, raw: Tensor, bound: float) -> tuple[Te
         Widths, heights and inner derivatives, before their constraints.
     bound : float
     """
-    y, log_derivative = _Bend.apply(x, raw, bound)
+    y, log_derivative = _SplineFunction.apply(x, raw, bound)
     return y, log_derivative
 
 
@@ -64,7 +64,7 @@ def inverse_and_log_derivative(y: Tensor, raw: Tensor, bound: float) -> tuple[Te
         return torch.where(inside, x, y), torch.where(inside, log_derivative, 0.0)
 
 
-class _Choice(NamedTuple):
+class _BinSelection(NamedTuple):
     """The bin of each entry, and what leads from it back to the raw parameters.
 
     Attributes
@@ -87,7 +87,7 @@ class _Choice(NamedTuple):
     share: Tensor
 
 
-def _choose(values: Tensor, raw: Tensor, bound: float, axis: int) -> _Choice:
+def _choose(values: Tensor, raw: Tensor, bound: float, axis: int) -> _BinSelection:
     """Find the bin of each value: by widths, ``axis`` 0, or by heights, ``axis`` 1."""
     n_bins = (len(raw) + 1) // 3
     shares = torch.softmax(raw[: 2 * n_bins].view(2, n_bins, *values.shape), dim=1)
@@ -103,7 +103,7 @@ def _choose(values: Tensor, raw: Tensor, bound: float, axis: int) -> _Choice:
     extent = (2 * bound) * (share + MIN_BIN)
     left, right = _derivatives(raw[2 * n_bins :], index)
     cell = Bin(corner[0], extent[0], corner[1], extent[1], left, right)
-    return _Choice(cell, index, shares, below, share)
+    return _BinSelection(cell, index, shares, below, share)
 
 
 def _bins(n_bins: int, like: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ def _derivatives(raw: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     return left, right
 
 
-class _Bend(torch.autograd.Function):
+class _SplineFunction(torch.autograd.Function):
     """The forward map, with its gradients written out."""
 
     @staticmethod
@@ -141,7 +141,7 @@ class _Bend(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, of_y: Tensor, of_log: Tensor) -> tuple[Tensor, Tensor, None]:
         inside, within, *saved = ctx.saved_tensors
-        choice = _Choice(Bin(*saved[:6]), *saved[6:])
+        choice = _BinSelection(Bin(*saved[:6]), *saved[6:])
         # Entries outside, absent ones among them, reach no parameter.
         of_y_inside = torch.where(inside, of_y, 0.0)
         of_log = torch.where(inside, of_log, 0.0)
@@ -155,7 +155,7 @@ class _Bend(torch.autograd.Function):
         return torch.where(inside, of_x, of_y), of_raw, None
 
 
-def _backward_of_sizes(choice: _Choice, of_cell: Bin, bound: float) -> Tensor:
+def _backward_of_sizes(choice: _BinSelection, of_cell: Bin, bound: float) -> Tensor:
     """Gradients by raw widths and heights, ``(2 * n_bins, n_columns, n_rows)``."""
     _, place, shares, below, share = choice
     n_bins = shares.shape[1]
@@ -169,7 +169,7 @@ def _backward_of_sizes(choice: _Choice, of_cell: Bin, bound: float) -> Tensor:
     return gradient.flatten(0, 1)
 
 
-def _backward_of_derivatives(choice: _Choice, of_cell: Bin) -> Tensor:
+def _backward_of_derivatives(choice: _BinSelection, of_cell: Bin) -> Tensor:
     """Gradients by raw derivatives, ``(n_bins - 1, n_columns, n_rows)``."""
     n_bins = choice.shares.shape[1]
     derivatives = torch.stack((choice.cell.left, choice.cell.right))

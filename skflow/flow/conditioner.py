@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from skflow.flow.reading import read_rounded
+from skflow.flow.reading import quantize_inputs
 
 
 class Linear(nn.Module):
@@ -142,7 +142,7 @@ class Conditioner(nn.Module):
     ) -> Tensor:
         """Return raw parameters of some columns, ``(n_parameters, n_chosen, n_rows)``."""
         # Rounding has no gradient: training reads the columns as they are.
-        read = x.clamp(-self.bound, self.bound) if self.training else read_rounded(x, self.bound)
+        read = x.clamp(-self.bound, self.bound) if self.training else quantize_inputs(x, self.bound)
         h = self.read(read if features is None else torch.cat((read, features)))
         for block in self.blocks:
             h = block(h)

@@ -30,10 +30,10 @@ from torch import Tensor, nn
 from skflow.flow import broad, floored_components
 from skflow.flow.bijection import Bijection, split_absent
 from skflow.flow.context import Context, sum_embeddings
-from skflow.flow.expectation_maximization import GaussianComponents
 from skflow.flow.floored_components import LOG_SQRT_2PI, Components
+from skflow.flow.gaussian_mixture import GaussianComponents
 from skflow.flow.normal import ndtr
-from skflow.flow.reading import read_rounded
+from skflow.flow.reading import quantize_inputs
 from skflow.flow.root import Entries, find_root
 
 MIN_SCALE = 1e-4
@@ -179,20 +179,20 @@ class Mixture(Bijection):
         y, log_det = torch.zeros_like(z), z.new_zeros(z.shape[1])
         scales, floors = self._scale(), self._floor()
         for j in range(len(z)):
-            mean = self._mean_of(j, read_rounded(y[:j], self.bound), absent[:j], reading.shift)
+            mean = self._mean_of(j, quantize_inputs(y[:j], self.bound), absent[:j], reading.shift)
             scale, floor = scales[:, j, None], floors[j]
             weights = torch.softmax(log_weights, dim=0)
             solved = _solve_normal_score(z[j], weights, mean, scale, floor)
             log_derivative = _normal_score(solved, weights, mean, scale, floor)[1]
             y[j] = solved.masked_fill(absent[j], 0.0)
             log_det = log_det - log_derivative.masked_fill(absent[j], 0.0)
-            factor = _floored_normal(read_rounded(y[j], self.bound), mean, scale, floor)
+            factor = _floored_normal(quantize_inputs(y[j], self.bound), mean, scale, floor)
             log_weights = log_weights + factor.log().masked_fill(absent[j], 0.0)
         return y.masked_fill(absent, torch.nan), log_det
 
     def _condition(self, y: Tensor, absent: Tensor, reading: "_Influence") -> tuple[Tensor, Tensor]:
         """Weights and means ``(K, d, n)`` of each column given those before it."""
-        read = read_rounded(y, self.bound)
+        read = quantize_inputs(y, self.bound)
         mean = self._mean(read, absent, reading.shift)
         log_factors = self._factors(read, mean).log().masked_fill(absent, 0.0)
         before = log_factors.cumsum(dim=1) - log_factors

@@ -3,11 +3,13 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skflow.flow.labels import Labels
-from skflow.flow.values import Values
+from skflow.flow.categorical import AutoregressiveCategorical
+from skflow.flow.conditional_flow import ConditionalFlow
+from skflow.rows import EncodedRows
 
 
 class Rows(NamedTuple):
@@ -17,15 +19,21 @@ class Rows(NamedTuple):
     ----------
     labels : Tensor of int64, shape (n_labelled, n_rows)
         The index after a column's last label means "never seen".
-    rare : Tensor of shape (n_labelled, n_rows)
+    novel : Tensor of shape (n_labelled, n_rows)
         Where a number was never seen, how far out it lies; NaN elsewhere.
     values : Tensor of shape (n_valued, n_rows)
         NaN where absent.
     """
 
     labels: Tensor
-    rare: Tensor
+    novel: Tensor
     values: Tensor
+
+    @classmethod
+    def of(cls, rows: EncodedRows) -> "Rows":
+        """Return encoded rows as tensors, each row a column."""
+        arrays = (rows.labels, rows.novel, rows.values)
+        return cls(*(torch.tensor(np.ascontiguousarray(array.T)) for array in arrays))
 
 
 class Latents(NamedTuple):
@@ -56,7 +64,9 @@ class Model(nn.Module):
 
     value_label: Tensor
 
-    def __init__(self, labels: Labels, values: Values, value_label: Tensor) -> None:
+    def __init__(
+        self, labels: AutoregressiveCategorical, values: ConditionalFlow, value_label: Tensor
+    ) -> None:
         super().__init__()
         self.labels = labels
         self.values = values
@@ -69,10 +79,10 @@ class Model(nn.Module):
 
     def log_prob(self, rows: Rows) -> Tensor:
         """Log-density of each row in nats, probabilities of labels included."""
-        of_labels = self.labels.log_prob(rows.labels) + self.labels.rare_log_prob(rows.rare)
+        of_labels = self.labels.log_prob(rows.labels) + self.labels.novel_log_prob(rows.novel)
         return of_labels + self.values.log_prob(rows.labels, rows.values)
 
-    def unit_free_scores(self, rows: Rows) -> tuple[Tensor, Tensor]:
+    def standardized_scores(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Two measures of each row's normality that no column's unit changes, in nats.
 
         Returns
@@ -84,26 +94,26 @@ class Model(nn.Module):
             log tail probability, given the columns before.
         """
         of_labels = self.labels.column_log_probs(rows.labels)
-        rare = self.labels.rare_log_prob(rows.rare)
+        novel = self.labels.novel_log_prob(rows.novel)
         y, _ = self.values.marginals.forward_and_log_det(rows.values)
-        z, log_prob = self.values.latents_of_scores(rows.labels, y)
+        z, log_prob = self.values.latents_gaussianized(rows.labels, y)
         tails = (torch.special.log_ndtr(-z.abs()) + math.log(2)).nan_to_num(0.0)
         none = log_prob.new_zeros(1, log_prob.shape[0])
-        least = torch.cat((of_labels, tails, none)).amin(dim=0) + rare.clamp_max(0.0)
-        return of_labels.sum(dim=0) + rare + log_prob, least
+        least = torch.cat((of_labels, tails, none)).amin(dim=0) + novel.clamp_max(0.0)
+        return of_labels.sum(dim=0) + novel + log_prob, least
 
     def latents(self, rows: Rows) -> Latents:
         """Send rows to independent standard normal variables."""
         return Latents(
-            self.labels.latents(rows.labels, rows.rare),
+            self.labels.latents(rows.labels, rows.novel),
             self.values.latents(rows.labels, rows.values),
         )
 
     def inverse(self, latents: Latents) -> Rows:
         """Send latents back to rows; values are absent where labels say so, or latents are NaN."""
-        labels, rare = self.labels.inverse(latents.labels)
+        labels, novel = self.labels.inverse(latents.labels)
         z = latents.values.masked_fill(~self._is_present(labels), torch.nan)
-        return Rows(labels, rare, self.values.inverse(labels, z))
+        return Rows(labels, novel, self.values.inverse(labels, z))
 
     def _is_present(self, labels: Tensor) -> Tensor:
         column, label = self.value_label[:, 0], self.value_label[:, 1, None]

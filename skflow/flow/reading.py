@@ -6,7 +6,7 @@ from torch import Tensor
 READ_STEP = 2.0**-20
 
 
-def read_rounded(y: Tensor, bound: float) -> Tensor:
+def quantize_inputs(y: Tensor, bound: float) -> Tensor:
     """Clamp to ``[-bound, bound]``, and round to a grid.
 
     On the way back a column returns with some 1e-13 of error where its map is flat, and

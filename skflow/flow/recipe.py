@@ -12,14 +12,14 @@ from torch import Tensor
 
 from skflow.flow import conditional_spline
 from skflow.flow.bijection import Chain
+from skflow.flow.categorical import AutoregressiveCategorical, LabelStart, blank_start
+from skflow.flow.conditional_flow import ConditionalFlow
 from skflow.flow.context import LabelFeatures, Vocabulary
 from skflow.flow.coupling import Coupling
-from skflow.flow.labels import Labels, LabelStart, blank_start
 from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
 from skflow.flow.model import Model
 from skflow.flow.torch_state import usual_torch
-from skflow.flow.values import Values
 
 Number = TypeVar("Number", int, float)
 
@@ -99,7 +99,7 @@ class FlowRecipe:
         n_columns = len(self.value_label)
         model = Model(
             self._build_labels(labels, generator),
-            Values(
+            ConditionalFlow(
                 Vocabulary(self.n_labels),
                 self._build_features(generator),
                 marginals,
@@ -115,8 +115,10 @@ class FlowRecipe:
             return None
         return LabelFeatures(self.n_entries, self.n_features, self.dropout, generator)
 
-    def _build_labels(self, start: LabelStart, generator: torch.Generator | None) -> Labels:
-        return Labels(
+    def _build_labels(
+        self, start: LabelStart, generator: torch.Generator | None
+    ) -> AutoregressiveCategorical:
+        return AutoregressiveCategorical(
             self.n_labels,
             self.unseen,
             start,

@@ -39,7 +39,7 @@ LOG_2PI = float(np.log(2 * np.pi))
 
 
 @dataclass(frozen=True)
-class BlurredClusters:
+class SmoothedClusters:
     """Gaussians around the centres of k-means; see the module's text for the formula.
 
     Attributes

@@ -46,7 +46,7 @@ class Tail:
         far = self._far(scores, (self.n_below + 1) / (n_rows + 1), self.depth / self.n_below)
         return np.where(scores < self.edge, far, np.log((no_higher + 1) / (n_rows + 1)))
 
-    def log_prob_of_own(self, scores: FloatArray) -> FloatArray:
+    def leave_one_out_log_prob(self, scores: FloatArray) -> FloatArray:
         """The same of the normal rows themselves, each judged by the others alone."""
         n_rows, n_others = len(self.scores), max(1, self.n_below - 1)
         no_higher = np.searchsorted(self.scores, scores, side="right")

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from skflow.outliers.ensemble import Views
 from skflow.outliers.tails import Tail
-from skflow.outliers.views import Views
 from skflow.table.codec import TableCodec
 from skflow.table.storage import StoredTable
 

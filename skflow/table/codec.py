@@ -8,47 +8,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from skflow.rows import EncodedRows
 from skflow.table.columns import ColumnCodec, fit_column
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredColumn, StoredTable, code_of
 from skflow.table.vocabularies import strange_labels
 
 FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class EncodedTable:
-    """Rows as a model reads them.
-
-    Attributes
-    ----------
-    labels : ndarray of int64, shape (n_rows, n_labelled)
-        ``layout.n_labels[j]`` where the value, or missing marker, was never seen.
-    rare : ndarray of shape (n_rows, n_labelled)
-        Coordinate of a number never seen in a column of levels, else NaN.
-    values : ndarray of shape (n_rows, n_valued)
-        Encoded values; NaN where there is none.
-    cells : ndarray of shape (n_rows, n_valued)
-        Widths of the cells of values on a grid, encoded; 0 without a grid.
-    log_volume : ndarray of shape (n_rows,)
-        Log-derivative of the encoding, in nats, per unit of the columns.
-    """
-
-    labels: NDArray[np.int64]
-    rare: FloatArray
-    values: FloatArray
-    cells: FloatArray
-    log_volume: FloatArray
-
-    def take(self, rows: Any) -> Self:
-        """Return some rows, by slice, mask or index."""
-        return type(self)(
-            self.labels[rows],
-            self.rare[rows],
-            self.values[rows],
-            self.cells[rows],
-            self.log_volume[rows],
-        )
 
 
 @dataclass(frozen=True)
@@ -161,16 +127,16 @@ class TableCodec:
         return [name for name, is_label in pairs if not is_label]
 
     @property
-    def gridded(self) -> list[int]:
+    def quantized_columns(self) -> list[int]:
         """Those of the columns that have values whose values lie on a grid."""
-        return [j for j, codec in enumerate(self._valued) if codec.gridded]
+        return [j for j, codec in enumerate(self._valued) if codec.quantized_columns]
 
     @property
     def scales(self) -> FloatArray:
         """Typical magnitude of each column, in its unit; NaN for categories."""
         return np.array([codec.scale for codec in self.columns])
 
-    def encode(self, table: StoredTable) -> EncodedTable:
+    def encode(self, table: StoredTable) -> EncodedRows:
         """Encode rows."""
         encoded = [
             codec.encode(column) for column, codec in zip(table.columns, self.columns, strict=True)
@@ -178,11 +144,11 @@ class TableCodec:
         pairs = list(zip(self.columns, encoded, strict=True))
         labelled = [part for codec, part in pairs if not codec.labels.idle]
         valued = [part for codec, part in pairs if codec.labels.valued]
-        return EncodedTable(
+        return EncodedRows(
             labels=_stack([part.labels for part in labelled], table.n_rows, np.int64),
-            rare=_stack([part.rare for part in labelled], table.n_rows, np.float64),
+            novel=_stack([part.novel for part in labelled], table.n_rows, np.float64),
             values=_stack([part.values for part in valued], table.n_rows, np.float64),
-            cells=_stack([part.cells for part in valued], table.n_rows, np.float64),
+            bin_widths=_stack([part.bin_widths for part in valued], table.n_rows, np.float64),
             log_volume=np.sum([part.log_volume for part in encoded], axis=0),
         )
 
@@ -218,7 +184,7 @@ class TableCodec:
     def decode(
         self,
         labels: NDArray[np.int64],
-        rare: FloatArray,
+        novel: FloatArray,
         values: FloatArray,
         *,
         on_grid: bool,
@@ -246,7 +212,7 @@ class TableCodec:
         columns = []
         for j, (codec, place) in enumerate(zip(self.columns, self.places, strict=True)):
             own = no_label if place.label is None else labels[:, place.label]
-            own_rare = nothing if place.label is None else rare[:, place.label]
+            own_rare = nothing if place.label is None else novel[:, place.label]
             own_values = nothing if place.value is None else values[:, place.value]
             if unknown is None:
                 columns.append(codec.decode(own, own_rare, own_values, on_grid=on_grid))

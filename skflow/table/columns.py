@@ -34,21 +34,21 @@ from skflow.table.storage import MARKERS, StoredColumn, as_objects, keys_of
 LabelArray = NDArray[np.int64]
 
 SHOWN = 3  # faulty values of a column in an error
-RAREST = 1e-9  # probability of what training rows say nothing about
+MIN_PROBABILITY = 1e-9  # probability of what training rows say nothing about
 
 
 class EncodedColumn(NamedTuple):
     """Label, coordinate of a number never seen, value, its cell and log-volume of each row."""
 
     labels: LabelArray
-    rare: FloatArray
+    novel: FloatArray
     values: FloatArray
-    cells: FloatArray
+    bin_widths: FloatArray
     log_volume: FloatArray
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelSet:
     """The labels of one column, in order: what is known, "a number", missing markers.
 
     Attributes
@@ -111,7 +111,7 @@ class CategoryColumn:
 
     scale = math.nan
     bounds = (-math.inf, math.inf)
-    gridded = False
+    quantized_columns = False
 
     def __init__(
         self, stored: StoredColumn, schema: ColumnSchema, unseen: float, rarest: LabelArray
@@ -119,7 +119,7 @@ class CategoryColumn:
         self.stored = stored.blank()
         self.unseen = unseen
         self.rarest = rarest
-        self.labels = Labels(len(schema.levels), False, schema.missing)
+        self.labels = LabelSet(len(schema.levels), False, schema.missing)
         self.levels = as_objects(schema.levels)
         self._label_of = _index(schema.levels)
 
@@ -133,7 +133,7 @@ class CategoryColumn:
     @classmethod
     def fit(cls, column: StoredColumn, schema: ColumnSchema) -> Self:
         """Count the categories of the training rows."""
-        codec = cls(column, schema, RAREST, np.zeros(1, dtype=np.int64))
+        codec = cls(column, schema, MIN_PROBABILITY, np.zeros(1, dtype=np.int64))
         labels = codec.encode(column).labels
         repeats = Counter(keys_of(column.values[column.present].tolist()))
         codec.unseen = _good_turing(repeats.values(), len(labels))
@@ -150,7 +150,7 @@ class CategoryColumn:
         return EncodedColumn(labels, nothing, nothing, zeros, zeros)
 
     def decode(
-        self, labels: LabelArray, rare: FloatArray, values: FloatArray, *, on_grid: bool
+        self, labels: LabelArray, novel: FloatArray, values: FloatArray, *, on_grid: bool
     ) -> StoredColumn:
         """Return the categories; one never seen becomes one of the rarest known, in turn."""
         labels = _replace_unseen(labels, labels == self.labels.n_labels, self.rarest)
@@ -214,7 +214,7 @@ class NumberColumn:
         self.scale = scaling.scale * math.exp(-line.log_unit)
         self.categorical = schema.kind == "categorical"
         self.known = KnownNumbers(schema.atoms if schema.valued else schema.levels, stored)
-        self.labels = Labels(len(self.known), schema.valued, schema.missing)
+        self.labels = LabelSet(len(self.known), schema.valued, schema.missing)
         low, high = support_within(schema, stored)
         self.support = (
             -math.inf if low is None else line.at(low),
@@ -240,14 +240,14 @@ class NumberColumn:
             off_grid = others[:0] if line.step else others
             scaling, smallest = fit_lens(scaling, off_grid, line.epsilon)
         counts = np.unique(column.values[column.present], return_counts=True)[1]
-        unseen = RAREST if schema.valued else _good_turing(counts, len(index))
+        unseen = MIN_PROBABILITY if schema.valued else _good_turing(counts, len(index))
         nothing = np.zeros(1, dtype=np.int64)
         codec = cls(column, schema, unseen, nothing, line, scaling, smallest)
         codec.rarest = _rarest(codec._label(column, index), codec.labels)
         return codec
 
     @property
-    def gridded(self) -> bool:
+    def quantized_columns(self) -> bool:
         """Whether values lie on a grid."""
         return self.line.step > 0
 
@@ -273,25 +273,25 @@ class NumberColumn:
         index = self.known.find(column)
         other = column.present & (index < 0)
         labels = self._label(column, index)
-        rare, values = np.full((2, len(x)), np.nan)
-        cells, log_volume = np.zeros((2, len(x)))
+        novel, values = np.full((2, len(x)), np.nan)
+        bin_widths, log_volume = np.zeros((2, len(x)))
         if self.labels.idle:
-            log_volume[~column.present] = math.log(RAREST)
+            log_volume[~column.present] = math.log(MIN_PROBABILITY)
         elif self.categorical:
-            return EncodedColumn(labels, rare, values, cells, log_volume)
+            return EncodedColumn(labels, novel, values, bin_widths, log_volume)
         encoded, log_derivative = self.scaling.encode(x[other])
-        (values if self.labels.valued else rare)[other] = encoded
+        (values if self.labels.valued else novel)[other] = encoded
         if self.line.step:
-            cells[other] = self.line.step * np.exp(log_derivative)
+            bin_widths[other] = self.line.step * np.exp(log_derivative)
         log_volume[other] = log_derivative + self.line.log_unit
-        return EncodedColumn(labels, rare, values, cells, log_volume)
+        return EncodedColumn(labels, novel, values, bin_widths, log_volume)
 
     def decode(
-        self, labels: LabelArray, rare: FloatArray, values: FloatArray, *, on_grid: bool
+        self, labels: LabelArray, novel: FloatArray, values: FloatArray, *, on_grid: bool
     ) -> StoredColumn:
         """Return the numbers, snapped to the grid, to the dtype or to 13 digits."""
-        encoded = values if self.labels.valued else rare
-        never = (labels == self.labels.n_labels) & (self.labels.valued | np.isnan(rare))
+        encoded = values if self.labels.valued else novel
+        never = (labels == self.labels.n_labels) & (self.labels.valued | np.isnan(novel))
         labels = _replace_unseen(labels, never, self.rarest)
         missing = self.labels.to_missing(labels)
         is_known = labels < self.labels.n_known
@@ -344,10 +344,10 @@ def fit_column(column: StoredColumn, schema: ColumnSchema) -> ColumnCodec:
 def _good_turing(counts: Iterable[int], n_rows: int) -> float:
     """Probability that the next value is a new one: the share of those that came once."""
     singles = sum(1 for count in counts if count == 1)
-    return max(RAREST, singles / (n_rows + 1))
+    return max(MIN_PROBABILITY, singles / (n_rows + 1))
 
 
-def _rarest(labels: LabelArray, known: Labels) -> LabelArray:
+def _rarest(labels: LabelArray, known: LabelSet) -> LabelArray:
     """Labels, other than "a number", that fewest training rows have."""
     counts = np.bincount(labels, minlength=known.n_labels)[: known.n_labels]
     possible = counts > 0
@@ -368,7 +368,7 @@ def _replace_unseen(
 
 
 def _fault(
-    column: StoredColumn, labels: Labels, faulty: NDArray[np.bool_], reason: str
+    column: StoredColumn, labels: LabelSet, faulty: NDArray[np.bool_], reason: str
 ) -> str | None:
     new = [marker for marker in column.markers() if marker not in labels.markers]
     if new:

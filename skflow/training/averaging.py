@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 
-class AveragedWeights:
+class EMA:
     """Exponential moving average of parameters (cf. Polyak and Juditsky, 1992).
 
     Parameters
@@ -23,7 +23,7 @@ class AveragedWeights:
         self.horizon = horizon
         self.n_steps = 0
 
-    def next_share(self) -> float:
+    def next_weight(self) -> float:
         """Weight of the next step in the average; the first steps are averaged evenly."""
         self.n_steps += 1
         return max(1 / (self.n_steps + 1), 1 / self.horizon)

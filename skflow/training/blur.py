@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skflow.flow.marginals import Marginals
-from skflow.training.rows import EncodedRows, row_blocks
+from skflow.rows import EncodedRows, row_blocks
 
 
 class Blur:
@@ -44,7 +44,7 @@ class Blur:
         """Take in the centres and cells of some of the rows."""
         columns = self.columns.numpy()
         self.values[:, block] = torch.from_numpy(rows.values[:, columns].T)
-        for j, cells in enumerate(rows.cells[:, columns].T):
+        for j, cells in enumerate(rows.bin_widths[:, columns].T):
             if not self._share_width(j, cells[cells > 0]):
                 self.own_widths[j][block] = torch.from_numpy(cells.copy())
 

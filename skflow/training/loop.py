@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 import torch
 
+from skflow.dequantization import fork
 from skflow.exceptions import DivergenceWarning, warn_caller
+from skflow.reporter import Reporter
 from skflow.training.blur import Blur
+from skflow.training.objective import Objective, TrainingBatch
 from skflow.training.options import TrainingOptions
-from skflow.training.reporter import Reporter
-from skflow.training.rows import fork, index_dtype
 from skflow.training.schedule import rate_factor
-from skflow.training.standing import Keeper, capture, restore
-from skflow.training.term import Scores, Term
+from skflow.training.state import Keeper, capture, restore
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class TrainingRows:
     epoch learns from a fresh draw of the values.
     """
 
-    train: Scores
-    validation: Scores | None
+    train: TrainingBatch
+    validation: TrainingBatch | None
     train_offset: float
     validation_offset: float
     blur: Blur | None = None
@@ -61,7 +61,7 @@ class History:
 
 
 def train(
-    terms: Sequence[Term],
+    terms: Sequence[Objective],
     rows: TrainingRows,
     options: TrainingOptions,
     reporter: Reporter,
@@ -103,7 +103,7 @@ def train(
                 rows.train.n_rows,
                 generator=generator,
                 device=judge.y.device,
-                dtype=index_dtype(rows.train.n_rows),
+                dtype=torch.int32 if rows.train.n_rows < 2**31 else torch.int64,
             )
             rows.draw(generator)
             for term in awake:
@@ -129,7 +129,7 @@ def train(
 
 
 def _seconds_left(
-    terms: Sequence[Term], options: TrainingOptions, history: History, max_iter: int
+    terms: Sequence[Objective], options: TrainingOptions, history: History, max_iter: int
 ) -> tuple[float, float]:
     """Return the seconds that training takes if no epoch gains any more, and at most."""
     seconds = sum(history.seconds) / len(history.seconds)
@@ -138,7 +138,7 @@ def _seconds_left(
     return min(seconds * patience, latest), latest
 
 
-def _warn_of_roll_backs(terms: Sequence[Term]) -> None:
+def _warn_of_roll_backs(terms: Sequence[Objective]) -> None:
     roll_backs = sum(term.roll_backs for term in terms)
     if roll_backs:
         peak = min(term.peak for term in terms)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from skflow.training.averaging import AveragedWeights
+from skflow.training.averaging import EMA
 from skflow.training.options import TrainingOptions
 
 FITTED_RATE = 0.25  # share of the learning rate for what was fitted in closed form
@@ -38,9 +38,7 @@ class Descent:
         rate_factors: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.optimizer = AdamW(model, options.weight_decay, options.max_norm, rate_factors)
-        self.average = AveragedWeights(
-            self.optimizer.parameters, max(1.0, options.averaged_epochs * n_batches)
-        )
+        self.average = EMA(self.optimizer.parameters, max(1.0, options.averaged_epochs * n_batches))
 
     def step(self, learning_rate: float | Tensor, share: float | Tensor) -> None:
         """Update the weights from their gradients, and the average by its ``share``.

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from skflow.clock import Clock
 from skflow.flow.recipe import unless_auto
-from skflow.training.clock import Clock
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from skflow.flow.model import Model
+from skflow.dequantization import dequantize, fork
+from skflow.flow.model import Model, Rows
+from skflow.rows import RowSource, encoded_blocks
 from skflow.training.blur import Blur
-from skflow.training.rows import RowSource, encoded_blocks, fork
-from skflow.training.term import LogProb, Scores, mean_log_prob
+from skflow.training.objective import LogProb, TrainingBatch, mean_log_prob
 
 Part = tuple[nn.Module, LogProb]
 
@@ -31,7 +32,7 @@ class PreparedRows(NamedTuple):
         Draws the values of the rows anew; None where none lies on a grid.
     """
 
-    scores: Scores
+    scores: TrainingBatch
     offset: float
     blur: Blur | None
 
@@ -53,21 +54,21 @@ def prepare(
     n_rows, n_columns = len(source), len(model.value_label)
     labels = empty_labels(model.labels.sizes.tolist(), n_rows)
     y = torch.empty((n_columns, n_rows), dtype=torch.float32)
-    marginals, gridded = model.values.marginals, source.gridded
-    blur = Blur(marginals, gridded, n_rows) if gridded else None
+    marginals, quantized_columns = model.values.marginals, source.quantized_columns
+    blur = Blur(marginals, quantized_columns, n_rows) if quantized_columns else None
     noise, total = fork(generator), 0.0
     for block, rows in encoded_blocks(source, n_columns + len(labels)):
         if blur is not None:
             blur.keep(block, rows)
-        of_block, rare, x = rows.blurred(gridded, noise).tensors()
+        of_block, novel, x = Rows.of(dequantize(rows, quantized_columns, noise))
         with torch.no_grad():
             scores, log_det = marginals.forward_and_log_det(x)
-            offset = log_det + model.labels.rare_log_prob(rare)
-        sent = Scores(of_block, scores)
+            offset = log_det + model.labels.novel_log_prob(novel)
+        sent = TrainingBatch(of_block, scores)
         given = sum(mean_log_prob(module, log_prob, sent) for module, log_prob in fixed)
         total += float(offset.sum()) + float(rows.log_volume.sum()) + given * len(rows)
         labels[:, block], y[:, block] = of_block, scores
-    return PreparedRows(Scores(labels, y), total / n_rows, blur)
+    return PreparedRows(TrainingBatch(labels, y), total / n_rows, blur)
 
 
 def read_labels(source: RowSource, n_labels: Sequence[int]) -> Tensor:

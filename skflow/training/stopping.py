@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 
-class BestWeights:
+class EarlyStopping:
     """Keeps the weights of the highest score and counts epochs without a gain.
 
     Parameters
@@ -44,7 +44,7 @@ class BestWeights:
         """Return the epochs until as many have passed without a gain, if none gains any more."""
         return max(0, n_iter_no_change - self.n_iter_no_change)
 
-    def is_stuck(self, n_iter_no_change: int) -> bool:
+    def should_stop(self, n_iter_no_change: int) -> bool:
         """Whether as many epochs have passed without a gain."""
         return self.n_left(n_iter_no_change) == 0
 
@@ -58,7 +58,7 @@ class BestWeights:
         self.model.load_state_dict(self.state)
 
 
-class LatestWeights(BestWeights):
+class FixedEpochs(EarlyStopping):
     """Keeps the latest weights, for as many epochs as were best before.
 
     Parameters

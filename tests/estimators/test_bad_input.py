@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow.exceptions import DegenerateDensityWarning, DivergenceWarning
-from skflow.training.reporter import Reporter
+from skflow.reporter import Reporter
 from tests.tables import QUICK, Table, correlated
 
 

@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow.exceptions import DegenerateDensityWarning, StrangeLabelsWarning
-from skflow.training.reporter import Reporter
+from skflow.reporter import Reporter
 from tests.estimators.bad_rows import LATER, Nearest, Rare, sound_table
 from tests.estimators.bad_tables import BY_FIT_ALONE, FITTED, NEVER_FITTED, Refused, frame, numbers
 

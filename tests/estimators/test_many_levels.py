@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skflow import FlowDensity
-from skflow.flow.labels import _Heads
+from skflow.flow.categorical import _Heads
 from tests.mixed import LAYERED
 
 

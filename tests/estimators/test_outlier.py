@@ -81,7 +81,7 @@ def test_calibration_rows_are_fitted_by_nothing(monkeypatch) -> None:
     fitted: list[set] = []
     judged: list[set] = []
     fit_density = outlier.FlowOutlierDetector._fit_density
-    measure = outlier.Witness.measure
+    measure = outlier.FittedScorers.measure
 
     def spy_fit(self, known, rows, *args, **kwargs):
         fitted.append(set(rows.stored(slice(None)).columns[0].values))
@@ -92,7 +92,7 @@ def test_calibration_rows_are_fitted_by_nothing(monkeypatch) -> None:
         return measure(self, table, device)
 
     monkeypatch.setattr(outlier.FlowOutlierDetector, "_fit_density", spy_fit)
-    monkeypatch.setattr(outlier.Witness, "measure", spy_measure)
+    monkeypatch.setattr(outlier.FittedScorers, "measure", spy_measure)
     FlowOutlierDetector(**CLOSED).fit(correlated(120))
     assert len(fitted) == 1 + len(judged)
     for own, others in zip(judged, fitted[1:], strict=True):

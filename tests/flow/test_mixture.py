@@ -10,10 +10,10 @@ from scipy.special import logsumexp, softmax
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from skflow.flow import expectation_maximization
+from skflow.flow import gaussian_mixture
 from skflow.flow import mixture as mixture_module
 from skflow.flow.broad import HEAVY
-from skflow.flow.expectation_maximization import (
+from skflow.flow.gaussian_mixture import (
     GaussianComponents,
     PriorStrength,
     SufficientStatistics,
@@ -224,12 +224,12 @@ def test_densities_given_labels_integrate_to_one_for_each_pattern() -> None:
 @pytest.fixture
 def no_mean_prior(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plain expectation maximisation: nothing draws the means."""
-    monkeypatch.setattr(expectation_maximization, "MEAN_ROWS", 0.0)
+    monkeypatch.setattr(gaussian_mixture, "MEAN_ROWS", 0.0)
 
 
 def fit_gaussian_mixture(y: Tensor, n_components: int, **options: object) -> GaussianComponents:
     rows = SufficientStatistics(y)
-    return expectation_maximization.fit_gaussian_mixture(rows, n_components, **options)
+    return gaussian_mixture.fit_gaussian_mixture(rows, n_components, **options)
 
 
 def start_of(y: Tensor, n_components: int) -> GaussianComponents:
@@ -318,9 +318,9 @@ def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         return fit_gaussian_mixture(y, 3, strength=NO_PRIOR, n_iter=5, generator=seeded(0))
 
     whole = fit()
-    monkeypatch.setattr(expectation_maximization, "BLOCK", 500)
+    monkeypatch.setattr(gaussian_mixture, "BLOCK", 500)
     in_blocks = fit()
-    monkeypatch.setattr(expectation_maximization, "KEPT", 0)
+    monkeypatch.setattr(gaussian_mixture, "KEPT", 0)
     for part, kept, made_anew in zip(whole, in_blocks, fit(), strict=True):
         torch.testing.assert_close(kept, part, rtol=1e-8, atol=1e-8)
         torch.testing.assert_close(made_anew, part, rtol=1e-8, atol=1e-8)
@@ -330,9 +330,9 @@ def test_one_component_is_where_the_iteration_would_end() -> None:
     y = torch.randn(3, 200, generator=seeded(0), dtype=torch.float64)
     strength = PriorStrength(pooled_rows=2.0, diagonal_rows=3.0)
     one = fit_gaussian_mixture(y, 1, strength=strength, n_iter=10, generator=seeded(0))
-    pooled = expectation_maximization._pooled_covariance(y)
-    prior = expectation_maximization.ComponentPrior(y.mean(dim=1), pooled, strength)
-    stepped, _ = expectation_maximization._step(SufficientStatistics(y), one, prior)
+    pooled = gaussian_mixture._pooled_covariance(y)
+    prior = gaussian_mixture.ComponentPrior(y.mean(dim=1), pooled, strength)
+    stepped, _ = gaussian_mixture._step(SufficientStatistics(y), one, prior)
     for left, right in zip(one, stepped, strict=True):
         torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-10)
 

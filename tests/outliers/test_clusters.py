@@ -5,7 +5,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.cluster import KMeans
 
-from skflow.outliers.clusters import PRIOR_ROWS, BlurredClusters
+from skflow.outliers.clusters import PRIOR_ROWS, SmoothedClusters
 
 NO_LEVELS = np.zeros(0, dtype=np.int64)
 
@@ -26,7 +26,7 @@ def test_density_is_that_of_blurred_gaussians_around_k_means() -> None:
             normal = multivariate_normal(group.mean(axis=0), own + scale**2 * np.eye(3))
             parts.append(np.log(len(group) / 100) + normal.logpdf(new))
         expected[:, s] = logsumexp(parts, axis=0)
-    clusters = BlurredClusters.fit(points, NO_LEVELS, 3, 5, scales)
+    clusters = SmoothedClusters.fit(points, NO_LEVELS, 3, 5, scales)
     np.testing.assert_allclose(clusters.log_density(new), expected, rtol=1e-9)
 
 
@@ -37,8 +37,8 @@ def test_levels_have_the_shares_of_their_cluster_and_some_of_all_rows() -> None:
     level = np.where(group == 0, 0, rng.integers(1, 3, size=100))  # 0 here, 1 or 2 there
     points = np.hstack([numbers, 0.1 * (level[:, None] == np.arange(4))])  # and nowhere 3
     scale = 0.25
-    clusters = BlurredClusters.fit(points, np.full(4, 4), 2, 0, (scale,))
-    of_numbers = BlurredClusters.fit(points[:, :1], NO_LEVELS, 2, 0, (scale,))
+    clusters = SmoothedClusters.fit(points, np.full(4, 4), 2, 0, (scale,))
+    of_numbers = SmoothedClusters.fit(points[:, :1], NO_LEVELS, 2, 0, (scale,))
     for x, group_of_x in ((0.0, 0), (6.0, 1)):
         new = np.hstack([np.full((4, 1), x), np.eye(4)])  # far from the other cluster
         log_shares = clusters.log_density(new) - of_numbers.log_density(new[:, :1])
@@ -53,7 +53,7 @@ def test_levels_have_the_shares_of_their_cluster_and_some_of_all_rows() -> None:
 
 def test_levels_alone() -> None:
     has_level = np.eye(3)[np.repeat([0, 1, 2], [50, 30, 20])]
-    clusters = BlurredClusters.fit(has_level, np.full(3, 3), 1, 0, (0.5, 1.0))
+    clusters = SmoothedClusters.fit(has_level, np.full(3, 3), 1, 0, (0.5, 1.0))
     shares = np.array([0.5, 0.3, 0.2])
     np.testing.assert_allclose(
         clusters.log_density(np.eye(3)), np.log(np.outer(shares, [1, 1])), atol=0.02
@@ -65,7 +65,7 @@ def test_levels_of_each_column_sum_to_one() -> None:
     sizes = (5, 2)
     levels = [np.eye(size)[rng.integers(max(1, size - 2), size=80)] for size in sizes]
     numbers = rng.normal(size=(80, 1))
-    clusters = BlurredClusters.fit(
+    clusters = SmoothedClusters.fit(
         np.hstack([numbers, *levels]), np.repeat(sizes, sizes), 3, 0, (0.1, 0.6)
     )
     every = np.array([(*a, *b) for a in np.eye(5) for b in np.eye(2)])
@@ -80,7 +80,7 @@ def test_levels_of_each_column_sum_to_one() -> None:
 
 def test_blocks_do_not_change_the_density(monkeypatch) -> None:
     points = np.random.default_rng(0).normal(size=(200, 4))
-    clusters = BlurredClusters.fit(points, NO_LEVELS, 8, 0, (0.1,))
+    clusters = SmoothedClusters.fit(points, NO_LEVELS, 8, 0, (0.1,))
     whole = clusters.log_density(points)
     monkeypatch.setattr("skflow.outliers.clusters.BLOCK_ENTRIES", 60)
     np.testing.assert_allclose(clusters.log_density(points), whole, rtol=1e-12)
@@ -88,6 +88,6 @@ def test_blocks_do_not_change_the_density(monkeypatch) -> None:
 
 def test_fewer_distinct_points_than_clusters() -> None:
     points = np.repeat([[0.0, 0.0], [1.0, 1.0]], 10, axis=0)
-    clusters = BlurredClusters.fit(points, NO_LEVELS, 6, 0, (0.25,))
+    clusters = SmoothedClusters.fit(points, NO_LEVELS, 6, 0, (0.25,))
     assert len(clusters.weights) == 2
     assert np.isfinite(clusters.log_density(np.array([[0.0, 0.0], [1e6, -1e6]]))).all()

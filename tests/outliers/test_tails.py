@@ -31,7 +31,7 @@ def test_own_rows_are_judged_by_the_others() -> None:
             # The edge stays where it was: only what lies below it changes.
             share, depth = tail.n_below / 40, (edge - below).mean()
             expected = np.log(share) - (edge - normal[i]) / depth
-        assert tail.log_prob_of_own(normal)[i] == pytest.approx(expected)
+        assert tail.leave_one_out_log_prob(normal)[i] == pytest.approx(expected)
 
 
 @given(
@@ -57,7 +57,7 @@ def test_equal_scores_say_little_of_what_lies_below() -> None:
 def test_of_few_rows_the_lowest_is_no_stranger_than_a_row_beyond_all(n_rows) -> None:
     normal = np.random.default_rng(0).normal(size=n_rows)
     tail = Tail(normal)
-    assert tail.log_prob_of_own(normal).min() > -100
+    assert tail.leave_one_out_log_prob(normal).min() > -100
     assert tail.log_prob(np.array([normal.min() - 1000.0]))[0] < -100
 
 

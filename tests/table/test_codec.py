@@ -53,8 +53,8 @@ def test_layout() -> None:
     assert np.isnan(codec.scales[1])
     np.testing.assert_allclose(codec.scales[3], 182, rtol=0.02)
     encoded = FITTED.encode(FRAME)
-    assert encoded.labels.shape == encoded.rare.shape == (N, 3)
-    assert encoded.values.shape == encoded.cells.shape == (N, 3)
+    assert encoded.labels.shape == encoded.novel.shape == (N, 3)
+    assert encoded.values.shape == encoded.bin_widths.shape == (N, 3)
     assert encoded.labels.dtype == np.int64
     taken = encoded.take(slice(3, 5))
     np.testing.assert_array_equal(taken.values, encoded.values[3:5])
@@ -68,7 +68,7 @@ def test_labels_stand_in_order() -> None:
     np.testing.assert_array_equal(encoded.labels[:, 2] == 0, is_zero)
     np.testing.assert_array_equal(np.isnan(encoded.values[:, 0]), is_zero)
     assert not np.isnan(encoded.values[:, 1:]).any()
-    assert np.isnan(encoded.rare).all()
+    assert np.isnan(encoded.novel).all()
 
 
 def test_labels_alone_add_no_volume() -> None:
@@ -114,9 +114,9 @@ def test_cells_are_encoded_steps() -> None:
     assert isinstance(codec, TableCodec)
     there = ~np.isnan(encoded.values[:, 0])
     scale = encoded.values[there, 0] / FRAME.income[there]
-    np.testing.assert_allclose(encoded.cells[there, 0], 0.001 * scale)
-    assert (encoded.cells[~there, 0] == 0).all()
-    assert (encoded.cells[:, 1] == 0).all()
+    np.testing.assert_allclose(encoded.bin_widths[there, 0], 0.001 * scale)
+    assert (encoded.bin_widths[~there, 0] == 0).all()
+    assert (encoded.bin_widths[:, 1] == 0).all()
 
 
 def test_bounds_are_half_a_cell_wider() -> None:
@@ -144,7 +144,9 @@ def test_never_seen() -> None:
     )
     encoded = FITTED.encode(later)
     np.testing.assert_array_equal(encoded.labels, [[3, 4, 1], [1, 2, 2]])
-    np.testing.assert_array_equal(np.isnan(encoded.rare), [[False, True, True], [True, True, True]])
+    np.testing.assert_array_equal(
+        np.isnan(encoded.novel), [[False, True, True], [True, True, True]]
+    )
     np.testing.assert_array_equal(np.isnan(encoded.values[1]), [True, True, False])
     assert encoded.log_volume[1] == pytest.approx(
         math.log(1e-9)
@@ -165,11 +167,11 @@ def test_rare_numbers_fall_outward_with_their_volume() -> None:
     for levels in (np.arange(N) % 4, np.arange(N) % 4 / 7, np.full(N, 5.0)):
         x = np.array([10.0, 100.0, 1e6, 1e300])
         encoded = one(x, levels)
-        assert (np.diff(encoded.rare[:, 0]) > 0).all()
-        assert np.isfinite(encoded.rare).all()
+        assert (np.diff(encoded.novel[:, 0]) > 0).all()
+        assert np.isfinite(encoded.novel).all()
         near = one(np.array([10.0, 10.001]), levels)
         np.testing.assert_allclose(
-            near.log_volume[0], np.log(np.diff(near.rare[:, 0])[0] / 0.001), rtol=1e-3
+            near.log_volume[0], np.log(np.diff(near.novel[:, 0])[0] / 0.001), rtol=1e-3
         )
 
 
@@ -278,9 +280,9 @@ def test_drawn_rows_lie_on_the_grid_and_within_the_support() -> None:
     encoded = fitted.encode(frame)
     drawn = encoded.values + RNG.normal(scale=3, size=encoded.values.shape)
     drawn[0] = 1e300
-    rare = np.where(np.arange(N)[:, None] % 5 == 0, RNG.normal(scale=4, size=(N, 1)), np.nan)
-    labels = np.where(np.isnan(rare), encoded.labels, 3)
-    rows = fitted.decode(replace(encoded, labels=labels, rare=rare, values=drawn), on_grid=True)
+    novel = np.where(np.arange(N)[:, None] % 5 == 0, RNG.normal(scale=4, size=(N, 1)), np.nan)
+    labels = np.where(np.isnan(novel), encoded.labels, 3)
+    rows = fitted.decode(replace(encoded, labels=labels, novel=novel, values=drawn), on_grid=True)
     assert (rows.dtypes == frame.dtypes).all()
     np.testing.assert_array_equal(rows.cents, (rows.cents * 100).round() / 100)
     assert rows.cents.min() >= 0

@@ -93,7 +93,7 @@ def test_float32_levels_and_what_is_far_below_them() -> None:
         fitted = fit(X)
         assert fitted.column.kind == "levels"
         encoded = fitted.transform(X)
-        shifted = replace(encoded, rare=encoded.rare + 1e-14)
+        shifted = replace(encoded, novel=encoded.novel + 1e-14)
         assert_same(fitted.decode(shifted), X)
     low = np.array([[1e-3]], dtype=np.float32)
     back = fit(1e4 * levels[:-1]).there_and_back(low)

@@ -9,7 +9,8 @@ import polars as pl
 from pandas.testing import assert_frame_equal
 from polars.testing import assert_frame_equal as assert_polars_equal
 
-from skflow.table.codec import EncodedTable, TableCodec
+from skflow.rows import EncodedRows
+from skflow.table.codec import TableCodec
 from skflow.table.frames import Container
 from skflow.table.inference import infer_schema
 from skflow.table.schema import ColumnSchema, Schema
@@ -35,10 +36,10 @@ class Fitted:
     def read(self, table: Any) -> StoredTable:
         return self.container.read(table)
 
-    def encode(self, table: Any) -> EncodedTable:
+    def encode(self, table: Any) -> EncodedRows:
         return self.codec.encode(self.read(table))
 
-    def transform(self, table: Any, noise: float = NOISE) -> EncodedTable:
+    def transform(self, table: Any, noise: float = NOISE) -> EncodedRows:
         """Encode what can be given back, and add the flow's error."""
         self.codec.refuse_irreversible(self.read(table))
         encoded = self.encode(table)
@@ -46,8 +47,8 @@ class Fitted:
         error = 1 + noise * np.random.default_rng(0).choice([-1, 1], size=encoded.values.shape)
         return replace(encoded, values=encoded.values * error)
 
-    def decode(self, encoded: EncodedTable, like: Any = None, *, on_grid: bool = False) -> Any:
-        columns = self.codec.decode(encoded.labels, encoded.rare, encoded.values, on_grid=on_grid)
+    def decode(self, encoded: EncodedRows, like: Any = None, *, on_grid: bool = False) -> Any:
+        columns = self.codec.decode(encoded.labels, encoded.novel, encoded.values, on_grid=on_grid)
         return self.container.build(columns, like)
 
     def there_and_back(self, table: Any, noise: float = NOISE) -> Any:

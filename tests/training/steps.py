@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from skflow import FlowDensity
-from skflow.estimators.fitting import TableRows
-from skflow.training.clock import Clock
-from skflow.training.graphs import EagerStep, Step
+from skflow.clock import Clock
+from skflow.fitted.fit import TableRows
+from skflow.flow.model import Rows
+from skflow.training.objective import TrainingBatch, equal_batches
 from skflow.training.optimizer import Descent
 from skflow.training.options import choose_options
-from skflow.training.term import Scores, equal_batches
+from skflow.training.step import EagerStep, Step
 from tests.laws import seeded
 from tests.mixed import LAYERED, every_kind
 from tests.tables import randomise
@@ -31,9 +32,10 @@ class Part:
         randomise(flow, seed=1)
         self.generator = torch.Generator(device).manual_seed(0)
         density = flow._density
-        labels, _, x = TableRows.all_of(density.codec, flow._read(df)).take(slice(None)).tensors()
+        rows = TableRows.all_of(density.codec, flow._read(df)).take(slice(None))
+        labels, _, x = Rows.of(rows)
         y, _ = density.model.values.marginals.forward_and_log_det(x)
-        self.rows = Scores(labels, y.float()).to(torch.device(device))
+        self.rows = TrainingBatch(labels, y.float()).to(torch.device(device))
         self.noise = torch.randn(self.rows.y.shape, generator=seeded(2)).to(device)
         self.module = getattr(density.model, name).to(device, torch.float32).train()
         for module in self.module.modules():
@@ -57,7 +59,7 @@ class Part:
         labels, y = self.rows.take(batch)
         if self.of_labels:
             return self.module.log_prob(labels)
-        return self.module.log_prob_of_scores(labels, y)
+        return self.module.log_prob_gaussianized(labels, y)
 
     def results(self) -> dict[str, Tensor]:
         """All that steps change."""

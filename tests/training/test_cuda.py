@@ -9,7 +9,7 @@ import torch
 
 from skflow import FlowDensity
 from skflow.exceptions import CaptureWarning
-from skflow.training.graphs import CapturedStep, CudaRecorder, EagerStep
+from skflow.training.step import CapturedStep, CudaRecorder, EagerStep
 from tests.mixed import LAYERED, every_kind
 from tests.tables import QUICK, Table
 from tests.training.steps import N_BATCHES, PARTS, RATE, Part, run_steps

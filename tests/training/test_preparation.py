@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from skflow import FlowDensity
-from skflow.estimators.degenerate import _share_left, _triangular_factor
-from skflow.estimators.fitting import TableRows
+from skflow.dequantization import dequantize, fork
+from skflow.fitted.fit import TableRows
+from skflow.flow.model import Rows
+from skflow.initialization.degenerate import _share_left, _triangular_factor
+from skflow.rows import EncodedRows, row_blocks
 from skflow.training.blur import Blur
 from skflow.training.preparation import empty_labels, prepare, read_labels
-from skflow.training.rows import EncodedRows, fork, row_blocks
 from tests.laws import seeded
 from tests.mixed import CLOSED, every_kind
 from tests.tables import correlated
@@ -31,8 +33,8 @@ def source_of(flow: FlowDensity, df: pd.DataFrame) -> TableRows:
 
 def cut(monkeypatch: pytest.MonkeyPatch, n_rows: int) -> None:
     """Make blocks of so many rows."""
-    monkeypatch.setattr("skflow.training.rows.BLOCK_CELLS", 1)
-    monkeypatch.setattr("skflow.training.rows.FEWEST_BLOCK_ROWS", n_rows)
+    monkeypatch.setattr("skflow.rows.BLOCK_ENTRIES", 1)
+    monkeypatch.setattr("skflow.rows.MIN_BLOCK_ROWS", n_rows)
 
 
 def test_blocks_hold_each_row_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +51,7 @@ def test_blocks_are_prepared_as_the_whole(
 ) -> None:
     flow, df = fitted
     source, model = source_of(flow, df), flow._density.model
-    assert len(source.gridded) >= 4
+    assert len(source.quantized_columns) >= 4
     prepared = []
     for n_rows in (size, SIZES[-1]):
         cut(monkeypatch, n_rows)
@@ -69,11 +71,11 @@ def test_prepared_rows_are_those_of_the_model(fitted: tuple[FlowDensity, pd.Data
     flow, df = fitted
     source, model = source_of(flow, df), flow._density.model
     scores, offset, _ = prepare(model, source, [], seeded(0))
-    rows = source.take(slice(None)).blurred(source.gridded, fork(seeded(0)))
-    labels, rare, x = rows.tensors()
+    rows = dequantize(source.take(slice(None)), source.quantized_columns, fork(seeded(0)))
+    labels, novel, x = Rows.of(rows)
     with torch.no_grad():
         y, log_det = model.values.marginals.forward_and_log_det(x)
-        fixed = log_det + model.labels.rare_log_prob(rare)
+        fixed = log_det + model.labels.novel_log_prob(novel)
     assert torch.equal(scores.labels.long(), labels)
     torch.testing.assert_close(scores.y, y.float(), rtol=0, atol=0, equal_nan=True)
     assert offset == pytest.approx(float(fixed.mean()) + rows.log_volume.mean(), abs=1e-9)
@@ -119,16 +121,18 @@ def test_cells_are_kept_once_where_they_are_all_alike(
 ) -> None:
     rows = on_grids(60, own)
     marginals = fitted[0]._density.model.values.marginals.of_columns([0, 1, 2, 3])
-    blur = Blur(marginals, rows.gridded, len(rows))
+    blur = Blur(marginals, rows.quantized_columns, len(rows))
     for block in (slice(0, 20), slice(20, 41), slice(41, 60)):
         blur.keep(block, rows.take(block))
-    assert rows.gridded == [0, 2, 3]
+    assert rows.quantized_columns == [0, 2, 3]
     assert list(blur.own_widths) == kept
     widths = blur.widths.repeat(1, len(rows))
     for j, cells in blur.own_widths.items():
         widths[j] = cells
-    there = rows.cells[:, rows.gridded].T > 0
-    np.testing.assert_allclose(widths.numpy()[there], rows.cells[:, rows.gridded].T[there])
+    there = rows.bin_widths[:, rows.quantized_columns].T > 0
+    np.testing.assert_allclose(
+        widths.numpy()[there], rows.bin_widths[:, rows.quantized_columns].T[there]
+    )
 
 
 def test_maps_of_some_columns_are_those_of_all(fitted: tuple[FlowDensity, pd.DataFrame]) -> None:

@@ -7,17 +7,19 @@ from scipy import stats
 from sklearn.linear_model import LinearRegression, Ridge
 from torch import Tensor
 
+from skflow.dequantization import dequantize
 from skflow.flow.context import Vocabulary
 from skflow.flow.marginals import Marginals
-from skflow.training.absent import fill_absent
-from skflow.training.blur import Blur
-from skflow.training.label_effects import (
+from skflow.flow.model import Rows
+from skflow.initialization.imputation import impute
+from skflow.initialization.label_effects import (
     PRIOR_ROWS,
     TEMPER,
     fit_mean_effects,
     fit_weight_effects,
 )
-from skflow.training.rows import EncodedRows
+from skflow.rows import EncodedRows
+from skflow.training.blur import Blur
 from tests.laws import CASES, given, normal_rows, seeded
 
 
@@ -31,15 +33,15 @@ def with_holes(n_rows: int = 4000) -> tuple[Tensor, Tensor]:
 
 def test_present_entries_are_left_alone() -> None:
     _, holes = with_holes()
-    filled = fill_absent(holes, seeded(2))
+    filled = impute(holes, seeded(2))
     assert torch.isfinite(filled).all()
     assert torch.equal(filled[~holes.isnan()], holes[~holes.isnan()])
-    assert fill_absent(filled, seeded(2)) is filled
+    assert impute(filled, seeded(2)) is filled
 
 
 def test_filled_rows_are_distributed_as_whole_ones() -> None:
     whole, holes = with_holes()
-    filled = fill_absent(holes, seeded(2))
+    filled = impute(holes, seeded(2))
     np.testing.assert_allclose(torch.cov(filled), torch.cov(whole), atol=0.06)
     assert stats.ks_2samp(filled[1][holes[1].isnan()], whole[1]).pvalue > 1e-3
 
@@ -48,7 +50,7 @@ def test_draws_are_those_of_the_regression_on_what_is_present() -> None:
     whole, _ = with_holes()
     holes = whole.clone()
     holes[2, ::2] = torch.nan
-    filled = fill_absent(holes, seeded(3)).numpy()
+    filled = impute(holes, seeded(3)).numpy()
     regression = LinearRegression().fit(whole[:2].T, whole[2])
     residual = filled[2, ::2] - regression.predict(whole[:2, ::2].T)
     assert abs(residual.mean()) < 0.1
@@ -59,9 +61,9 @@ def test_draws_are_those_of_the_regression_on_what_is_present() -> None:
 def test_columns_without_a_single_entry(n_columns: int) -> None:
     y = torch.randn(n_columns, 40, generator=seeded(4), dtype=torch.float64)
     y[-1] = torch.nan
-    assert torch.isfinite(fill_absent(y, seeded(5))).all()
+    assert torch.isfinite(impute(y, seeded(5))).all()
     y[-1, 3] = 7.0
-    assert torch.isfinite(fill_absent(y, seeded(5))).all()
+    assert torch.isfinite(impute(y, seeded(5))).all()
 
 
 def labelled(n_rows: int = 2000) -> tuple[Tensor, Tensor, np.ndarray]:
@@ -129,7 +131,7 @@ def encoded(n_rows: int = 3000) -> EncodedRows:
 
 def test_blurred_rows_are_uniform_within_their_cells() -> None:
     rows = encoded()
-    moved = rows.blurred(rows.gridded, seeded(0)).values - rows.values
+    moved = dequantize(rows, rows.quantized_columns, seeded(0)).values - rows.values
     assert (moved[:, 1] == 0).all()
     assert (np.isnan(moved) == np.isnan(rows.values)).all()
     assert stats.kstest(moved[:, 0], stats.uniform(-0.5, 1).cdf).pvalue > 1e-3
@@ -139,9 +141,9 @@ def test_blurred_rows_are_uniform_within_their_cells() -> None:
 
 def test_each_epoch_draws_anew() -> None:
     rows = encoded()
-    marginals = Marginals.fit(rows.blurred(rows.gridded, seeded(0)).values, 8)
-    x = rows.tensors().values
-    blur = Blur(marginals, rows.gridded, len(rows))
+    marginals = Marginals.fit(dequantize(rows, rows.quantized_columns, seeded(0)).values, 8)
+    x = Rows.of(rows).values
+    blur = Blur(marginals, rows.quantized_columns, len(rows))
     blur.keep(slice(None), rows)
     y, generator, draws = marginals.forward_and_log_det(x)[0].float(), seeded(1), []
     for _ in range(2):

@@ -9,16 +9,17 @@ import pytest
 import torch
 from torch import nn
 
+from skflow.clock import Clock
+from skflow.fitted.stages import start_model
+from skflow.flow.model import Rows
 from skflow.flow.recipe import FlowRecipe, choose_recipe, model_state, restore_model
-from skflow.training.averaging import AveragedWeights
-from skflow.training.clock import Clock
-from skflow.training.closed_form import Design, Sample, fit_closed_form
-from skflow.training.fitting import start_model
+from skflow.initialization.search import Sample, SearchContext, fit_initial
+from skflow.rows import EncodedRows
+from skflow.training.averaging import EMA
 from skflow.training.optimizer import AdamW
 from skflow.training.options import choose_options
-from skflow.training.rows import EncodedRows
 from skflow.training.schedule import rate_factor
-from skflow.training.stopping import BestWeights
+from skflow.training.stopping import EarlyStopping
 from tests.laws import seeded
 from tests.tables import clustered, correlated
 
@@ -87,7 +88,7 @@ def weight_of(model: nn.Linear) -> float:
 def test_best_weights_come_back() -> None:
     model = nn.Linear(1, 1)
     model.weight.data.fill_(1.0)
-    best = BestWeights(model, score=0.0, tol=0.1)
+    best = EarlyStopping(model, score=0.0, tol=0.1)
     for weight, score in ((2.0, 1.0), (3.0, 0.5), (4.0, 1.05), (5.0, -math.inf), (6.0, math.nan)):
         model.weight.data.fill_(weight)
         best.update(score)
@@ -98,7 +99,7 @@ def test_best_weights_come_back() -> None:
 
 
 def test_a_gain_of_tol_resets_the_count() -> None:
-    best = BestWeights(nn.Linear(1, 1), score=0.0, tol=0.1)
+    best = EarlyStopping(nn.Linear(1, 1), score=0.0, tol=0.1)
     counts = []
     for score in (0.05, 0.09, 0.11, 0.12, 0.3):
         best.update(score)
@@ -178,11 +179,11 @@ def test_average_of_the_weights() -> None:
     """Even over the first steps, exponential later; in the model only for a while."""
     model = nn.Linear(1, 1, bias=False)
     model.weight.data.fill_(0.0)
-    average = AveragedWeights([model.weight], horizon=4.0)
+    average = EMA([model.weight], horizon=4.0)
     expected = 0.0
     for step, weight in enumerate([1.0, 2.0, 6.0, 8.0, 8.0, 8.0], start=1):
         model.weight.data.fill_(weight)
-        average.update(average.next_share())
+        average.update(average.next_weight())
         expected += (weight - expected) * max(1 / (step + 1), 1 / 4)
         with average.in_place():
             assert weight_of(model) == pytest.approx(expected)
@@ -193,14 +194,14 @@ def plain_sample(X: np.ndarray) -> Sample:
     return Sample(X, np.empty((len(X), 0), dtype=np.int64))
 
 
-def plain_design(n_columns: int) -> Design:
-    return Design([(-np.inf, np.inf)] * n_columns, n_entries=0, bound=4.0, clock=Clock())
+def plain_design(n_columns: int) -> SearchContext:
+    return SearchContext([(-np.inf, np.inf)] * n_columns, n_entries=0, bound=4.0, clock=Clock())
 
 
 def test_clusters_are_given_components() -> None:
     """Three clusters, of which one Gaussian would know nothing."""
     X = plain_sample(clustered(600, 3, seed=0))
-    form = fit_closed_form(X, None, None, plain_design(3), seeded(0))
+    form = fit_initial(X, None, None, plain_design(3), seeded(0))
     assert len(form.mixture.log_weights) >= 3
 
 
@@ -209,7 +210,7 @@ def test_a_given_number_of_components_is_kept(n_components: int) -> None:
     X = plain_sample(correlated(200, 3, seed=0))
     train = X.take(np.arange(150))
     for held_out in (None, X.take(np.arange(150, 200))):
-        form = fit_closed_form(train, held_out, n_components, plain_design(3), seeded(0))
+        form = fit_initial(train, held_out, n_components, plain_design(3), seeded(0))
         assert len(form.mixture.log_weights) == n_components
 
 
@@ -221,7 +222,7 @@ def test_fewer_components_below_layers_that_learn_what_these_overfit() -> None:
     train, held_out = rows.take(slice(4000)), rows.take(slice(4000, None))
     alone = plain_design(4)
     chosen = [
-        fit_closed_form(train, held_out, None, design, seeded(0)).candidate
+        fit_initial(train, held_out, None, design, seeded(0)).candidate
         for design in (alone, replace(alone, precedes_training=True))
     ]
     of_itself, below_layers = (candidate.n_components for candidate in chosen if candidate)
@@ -260,9 +261,9 @@ def test_state_rebuilds_the_model(n_rows: int, n_columns: int, labels: tuple[int
     assert all(type(array) is np.ndarray for array in state.values())
     again = restore_model(recipe, state)
     with torch.inference_mode():
-        assert torch.isfinite(model.log_prob(rows.tensors())).all()
-        assert torch.equal(again.log_prob(rows.tensors()), model.log_prob(rows.tensors()))
+        assert torch.isfinite(model.log_prob(Rows.of(rows))).all()
+        assert torch.equal(again.log_prob(Rows.of(rows)), model.log_prob(Rows.of(rows)))
         for part, of_model in zip(
-            again.latents(rows.tensors()), model.latents(rows.tensors()), strict=True
+            again.latents(Rows.of(rows)), model.latents(Rows.of(rows)), strict=True
         ):
             assert torch.equal(part, of_model)

@@ -1,1 +1,0 @@
-"""Why a row is strange, column by column, and what would have been normal."""

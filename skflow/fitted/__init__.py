@@ -1,0 +1,1 @@
+"""What is fitted: the density of a table, its fit, the detector, checkpoints."""

@@ -1,0 +1,295 @@
+r"""Exact probabilities of labels, one column after the other.
+
+.. math::
+
+    P(l) = \prod_j P(l_j \mid l_{<j}), \qquad
+    P(l_j = k \mid l_{<j}) = (1 - r_j) \, \big[(1 - e_j) \, \mathrm{softmax}_k(a_j)
+        + e_j f_{jk}\big],
+
+where the logits :math:`a_j` are those of a tree in closed form
+(:mod:`skflow.initialization.label_tree`) plus the output of a network that reads the labels before
+(Uria et al., "Neural Autoregressive Distribution Estimation", 2016,
+arXiv:1605.02226, section 2), at first 0; :math:`f_j` are the smoothed frequencies of the training
+rows and :math:`r_j` is the probability of a label never seen. The floors :math:`e_j`
+keep every label's probability above 1e-9, so that scores are finite and the middles of
+the intervals can be told apart on the way back.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skflow.flow import student
+from skflow.flow.conditioner import ResidualBlock
+from skflow.flow.context import Vocabulary, random_embedding
+from skflow.flow.normal import ndtr
+
+MIN_FLOOR = 1e-4
+IMPOSSIBLE = -1e4  # a logit whose exponential is 0
+EMBEDDING_SCALE = 0.2
+GAP = 1e-6  # share of "never seen" kept from its numbers, next to the known labels
+# Shares of the gap, from the known labels: where what is no number begins, lies and ends.
+BEGIN, MIDDLE, END = 1 / 2, 3 / 4, 7 / 8
+
+
+class LabelStart(NamedTuple):
+    """Where the probabilities start: a tree of columns, fitted in closed form.
+
+    Attributes
+    ----------
+    parents : list of int
+        The earlier column that each column depends on; -1 for none.
+    log_frequencies : list of Tensor
+        Smoothed marginal log-frequencies, ``(n_labels,)`` per column.
+    log_tables : list of Tensor
+        Log-probabilities given each label of the parent, "never seen" the last,
+        ``(n_parent_labels + 1, n_labels)`` per column; one row where there is none.
+    floor : float
+        Share of the frequencies in each probability.
+    """
+
+    parents: list[int]
+    log_frequencies: list[Tensor]
+    log_tables: list[Tensor]
+    floor: float
+
+
+def blank_start(n_labels: Sequence[int], parents: list[int]) -> LabelStart:
+    """A start of the right shape, to load a state into."""
+    n_rows = [n_labels[parent] + 1 if parent >= 0 else 1 for parent in parents]
+    return LabelStart(
+        parents,
+        [torch.zeros(size, dtype=torch.float64) for size in n_labels],
+        [
+            torch.zeros(rows, size, dtype=torch.float64)
+            for rows, size in zip(n_rows, n_labels, strict=True)
+        ],
+        floor=0.01,
+    )
+
+
+class AutoregressiveCategorical(nn.Module):
+    """Joint probability of a row's labels; see the module's text for the formula.
+
+    Parameters
+    ----------
+    n_labels : sequence of int
+        Known labels of each labelled column; the next index means "never seen".
+    unseen : sequence of float
+        Probability of "never seen" in each column.
+    start : LabelStart
+    width : int
+        Of the network.
+    dropout, generator
+        Of the network.
+    """
+
+    unseen: Tensor
+    sizes: Tensor
+    parents: Tensor
+
+    def __init__(
+        self,
+        n_labels: Sequence[int],
+        unseen: Sequence[float],
+        start: LabelStart,
+        *,
+        width: int,
+        dropout: float,
+        generator: torch.Generator | None,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("sizes", torch.tensor([*n_labels], dtype=torch.int64))
+        self.register_buffer("unseen", torch.tensor([*unseen], dtype=torch.float64))
+        self.register_buffer("parents", torch.tensor(start.parents, dtype=torch.int64))
+        self.vocabulary = Vocabulary(n_labels)
+        self.weight = random_embedding(self.vocabulary.n_entries, width, generator, EMBEDDING_SCALE)
+        self.bias = nn.Parameter(torch.zeros(len(n_labels), width, dtype=torch.float32))
+        self.block = ResidualBlock(width, dropout, generator)
+        padded = [1 << (size - 1).bit_length() if size else 1 for size in n_labels]
+        self.groups = nn.ModuleList(
+            _Heads([j for j, p in enumerate(padded) if p == size], size, start, width)
+            for size in sorted(set(padded))
+        )
+        self.double()
+
+    @property
+    def has_more_to_learn(self) -> bool:
+        """Whether there is more to fit than the closed form did: relations of columns."""
+        return int((self.sizes > 1).sum()) > 1
+
+    @property
+    def entries_per_row(self) -> int:
+        """Size of the largest array that one row takes."""
+        heads = [h.frequencies.numel() for h in self._all_heads()]
+        return max([self.bias.numel(), *heads])
+
+    def rate_factors(self) -> dict[str, Tensor]:
+        """Shares of the learning rate by name of the parameter: all are trained at the full one."""
+        return {}
+
+    def log_prob(self, labels: Tensor) -> Tensor:
+        """Log-probability of each row of ``labels``, ``(n_labelled, n_rows)``, in nats."""
+        return self.column_log_probs(labels).sum(dim=0)
+
+    def column_log_probs(self, labels: Tensor) -> Tensor:
+        """Log-probability of each label given those before it, ``(n_labelled, n_rows)``."""
+        log_probs = self.bias.new_zeros(labels.shape)
+        if not len(labels):
+            return log_probs
+        hidden = self._hidden(self.vocabulary(labels))
+        for heads in self._all_heads():
+            own = labels[heads.columns]
+            unseen = self.unseen[heads.columns, None].to(log_probs.dtype)
+            # The first column has nothing to read: all rows are alike.
+            rows = slice(1) if heads.members == [0] else slice(None)
+            log_prob = heads(hidden[heads.columns][:, :, rows], labels[:, rows])
+            log_prob = log_prob.expand(-1, -1, labels.shape[1])
+            picked = log_prob.gather(1, own[:, None].clamp_max(log_prob.shape[1] - 1)).squeeze(1)
+            known = own < self.sizes[heads.columns, None]
+            own_log_prob = torch.where(known, picked + torch.log1p(-unseen), unseen.log())
+            log_probs = log_probs.index_copy(0, heads.columns, own_log_prob)
+        return log_probs
+
+    def novel_log_prob(self, novel: Tensor) -> Tensor:
+        """Log-density of numbers never seen, NaN where there is none, summed over columns."""
+        return student.density(novel).log().nan_to_num(0.0).sum(dim=0)
+
+    def latents(self, labels: Tensor, novel: Tensor) -> Tensor:
+        """Normal quantile of the middle of each label's interval of probability.
+
+        "Never seen" takes the two ends of the line, half of its probability each; a
+        number never seen has its own place there, so that it can come back. All else has
+        one place, next to the known labels.
+        """
+        z = torch.zeros_like(novel)
+        prefix = self._prefixes(self.vocabulary(labels))
+        for j, unseen in enumerate(self.unseen):
+            below, share = self._intervals(j, prefix[j], labels)
+            index = labels[j].clamp_max(len(share) - 1)[None]
+            middle = (below + share / 2).gather(0, index).squeeze(0)
+            known = torch.special.ndtri(unseen / 2 + (1 - unseen) * middle)
+            lower, upper = student.tails(novel[j].nan_to_num(0.0))
+            tail = (1 - GAP) * torch.minimum(lower, upper)
+            tail = torch.where(novel[j].isnan(), (1 - MIDDLE * GAP) / 2, tail)
+            outside = torch.special.ndtri(unseen * tail)
+            outside = torch.where(novel[j] > 0, -outside, outside)
+            z[j] = torch.where(labels[j] < self.sizes[j], known, outside)
+        return z
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Undo :meth:`latents`: labels, and the numbers never seen, NaN for all else."""
+        labels = torch.zeros(z.shape, dtype=torch.int64, device=z.device)
+        novel = torch.full_like(z, torch.nan)
+        prefix = self.bias.new_zeros(z.shape[1], self.bias.shape[1])
+        for j, unseen in enumerate(self.unseen):
+            below, share = self._intervals(j, prefix, labels)
+            position = (ndtr(z[j]) - unseen / 2) / (1 - unseen)
+            known = ((below + share)[:-1] < position).sum(dim=0)
+            tail = ndtr(-z[j].abs()) / unseen
+            is_known = tail > (1 - BEGIN * GAP) / 2
+            is_number = tail < (1 - END * GAP) / 2
+            clipped = (tail / (1 - GAP)).clamp(torch.finfo(z.dtype).tiny, 0.5)
+            size = student.quantile(1 - clipped, clipped)
+            labels[j] = torch.where(is_known, known, self.sizes[j])
+            novel[j] = torch.where(is_number, torch.sign(z[j]) * size, torch.nan)
+            prefix = prefix + functional.embedding(
+                labels[j] + self.vocabulary.offsets[j], self.weight
+            )
+        return labels, novel
+
+    def known_latents(self, z: Tensor) -> Tensor:
+        """Move latents into the interval of the known labels, keeping their order."""
+        unseen = self.unseen[:, None]
+        return torch.special.ndtri(unseen / 2 + (1 - unseen) * ndtr(z))
+
+    def _all_heads(self) -> list["_Heads"]:
+        return cast(list[_Heads], list(self.groups))
+
+    def _place(self, j: int) -> tuple["_Heads", int]:
+        """The heads that column j is among, and where."""
+        return next((h, h.members.index(j)) for h in self._all_heads() if j in h.members)
+
+    def _prefixes(self, codes: Tensor) -> Tensor:
+        """Sum of the embeddings of all labels before each column, ``(L, n, width)``."""
+        embedded = functional.embedding(codes, self.weight)
+        return embedded.cumsum(dim=0) - embedded
+
+    def _hidden(self, codes: Tensor) -> Tensor:
+        """What the heads of each column read, ``(L, width, n)``."""
+        prefix = self._prefixes(codes) + self.bias[:, None]
+        n_columns, n_rows, width = prefix.shape
+        flat = prefix.permute(2, 0, 1).reshape(width, n_columns * n_rows)
+        return torch.relu(self.block(flat)).view(width, n_columns, n_rows).permute(1, 0, 2)
+
+    def _intervals(self, j: int, prefix: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Of column j, the probability below each label and its own, ``(n_labels, n_rows)``."""
+        heads, place = self._place(j)
+        hidden = torch.relu(self.block((prefix + self.bias[j]).T))
+        share = heads.one(place, hidden, labels)[: max(1, int(self.sizes[j]))].exp()
+        return share.cumsum(dim=0) - share, share
+
+
+class _Heads(nn.Module):
+    """Softmax heads of the columns whose number of labels is padded to the same size."""
+
+    columns: Tensor
+    parents: Tensor
+    table: Tensor
+    first_row: Tensor
+    frequencies: Tensor
+
+    def __init__(self, columns: list[int], size: int, start: LabelStart, width: int) -> None:
+        super().__init__()
+        self.members = columns
+        tables = [_pad(start.log_tables[j], size) for j in columns]
+        n_rows = torch.tensor([len(table) for table in tables])
+        self.register_buffer("columns", torch.tensor(columns))
+        self.register_buffer("parents", torch.tensor([start.parents[j] for j in columns]))
+        self.register_buffer("table", torch.cat(tables))
+        self.register_buffer("first_row", n_rows.cumsum(0) - n_rows)
+        frequencies = [_pad(start.log_frequencies[j][None], size) for j in columns]
+        self.register_buffer("frequencies", torch.cat(frequencies).exp()[:, :, None])
+        dtype = torch.float32
+        self.weight = nn.Parameter(torch.zeros(len(columns), size, width, dtype=dtype))
+        self.bias = nn.Parameter(torch.zeros(len(columns), size, 1, dtype=dtype))
+        floor = torch.full((len(columns), 1, 1), 2 * (start.floor - MIN_FLOOR), dtype=dtype)
+        self.floor_logit = nn.Parameter(torch.logit(floor))
+
+    def forward(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Log-probabilities ``(n_columns, size, n_rows)`` of known labels."""
+        rows = self.first_row[:, None] + self._parent_labels(labels)
+        start = functional.embedding(rows, self.table).transpose(1, 2)
+        return _floored_log_softmax(
+            start + self.bias + torch.bmm(self.weight, hidden), self._floor(), self.frequencies
+        )
+
+    def one(self, g: int, hidden: Tensor, labels: Tensor) -> Tensor:
+        """The same of column g alone, ``(size, n_rows)``, from ``hidden``, ``(width, n_rows)``."""
+        rows = self.first_row[g] + self._parent_labels(labels)[g]
+        start = functional.embedding(rows, self.table).T
+        logits = start + self.bias[g] + self.weight[g] @ hidden
+        floored = _floored_log_softmax(
+            logits[None], self._floor()[g, None], self.frequencies[g, None]
+        )
+        return floored[0]
+
+    def _parent_labels(self, labels: Tensor) -> Tensor:
+        own = labels[self.parents.clamp_min(0)]
+        return torch.where(self.parents[:, None] < 0, 0, own)
+
+    def _floor(self) -> Tensor:
+        return MIN_FLOOR + (0.5 - MIN_FLOOR) * torch.sigmoid(self.floor_logit)
+
+
+def _floored_log_softmax(logits: Tensor, floor: Tensor, frequencies: Tensor) -> Tensor:
+    probability = (1 - floor) * torch.softmax(logits, dim=1) + floor * frequencies
+    return probability.clamp_min(torch.finfo(logits.dtype).tiny).log()
+
+
+def _pad(log_table: Tensor, size: int) -> Tensor:
+    """Add impossible labels up to ``size``: their logits are large and negative."""
+    return functional.pad(log_table, (0, size - log_table.shape[1]), value=IMPOSSIBLE)

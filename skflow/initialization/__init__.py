@@ -1,0 +1,1 @@
+"""The fit before gradients: marginals, Gaussian mixture, label tables, chosen on held-out rows."""

@@ -1,0 +1,397 @@
+"""The start in closed form: marginals and mixture, chosen on held-out rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skflow.clock import Clock
+from skflow.flow.context import Context, sum_embeddings
+from skflow.flow.gaussian_mixture import (
+    GaussianComponents,
+    PriorStrength,
+    SufficientStatistics,
+    fit_gaussian_mixture,
+    responsibilities,
+)
+from skflow.flow.marginals import Marginals
+from skflow.flow.mixture import Mixture
+from skflow.initialization.imputation import impute
+from skflow.initialization.label_effects import fit_mean_effects, fit_weight_effects
+from skflow.reporter import Reporter
+from skflow.rows import row_blocks
+
+FloatArray = NDArray[np.float64]
+
+CPU = torch.device("cpu")
+FEW_ROWS = 30  # too few to choose anything by: one Gaussian on standardised columns
+FEW_COMPONENTS = (1, 8)  # enough to tell which marginals suit the table
+COMPONENTS = (1, 4, 8, 16, 32, 64, 128, 256)
+MANY_COMPONENTS = 32
+BEST_PRIORS = 3
+LEAST_GAIN = 0.01  # nats per row that more components must bring: each costs time for ever
+EM_ROWS = 20_000  # more add little to where the mixture starts
+EM_STEPS = 60
+SEARCH_STEPS = 15  # enough to tell candidates apart
+COVARIANCE_ENTRIES = 100_000  # in all components together
+UNCORRELATED = 1e4  # rows of prior that leave components a diagonal covariance
+MANY_ROWS = 3_000  # from here on one split tells candidates apart
+# From there on layers learn for themselves what components would know, but do not undo
+# what these overfit: of that, this much counts against a candidate.
+OVERFIT = 0.5
+SOME_ROWS = 1_000  # and from here on three folds do
+SEARCH_SHARE = 1 / 3  # of the time a fit may take: after it no further candidate is tried
+
+
+@dataclass(frozen=True)
+class InitialFit:
+    """Fitted marginals and mixture, and how they were chosen to be."""
+
+    marginals: Marginals
+    mixture: Mixture
+    candidate: "InitialConfig | None"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows to fit to, or to judge by.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_rows, n_valued)
+        NaN where absent.
+    codes : ndarray of int64, shape (n_rows, n_labelled)
+        Labels, as indices into the vocabulary.
+    """
+
+    values: FloatArray
+    codes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: NDArray | slice) -> "Sample":
+        """Return some of the rows."""
+        return Sample(self.values[rows], self.codes[rows])
+
+    def send(self, marginals: Marginals) -> tuple[Tensor, Tensor]:
+        """Return scores ``(n_valued, n_rows)`` and log-determinants, in nats."""
+        y = torch.empty(self.values.shape[::-1], dtype=torch.float64)
+        log_det = torch.empty(len(self), dtype=torch.float64)
+        for block in row_blocks(*self.values.shape):
+            x = torch.tensor(np.ascontiguousarray(self.values[block].T))
+            with torch.no_grad():
+                y[:, block], log_det[block] = marginals.forward_and_log_det(x)
+        return y, log_det
+
+    def context(self) -> Context | None:
+        """Return the labels as a mixture reads them."""
+        if not self.codes.shape[1]:
+            return None
+        return Context(torch.tensor(self.codes.T), torch.empty(0, len(self), dtype=torch.float64))
+
+
+@dataclass(frozen=True)
+class SearchContext:
+    """What is given of the table and of the flow around the closed form.
+
+    Attributes
+    ----------
+    bounds : sequence of (low, high)
+        Of each valued column.
+    n_entries : int
+        Labels in the vocabulary; 0 where no column has labels.
+    bound : float
+        Of the mixture layer.
+    clock : Clock
+        Of the whole fit.
+    device : torch.device
+        Where expectation maximisation runs, in float64.
+    precedes_training : bool
+        Whether coupling layers will be trained above the closed form.
+    reporter : Reporter
+        Shows what is tried.
+    """
+
+    bounds: Sequence[tuple[float, float]]
+    n_entries: int
+    bound: float
+    clock: Clock
+    device: torch.device = CPU
+    precedes_training: bool = False
+    reporter: Reporter = field(default_factory=Reporter)
+
+
+@dataclass(frozen=True)
+class _Fold:
+    train: Sample
+    held_out: Sample
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A sample sent through its marginals, and what is left when labels have spoken.
+
+    Attributes
+    ----------
+    marginals : Marginals
+    codes : Tensor of int64, shape (n_labelled, n_rows)
+    mean_effects : Tensor of shape (n_entries, n_valued)
+    residuals : Tensor of shape (n_valued, n_rows)
+        Scores less the effects of labels; absent entries are drawn.
+    statistics : SufficientStatistics
+        Of the residuals, at most ``EM_ROWS`` of them, on the design's device.
+    has_absent : bool
+    """
+
+    marginals: Marginals
+    codes: Tensor
+    mean_effects: Tensor
+    residuals: Tensor
+    statistics: SufficientStatistics
+    has_absent: bool
+
+
+def fit_initial(
+    train: Sample,
+    validation: Sample | None,
+    n_components: int | None,
+    design: SearchContext,
+    generator: torch.Generator,
+    candidate: "InitialConfig | None" = None,
+) -> InitialFit:
+    """Fit marginals and mixture to ``train``.
+
+    Marginals (standardising or Gaussianising), the number of components and the
+    strength of their prior are those with the highest mean log-density on rows
+    held out: on small tables by cross-validation over all rows given, on large
+    ones on ``validation``, or a third of the rows where that is None. Where large ones
+    are trained on afterwards, a part of what a candidate overfits counts against it.
+
+    Parameters
+    ----------
+    train, validation : Sample
+    n_components : int or None
+        None chooses it.
+    design : Design
+    generator : torch.Generator
+    candidate : Candidate, optional
+        What was chosen before; nothing is compared then.
+    """
+    if train.values.shape[1] == 0:
+        blank = Mixture.blank(0, 1, design.bound, design.n_entries)
+        return InitialFit(Marginals.fit(train.values, n_bins=1), blank, None)
+    search = _Search(n_components, design, generator)
+    if candidate is None and (len(train) < FEW_ROWS or search.is_late):
+        candidate = InitialConfig(
+            MarginalChoice(1, True), n_components or 1, PriorStrength(1.0, 0.0)
+        )
+    return search.fit(train, candidate or search.best(_make_folds(train, validation, generator)))
+
+
+def _make_folds(
+    train: Sample, validation: Sample | None, generator: torch.Generator
+) -> list[_Fold]:
+    """Pairs of rows to fit and rows to judge by."""
+    if validation is None:
+        rows = train
+    elif len(train) >= MANY_ROWS:
+        return [_Fold(train, validation)]
+    else:
+        rows = Sample(
+            np.concatenate((train.values, validation.values)),
+            np.concatenate((train.codes, validation.codes)),
+        )
+    n_parts = 5 if len(train) < SOME_ROWS else 3
+    n_folds = n_parts if len(train) < MANY_ROWS else 1
+    order = torch.randperm(len(rows), generator=generator).numpy()
+    parts = np.array_split(order, n_parts)
+    return [
+        _Fold(rows.take(np.setdiff1d(order, part)), rows.take(part)) for part in parts[:n_folds]
+    ]
+
+
+@dataclass(frozen=True)
+class MarginalChoice:
+    """How rows are seen before components are fitted.
+
+    Attributes
+    ----------
+    n_bins : int
+        Of the marginals.
+    shifts : bool
+        Whether labels move the components' means. Where values repeat, narrow
+        components want to stay where they are.
+    """
+
+    n_bins: int
+    shifts: bool
+
+
+@dataclass(frozen=True)
+class InitialConfig:
+    """What is chosen on held-out rows."""
+
+    view: MarginalChoice
+    n_components: int
+    strength: PriorStrength
+
+
+class _Search:
+    """Fits candidates and compares them on held-out rows."""
+
+    def __init__(
+        self, n_components: int | None, design: SearchContext, generator: torch.Generator
+    ) -> None:
+        self.n_components = n_components
+        self.design = design
+        # Every candidate starts from the same draw: they differ in nothing else.
+        self.seed = int(torch.randint(2**31, (1,), generator=generator))
+        self.n_judged = 0
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the search has had its share of the time."""
+        return self.design.clock.share() > SEARCH_SHARE
+
+    def best(self, folds: list[_Fold]) -> InitialConfig:
+        """Choose the marginals with few components, then climb with each prior."""
+        n_rows, n_columns = folds[0].train.values.shape
+        priors = prior_strengths(n_columns)
+        ladder = self._component_counts(n_rows, n_columns)
+        few = [k for k in ladder if k in FEW_COMPONENTS] or ladder
+        more = [k for k in ladder if k not in few]
+        scores: dict[InitialConfig, float] = {}
+        for n_bins in (1, gaussianizing_bins(n_rows)):
+            view = MarginalChoice(n_bins, shifts=True)
+            scores |= self._grow_components(folds, view, few, [priors["shared"], priors["narrow"]])
+        n_bins = max(scores, key=scores.__getitem__).view.n_bins
+        scores |= self._grow_components(
+            folds, MarginalChoice(n_bins, shifts=True), more, list(priors.values())
+        )
+        if self.design.n_entries:
+            still = MarginalChoice(n_bins, shifts=False)
+            scores |= self._grow_components(
+                folds, still, more or few, [priors["free"], priors["narrow"]]
+            )
+        return max(scores, key=scores.__getitem__)
+
+    def _grow_components(
+        self,
+        folds: list[_Fold],
+        view: MarginalChoice,
+        ladder: list[int],
+        priors: list[PriorStrength],
+    ) -> dict[InitialConfig, float]:
+        """Raise the number of components under each prior until its score falls.
+
+        Where components, and so the cost, are many, only the best priors go on.
+        """
+        scores: dict[InitialConfig, float] = {}
+        if self.n_judged and self.is_late:
+            return scores
+        prepared: list[tuple[_Prepared, _Fold]] = []
+        for fold in folds:
+            if prepared and self.is_late:
+                break
+            prepared.append((self._prepare(fold.train, view), fold))
+        climbing = dict.fromkeys(priors, -np.inf)
+        for n_components in ladder:
+            for strength, top in list(climbing.items()):
+                if self.n_judged and self.is_late:
+                    return scores
+                components = "1 component" if n_components == 1 else f"{n_components} components"
+                self.design.reporter.note(f"initial fit, {components}, try {self.n_judged + 1}")
+                candidate = InitialConfig(view, n_components, strength)
+                score = float(np.mean([self._judge(*fold, candidate) for fold in prepared]))
+                scores[candidate] = climbing[strength] = score
+                self.n_judged += 1
+                if not score > top + LEAST_GAIN:
+                    del climbing[strength]
+            if n_components >= MANY_COMPONENTS:
+                best = sorted(climbing, key=climbing.__getitem__, reverse=True)[:BEST_PRIORS]
+                climbing = {strength: climbing[strength] for strength in best}
+        return scores
+
+    def _judge(self, prepared: _Prepared, fold: _Fold, candidate: InitialConfig) -> float:
+        mixture = self._fit_mixture(prepared, candidate, SEARCH_STEPS).eval()
+        score = _mean_score(prepared.marginals, mixture, fold.held_out)
+        if not self.design.precedes_training or len(fold.train) < MANY_ROWS:
+            return score
+        seen = fold.train.take(slice(None, None, max(1, len(fold.train) // len(fold.held_out))))
+        return score - OVERFIT * (_mean_score(prepared.marginals, mixture, seen) - score)
+
+    def fit(self, train: Sample, candidate: InitialConfig) -> InitialFit:
+        """Fit one candidate."""
+        prepared = self._prepare(train, candidate.view)
+        return InitialFit(
+            prepared.marginals, self._fit_mixture(prepared, candidate, EM_STEPS), candidate
+        )
+
+    def _prepare(self, train: Sample, view: MarginalChoice) -> _Prepared:
+        marginals = Marginals.fit(train.values, view.n_bins, self.design.bounds)
+        y, _ = train.send(marginals)
+        codes = torch.tensor(train.codes.T)
+        effects = y.new_zeros(self.design.n_entries, len(y))
+        if view.shifts:
+            effects = fit_mean_effects(y, codes, self.design.n_entries)
+        residuals = y - sum_embeddings(codes, effects)
+        generator = torch.Generator().manual_seed(self.seed)
+        filled = impute(residuals, generator, self.design.clock)
+        drawn = torch.randperm(len(train), generator=generator)[:EM_ROWS]
+        statistics = SufficientStatistics(filled[:, drawn].to(self.design.device))
+        return _Prepared(marginals, codes, effects, filled, statistics, bool(y.isnan().any()))
+
+    def _fit_mixture(self, prepared: _Prepared, candidate: InitialConfig, n_iter: int) -> Mixture:
+        components = fit_gaussian_mixture(
+            prepared.statistics,
+            min(candidate.n_components, prepared.statistics.y.shape[1]),
+            strength=candidate.strength,
+            n_iter=n_iter,
+            generator=torch.Generator().manual_seed(self.seed),
+            has_time=lambda: not self.design.clock.is_over,
+        )
+        components = GaussianComponents(*(part.to(CPU) for part in components))
+        effects = None
+        if self.design.n_entries:
+            given = responsibilities(prepared.residuals, components)
+            on_weights = fit_weight_effects(given, prepared.codes, self.design.n_entries)
+            effects = torch.cat((on_weights, prepared.mean_effects), dim=1)
+        return Mixture(components, self.design.bound, effects, fills=prepared.has_absent)
+
+    def _component_counts(self, n_rows: int, n_columns: int) -> list[int]:
+        if self.n_components is not None:
+            return [self.n_components]
+        # Each component should rest on some rows; a step of the fit costs their number
+        # times the square of the columns.
+        most = min(n_rows // 6, COVARIANCE_ENTRIES // n_columns**2)
+        return [k for k in COMPONENTS if k == 1 or k <= most]
+
+
+def _mean_score(marginals: Marginals, mixture: Mixture, sample: Sample) -> float:
+    total = 0.0
+    for block in row_blocks(len(sample), mixture.intercept.numel()):
+        rows = sample.take(block)
+        y, log_det = rows.send(marginals)
+        with torch.inference_mode():
+            total += float((log_det + mixture.log_prob(y, rows.context())).sum())
+    return total / len(sample)
+
+
+def prior_strengths(n_columns: int) -> dict[str, PriorStrength]:
+    """From components that share the shape of all rows to free, narrow, diagonal ones."""
+    return {
+        "shared": PriorStrength(pooled_rows=n_columns + 2.0, diagonal_rows=0.0),
+        "shrunk": PriorStrength(pooled_rows=1.0, diagonal_rows=1.0 * n_columns),
+        "free": PriorStrength(pooled_rows=0.1, diagonal_rows=1.0 * n_columns),
+        "narrow": PriorStrength(pooled_rows=0.02, diagonal_rows=4.0 * n_columns),
+        "diagonal": PriorStrength(pooled_rows=0.02, diagonal_rows=UNCORRELATED),
+    }
+
+
+def gaussianizing_bins(n_rows: int) -> int:
+    """Bins of a Gaussianising marginal: resolution grows as the cube root of the rows."""
+    return int(np.clip(round(n_rows ** (1 / 3)), 4, 32))

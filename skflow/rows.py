@@ -1,0 +1,87 @@
+"""Encoded rows, and sources of them: what a table's codec returns and a model is fitted to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+BLOCK_ENTRIES = 2**15
+MIN_BLOCK_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """Rows of a table as numbers.
+
+    Attributes
+    ----------
+    labels : ndarray of int64, shape (n_rows, n_labelled)
+        Index of each label among the known labels of its column; their number where the
+        category, level or missing marker is novel.
+    novel : ndarray of float64, shape (n_rows, n_labelled)
+        Coordinate of a novel number in a column of levels; NaN elsewhere.
+    values : ndarray of float64, shape (n_rows, n_valued)
+        Encoded numbers; NaN where a row has no value in the column.
+    bin_widths : ndarray of float64, shape (n_rows, n_valued)
+        Width of the grid's bin about each encoded value; 0 in columns without a grid.
+    log_volume : ndarray of float64, shape (n_rows,)
+        Log-derivative of the encoding, in nats, per unit of the original columns.
+    weight : ndarray of float64, shape (n_rows,), optional
+        Weight of each row in losses, means and counts; None weighs all rows alike.
+    """
+
+    labels: NDArray[np.int64]
+    novel: FloatArray
+    values: FloatArray
+    bin_widths: FloatArray
+    log_volume: FloatArray
+    weight: FloatArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def quantized_columns(self) -> list[int]:
+        """Columns of values on a grid."""
+        return np.flatnonzero(self.bin_widths.any(axis=0)).tolist()
+
+    def take(self, rows: Any) -> Self:
+        """Return some of the rows, by slice, mask or index."""
+        arrays = {name: array for name, array in vars(self).items() if array is not None}
+        return replace(self, **{name: array[rows] for name, array in arrays.items()})
+
+
+class RowSource(Protocol):
+    """Rows that are encoded when they are read: no encoded copy of the whole table is held.
+
+    Attributes
+    ----------
+    quantized_columns : list of int
+        Columns of values on a grid.
+    """
+
+    @property
+    def quantized_columns(self) -> list[int]: ...  # noqa: D102
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Any) -> EncodedRows:
+        """Encode some of the rows, by slice or index."""
+        ...
+
+
+def row_blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """Yield slices of rows whose arrays of ``n_columns`` stay small."""
+    size = max(MIN_BLOCK_ROWS, BLOCK_ENTRIES // max(1, n_columns))
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
+
+
+def encoded_blocks(source: RowSource, n_columns: int) -> Iterator[tuple[slice, EncodedRows]]:
+    """Encode all rows of a source, in their order: yield slices and their rows."""
+    for block in row_blocks(len(source), n_columns):
+        yield block, source.take(block)

@@ -1,0 +1,237 @@
+"""One gradient step: eager, and captured as a CUDA graph.
+
+On a GPU a step of a small network costs what its launches cost, a thousand and more. A graph
+of them is launched at once. Its kernels read and write where they did when they
+were captured, so all that changes from step to step lies in tensors of its own, on the
+device: the batch, the learning rate, the share of the moving average. Nothing in a step
+waits for the device.
+"""
+
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from skflow.exceptions import CaptureWarning, warn_caller
+from skflow.training.optimizer import Descent
+
+WARM_UP_STEPS = 3  # what is set up at first use must not be captured
+
+# Held for work on the side stream, which another thread would capture too, and for
+# waiting for the device, which is forbidden while another thread captures.
+_SIDE_STREAM = threading.Lock()
+_FAILED: list[torch.cuda.CUDAGraph] = []  # torch's allocator may ask for them again
+
+Work = Callable[[], None]
+
+
+class Step(Protocol):
+    """A gradient step per call; ``total`` sums the log-densities of the rows it saw, in nats."""
+
+    total: Tensor
+
+    def __call__(self, batch: Tensor, learning_rate: float) -> None:
+        """Step on the rows whose indices are in ``batch``."""
+
+    def close(self) -> None:
+        """Give back what the step holds on the device."""
+
+
+class EagerStep:
+    """Forward, backward, clipped AdamW, moving average, kernel by kernel.
+
+    Parameters
+    ----------
+    log_prob : callable
+        Log-densities, in nats, of the rows whose indices it is given.
+    descent : Descent
+    """
+
+    def __init__(self, log_prob: Callable[[Tensor], Tensor], descent: Descent) -> None:
+        self.log_prob = log_prob
+        self.descent = descent
+        self.total = descent.optimizer.parameters[0].new_zeros(())
+
+    def __call__(self, batch: Tensor, learning_rate: float) -> None:
+        """Step on the rows whose indices are in ``batch``."""
+        self.run(batch, learning_rate, self.descent.average.next_weight())
+
+    def run(self, batch: Tensor, learning_rate: float | Tensor, share: float | Tensor) -> None:
+        """Take the step, with numbers of its own or with those that lie on the device."""
+        log_prob = self.log_prob(batch)
+        (-log_prob.mean()).backward()
+        self.descent.step(learning_rate, share)
+        self.total += log_prob.detach().sum()
+
+    def close(self) -> None:
+        """Hold nothing: nothing is given back."""
+
+
+class Recorder(Protocol):
+    """What captures work, and replays it."""
+
+    def warm_up(self, work: Work) -> None:
+        """Do the work where it will be captured."""
+
+    def capture(self, work: Work) -> Work:
+        """Return a replay of the work; the work itself is not done."""
+
+    def close(self) -> None:
+        """Release what was captured, and its memory."""
+
+
+class CudaRecorder:
+    """Captures work as a CUDA graph.
+
+    Parameters
+    ----------
+    device : torch.device
+    generator : torch.Generator
+        Of the device; what the work draws from it is fresh at each replay.
+    """
+
+    def __init__(self, device: torch.device, generator: torch.Generator) -> None:
+        self.device = device
+        self.generator = generator
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def warm_up(self, work: Work) -> None:
+        """Do the work on the stream that will capture it."""
+        before, side = torch.cuda.current_stream(self.device), _side_stream(self.device)
+        with _SIDE_STREAM:
+            side.wait_stream(before)
+            with torch.cuda.stream(side):
+                work()
+            before.wait_stream(side)
+
+    def capture(self, work: Work) -> Work:
+        """Return a replay of the work; the work itself is not done."""
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self.generator)
+        side = _side_stream(self.device)
+        try:
+            # The outer context brings the stream before back, which a failed capture does
+            # not. Other threads may use the device meanwhile, hence "thread_local".
+            with (
+                _SIDE_STREAM,
+                torch.cuda.stream(side),
+                torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"),
+            ):
+                work()
+        except BaseException:
+            self._abandon(graph)
+            raise
+        self.graph = graph
+        return graph.replay
+
+    def close(self) -> None:
+        """Release the graph and give its memory back to the device."""
+        if self.graph is None:
+            return
+        with _SIDE_STREAM:
+            torch.cuda.synchronize(self.device)
+            self.graph.reset()
+            torch.cuda.empty_cache()
+        self.graph = None
+
+    def _abandon(self, graph: torch.cuda.CUDAGraph) -> None:
+        """Undo what a capture leaves in torch that did not come to its end."""
+        graph.reset()
+        _FAILED.append(graph)
+        # They would wait for that end, and refuse to draw.
+        for generator in (self.generator, torch.cuda.default_generators[self.device.index]):
+            generator.graphsafe_set_state(generator.clone_state())
+
+
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for each device: libraries keep a workspace for every stream they have seen."""
+    return torch.cuda.Stream(device)
+
+
+class CapturedStep:
+    """The step of an :class:`EagerStep`, launched at once.
+
+    The first steps are taken eagerly and count like all others; then the step is captured.
+    Where that fails, steps go on as they began, with a :class:`CaptureWarning`.
+
+    Parameters
+    ----------
+    eager : EagerStep
+        What its ``log_prob`` reads must stay where it is, and have one shape.
+    batch_size : int
+        Rows of every batch.
+    recorder : Recorder
+    """
+
+    def __init__(self, eager: EagerStep, batch_size: int, recorder: Recorder) -> None:
+        self.eager = eager
+        self.total = eager.total
+        self.recorder = recorder
+        self.batch = torch.zeros(batch_size, dtype=torch.int64, device=self.total.device)
+        self.learning_rate = torch.zeros_like(self.total)
+        self.share = torch.zeros_like(self.total)
+        self.n_warm_ups = 0
+        self.replay: Work | None = None
+
+    def __call__(self, batch: Tensor, learning_rate: float) -> None:
+        """Step on the rows whose indices are in ``batch``."""
+        self.batch.copy_(batch)
+        self.learning_rate.fill_(learning_rate)
+        self.share.fill_(self.eager.descent.average.next_weight())
+        if self.n_warm_ups < WARM_UP_STEPS:
+            self.recorder.warm_up(self._run)
+            self.n_warm_ups += 1
+        else:
+            self.replay = self.replay or self._capture()
+            self.replay()
+
+    def close(self) -> None:
+        """Release what was captured."""
+        self.replay = None
+        self.recorder.close()
+
+    def _run(self) -> None:
+        self.eager.run(self.batch, self.learning_rate, self.share)
+
+    def _capture(self) -> Work:
+        try:
+            return self.recorder.capture(self._run)
+        except RuntimeError as error:  # which CUDA's errors derive from
+            # Gradients of a half captured step have no values.
+            self.eager.descent.optimizer.clear_gradients()
+            reason = str(error).partition("\n")[0]
+            warn_caller(
+                f"The training step could not be captured as a CUDA graph ({reason}). Training "
+                "goes on kernel by kernel: the same fit, more slowly. A newer torch or driver "
+                "may capture it; small tables are fitted faster with device='cpu'.",
+                CaptureWarning,
+            )
+        return self._run
+
+
+def choose_step(
+    log_prob: Callable[[Tensor], Tensor],
+    descent: Descent,
+    batch_size: int,
+    generator: torch.Generator,
+) -> Step:
+    """Return a captured step where the weights lie on a CUDA device, else an eager one.
+
+    Parameters
+    ----------
+    log_prob, descent
+        Of the :class:`EagerStep`.
+    batch_size : int
+        Rows of every batch.
+    generator : torch.Generator
+        What the step draws from, on the device of the weights.
+    """
+    eager = EagerStep(log_prob, descent)
+    device = eager.total.device
+    if device.type != "cuda":
+        return eager
+    return CapturedStep(eager, batch_size, CudaRecorder(device, generator))

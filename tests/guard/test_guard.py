@@ -1,0 +1,56 @@
+"""Densities, latents, samples and p-values of small fits stay what they are, to the last digits.
+
+The numbers come from a process of its own, :mod:`tests.guard.portable`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_diabetes, load_iris, load_wine
+from sklearn.model_selection import train_test_split
+
+from skflow import FlowDensity
+from tests.guard import portable
+from tests.guard.fits import FITS, versions
+
+PINNED = json.loads((Path(__file__).parent / "pinned.json").read_text())
+
+# Held-out nats per row of FlowDensity() on a quarter of each table.
+QUALITY = {"iris": (load_iris, {}, -2.672), "wine": (load_wine, {}, -18.434)}
+QUALITY["diabetes"] = (load_diabetes, {"scaled": False}, -27.051)
+NATS_PER_COLUMN = 0.02
+
+
+@pytest.fixture(scope="module")
+def computed() -> dict[str, Any]:
+    if versions() != PINNED["versions"]:
+        pytest.skip(f"the numbers are pinned with {PINNED['versions']}")
+    return json.loads(portable.computed())
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", FITS)
+def test_fits_are_the_same(computed: dict[str, Any], name: str) -> None:
+    # A processor that rounds the last digit of a product otherwise takes other steps.
+    same_arithmetic = computed["arithmetic"] == PINNED["arithmetic"]
+    tolerance = 1e-12 if same_arithmetic else 1e-3
+    assert computed["fits"][name].keys() == PINNED["fits"][name].keys()
+    for what, numbers in PINNED["fits"][name].items():
+        found, expected = np.array(computed["fits"][name][what]), np.array(numbers)
+        error = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
+        assert found.shape == expected.shape, what
+        assert np.nanmax(error, initial=0.0) <= tolerance, what
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(expected), err_msg=what)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", QUALITY)
+def test_held_out_likelihood(name: str) -> None:
+    load, options, expected = QUALITY[name]
+    rows = load(as_frame=True, **options).data
+    train, test = train_test_split(rows, test_size=0.25, random_state=0)
+    found = FlowDensity(random_state=0).fit(train).score(test)
+    assert abs(found - expected) <= NATS_PER_COLUMN * rows.shape[1]

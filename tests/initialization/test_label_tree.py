@@ -1,0 +1,70 @@
+"""The closed form of labels, against counts made in another way."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from skflow.initialization.label_tree import PRIOR_ROWS, SMOOTHING, fit_label_tree
+
+
+def planted(n_rows: int = 500) -> np.ndarray:
+    """Column 2 depends on column 0, column 3 on column 2, column 1 on nothing."""
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(4, size=n_rows), rng.integers(3, size=n_rows)
+    third = np.where(rng.random(n_rows) < 0.8, first % 2, rng.integers(2, size=n_rows))
+    fourth = np.where(rng.random(n_rows) < 0.9, third, 1 - third)
+    return np.stack((first, second, third, fourth))
+
+
+SIZES = (4, 3, 2, 2)
+
+
+def test_planted_parents_are_found() -> None:
+    assert fit_label_tree(torch.tensor(planted()), SIZES).parents == [-1, -1, 0, 2]
+
+
+def test_tables_are_smoothed_counts() -> None:
+    rows = planted()
+    start = fit_label_tree(torch.tensor(rows), SIZES)
+    for j, size in enumerate(SIZES):
+        frequency = (np.bincount(rows[j], minlength=size) + SMOOTHING) / (
+            rows.shape[1] + SMOOTHING * size
+        )
+        np.testing.assert_allclose(start.log_frequencies[j].exp(), frequency)
+        parent = start.parents[j]
+        if parent < 0:
+            np.testing.assert_allclose(start.log_tables[j][0].exp(), frequency)
+            continue
+        counts = pd.crosstab(rows[parent], rows[j]).to_numpy() + PRIOR_ROWS * frequency
+        expected = counts / counts.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(start.log_tables[j].exp()[:-1], expected)
+        # After a label never seen, the frequencies are all there is to say.
+        np.testing.assert_allclose(start.log_tables[j].exp()[-1], frequency)
+
+
+def test_labels_never_seen_are_left_out() -> None:
+    rows = planted()
+    spoilt = np.concatenate((rows, np.array(SIZES)[:, None].repeat(50, axis=1)), axis=1)
+    clean, found = (fit_label_tree(torch.tensor(x), SIZES) for x in (rows, spoilt))
+    assert found.parents == clean.parents
+    for j in range(4):
+        torch.testing.assert_close(found.log_frequencies[j], clean.log_frequencies[j])
+
+
+@pytest.mark.parametrize("n_rows", [2, 20, 2000])
+def test_every_table_sums_to_one(n_rows: int) -> None:
+    rng = np.random.default_rng(1)
+    sizes = (1, 2, 7, 30)
+    rows = torch.tensor(np.stack([rng.integers(size, size=n_rows) for size in sizes]))
+    start = fit_label_tree(rows, sizes)
+    for table in (*start.log_tables, *start.log_frequencies):
+        total = table.exp().sum(dim=-1)
+        torch.testing.assert_close(total, torch.ones_like(total))
+
+
+def test_independent_columns_have_no_parents() -> None:
+    rng = np.random.default_rng(2)
+    rows = torch.tensor(rng.integers(3, size=(12, 400)))
+    parents = fit_label_tree(rows, (3,) * 12).parents
+    assert sum(parent >= 0 for parent in parents) <= 2

@@ -1,0 +1,257 @@
+"""A gradient step, eager and captured; what needs a GPU is in test_cuda.py."""
+
+import copy
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from skflow import FlowDensity
+from skflow.clock import Clock
+from skflow.exceptions import CaptureWarning, DivergenceWarning
+from skflow.training import objective
+from skflow.training import step as step_module
+from skflow.training.blur import Blur
+from skflow.training.loop import TrainingRows
+from skflow.training.objective import TrainingBatch, equal_batches
+from skflow.training.optimizer import Descent
+from skflow.training.options import choose_options
+from skflow.training.step import CapturedStep, EagerStep
+from tests.laws import seeded
+from tests.mixed import LAYERED, every_kind
+from tests.tables import QUICK, Table
+from tests.training.steps import PARTS, Part, run_steps
+from tests.training.tape import NoSync, SyncError, TapeRecorder
+
+
+def descent_of(module: nn.Module, n_batches: int = 2, **options: float) -> Descent:
+    auto = dict.fromkeys(("max_iter", "batch_size", "learning_rate", "n_iter_no_change"), "auto")
+    given = auto | {"weight_decay": 0.1} | options
+    return Descent(module, choose_options(1000, clock=Clock(), tol=1e-4, **given), n_batches)
+
+
+def test_eager_step_is_that_of_autograd_and_torch() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    reference = copy.deepcopy(model)
+    rows = torch.randn(40, 3, dtype=torch.float64, generator=seeded(0))
+
+    def log_prob(batch: Tensor) -> Tensor:
+        return -10 * model(rows[batch]).square()[:, 0]
+
+    step = EagerStep(log_prob, descent_of(model))
+    matrices = [p for name, p in reference.named_parameters() if name.endswith("weight")]
+    others = [p for name, p in reference.named_parameters() if not name.endswith("weight")]
+    theirs = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
+        betas=(0.9, 0.99),
+    )
+    average = copy.deepcopy(reference)
+    total = 0.0
+    batches = torch.randperm(40, generator=seeded(1)).view(8, 5)
+    for n, (batch, rate) in enumerate(zip(batches, np.linspace(0.1, 0.01, 8), strict=True), 1):
+        step(batch, float(rate))
+        loss = 10 * reference(rows[batch]).square()
+        total -= loss.sum().item()
+        theirs.zero_grad()
+        loss.mean().backward()
+        nn.utils.clip_grad_norm_(reference.parameters(), 5.0)
+        for group in theirs.param_groups:
+            group["lr"] = rate
+        theirs.step()
+        with torch.no_grad():
+            for mean, p in zip(average.parameters(), reference.parameters(), strict=True):
+                mean += (p - mean) * max(1 / (n + 1), 1 / 12)
+    exact = {"rtol": 1e-10, "atol": 1e-10}
+    assert step.total.item() == pytest.approx(total)
+    for found, expected in zip(model.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, **exact)
+    with step.descent.averaged_weights():
+        for found, expected in zip(model.parameters(), average.parameters(), strict=True):
+            torch.testing.assert_close(found, expected, **exact)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_batches"), [(1, 1), (7, 1), (7, 7), (7, 2), (1000, 9), (64, 8)]
+)
+def test_batches_are_of_one_size_and_cover_the_rows(n_rows: int, n_batches: int) -> None:
+    left_out = set()
+    for seed in range(2):
+        order = torch.randperm(n_rows, generator=seeded(seed))
+        batches = equal_batches(order, n_batches)
+        assert batches.shape == (n_batches, n_rows // n_batches)
+        assert len(set(batches.flatten().tolist())) == batches.numel()
+        assert n_rows - batches.numel() < n_batches
+        left_out |= {frozenset(order.tolist()) - frozenset(batches.flatten().tolist())}
+    # Not the same rows in each epoch.
+    assert len(left_out) == (1 if n_rows % n_batches == 0 else 2)
+
+
+def test_fresh_values_are_drawn_into_the_place_of_those_before() -> None:
+    class Drawn:
+        def draw(self, scores: Tensor, generator: torch.Generator) -> None:
+            scores.uniform_(generator=generator)
+
+    train = TrainingBatch(torch.zeros(0, 5), torch.zeros(2, 5))
+    rows = TrainingRows(train, None, 0.0, 0.0, Drawn())
+    place, draws = train.y.data_ptr(), []
+    for _ in range(2):
+        rows.draw(seeded(len(draws)))
+        draws.append(rows.train.y.clone())
+        assert rows.train.y.data_ptr() == place
+    assert not torch.equal(*draws)
+
+
+# Captured on the CPU: by a tape of operations, which is what a graph is of kernels.
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("name", PARTS)
+def test_captured_steps_are_the_eager_ones(name: str, dropout: float) -> None:
+    """Rates, batches, dropout, blur and the average are read anew at each replay."""
+    found, expected = (Part(name, dropout) for _ in range(2))
+    recorder = TapeRecorder()
+    n_steps = run_steps(found, lambda eager: CapturedStep(eager, found.batch_size, recorder))
+    run_steps(expected, lambda eager: eager)
+    assert (recorder.n_warm_ups, recorder.n_captures) == (step_module.WARM_UP_STEPS, 1)
+    assert recorder.n_replays == n_steps - step_module.WARM_UP_STEPS > 4
+    for name, value in expected.results().items():
+        torch.testing.assert_close(found.results()[name], value, rtol=1e-5, atol=1e-5)
+
+
+class HalfRecorder(TapeRecorder):
+    """Fails when the gradients have been made, and leaves no values in them."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        for p in self.module.parameters():
+            p.grad = torch.full_like(p, math.nan)
+        raise RuntimeError("operation not permitted when stream is capturing\nand so on")
+
+
+def test_steps_go_on_where_the_capture_fails() -> None:
+    found, expected = (Part("values", 0.0) for _ in range(2))
+    recorder = HalfRecorder(found.module)
+    with pytest.warns(CaptureWarning, match=r"not permitted when stream is capturing\)"):
+        run_steps(found, lambda eager: CapturedStep(eager, found.batch_size, recorder))
+    run_steps(expected, lambda eager: eager)
+    for name, value in expected.results().items():
+        torch.testing.assert_close(found.results()[name], value, rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture
+def recorders(monkeypatch: pytest.MonkeyPatch) -> list[TapeRecorder]:
+    """Have fits capture their steps on tapes, and return these."""
+    made: list[TapeRecorder] = []
+
+    def choose_step(log_prob, descent: Descent, batch_size: int, generator) -> CapturedStep:
+        made.append(TapeRecorder())
+        return CapturedStep(EagerStep(log_prob, descent), batch_size, made[-1])
+
+    monkeypatch.setattr(objective, "choose_step", choose_step)
+    return made
+
+
+def mixed() -> pd.DataFrame:
+    return every_kind(300)
+
+
+def test_captured_fits_are_the_eager_ones(recorders: list[TapeRecorder]) -> None:
+    """Of labels, holes, values on grids; to the rounding of rates to float32."""
+    df, params = mixed(), LAYERED | {"dropout": 0.2}
+    captured = FlowDensity(**params).fit(df)
+    assert len(recorders) == 4  # of each term, and again where all rows are fitted
+    assert all(recorder.is_closed and recorder.n_replays > 2 for recorder in recorders)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objective, "choose_step", step_module.choose_step)
+        eager = FlowDensity(**params).fit(df)
+    assert eager.history_["train_score"] == pytest.approx(
+        captured.history_["train_score"], abs=1e-3
+    )
+    np.testing.assert_allclose(captured.score_samples(df), eager.score_samples(df), atol=1e-2)
+
+
+def test_a_roll_back_captures_anew(recorders: list[TapeRecorder], table: Table) -> None:
+    flow = FlowDensity(**QUICK | {"max_iter": 8}, learning_rate=1e6, batch_size=40)
+    with pytest.warns(DivergenceWarning):
+        flow.fit(table)
+    assert len(recorders) > 1
+    assert all(recorder.is_closed for recorder in recorders)
+    assert all(recorder.n_captures == 1 for recorder in recorders[:-1])
+    assert np.isfinite(flow.score_samples(table)).all()
+
+
+def test_training_leaves_no_generator_behind(table: Table) -> None:
+    flow = FlowDensity(**QUICK, dropout=0.1).fit(table)
+    assert all(getattr(m, "generator", None) is None for m in flow._density.model.modules())
+
+
+# Nothing waits for the device.
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda x: x.sum().item(),
+        lambda x: bool((x > 0).any()),
+        lambda x: x[x > 0],
+        lambda x: x.index_put_((x > 0,), torch.zeros(())),
+        lambda x: torch.where(x > 0),
+        lambda x: x.masked_select(x > 0),
+        lambda x: x + torch.tensor(1.0),
+        lambda x: x.unique(),
+    ],
+)
+def test_what_waits_is_noticed(wait: Callable[[Tensor], object]) -> None:
+    x = torch.ones(3)
+    with NoSync(), pytest.raises(SyncError):
+        wait(x)
+
+
+@pytest.fixture
+def guarded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Refuse whatever waits within a step or a draw; return what was guarded."""
+    calls: list[str] = []
+
+    def guard(owner: type, name: str) -> None:
+        original = getattr(owner, name)
+
+        def inside(*args: object) -> object:
+            calls.append(name)
+            with NoSync():
+                return original(*args)
+
+        monkeypatch.setattr(owner, name, inside)
+
+    guard(EagerStep, "run")
+    guard(Blur, "draw")
+    return calls
+
+
+def test_no_step_waits_for_the_device(guarded: list[str], table: Table) -> None:
+    FlowDensity(**QUICK, dropout=0.1).fit(table)
+    assert set(guarded) == {"run"}
+
+
+def test_no_step_on_mixed_rows_waits_for_the_device(guarded: list[str]) -> None:
+    """With labels, holes, values on grids; both terms of the log-density."""
+    FlowDensity(**LAYERED, dropout=0.1).fit(mixed())
+    assert set(guarded) == {"run", "draw"}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_step_stays_on_its_device(name: str) -> None:
+    """Tensors without values refuse others, and whatever asks for a value."""
+    part = Part(name, 0.0)
+    part.module.to("meta")
+    part.rows = TrainingBatch(*(tensor.to("meta") for tensor in part.rows))
+    log_prob = part.log_prob(torch.zeros(part.batch_size, dtype=torch.int64, device="meta"))
+    (-log_prob.mean()).backward()
+    assert log_prob.shape == (part.batch_size,)
+    assert {p.grad.device.type for p in part.module.parameters()} == {"meta"}
