@@ -151,7 +151,9 @@ class OutlierScoreDisplay:
         label = f"threshold {self.threshold:.3g}"
         ax.axvline(self.threshold, color=VERMILLION, ls="--", label=label)
         beyond = f"; logarithmic below {scale.low:.3g}" if scale.kind == "tails" else ""
-        ax.set(xlabel=f"score (lower is more unusual{beyond})", ylabel="share of rows", yscale="log")
+        ax.set(
+            xlabel=f"score (lower is more unusual{beyond})", ylabel="share of rows", yscale="log"
+        )
         if scale.kind == "tails":
             scale.set_ticks(ax.xaxis, everything)
         ax.set_ylim(bottom=0.5 / max(map(len, groups)))  # low enough to show a single row
