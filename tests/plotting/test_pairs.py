@@ -61,9 +61,9 @@ def test_regions_hold_their_share_of_fresh_rows(
     both = (cells[0] >= 0) & (cells[1] >= 0)
     inside = [both & (cell < len(e) - 1) for cell, e in zip(cells, display.edges, strict=True)]
     shown = inside[0] & inside[1]
-    held = display.held[cells[0][shown], cells[1][shown]]
+    hdr_mass = display.hdr_mass[cells[0][shown], cells[1][shown]]
     for share in (0.5, 0.8, 0.95):
-        assert np.count_nonzero(held < share) / np.count_nonzero(both) == pytest.approx(
+        assert np.count_nonzero(hdr_mass < share) / np.count_nonzero(both) == pytest.approx(
             share, abs=0.04
         )
 
@@ -81,7 +81,7 @@ def test_columns_by_name_and_by_position(mixed: FlowOutlierDetector) -> None:
     named = PairDisplay.from_estimator(mixed, X, ("stay", "plan"), random_state=0)
     placed = PairDisplay.from_estimator(mixed, X, (-1, 0), random_state=0)
     np.testing.assert_array_equal(named.positions, placed.positions)
-    np.testing.assert_array_equal(named.held, placed.held)
+    np.testing.assert_array_equal(named.hdr_mass, placed.hdr_mass)
 
 
 def test_categories_have_a_place_each(mixed: FlowOutlierDetector) -> None:
@@ -108,7 +108,7 @@ def test_categories_never_seen_and_rare_ones_share_a_place() -> None:
     assert display.positions[0, 1] == 12
 
 
-def test_missing_numbers_lie_in_a_strip(mixed: FlowOutlierDetector) -> None:
+def test_missing_numbers_lie_in_a_band(mixed: FlowOutlierDetector) -> None:
     X = subscriptions()
     display = PairDisplay.from_estimator(mixed, X, ("start", "stay"))
     both = np.concatenate([points(display, "rows"), points(display, "flagged")])
@@ -171,7 +171,7 @@ def test_far_rows_lie_where_they_are_and_the_others_can_be_told_apart(
 def test_skewed_columns_have_a_logarithmic_axis() -> None:
     rng = np.random.default_rng(0)
     X = rng.lognormal(0, [3, 0.3], (300, 2))
-    X[::7, 0] = np.nan  # in a strip, left of the smallest
+    X[::7, 0] = np.nan  # in the band of missing numbers, left of the smallest
     flow = FlowDensity(**ONE_GAUSSIAN).fit(X)
     display = PairDisplay.from_estimator(flow, X, (0, 1), random_state=0)
     display.figure_.canvas.draw()

@@ -23,7 +23,7 @@ def test_the_best_epoch_counts_from_one() -> None:
     assert display.ax_.lines[-1].get_xdata() == [2]
 
 
-def test_without_held_out_rows_training_rows_are_the_judge() -> None:
+def test_without_held_out_rows_the_best_epoch_is_that_of_the_training_rows() -> None:
     flow = FlowDensity(early_stopping=False, **ONE_GAUSSIAN | {"n_layers": 1, "max_iter": 2}).fit(
         numbers()[:60]
     )
@@ -38,7 +38,7 @@ def test_a_detector_shows_its_density(mixed: FlowOutlierDetector) -> None:
     assert display.train_score == pytest.approx(mixed.density_.history_["train_score"])
 
 
-def test_a_closed_form_is_one_epoch() -> None:
+def test_a_gaussian_mixture_copula_has_one_epoch() -> None:
     flow = FlowDensity(**ONE_GAUSSIAN).fit(numbers())
     display = TrainingCurveDisplay.from_estimator(flow)
     low, high = display.ax_.get_xlim()
