@@ -3,6 +3,9 @@
 Widths of conditionals are shares of the column's own.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,18 +13,22 @@ from scipy.special import logsumexp
 
 from skflow import FlowDensity
 from skflow.outliers.reasons import tail_log_probs
-from tests.settings import TWO_GAUSSIANS, TWO_LAYERS
+from tests.settings import TWO_GAUSSIANS, TWO_LAYERS, one_of_each, slow_but
 
-# All of them with the slow tests; by default the widest, one between, and the narrowest.
-WIDTHS = [
-    1.0,
-    pytest.param(1e-1, marks=pytest.mark.slow),
-    1e-2,
-    pytest.param(1e-3, marks=pytest.mark.slow),
-    1e-4,
-]
 FARTHEST = 20.0  # of the columns' ranges, in standard deviations
 STEPS = {"decimal": 0.01, "integer": 1, "date": np.timedelta64(1, "D")}
+
+
+def widths_and(others: Iterable[Any]) -> list[Any]:
+    """Pairs with a width: all of them with the slow tests, by default the widest, one between,
+    and the narrowest."""
+    others = list(others)
+    between = [
+        pytest.param(width, other, marks=pytest.mark.slow)
+        for width in (1e-1, 1e-3)
+        for other in others
+    ]
+    return one_of_each([1.0, 1e-2, 1e-4], others) + between
 
 
 def explain(flow: FlowDensity, X: pd.DataFrame) -> np.ndarray:
@@ -63,8 +70,7 @@ def assert_near(told: np.ndarray, expected: list[float]) -> None:
     np.testing.assert_allclose(told, expected, atol=0.1)
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("parameters", [TWO_GAUSSIANS, TWO_LAYERS], ids=["closed", "layered"])
+@pytest.mark.parametrize(("width", "parameters"), widths_and([TWO_GAUSSIANS, TWO_LAYERS]))
 def test_floats(width, parameters) -> None:
     flow = FlowDensity(**parameters).fit(related(500, width))
     right = related(3, width, seed=1)
@@ -76,9 +82,8 @@ def test_floats(width, parameters) -> None:
     assert_near(explain(flow, rows)[:, 1], expected)
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("kind", list(STEPS))
-def test_grids(kind, width) -> None:
+@pytest.mark.parametrize(("width", "kind"), widths_and(STEPS))
+def test_grids(width, kind) -> None:
     """Right cells, wrong ones, and some beyond the column's range; those between points too."""
     n_steps = 500  # of a standard deviation
 
@@ -103,7 +108,7 @@ def test_grids(kind, width) -> None:
     assert_near(explain(flow, rows)[:, 1], expected)
 
 
-@pytest.mark.parametrize("width", [1e-1, 1e-4])
+@pytest.mark.parametrize("width", slow_but([1e-4], [1e-1, 1e-4]))
 def test_modes_far_apart(width) -> None:
     """Given a label, or whichever of two columns is wrong, peaks lie far from each other."""
     rng = np.random.default_rng(0)
