@@ -10,17 +10,17 @@ from torch import Tensor
 
 from skflow.clock import Clock
 from skflow.flow.context import Context, sum_embeddings
-from skflow.flow.gaussian_mixture import (
-    GaussianComponents,
+from skflow.flow.marginals import Marginals
+from skflow.flow.mixture import GaussianComponents, Mixture
+from skflow.initialization.gaussian_mixture import (
     PriorStrength,
     SufficientStatistics,
     fit_gaussian_mixture,
     responsibilities,
 )
-from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import Mixture
 from skflow.initialization.imputation import impute
 from skflow.initialization.label_effects import fit_mean_effects, fit_weight_effects
+from skflow.initialization.marginals import fit_marginals
 from skflow.reporter import Reporter
 from skflow.rows import row_blocks
 
@@ -183,7 +183,7 @@ def fit_initial(
     """
     if train.values.shape[1] == 0:
         blank = Mixture.blank(0, 1, design.bound, design.n_entries)
-        return InitialFit(Marginals.fit(train.values, n_bins=1), blank, None)
+        return InitialFit(fit_marginals(train.values, n_bins=1), blank, None)
     search = _Search(n_components, design, generator)
     if candidate is None and (len(train) < FEW_ROWS or search.is_late):
         candidate = InitialConfig(
@@ -332,7 +332,7 @@ class _Search:
         )
 
     def _prepare(self, train: Sample, view: MarginalChoice) -> _Prepared:
-        marginals = Marginals.fit(train.values, view.n_bins, self.design.bounds)
+        marginals = fit_marginals(train.values, view.n_bins, self.design.bounds)
         y, _ = train.send(marginals)
         codes = torch.tensor(train.codes.T)
         effects = y.new_zeros(self.design.n_entries, len(y))

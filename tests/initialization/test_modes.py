@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from skflow.flow.marginals import Marginals
-from skflow.flow.modes import MOST_MODES, split_modes
+from skflow.initialization.marginals import MOST_MODES, fit_marginals, split_modes
 from tests.flow.test_marginals import SHAPES
 
 N_ROWS = 2000
@@ -66,7 +65,7 @@ def test_each_mode_becomes_normal(n_bins: int) -> None:
     rng = np.random.default_rng(1)
     modes = [rng.normal(0, 1, 1000), rng.normal(1e4, 5, 600), rng.normal(1e6, 0.1, 400)]
     x = np.concatenate(modes)
-    y = Marginals.fit(x[:, None], n_bins).forward_and_log_det(torch.tensor(x[None]))[0][0].numpy()
+    y = fit_marginals(x[:, None], n_bins).forward_and_log_det(torch.tensor(x[None]))[0][0].numpy()
     assert y.mean() == pytest.approx(0, abs=0.05)
     assert y.std() == pytest.approx(1, abs=0.05)
     parts = np.split(y, [1000, 1600])
@@ -84,8 +83,8 @@ def test_other_columns_keep_their_map(n_bins: int) -> None:
     rng = np.random.default_rng(2)
     plain = rng.standard_normal(N_ROWS)
     far = np.where(rng.random(N_ROWS) < 0.5, plain, 1e3 + plain)
-    alone = Marginals.fit(plain[:, None], n_bins)
-    together = Marginals.fit(np.column_stack((plain, far)), n_bins)
+    alone = fit_marginals(plain[:, None], n_bins)
+    together = fit_marginals(np.column_stack((plain, far)), n_bins)
     rows = torch.tensor(np.linspace(-10, 10, 201)[None])
     y = alone.forward_and_log_det(rows)[0]
     y_beside = together.forward_and_log_det(rows.expand(2, -1))[0][:1]
@@ -97,7 +96,7 @@ def test_other_columns_keep_their_map(n_bins: int) -> None:
 def test_values_in_a_gap_come_back(n_bins: int) -> None:
     rng = np.random.default_rng(3)
     x = np.append(rng.normal(-1e3, 1, 1000), rng.normal(1e3, 1, 1000))
-    marginals = Marginals.fit(x[:, None], n_bins)
+    marginals = fit_marginals(x[:, None], n_bins)
     rows = torch.tensor(np.linspace(-2e3, 2e3, 4001)[None])
     y, log_det = marginals.forward_and_log_det(rows)
     assert (y.diff() > 0).all()

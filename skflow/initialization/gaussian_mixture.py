@@ -6,18 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from skflow.flow.mixture import GaussianComponents
+
 RIDGE = 1e-8
 MEAN_ROWS = 0.05  # rows of prior in each mean: none is the value of a single row
 BLOCK = 500_000  # entries of the arrays worked on at once: they stay in the cache
 KEPT = 8_000_000  # entries of statistics that are made once and kept
-
-
-class GaussianComponents(NamedTuple):
-    """Weights ``(K,)``, means ``(K, d)`` and covariances ``(K, d, d)``."""
-
-    weights: Tensor
-    means: Tensor
-    covariances: Tensor
 
 
 class PriorStrength(NamedTuple):
