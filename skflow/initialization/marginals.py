@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from skflow.flow.marginals import ColumnMap, Marginals
+from skflow.rows import weighted_mean
 
 FloatArray = NDArray[np.float64]
 
@@ -41,16 +42,55 @@ FEWEST_SHARE = 0.02  # of the rows in a mode: fewer are a tail
 MOST_MODES = 8
 
 
-def fit_marginals(
-    table: FloatArray, n_bins: int, bounds: Sequence[tuple[float, float]] | None = None
-) -> Marginals:
-    """Fit one map per column of ``table``, ``(n_rows, n_columns)``; NaN is missing.
+class WeightedValues(NamedTuple):
+    """Ascending values of one column, and the weight of each, ``(n_rows,)``."""
 
-    With one bin the map is affine between its two inner knots (standardised columns); with more
-    it Gaussianises. ``bounds`` are those of each column.
+    x: FloatArray
+    weight: FloatArray
+
+    @property
+    def mass(self) -> float:
+        """Sum of the weights: the number of rows, where each has weight 1."""
+        return float(self.weight.sum())
+
+    def mean(self) -> float:
+        """Weighted mean."""
+        return float(weighted_mean(self.x, self.weight))
+
+    def deviation(self) -> float:
+        """Weighted standard deviation."""
+        return float(np.sqrt(weighted_mean((self.x - self.mean()) ** 2, self.weight)))
+
+    def split(self, positions: NDArray[np.intp]) -> list["WeightedValues"]:
+        """Cut before these positions."""
+        parts = zip(np.split(self.x, positions), np.split(self.weight, positions), strict=True)
+        return [WeightedValues(*part) for part in parts]
+
+
+def fit_marginals(
+    table: FloatArray,
+    n_bins: int,
+    bounds: Sequence[tuple[float, float]] | None = None,
+    weight: FloatArray | None = None,
+) -> Marginals:
+    """Fit one map per column.
+
+    With one bin the map is affine between its two inner knots (standardized columns); with more
+    it gaussianizes.
+
+    Parameters
+    ----------
+    table : ndarray of shape (n_rows, n_columns)
+        NaN is missing.
+    n_bins : int
+    bounds : sequence of (low, high), optional
+        Support of each column.
+    weight : ndarray of shape (n_rows,), optional
+        A row of weight 2 counts as two equal rows, a row of weight 0 as none.
     """
     bounds = bounds or [UNBOUNDED] * table.shape[1]
-    modes = [split_modes(np.sort(values[~np.isnan(values)])) for values in table.T]
+    weight = np.ones(len(table)) if weight is None else weight
+    modes = [split_modes(_sorted_values(column, weight)) for column in table.T]
     n_modes = [len(of_column) for of_column in modes]
     # All columns have as many bins, so that they are one array.
     total = max((max(n_bins, n) + BINS_OF_GAP * (n - 1) for n in n_modes), default=n_bins)
@@ -59,58 +99,69 @@ def fit_marginals(
     return Marginals([_fit_column(parts, total, affine, *limits) for parts, limits in columns])
 
 
-def split_modes(values: FloatArray) -> list[FloatArray]:
+def _sorted_values(column: FloatArray, weight: FloatArray) -> WeightedValues:
+    there = ~np.isnan(column) & (weight > 0)
+    order = np.argsort(column[there])
+    return WeightedValues(column[there][order], weight[there][order])
+
+
+def split_modes(values: WeightedValues) -> list[WeightedValues]:
     r"""Split ascending values where a gap is far wider than the values on either side.
 
-    With :math:`m` the least size of a mode, the gap after :math:`x_i` is a candidate if
+    With :math:`m` the least number of rows in a mode, the gap after :math:`x_i` is a candidate if
 
     .. math:: x_{i+1} - x_i > 10 \max(x_i - x_{i-m+1}, x_{i+m} - x_{i+1}).
 
-    Modes are then joined, those with the narrowest gap first, until each gap is 10 times
-    as wide as the standard deviation of either mode beside it.
+    Rows are counted by their weights. Modes are then joined, those with the narrowest gap first,
+    until each gap is 10 times as wide as the standard deviation of either mode beside it.
 
     Returns
     -------
-    modes : list of ndarray
+    modes : list of WeightedValues
         One at least, in ascending order.
     """
-    m = max(FEWEST_ROWS, round(FEWEST_SHARE * len(values)))
-    if len(values) < 2 * m:
+    rows = np.cumsum(values.weight)  # up to and with each value
+    mass = float(rows[-1]) if len(rows) else 0.0
+    m = max(FEWEST_ROWS, round(FEWEST_SHARE * mass))
+    if mass < 2 * m:
         return [values]
     # Scaled to 1 first: squares of huge numbers would overflow.
-    x = values / (np.abs(values).max() or 1.0)
-    last, first = x[m - 1 : len(x) - m], x[m : len(x) - m + 1]
-    below, above = last - x[: len(last)], x[2 * m - 1 :] - first
-    far = np.flatnonzero(first - last > FAR * np.maximum(below, above)) + m
-    modes = np.split(x, far)
+    x = values.x / (np.abs(values.x).max() or 1.0)
+    last = np.flatnonzero((rows >= m) & (rows <= mass - m))
+    first = last + 1
+    below = x[last] - x[np.searchsorted(rows, rows[last] - m, side="right")]
+    above = x[np.searchsorted(rows, rows[last] + m).clip(max=len(x) - 1)] - x[first]
+    far = first[x[first] - x[last] > FAR * np.maximum(below, above)]
+    scaled = values._replace(x=x)
+    modes = scaled.split(far)
     while len(modes) > 1:
-        deviations = np.array([mode.std() for mode in modes])
-        gaps = np.array([b[0] - a[-1] for a, b in pairwise(modes)])
+        deviations = np.array([mode.deviation() for mode in modes])
+        gaps = np.array([b.x[0] - a.x[-1] for a, b in pairwise(modes)])
         with np.errstate(divide="ignore"):  # a mode may be one value
             ratios = gaps / np.maximum(deviations[:-1], deviations[1:])
         nearest = int(np.argmin(ratios))
         if ratios[nearest] > FAR and len(modes) <= MOST_MODES:
             break
         far = np.delete(far, nearest)
-        modes = np.split(x, far)
-    return np.split(values, far)
+        modes = scaled.split(far)
+    return values.split(far)
 
 
 def _fit_column(
-    modes: list[FloatArray], n_bins: int, affine: bool, low: float, high: float
+    modes: list[WeightedValues], n_bins: int, affine: bool, low: float, high: float
 ) -> ColumnMap:
-    values = np.concatenate(modes)
-    if len(values) < 2:  # nothing to learn: encoded columns are of moderate size
-        modes = [values := np.array([-1.0, 1.0])]
+    if sum(mode.mass for mode in modes) < 2:  # too few: encoded columns are of moderate size
+        modes = [WeightedValues(np.array([-1.0, 1.0]), np.ones(2))]
+    values, weight = np.concatenate(modes, axis=1)
     x, y, centres = _join_modes(modes, n_bins, affine)
     slopes = np.diff(y) / np.diff(x)
     # Harmonic means keep the spline monotone and follow the flatter neighbour.
     inner = 2 / (1 / slopes[:-1] + 1 / slopes[1:])
     derivative = np.concatenate((slopes[:1], inner, slopes[-1:]))
-    upper = _outer_knot(values - x[-1], y[-1] - centres[-1], derivative[-1], high - x[-1])
+    upper = _outer_knot(values - x[-1], weight, y[-1] - centres[-1], derivative[-1], high - x[-1])
     # The lower side is the upper side of the mirrored column.
-    lower = _outer_knot(x[0] - values, centres[0] - y[0], derivative[0], x[0] - low)
-    shares = np.array([len(mode) for mode in modes]) / len(values)
+    lower = _outer_knot(x[0] - values, weight, centres[0] - y[0], derivative[0], x[0] - low)
+    shares = np.array([mode.mass for mode in modes]) / weight.sum()
     mean = shares @ centres
     deviation = math.sqrt(1 + shares @ (centres - mean) ** 2) if len(modes) > 1 else 1.0
     y = np.concatenate(([y[0] - lower.rise], y, [y[-1] + upper.rise]))
@@ -125,7 +176,7 @@ def _fit_column(
 
 
 def _join_modes(
-    modes: list[FloatArray], n_bins: int, affine: bool
+    modes: list[WeightedValues], n_bins: int, affine: bool
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return knots of all modes, where they are sent, and the centres of the modes there.
 
@@ -133,7 +184,8 @@ def _join_modes(
     beside it, so that the flat map of the gap begins where no rows are left.
     """
     rest = n_bins - BINS_OF_GAP * (len(modes) - 1) - len(modes)
-    ends = np.cumsum([len(mode) for mode in modes]) * rest // sum(map(len, modes))
+    mass = np.array([mode.mass for mode in modes])
+    ends = (np.cumsum(mass) * rest // mass.sum()).astype(int)
     knots = [
         _place_knots(mode, 1 + extra, affine)
         for mode, extra in zip(modes, np.diff(ends, prepend=0).tolist(), strict=True)
@@ -168,21 +220,21 @@ class _OuterKnot(NamedTuple):
 
 
 def _outer_knot(
-    exceedances: FloatArray, start: float, derivative: float, room: float
+    exceedances: FloatArray, weight: FloatArray, start: float, derivative: float, room: float
 ) -> _OuterKnot:
     """Put a knot on the bound, ``room`` beyond the knot before it, or on the tail's own curve.
 
     A bound that the tail sends far out needs no knot. Nor does one with values on it,
     too few to be an atom: they want the tail's density.
     """
-    tail = _fit_tail(exceedances, start, derivative)
+    tail = _fit_tail(exceedances, weight, start, derivative)
     spread = float(np.abs(exceedances).max())
 
     def reach(distance: float) -> float:
         # start + tail * log(1 + derivative * distance / tail), free of overflow.
         return start + tail * np.logaddexp(0, np.log(distance) + np.log(derivative / tail))
 
-    free = np.count_nonzero(exceedances > ON_BOUND * room) < 2
+    free = weight[exceedances > ON_BOUND * room].sum() < 2
     if MIN_GAP * spread < room < math.inf and free and reach(room) < BOUND_SCORE:
         rise = max(BOUND_SCORE - start, 1.0)
         # With this slope the bin is a Moebius function: its derivative is monotone.
@@ -193,19 +245,22 @@ def _outer_knot(
     return _OuterKnot(tail / derivative * (growth - 1), rise, derivative / growth, tail)
 
 
-def _place_knots(values: FloatArray, n_bins: int, affine: bool) -> tuple[FloatArray, FloatArray]:
+def _place_knots(
+    values: WeightedValues, n_bins: int, affine: bool
+) -> tuple[FloatArray, FloatArray]:
     """Return knots at interpolated quantiles and where they are sent: on a line, if affine."""
-    distinct, counts = np.unique(values, return_counts=True)
+    distinct, first = np.unique(values.x, return_index=True)
+    counts, mass = np.add.reduceat(values.weight, first), values.mass
     # Mid-distribution: a repeated value sits in the middle of its own step.
     levels = (np.cumsum(counts) - counts / 2) / counts.sum()
-    edge = min(TAIL_ROWS / len(values), 0.3)
+    edge = min(TAIL_ROWS / mass, 0.3)
     # Levels halfway between equal steps in probability and equal steps in score:
     # the middle is resolved finely and the tails are not left to one bin.
     spread = 1.5
     outer = ndtri(1 - edge) / spread
     scores = spread * ndtri(np.linspace(ndtr(-outer), ndtr(outer), n_bins + 1))
     # Between two neighbouring quantiles, so that no knot is the value of one row.
-    below, above = ndtr(scores) - 0.4 / len(values), ndtr(scores) + 0.6 / len(values)
+    below, above = ndtr(scores) - 0.4 / mass, ndtr(scores) + 0.6 / mass
     x = (np.interp(below, levels, distinct) + np.interp(above, levels, distinct)) / 2
     # A column of one value can still come here: constant within a fold.
     extent = x[-1] - x[0] or distinct[-1] - distinct[0] or abs(distinct[0]) or 1.0
@@ -213,16 +268,18 @@ def _place_knots(values: FloatArray, n_bins: int, affine: bool) -> tuple[FloatAr
     x = np.maximum.accumulate(x - steps) + steps
     if not affine:
         return x, scores
-    clipped = values.clip(x[0], x[-1])
-    deviation = clipped.std() or x[-1] - x[0]
+    clipped = values._replace(x=values.x.clip(x[0], x[-1]))
+    deviation = clipped.deviation() or x[-1] - x[0]
     return x, (x - clipped.mean()) / deviation
 
 
-def _fit_tail(distances: FloatArray, start: float, derivative: float) -> float:
+def _fit_tail(distances: FloatArray, weight: FloatArray, start: float, derivative: float) -> float:
     """Most likely tail scale, for N(0, 1) at the other side of the map."""
-    exceedances = distances[distances > 0][:, None]
+    beyond = distances > 0
+    exceedances = distances[beyond][:, None]
     # log(1 + derivative * exceedance / scale), free of overflow.
     log1p = np.logaddexp(0, np.log(exceedances) + np.log(derivative) - np.log(TAIL_SCALES))
     log_likelihood = -((start + TAIL_SCALES * log1p) ** 2) / 2 - log1p
     prior = -(np.log2(TAIL_SCALES / 2) ** 2) / 8
-    return float(TAIL_SCALES[np.argmax(log_likelihood.sum(axis=0) + prior)])
+    total = (weight[beyond][:, None] * log_likelihood).sum(axis=0)
+    return float(TAIL_SCALES[np.argmax(total + prior)])

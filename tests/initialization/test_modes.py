@@ -9,10 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from skflow.initialization.marginals import MOST_MODES, fit_marginals, split_modes
+from skflow.initialization.marginals import (
+    MOST_MODES,
+    WeightedValues,
+    fit_marginals,
+    split_modes,
+)
 from tests.flow.test_marginals import SHAPES
 
 N_ROWS = 2000
+
+
+def modes_of(x: np.ndarray) -> list[WeightedValues]:
+    return split_modes(WeightedValues(np.sort(x), np.ones(len(x))))
 
 
 @given(
@@ -26,38 +35,38 @@ def test_modes_are_found_in_any_unit(
 ) -> None:
     rng = np.random.default_rng(seed)
     modes = [rng.uniform(separation * k, separation * k + 1, size) for k, size in enumerate(sizes)]
-    found = split_modes(np.sort(np.concatenate(modes)) * scale)
-    assert [len(mode) for mode in found] == sizes
+    found = modes_of(np.concatenate(modes) * scale)
+    assert [mode.mass for mode in found] == sizes
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_one_mode_stays_whole(name: str) -> None:
     for seed in range(20):
         x = SHAPES[name].rvs(N_ROWS, random_state=np.random.default_rng(seed))
-        assert len(split_modes(np.sort(x))) == 1
+        assert len(modes_of(x)) == 1
 
 
 def test_few_far_values_are_a_tail() -> None:
     x = np.random.default_rng(0).standard_normal(N_ROWS)
     far = np.append(x, np.linspace(1e6, 1e6 + 1, 30))
-    assert len(split_modes(np.sort(far))) == 1
+    assert len(modes_of(far)) == 1
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 2, 39])
 def test_few_rows_are_one_mode(n_rows: int) -> None:
-    assert len(split_modes(np.arange(float(n_rows)))) == 1
+    assert len(modes_of(np.arange(float(n_rows)))) == 1
 
 
 def test_heaps_on_one_grid_are_one_mode() -> None:
     """Whole numbers, many of each: the gaps are as wide as the column's own structure."""
     rng = np.random.default_rng(0)
     x = rng.poisson(10, N_ROWS) + rng.uniform(-0.01, 0.01, N_ROWS)
-    assert len(split_modes(np.sort(x))) == 1
+    assert len(modes_of(x)) == 1
 
 
 def test_modes_are_at_most_so_many() -> None:
     x = np.repeat(100.0 * np.arange(12) ** 3, 100) + np.tile(np.linspace(0, 1, 100), 12)
-    assert len(split_modes(x)) <= MOST_MODES
+    assert len(modes_of(x)) <= MOST_MODES
 
 
 @pytest.mark.parametrize("n_bins", [1, 12])
