@@ -10,7 +10,7 @@ import torch
 from skflow import FlowDensity, load
 from skflow.clock import Clock
 from skflow.fitted.fit import EncodableTable
-from skflow.flow import gaussian_mixture
+from skflow.initialization import gaussian_mixture
 from skflow.initialization.imputation import impute
 from skflow.initialization.search import SEARCH_SHARE, _Search
 from skflow.training.objective import Objective
