@@ -29,7 +29,7 @@ ROWS: dict[str, Any] = {
 BASES: dict[str, Callable[[], Any]] = {
     "numbers": lambda: FlowDensity(**SEEDED).fit(NUMBERS),
     "mixed": lambda: FlowDensity(**SEEDED).fit(MIXED),
-    "detector": lambda: FlowOutlierDetector(**SEEDED).fit(SMALL),
+    "detector": lambda: FlowOutlierDetector(FlowDensity(**SEEDED), random_state=0).fit(SMALL),
     "polars": lambda: FlowDensity(**CLOSED).fit(POLARS),
     "texts": lambda: FlowDensity(**CLOSED).fit(TEXTS),
 }

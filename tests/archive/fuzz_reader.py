@@ -44,7 +44,8 @@ def models() -> list[bytes]:
     pandas, polars = every_kind(60), every_polars_kind(60)
     arrow = pandas[["when", "small", "same"]].convert_dtypes(dtype_backend="pyarrow")
     generator = {"random_state": np.random.RandomState(0), "bounds": {0: (-9, None)}}
-    density, detector = FlowDensity(**CLOSED), FlowOutlierDetector(**CLOSED)
+    density = FlowDensity(**CLOSED)
+    detector = FlowOutlierDetector(density, random_state=0)
     return [
         _save(model.fit(table))
         for model, table in (

@@ -40,7 +40,9 @@ def main() -> None:
     kept = {
         "density": FlowDensity(**SEEDED).fit(numbers),
         "mixed": FlowDensity(**SEEDED).fit(small_mix(80)),
-        "detector": FlowOutlierDetector(**SEEDED).fit(correlated(120, 2, seed=0)),
+        "detector": FlowOutlierDetector(FlowDensity(**SEEDED), random_state=0).fit(
+            correlated(120, 2, seed=0)
+        ),
     }
     for name, fitted in kept.items():
         stem = FOLDER / f"version_{VERSION}_{name}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from skflow import FlowOutlierDetector, load
+from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.exceptions import ModelFileError
 from tests.archive.bases import SEEDED
 from tests.archive.parts import Parts, put_together, take_apart
@@ -15,7 +15,7 @@ from tests.mixed import small_mix
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory) -> Parts:
     path = tmp_path_factory.mktemp("detector") / "saved.skflow"
-    FlowOutlierDetector(**SEEDED).fit(small_mix(150)).save(path)
+    FlowOutlierDetector(FlowDensity(**SEEDED), random_state=0).fit(small_mix(150)).save(path)
     return take_apart(path.read_bytes())
 
 

@@ -20,6 +20,7 @@ from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.exceptions import ModelFileError
 from tests.archive.bases import MIXED, NUMBERS, POLARS, SEEDED
 from tests.mixed import CLOSED
+from tests.tables import unfitted
 
 
 def by_pickle(fitted: Any, path: Path) -> Any:
@@ -49,7 +50,7 @@ Store = Callable[[Any, Path], Any]
 @pytest.mark.parametrize("X", [NUMBERS, MIXED, POLARS], ids=["array", "pandas", "polars"])
 @pytest.mark.parametrize("kind", [FlowDensity, FlowOutlierDetector])
 def test_stored_elsewhere(X: Any, kind: Any, store: Store, tmp_path: Path) -> None:
-    fitted = kind(**SEEDED).fit(X)
+    fitted = unfitted(kind, **SEEDED).fit(X)
     back = store(fitted, tmp_path / "stored")
     np.testing.assert_array_equal(back.score_samples(X), fitted.score_samples(X))
     back.save(tmp_path / "model")  # which is as good as the one that was fitted
@@ -78,7 +79,7 @@ def test_pipelines(store: Store, tmp_path: Path) -> None:
     pipeline = make_pipeline(StandardScaler(), FlowDensity(**SEEDED)).fit(NUMBERS)
     back = store(pipeline, tmp_path / "stored")
     np.testing.assert_array_equal(back.score_samples(NUMBERS), pipeline.score_samples(NUMBERS))
-    detector = make_pipeline(StandardScaler(), FlowOutlierDetector(**CLOSED)).fit(NUMBERS)
+    detector = make_pipeline(StandardScaler(), unfitted(FlowOutlierDetector, **CLOSED)).fit(NUMBERS)
     back = store(detector, tmp_path / "stored")
     np.testing.assert_array_equal(back.predict(NUMBERS), detector.predict(NUMBERS))
 

@@ -89,7 +89,7 @@ CLOSED = {"n_layers": 0, "n_components": 1}
     "ask",
     [
         lambda X: FlowDensity(**CLOSED).fit(X),
-        lambda X: FlowOutlierDetector(**CLOSED).fit(X),
+        lambda X: FlowOutlierDetector(FlowDensity(**CLOSED)).fit(X),
         lambda X: make_pipeline(FlowDensity(**CLOSED), StandardScaler()).fit(X),
         lambda X: cross_val_score(FlowDensity(**CLOSED), X, cv=2),
     ],

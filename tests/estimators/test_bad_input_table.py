@@ -20,6 +20,7 @@ from skflow.exceptions import DegenerateDensityWarning, StrangeLabelsWarning
 from skflow.reporter import Reporter
 from tests.estimators.bad_rows import LATER, Nearest, Rare, sound_table
 from tests.estimators.bad_tables import BY_FIT_ALONE, FITTED, NEVER_FITTED, Refused, frame, numbers
+from tests.tables import correlated, unfitted
 
 CLOSED = {"n_layers": 0, "n_components": 1, "random_state": 0}
 ESTIMATORS = [FlowDensity, FlowOutlierDetector]
@@ -43,7 +44,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def fit_both(X: Any) -> Fitted:
-    return {cls: cls(**CLOSED).fit(X) for cls in ESTIMATORS}
+    return {cls: unfitted(cls, **CLOSED).fit(X) for cls in ESTIMATORS}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def calls(fitted: Fitted) -> list:
 @pytest.mark.parametrize("name", NEVER_FITTED)
 def test_it_is_not_fitted(name: str, cls: type) -> None:
     make, (error, message) = NEVER_FITTED[name]
-    estimator = cls(**CLOSED)
+    estimator = unfitted(cls, **CLOSED)
     before = vars(estimator).copy()
     with pytest.raises(error, match=message):
         estimator.fit(make())
@@ -91,7 +92,7 @@ def test_nor_read_later(of_numbers: Fitted, name: str) -> None:
 
 def test_a_detector_needs_three_rows() -> None:
     with pytest.raises(ValueError, match=r"2 sample\(s\) .* minimum of 3 is required by FlowOut"):
-        FlowOutlierDetector(**CLOSED).fit(numbers(2))
+        unfitted(FlowOutlierDetector, **CLOSED).fit(numbers(2))
 
 
 # What can
@@ -154,7 +155,7 @@ def test_it_is_fitted(name: str) -> None:
         warnings.simplefilter("ignore", DegenerateDensityWarning)  # few bits, or rows
         assert_density_is_sound(FlowDensity(**CLOSED).fit(X), X)
         if len(X) > 2:
-            assert_detector_is_sound(FlowOutlierDetector(**CLOSED).fit(X), X)
+            assert_detector_is_sound(unfitted(FlowOutlierDetector, **CLOSED).fit(X), X)
 
 
 # What comes later
@@ -257,7 +258,7 @@ def test_samples_beyond_memory(of_numbers: Fitted) -> None:
 @pytest.mark.parametrize("cls", ESTIMATORS)
 def test_layers_beyond_memory(cls: type) -> None:
     with pytest.raises(MemoryError, match="Lower hidden_units, n_layers, n_bins or batch_size"):
-        cls(n_layers=1, hidden_units=10**7).fit(np.random.default_rng(0).standard_normal((30, 3)))
+        unfitted(cls, n_layers=1, hidden_units=10**7).fit(correlated(30, 3, seed=0))
 
 
 # Parameters: scikit-learn's own check_param_validation tries values out of range, of all of them
@@ -324,7 +325,7 @@ CONTRADICTIONS = {
 def test_parameters_that_contradict_the_table(name: str, cls: type) -> None:
     params, message = CONTRADICTIONS[name]
     with pytest.raises(ValueError, match=message):
-        cls(**CLOSED | params).fit(sound_table())
+        unfitted(cls, **CLOSED | params).fit(sound_table())
 
 
 @pytest.mark.parametrize("contamination", [0, 0.6, -0.1, np.nan, "x", None])
@@ -353,7 +354,7 @@ def test_a_schema_is_contradicted(of_everything: Fitted, params: dict, message: 
 @pytest.mark.parametrize("name", ["inf in an array", "identifiers", "one row", "a generator"])
 def test_a_failed_refit_leaves_the_earlier_fit(name: str, cls: type) -> None:
     X, (make, (error, message)) = frame(a=numbers()[:, 1]), NEVER_FITTED[name]
-    estimator = cls(**CLOSED).fit(X)
+    estimator = unfitted(cls, **CLOSED).fit(X)
     before, scores = vars(estimator).copy(), estimator.score_samples(X)
     with pytest.raises(error, match=message):
         estimator.fit(make())
@@ -364,7 +365,7 @@ def test_a_failed_refit_leaves_the_earlier_fit(name: str, cls: type) -> None:
 def test_an_interrupted_detector_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     X = frame(a=numbers()[:, 1])
     params = CLOSED | {"n_layers": 1, "hidden_units": 4, "max_iter": 1}
-    fresh, fitted = (FlowOutlierDetector(**params) for _ in range(2))
+    fresh, fitted = (unfitted(FlowOutlierDetector, **params) for _ in range(2))
     scores = fitted.fit(X).score_samples(X)
 
     def interrupt(*_: Any) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from skflow import FlowDensity, FlowOutlierDetector
 from tests.mixed import CLOSED, LAYERED, every_kind
-from tests.tables import correlated
+from tests.tables import correlated, unfitted
 
 N_THREADS = 16
 MIXED = every_kind(200)
@@ -54,7 +54,7 @@ def flow() -> FlowDensity:
 
 @pytest.fixture(scope="module")
 def detector() -> FlowOutlierDetector:
-    return FlowOutlierDetector(**CLOSED, n_components=2).fit(NUMBERS)
+    return unfitted(FlowOutlierDetector, **CLOSED, n_components=2).fit(NUMBERS)
 
 
 def test_threads_share_a_density(flow: FlowDensity) -> None:

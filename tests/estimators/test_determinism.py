@@ -16,7 +16,7 @@ import torch
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow.flow.recipe import model_state
 from tests.mixed import CLOSED, LAYERED, every_kind
-from tests.tables import correlated
+from tests.tables import correlated, unfitted
 
 Fitted = FlowDensity | FlowOutlierDetector
 
@@ -24,7 +24,7 @@ NUMBERS = correlated(150, 3, seed=0)
 FITS: dict[str, Callable[[], Fitted]] = {
     "numbers": lambda: FlowDensity(**LAYERED).fit(NUMBERS),
     "mixed": lambda: FlowDensity(**LAYERED).fit(every_kind(150)),
-    "detector": lambda: FlowOutlierDetector(**CLOSED, n_components=2).fit(NUMBERS),
+    "detector": lambda: unfitted(FlowOutlierDetector, **CLOSED, n_components=2).fit(NUMBERS),
 }
 DIGEST = """
 import hashlib

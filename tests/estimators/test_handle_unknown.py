@@ -177,7 +177,7 @@ def test_in_a_pipeline(tmp_path: Path) -> None:
 
 def test_detectors_pass_it_on() -> None:
     rows = every_kind(120)[["colour", "decimal"]]
-    detector = FlowOutlierDetector(**CLOSED, **IGNORE).fit(rows)
+    detector = FlowOutlierDetector(FlowDensity(**CLOSED, **IGNORE)).fit(rows)
     assert detector.density_.handle_unknown == "ignore"
     assert np.isfinite(detector.density_.transform(rows.assign(colour=NEVER))).all()
 

@@ -1,5 +1,7 @@
 """FlowOutlierDetector: scores without a unit, valid p-values, manners."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -7,16 +9,18 @@ import pytest
 from scipy.stats import kstest, multivariate_normal, rankdata
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import cross_val_predict
+from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skflow import FlowDensity, FlowOutlierDetector
-from skflow.estimators import outlier
+from skflow.estimators import cross_fit, outlier
+from skflow.fitted.detector import FittedScorers
 from tests.mixed import every_kind, every_polars_kind, small_mix
 
-CLOSED = {"n_layers": 0, "n_components": 1, "random_state": 0}
-LAYERED = {"n_layers": 1, "hidden_units": 8, "n_components": 2, "max_iter": 2, "random_state": 0}
+CLOSED = {"density": FlowDensity(n_layers=0, n_components=1), "random_state": 0}
+TRAINED = FlowDensity(n_layers=1, hidden_units=8, n_components=2, max_iter=2)
+LAYERED = {"density": TRAINED, "random_state": 0}
 
 
 def correlated(n_rows: int, seed: int = 0) -> np.ndarray:
@@ -80,19 +84,20 @@ def test_calibration_rows_are_fitted_by_nothing(monkeypatch) -> None:
     # Every number occurs once: no fit may have seen one of the rows that it judges.
     fitted: list[set] = []
     judged: list[set] = []
-    fit_density = outlier.FlowOutlierDetector._fit_density
-    measure = outlier.FittedScorers.measure
+    fit = cross_fit.fit_scorers
+    measure = FittedScorers.measure
 
-    def spy_fit(self, known, rows, *args, **kwargs):
+    def spy_fit(density, known, rows, *args):
         fitted.append(set(rows.stored(slice(None)).columns[0].values))
-        return fit_density(self, known, rows, *args, **kwargs)
+        return fit(density, known, rows, *args)
 
     def spy_measure(self, table, device):
         judged.append(set(table.columns[0].values))
         return measure(self, table, device)
 
-    monkeypatch.setattr(outlier.FlowOutlierDetector, "_fit_density", spy_fit)
-    monkeypatch.setattr(outlier.FittedScorers, "measure", spy_measure)
+    for module in (cross_fit, outlier):
+        monkeypatch.setattr(module, "fit_scorers", spy_fit)
+    monkeypatch.setattr(FittedScorers, "measure", spy_measure)
     FlowOutlierDetector(**CLOSED).fit(correlated(120))
     assert len(fitted) == 1 + len(judged)
     for own, others in zip(judged, fitted[1:], strict=True):
@@ -244,7 +249,7 @@ def test_the_density_knows_what_all_training_rows_hold(n_rows, fewest, robust) -
     X = rare_categories(n_rows, seed=fewest, fewest=fewest)
     detector = FlowOutlierDetector(robust=robust, **CLOSED).fit(X)
     density = detector.density_
-    assert density.schema_ == FlowDensity(**CLOSED).fit(X).schema_
+    assert density.schema_ == FlowDensity(n_layers=0, n_components=1).fit(X).schema_
     pd.testing.assert_frame_equal(density.inverse_transform(density.transform(X)), X)
     fresh = X.iloc[[0]].assign(shop="never seen")
     assert np.isfinite(detector.score_samples(fresh)).all()
@@ -253,7 +258,7 @@ def test_the_density_knows_what_all_training_rows_hold(n_rows, fewest, robust) -
 
 def test_labels_that_no_fitted_row_has_are_as_likely_as_rare_ones() -> None:
     X = rare_categories(2_000, seed=0, fewest=2)[["shop", "level"]]
-    detector = FlowOutlierDetector(**LAYERED | {"max_iter": 30}).fit(X)
+    detector = FlowOutlierDetector(clone(TRAINED).set_params(max_iter=30), random_state=0).fit(X)
     density = detector.density_
     names = density.schema_.columns[0].levels
     unfitted = detector._detector.witness.unfitted[: len(names)]
@@ -284,13 +289,102 @@ def test_p_values_hold_where_many_categories_are_rare() -> None:
         assert 0.6 * alpha < share < 1.3 * alpha
 
 
-def test_parameters_are_those_of_the_density_and_two_more() -> None:
-    own = FlowOutlierDetector().get_params()
-    assert own == FlowDensity().get_params() | {"contamination": "auto", "robust": False}
-    detector = FlowOutlierDetector(n_layers=0, n_components=2, tol=0.5).fit(correlated(50))
+def test_parameters_of_the_density_are_nested() -> None:
+    detector = FlowOutlierDetector(FlowDensity(n_layers=0, tol=0.5))
+    own = {"contamination", "density", "n_jobs", "random_state", "robust", "verbose"}
+    nested = {f"density__{name}" for name in FlowDensity().get_params()}
+    assert detector.get_params().keys() == own | nested
+    assert FlowOutlierDetector().get_params().keys() == own
+    detector.set_params(density__tol=0.25, robust=True)
+    assert detector.density.tol == 0.25
+    assert clone(detector).get_params(deep=False).keys() == own
+    assert repr(detector) == (
+        "FlowOutlierDetector(density=FlowDensity(n_layers=0, tol=0.25), robust=True)"
+    )
+    with pytest.raises(ValueError, match="Invalid parameter 'n_layers' for estimator FlowOutlier"):
+        detector.set_params(n_layers=1)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'n_layers'"):
+        FlowOutlierDetector(n_layers=0)
+
+
+def test_the_density_given_is_fitted_as_a_clone() -> None:
+    given = FlowDensity(n_layers=0, n_components=2, tol=0.5, random_state=7, verbose=1)
+    parameters = given.get_params()
+    detector = FlowOutlierDetector(given, random_state=0).fit(correlated(50))
+    assert detector.density is given
+    assert given.get_params() == parameters
+    assert vars(given) == parameters  # not fitted
     fitted = detector.density_.get_params()
-    shared = {name: value for name, value in detector.get_params().items() if name in fitted}
-    assert shared | {"random_state": 0} == fitted | {"random_state": 0}
+    assert {name for name in parameters if fitted[name] != parameters[name]} == {
+        "random_state",
+        "verbose",
+    }
+
+
+def test_the_seed_of_the_detector_decides_and_not_that_of_its_density() -> None:
+    X = correlated(60)
+    scores = [
+        FlowOutlierDetector(FlowDensity(n_layers=0, random_state=own), random_state=seed)
+        .fit(X)
+        .score_samples(X)
+        for own, seed in [(None, 0), (3, 0), (3, 1)]
+    ]
+    np.testing.assert_array_equal(scores[0], scores[1])
+    assert (scores[1] != scores[2]).any()
+
+
+def test_without_a_density_its_defaults_are_fitted() -> None:
+    X = correlated(40)[:, :2]
+    fits = [FlowOutlierDetector(d, random_state=0).fit(X) for d in (None, FlowDensity())]
+    assert fits[0].density is None
+    np.testing.assert_array_equal(*(fit.score_samples(X) for fit in fits))
+
+
+@pytest.mark.parametrize("density", [3, "auto", FlowDensity, StandardScaler()])
+def test_what_is_no_density_is_refused(density) -> None:
+    detector = FlowOutlierDetector(density)
+    with pytest.raises(ValueError, match="'density' parameter of FlowOutlierDetector must be"):
+        detector.fit(correlated(40))
+
+
+def test_parameters_of_the_density_are_checked() -> None:
+    with pytest.raises(ValueError, match="'n_layers' parameter of FlowDensity must be"):
+        FlowOutlierDetector(FlowDensity(n_layers=-1)).fit(correlated(40))
+
+
+def test_a_grid_searches_parameters_of_the_density() -> None:
+    X = np.concatenate((correlated(80), 9 + correlated(6, seed=1)))
+    y = np.repeat([1, -1], [80, 6])
+    grid = {"density__n_components": [1, 2], "robust": [False, True]}
+    search = GridSearchCV(FlowOutlierDetector(**CLOSED), grid, scoring="accuracy", cv=2)
+    best = search.fit(X, y).best_estimator_
+    assert best.density_.n_components == search.best_params_["density__n_components"]
+    assert CLOSED["density"].n_components == 1
+
+
+def test_cross_fits_side_by_side_give_the_same_result(capfd) -> None:
+    X = small_mix(100)
+    given = LAYERED | {"density": clone(TRAINED).set_params(max_iter=1)}
+    alone = FlowOutlierDetector(**given).fit(X)
+    together = FlowOutlierDetector(**given, n_jobs=2, verbose=1).fit(X)
+    np.testing.assert_array_equal(together.score_samples(X), alone.score_samples(X))
+    np.testing.assert_array_equal(together.p_values(X), alone.p_values(X))
+    assert together.offset_ == alone.offset_
+    shown = re.split(r"[\r\n]+", capfd.readouterr().err.strip())
+    assert shown[0].startswith("fit 1 of 6")
+    assert all(line.startswith("fits 2 to 6 of 6, calibrating: ") for line in shown[1:])
+    assert "5/5" in shown[-1]
+
+
+def test_a_warm_start_of_the_density_goes_on() -> None:
+    X = correlated(60)
+    density = clone(TRAINED).set_params(warm_start=True, early_stopping=False)
+    detector = FlowOutlierDetector(density, random_state=0).fit(X)
+    first = detector.density_.history_["train_score"]
+    second = detector.fit(X).density_.history_["train_score"]
+    assert second[0] > first[0]
+    with pytest.raises(ValueError, match="X has 4 features, but FlowDensity is expecting 5"):
+        detector.fit(X[:, :4])
 
 
 def test_in_a_pipeline_and_under_cross_validation() -> None:
@@ -367,7 +461,7 @@ def test_strange_cells_of_a_frame_are_named(mixed) -> None:
 @pytest.mark.parametrize("n_rows", [40, 150])
 def test_a_notebook_shows_schema_threshold_and_calibration(n_rows) -> None:
     detector = FlowOutlierDetector(**CLOSED)
-    assert "calibration rows" not in detector._repr_html_inner()
+    assert "P-values are counted" not in detector._repr_html_inner()
     frame = pd.DataFrame(correlated(n_rows), columns=list("abcde"))
     shown = detector.fit(frame)._repr_html_inner()
     assert detector.density_.schema_._repr_html_() in shown

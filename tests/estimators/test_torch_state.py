@@ -108,7 +108,7 @@ def test_a_density_is_the_same_in_every_state_of_torch(name, expected, tmp_path)
 
 
 def test_a_detector_is_the_same_in_every_state_of_torch(tmp_path) -> None:
-    closed = {"n_layers": 0, "n_components": 1, "random_state": 0}
+    closed = {"density": FlowDensity(n_layers=0, n_components=1), "random_state": 0}
     usual = reasons(FlowOutlierDetector(**closed), tmp_path)
     for name in ("inference_mode", "float64", "meta", "autocast"):
         with STATES[name]():

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skflow import FlowOutlierDetector
+from skflow import FlowDensity, FlowOutlierDetector
 from tests.mixed import small_mix
 
-CLOSED = {"n_layers": 0, "n_components": 1, "random_state": 0}
+CLOSED = {"density": FlowDensity(n_layers=0, n_components=1), "random_state": 0}
 
 
 def related(n_rows: int, seed: int = 0) -> np.ndarray:
@@ -117,7 +117,7 @@ def test_a_hole_where_none_was_is_filled_with_what_is_usual() -> None:
     rng = np.random.default_rng(0)
     counts = rng.integers(400, 500, 300)
     frame = pd.DataFrame({"count": counts, "twice": 2 * counts + rng.standard_normal(300)})
-    detector = FlowOutlierDetector(n_layers=0, n_components=1, random_state=0).fit(frame)
+    detector = FlowOutlierDetector(**CLOSED).fit(frame)
     rows = frame[:3].astype({"count": float})
     rows.loc[1, "count"] = np.nan
     repaired = detector.repair(rows)
@@ -131,7 +131,7 @@ def test_holes_of_another_dtype_stay_holes() -> None:
     counts = pd.Series(rng.integers(400, 500, 300), dtype="Int64")
     frame = pd.DataFrame({"count": counts, "other": rng.standard_normal(300)})
     frame.loc[::3, "count"] = pd.NA
-    detector = FlowOutlierDetector(n_layers=0, n_components=1, random_state=0).fit(frame)
+    detector = FlowOutlierDetector(**CLOSED).fit(frame)
     rows = frame[:60].astype({"count": float})
     ordinary = detector.p_values(rows) >= 0.1
     repaired = detector.repair(rows)
@@ -157,7 +157,9 @@ def sums() -> tuple[FlowOutlierDetector, pd.DataFrame]:
         speed = rng.normal(140, 30, n_rows).round()
         return pd.DataFrame({"part": part, "other": other, "total": part + other, "speed": speed})
 
-    return FlowOutlierDetector(n_layers=0, random_state=0).fit(draw(1_000, 0)), draw(12, 1)
+    return FlowOutlierDetector(FlowDensity(n_layers=0), random_state=0).fit(draw(1_000, 0)), draw(
+        12, 1
+    )
 
 
 def test_wrong_cells_that_bear_each_other_out_are_changed_together(sums) -> None:

@@ -55,13 +55,15 @@ def table(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(scope="session")
 def detector(table: Any) -> FlowOutlierDetector:
     """A detector of that table. Do not fit it again."""
-    return FlowOutlierDetector(contamination=0.05, **QUICK).fit(table)
+    return FlowOutlierDetector(FlowDensity(**QUICK), contamination=0.05, random_state=0).fit(table)
 
 
 @pytest.fixture(scope="session")
 def mixed() -> FlowOutlierDetector:
     """A detector of :func:`subscriptions`."""
-    return FlowOutlierDetector(contamination=0.05, **QUICK).fit(subscriptions())
+    return FlowOutlierDetector(FlowDensity(**QUICK), contamination=0.05, random_state=0).fit(
+        subscriptions()
+    )
 
 
 @pytest.fixture(scope="session")

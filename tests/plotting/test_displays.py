@@ -77,7 +77,9 @@ def picture_of(figure: Any) -> np.ndarray:
 def test_names_that_matplotlib_would_misread(draw: Draw) -> None:
     names = ["_hidden", "$ in \n dollars $x_", "a very long name " * 9]
     table = pd.DataFrame(numbers(), columns=names)
-    detector = FlowOutlierDetector(contamination=0.1, **QUICK).fit(table)
+    detector = FlowOutlierDetector(FlowDensity(**QUICK), contamination=0.1, random_state=0).fit(
+        table
+    )
     display = draw(detector, table)
     picture_of(display.figure_)
     assert all(ax.get_window_extent().width > 150 for ax in np.ravel(display.ax_))

@@ -22,7 +22,9 @@ def points(display: PairDisplay, name: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def plain() -> FlowOutlierDetector:
-    return FlowOutlierDetector(contamination=0.05, **QUICK).fit(numbers())
+    return FlowOutlierDetector(FlowDensity(**QUICK), contamination=0.05, random_state=0).fit(
+        numbers()
+    )
 
 
 def test_rows_lie_where_their_values_are_and_are_flagged(plain: FlowOutlierDetector) -> None:

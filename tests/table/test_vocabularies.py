@@ -120,7 +120,7 @@ def test_detectors_warn_once(robust: bool) -> None:
     frame = pd.DataFrame({"a": words(200, 300), "x": RNG.normal(size=300)})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        FlowOutlierDetector(**QUICK, robust=robust).fit(frame)
+        FlowOutlierDetector(FlowDensity(**QUICK), robust=robust).fit(frame)
     assert [w.category for w in caught].count(DoubtfulColumnsWarning) == 1
 
 
@@ -166,7 +166,9 @@ def test_labels_of_another_type_are_named(name: str, n_rows: int) -> None:
 
 
 def test_detectors_warn_as_well() -> None:
-    detector = FlowOutlierDetector(**QUICK).fit(categories([5, 6, 7], 120))
+    detector = FlowOutlierDetector(FlowDensity(**QUICK), random_state=0).fit(
+        categories([5, 6, 7], 120)
+    )
     with pytest.warns(StrangeLabelsWarning, match="'a' holds '5'"):
         detector.score_samples(categories(["5", "6"], 20))
 
