@@ -19,13 +19,13 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from skflow import FlowOutlierDetector
+from skflow import FlowDensity, FlowOutlierDetector
 from skflow.plotting import OutlierScoreDisplay
 
 DIGIT = 0
 images, digits = load_digits(return_X_y=True)
 train, fresh = train_test_split(images[digits == DIGIT], random_state=0)
-detector = FlowOutlierDetector(n_layers=0, random_state=0).fit(train)
+detector = FlowOutlierDetector(FlowDensity(n_layers=0), random_state=0).fit(train)
 
 # %%
 # Which images are outliers?

@@ -22,7 +22,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 
-from skflow import FlowOutlierDetector
+from skflow import FlowDensity, FlowOutlierDetector
 from skflow.plotting import OutlierScoreDisplay, PairDisplay, ReasonsDisplay
 
 cancer = load_breast_cancer(as_frame=True)
@@ -32,7 +32,7 @@ benign, malignant = X[cancer.target == 1], X[cancer.target == 0]
 train, fresh = train_test_split(benign, test_size=0.3, random_state=0)
 
 # The Gaussian mixture copula alone, without trained layers: it is quick.
-detector = FlowOutlierDetector(n_layers=0, random_state=0).fit(train)
+detector = FlowOutlierDetector(FlowDensity(n_layers=0), random_state=0).fit(train)
 
 # %%
 # Find the malignant tumours

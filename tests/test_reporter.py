@@ -10,7 +10,7 @@ from skflow import FlowDensity, FlowOutlierDetector
 from skflow import reporter as module
 from skflow.reporter import SECONDS, Reporter
 from tests.settings import TWO_EPOCHS
-from tests.tables import correlated
+from tests.tables import correlated, unfitted
 
 
 class Hand:
@@ -59,8 +59,8 @@ def test_nothing_is_said_unless_asked_for(capfd: pytest.CaptureFixture) -> None:
 
 
 def test_each_fit_of_a_detector_has_a_name_and_a_number(capfd: pytest.CaptureFixture) -> None:
-    closed = {"n_layers": 0, "n_components": 1, "random_state": 0, "verbose": 1}
-    FlowOutlierDetector(**closed).fit(correlated(60, 2, seed=0))
+    density = FlowDensity(n_layers=0, n_components=1)
+    FlowOutlierDetector(density, random_state=0, verbose=1).fit(correlated(60, 2, seed=0))
     names = [line.split(":")[0] for line in capfd.readouterr().err.splitlines()]
     assert names == ["fit 1 of 6", *(f"fit {i} of 6, calibrating" for i in range(2, 7))]
 
@@ -91,7 +91,7 @@ def test_seconds_left_shrink_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 def test_an_interrupt_ends_with_one_warning(kind, monkeypatch: pytest.MonkeyPatch) -> None:
     X = correlated(120, 2, seed=0)
     options = {"n_layers": 1, "hidden_units": 4, "n_components": 1, "max_iter": 3}
-    fitted = kind(**options, random_state=0).fit(X)
+    fitted = unfitted(kind, **options, random_state=0).fit(X)
     epochs = iter(range(1, 100))
 
     def interrupt(*_: object) -> None:
@@ -100,7 +100,10 @@ def test_an_interrupt_ends_with_one_warning(kind, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Reporter, "epoch", interrupt)
     first = "best weights of 2 epochs are kept" if kind is FlowDensity else "nothing to keep"
-    for estimator, kept in ((kind(**options, random_state=0), first), (fitted, "earlier fit")):
+    for estimator, kept in (
+        (unfitted(kind, **options, random_state=0), first),
+        (fitted, "earlier fit"),
+    ):
         with pytest.warns(UserWarning, match=kept) as caught, pytest.raises(KeyboardInterrupt):
             estimator.fit(X)
         assert len(caught) == 1

@@ -84,7 +84,10 @@ def _refuse_other_format(fields: Fields) -> None:
 
 
 def _move(estimator: Any, device: str | torch.device) -> Any:
-    estimator.set_params(device=device)
-    if isinstance(estimator, FlowOutlierDetector):
-        estimator.density_.set_params(device=device)
+    """Set the device of a density, or of those of a detector: the fitted and the unfitted one."""
+    if not isinstance(estimator, FlowOutlierDetector):
+        return estimator.set_params(device=device)
+    for density in (estimator.density_, estimator.density):
+        if density is not None:
+            density.set_params(device=device)
     return estimator

@@ -67,11 +67,6 @@ class Saveable:
         True
         """
         check_is_fitted(self)
-        if type(self).__name__ not in PACKERS or not type(self).__module__.startswith("skflow."):
-            raise TypeError(
-                f"A model file holds {' or '.join(PACKERS)}, not {type(self).__name__}, whose code "
-                "it could not hold. Save it with joblib.dump."
-            )
         fields, arrays = pack_estimator(self)
         head = {"format": FORMAT, "version": VERSION, "written_by": version("skflow")}
         write(path, head | fields, arrays)
@@ -80,11 +75,15 @@ class Saveable:
 def pack_estimator(estimator: Any) -> tuple[Document, Arrays]:
     """Return class, parameters and what was fitted."""
     name = type(estimator).__name__
-    parameters = estimator.get_params(deep=False)
+    if name not in PACKERS or not type(estimator).__module__.startswith("skflow."):
+        raise TypeError(
+            f"A model file holds {' or '.join(PACKERS)}, not {name}, whose code it could not hold. "
+            "Save it with joblib.dump."
+        )
     fitted, arrays = PACKERS[name](estimator)
     return {
         "class": name,
-        "parameters": {key: pack_parameter(value) for key, value in parameters.items()},
+        "parameters": _pack_parameters(estimator),
         "n_iter": int(estimator.n_iter_),
         **fitted,
     }, arrays
@@ -94,15 +93,32 @@ def unpack_estimator(fields: Fields, arrays: Arrays, classes: Mapping[str, type]
     """Return what :func:`pack_estimator` was given; ``classes`` are those it may be of."""
     with fields:
         name = fields.text("class", classes)
-        estimator: Any = classes[name]()
-        parameters, given = fields.fields("parameters"), {}
-        with parameters:
-            for key in estimator.get_params(deep=False):
-                given[key] = unpack_parameter(parameters.any(key))
-        estimator.set_params(**given)
-        estimator._validate_params()
+        estimator = _unpack_parameters(classes[name], fields.fields("parameters"), classes)
         estimator.n_iter_ = fields.integer("n_iter", 0, MOST)
         UNPACKERS[name](estimator, fields, arrays, classes)
+    return estimator
+
+
+def _pack_parameters(estimator: Any) -> Document:
+    """Return parameters by name; those of an estimator in the place of the parameter it is."""
+    return {
+        name: _pack_parameters(value) if hasattr(value, "get_params") else pack_parameter(value)
+        for name, value in estimator.get_params(deep=False).items()
+    }
+
+
+def _unpack_parameters(kind: type, fields: Fields, classes: Mapping[str, type]) -> Any:
+    """Return an unfitted estimator that has what :func:`_pack_parameters` returned."""
+    estimator: Any = kind()
+    with fields:
+        for name in estimator.get_params(deep=False):
+            value = fields.any(name)
+            if name == "density" and value is not None:
+                given = _unpack_parameters(classes["FlowDensity"], fields.fields(name), classes)
+            else:
+                given = unpack_parameter(value)
+            estimator.set_params(**{name: given})
+    estimator._validate_params()
     return estimator
 
 

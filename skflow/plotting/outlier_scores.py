@@ -49,10 +49,11 @@ class OutlierScoreDisplay:
     Examples
     --------
     >>> from sklearn.datasets import load_iris
-    >>> from skflow import FlowOutlierDetector
+    >>> from skflow import FlowDensity, FlowOutlierDetector
     >>> from skflow.plotting import OutlierScoreDisplay
     >>> X = load_iris().data
-    >>> detector = FlowOutlierDetector(n_layers=0, n_components=1, random_state=0).fit(X)
+    >>> density = FlowDensity(n_layers=0, n_components=1)
+    >>> detector = FlowOutlierDetector(density, random_state=0).fit(X)
     >>> display = OutlierScoreDisplay.from_estimator(detector, X)
     >>> display.threshold == detector.offset_
     True

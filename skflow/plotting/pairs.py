@@ -57,10 +57,11 @@ class PairDisplay:
     Examples
     --------
     >>> from sklearn.datasets import load_iris
-    >>> from skflow import FlowOutlierDetector
+    >>> from skflow import FlowDensity, FlowOutlierDetector
     >>> from skflow.plotting import PairDisplay
     >>> X = load_iris(as_frame=True).data
-    >>> detector = FlowOutlierDetector(n_layers=0, n_components=1, random_state=0).fit(X)
+    >>> density = FlowDensity(n_layers=0, n_components=1)
+    >>> detector = FlowOutlierDetector(density, random_state=0).fit(X)
     >>> display = PairDisplay.from_estimator(
     ...     detector, X, features=("petal length (cm)", "petal width (cm)"), random_state=0
     ... )

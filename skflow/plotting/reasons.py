@@ -56,10 +56,11 @@ class ReasonsDisplay:
     Examples
     --------
     >>> from sklearn.datasets import load_iris
-    >>> from skflow import FlowOutlierDetector
+    >>> from skflow import FlowDensity, FlowOutlierDetector
     >>> from skflow.plotting import ReasonsDisplay
     >>> X = load_iris(as_frame=True).data
-    >>> detector = FlowOutlierDetector(n_layers=0, n_components=1, random_state=0).fit(X)
+    >>> density = FlowDensity(n_layers=0, n_components=1)
+    >>> detector = FlowOutlierDetector(density, random_state=0).fit(X)
     >>> strange = X.iloc[[0]].assign(**{"petal length (cm)": 6.0})
     >>> display = ReasonsDisplay.from_estimator(detector, strange, random_state=0)
     >>> display.feature_names[display.strangeness.argmax()]

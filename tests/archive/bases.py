@@ -8,7 +8,7 @@ import numpy as np
 from skflow import FlowDensity, FlowOutlierDetector
 from tests.mixed import every_kind, every_polars_kind, small_mix
 from tests.settings import ONE_TINY_LAYER, TWO_GAUSSIANS
-from tests.tables import correlated
+from tests.tables import correlated, unfitted
 
 NUMBERS = correlated(120, 3, seed=0)
 MIXED = every_kind(120)
@@ -27,7 +27,7 @@ ROWS: dict[str, Any] = {
 BASES: dict[str, Callable[[], Any]] = {
     "numbers": lambda: FlowDensity(**ONE_TINY_LAYER).fit(NUMBERS),
     "mixed": lambda: FlowDensity(**ONE_TINY_LAYER).fit(MIXED),
-    "detector": lambda: FlowOutlierDetector(**ONE_TINY_LAYER).fit(MIX),
+    "detector": lambda: unfitted(FlowOutlierDetector, **ONE_TINY_LAYER).fit(MIX),
     "polars": lambda: FlowDensity(**TWO_GAUSSIANS).fit(POLARS),
     "texts": lambda: FlowDensity(**TWO_GAUSSIANS).fit(TEXTS),
 }

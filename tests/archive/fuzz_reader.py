@@ -31,6 +31,7 @@ from tests.archive.mutations import FORGERIES, PLAUSIBLE
 from tests.archive.parts import dumps, seal, take_apart
 from tests.mixed import every_kind, every_polars_kind
 from tests.settings import ONE_TINY_LAYER, TWO_GAUSSIANS
+from tests.tables import unfitted
 
 A = ord("a")
 NO_JSON = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -44,7 +45,7 @@ def models() -> list[bytes]:
     pandas, polars = every_kind(60), every_polars_kind(60)
     arrow = pandas[["when", "small", "same"]].convert_dtypes(dtype_backend="pyarrow")
     generator = {"random_state": np.random.RandomState(0), "bounds": {0: (-9, None)}}
-    density, detector = FlowDensity(**TWO_GAUSSIANS), FlowOutlierDetector(**TWO_GAUSSIANS)
+    density, detector = FlowDensity(**TWO_GAUSSIANS), unfitted(FlowOutlierDetector, **TWO_GAUSSIANS)
     return [
         _save(model.fit(table))
         for model, table in (

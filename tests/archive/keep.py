@@ -14,7 +14,7 @@ from skflow import FlowDensity, FlowOutlierDetector
 from skflow.estimators.saving import VERSION
 from tests.mixed import small_mix
 from tests.settings import ONE_TINY_LAYER
-from tests.tables import correlated
+from tests.tables import correlated, unfitted
 
 FOLDER = Path(__file__).parent / "kept"
 
@@ -40,7 +40,7 @@ def main() -> None:
     kept = {
         "density": FlowDensity(**ONE_TINY_LAYER).fit(numbers),
         "mixed": FlowDensity(**ONE_TINY_LAYER).fit(small_mix(80)),
-        "detector": FlowOutlierDetector(**ONE_TINY_LAYER).fit(correlated(120, 2, seed=0)),
+        "detector": unfitted(FlowOutlierDetector, **ONE_TINY_LAYER).fit(correlated(120, 2, seed=0)),
     }
     for name, fitted in kept.items():
         stem = FOLDER / f"version_{VERSION}_{name}"

@@ -237,7 +237,7 @@ def test_inspect(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(files / "detector")]) == 0
     told = capsys.readouterr().out
     assert told.startswith("FlowOutlierDetector, written by skflow ")
-    assert "parameters: max_iter=1, max_time=100.0, random_state=0\n" in told
+    assert "parameters: density__max_iter=1, density__max_time=100.0, random_state=0\n" in told
     assert repr(load(files / "detector").density_.schema_) in told
     assert "p-values: down to 0.0099, counted among 100 rows\n" in told
 

@@ -18,7 +18,7 @@ from skflow import FlowDensity, FlowOutlierDetector
 from skflow.exceptions import DegenerateDensityWarning, DivergenceWarning
 from skflow.reporter import Reporter
 from tests.settings import ONE_GAUSSIAN, TWO_EPOCHS, one_of_each, slow_but
-from tests.tables import Table, correlated
+from tests.tables import Table, correlated, unfitted
 
 
 def assert_sound(flow: FlowDensity, X: NDArray) -> None:
@@ -87,7 +87,7 @@ def test_duplicate_and_collinear_columns(copy: str) -> None:
     "ask",
     [
         lambda X: FlowDensity(**ONE_GAUSSIAN).fit(X),
-        lambda X: FlowOutlierDetector(**ONE_GAUSSIAN).fit(X),
+        lambda X: unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).fit(X),
         lambda X: make_pipeline(FlowDensity(**ONE_GAUSSIAN), StandardScaler()).fit(X),
         lambda X: cross_val_score(FlowDensity(**ONE_GAUSSIAN), X, cv=2),
     ],

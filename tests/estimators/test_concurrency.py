@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from skflow import FlowDensity, FlowOutlierDetector
 from tests.mixed import every_kind
 from tests.settings import TWO_GAUSSIANS, TWO_LAYERS
-from tests.tables import correlated
+from tests.tables import correlated, unfitted
 
 N_THREADS = 16
 MIXED = every_kind(200)
@@ -55,7 +55,7 @@ def flow() -> FlowDensity:
 
 @pytest.fixture(scope="module")
 def detector() -> FlowOutlierDetector:
-    return FlowOutlierDetector(**TWO_GAUSSIANS).fit(NUMBERS)
+    return unfitted(FlowOutlierDetector, **TWO_GAUSSIANS).fit(NUMBERS)
 
 
 def test_threads_share_a_density(flow: FlowDensity) -> None:

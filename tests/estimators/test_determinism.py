@@ -16,7 +16,7 @@ from skflow import FlowDensity, FlowOutlierDetector
 from skflow.flow.recipe import model_state
 from tests.mixed import every_kind
 from tests.settings import ROOT, TWO_GAUSSIANS, TWO_LAYERS, script
-from tests.tables import correlated
+from tests.tables import correlated, unfitted
 
 Fitted = FlowDensity | FlowOutlierDetector
 
@@ -24,7 +24,7 @@ NUMBERS = correlated(150, 3, seed=0)
 FITS: dict[str, Callable[[], Fitted]] = {
     "numbers": lambda: FlowDensity(**TWO_LAYERS).fit(NUMBERS),
     "mixed": lambda: FlowDensity(**TWO_LAYERS).fit(every_kind(150)),
-    "detector": lambda: FlowOutlierDetector(**TWO_GAUSSIANS).fit(NUMBERS),
+    "detector": lambda: unfitted(FlowOutlierDetector, **TWO_GAUSSIANS).fit(NUMBERS),
 }
 
 

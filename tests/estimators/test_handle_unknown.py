@@ -16,6 +16,7 @@ from skflow import FlowDensity, FlowOutlierDetector, load
 from tests.estimators.test_any_mixed_table import are_words, tables
 from tests.mixed import every_kind, every_polars_kind
 from tests.settings import TWO_GAUSSIANS, TWO_LAYERS
+from tests.tables import unfitted
 
 pytestmark = pytest.mark.filterwarnings("ignore::skflow.exceptions.StrangeLabelsWarning")
 
@@ -196,7 +197,7 @@ def test_in_a_pipeline(tmp_path: Path) -> None:
 
 def test_detectors_pass_it_on() -> None:
     rows = every_kind(120)[["colour", "decimal"]]
-    detector = FlowOutlierDetector(**TWO_GAUSSIANS, **IGNORE).fit(rows)
+    detector = unfitted(FlowOutlierDetector, **TWO_GAUSSIANS, **IGNORE).fit(rows)
     assert detector.density_.handle_unknown == "ignore"
     assert np.isfinite(detector.density_.transform(rows.assign(colour=NEVER))).all()
 

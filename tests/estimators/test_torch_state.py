@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from skflow import FlowDensity, FlowOutlierDetector, load
 from tests.mixed import small_mix
 from tests.settings import ONE_GAUSSIAN, slow_but
+from tests.tables import unfitted
 
 TRAINED = {"n_layers": 1, "hidden_units": 8, "n_components": 2, "max_iter": 1, "random_state": 0}
 
@@ -112,9 +113,9 @@ def test_a_density_is_the_same_in_every_state_of_torch(name, expected, tmp_path)
     "name", slow_but(["meta"], ["inference_mode", "float64", "meta", "autocast"])
 )
 def test_a_detector_is_the_same_in_every_state_of_torch(name, tmp_path) -> None:
-    usual = reasons(FlowOutlierDetector(**ONE_GAUSSIAN), tmp_path)
+    usual = reasons(unfitted(FlowOutlierDetector, **ONE_GAUSSIAN), tmp_path)
     with STATES[name]():
-        found = reasons(FlowOutlierDetector(**ONE_GAUSSIAN), tmp_path)
+        found = reasons(unfitted(FlowOutlierDetector, **ONE_GAUSSIAN), tmp_path)
     for one, other in zip(found, usual, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -89,11 +89,12 @@ def uninterrupted() -> Callable[[str], Fitted]:
 
 @pytest.mark.parametrize("n_writes", slow_but([16], [3, 16]))
 def test_detectors_go_on(n_writes: int, tmp_path: Path) -> None:
-    detector = FlowOutlierDetector(**TWO_LAYERS | {"max_iter": 2}, checkpoint_path=tmp_path / "fit")
+    density = FlowDensity(**TWO_LAYERS | {"max_iter": 2}, checkpoint_path=tmp_path / "fit")
+    detector = FlowOutlierDetector(density, random_state=0)
     with stopped_after(n_writes):
         detector.fit(NUMBERS)
     resumed = clone(detector).fit(NUMBERS)
-    whole = clone(detector).set_params(checkpoint_path=None).fit(NUMBERS)
+    whole = clone(detector).set_params(density__checkpoint_path=None).fit(NUMBERS)
     assert_same_fit(resumed, whole)
     np.testing.assert_array_equal(resumed.p_values(NUMBERS), whole.p_values(NUMBERS))
     assert len(list(tmp_path.iterdir())) == 1 + 5  # of the density, and of each part

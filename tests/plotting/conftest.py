@@ -15,6 +15,7 @@ import pytest
 
 from skflow import FlowDensity, FlowOutlierDetector
 from tests.settings import ONE_GAUSSIAN
+from tests.tables import unfitted
 
 
 def subscriptions(n_rows: int = 160) -> pd.DataFrame:
@@ -54,13 +55,18 @@ def table(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(scope="session")
 def detector(table: Any) -> FlowOutlierDetector:
     """A detector of that table. Do not fit it again."""
-    return FlowOutlierDetector(contamination=0.05, **ONE_GAUSSIAN).fit(table)
+    detector = unfitted(FlowOutlierDetector, **ONE_GAUSSIAN)
+    return detector.set_params(contamination=0.05).fit(table)
 
 
 @pytest.fixture(scope="session")
 def mixed() -> FlowOutlierDetector:
     """A detector of :func:`subscriptions`."""
-    return FlowOutlierDetector(contamination=0.05, **ONE_GAUSSIAN).fit(subscriptions())
+    return (
+        unfitted(FlowOutlierDetector, **ONE_GAUSSIAN)
+        .set_params(contamination=0.05)
+        .fit(subscriptions())
+    )
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from skflow.plotting import (
 )
 from tests.plotting.conftest import numbers, subscriptions
 from tests.settings import ONE_GAUSSIAN
+from tests.tables import unfitted
 
 Draw = Callable[..., Any]
 
@@ -79,7 +80,9 @@ def misread() -> tuple[FlowOutlierDetector, pd.DataFrame]:
     """A detector of columns with names that matplotlib takes for something else."""
     names = ["_hidden", "$ in \n dollars $x_", "a very long name " * 9]
     table = pd.DataFrame(numbers(), columns=names)
-    return FlowOutlierDetector(contamination=0.1, **ONE_GAUSSIAN).fit(table), table
+    return unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).set_params(contamination=0.1).fit(
+        table
+    ), table
 
 
 @every_display

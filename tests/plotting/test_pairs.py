@@ -7,6 +7,7 @@ from skflow import FlowDensity, FlowOutlierDetector
 from skflow.plotting import PairDisplay
 from tests.plotting.conftest import numbers, subscriptions
 from tests.settings import ONE_GAUSSIAN
+from tests.tables import unfitted
 
 
 def points(display: PairDisplay, name: str) -> np.ndarray:
@@ -23,7 +24,9 @@ def points(display: PairDisplay, name: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def plain() -> FlowOutlierDetector:
-    return FlowOutlierDetector(contamination=0.05, **ONE_GAUSSIAN).fit(numbers())
+    return (
+        unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).set_params(contamination=0.05).fit(numbers())
+    )
 
 
 def test_rows_lie_where_their_values_are_and_are_flagged(plain: FlowOutlierDetector) -> None:

@@ -15,6 +15,7 @@ from skflow.exceptions import DoubtfulColumnsWarning, StrangeLabelsWarning
 from skflow.table.frames import Container
 from skflow.table.inference import infer_schema
 from tests.settings import ONE_GAUSSIAN
+from tests.tables import unfitted
 
 N = 1000
 RNG = np.random.default_rng(0)
@@ -120,7 +121,7 @@ def test_detectors_warn_once(robust: bool) -> None:
     frame = pd.DataFrame({"a": words(200, 300), "x": RNG.normal(size=300)})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        FlowOutlierDetector(**ONE_GAUSSIAN, robust=robust).fit(frame)
+        unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).set_params(robust=robust).fit(frame)
     assert [w.category for w in caught].count(DoubtfulColumnsWarning) == 1
 
 
@@ -166,7 +167,7 @@ def test_labels_of_another_type_are_named(name: str, n_rows: int) -> None:
 
 
 def test_detectors_warn_as_well() -> None:
-    detector = FlowOutlierDetector(**ONE_GAUSSIAN).fit(categories([5, 6, 7], 120))
+    detector = unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).fit(categories([5, 6, 7], 120))
     with pytest.warns(StrangeLabelsWarning, match="'a' holds '5'"):
         detector.score_samples(categories(["5", "6"], 20))
 
