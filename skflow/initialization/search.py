@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skflow.clock import Clock
-from skflow.flow.context import Context, sum_embeddings
+from skflow.flow.context import NO_CONTEXT, Context, sum_embeddings
 from skflow.flow.gaussian_mixture import (
     GaussianComponents,
     PriorStrength,
@@ -18,7 +18,7 @@ from skflow.flow.gaussian_mixture import (
     responsibilities,
 )
 from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import Mixture
+from skflow.flow.mixture import LabelEffects, Mixture
 from skflow.initialization.imputation import impute
 from skflow.initialization.label_effects import fit_mean_effects, fit_weight_effects
 from skflow.reporter import Reporter
@@ -87,11 +87,9 @@ class Sample:
                 y[:, block], log_det[block] = marginals.forward_and_log_det(x)
         return y, log_det
 
-    def context(self) -> Context | None:
+    def context(self) -> Context:
         """Return the labels as a mixture reads them."""
-        if not self.codes.shape[1]:
-            return None
-        return Context(torch.tensor(self.codes.T), torch.empty(0, len(self), dtype=torch.float64))
+        return Context(torch.tensor(self.codes.T)) if self.codes.shape[1] else NO_CONTEXT
 
 
 @dataclass(frozen=True)
@@ -317,7 +315,7 @@ class _Search:
         return scores
 
     def _judge(self, prepared: _Prepared, fold: _Fold, candidate: InitialConfig) -> float:
-        mixture = self._fit_mixture(prepared, candidate, SEARCH_STEPS).eval()
+        mixture = self._fit_mixture(prepared, candidate, SEARCH_STEPS)
         score = _mean_score(prepared.marginals, mixture, fold.held_out)
         if not self.design.precedes_training or len(fold.train) < MANY_ROWS:
             return score
@@ -355,12 +353,12 @@ class _Search:
             has_time=lambda: not self.design.clock.is_over,
         )
         components = GaussianComponents(*(part.to(CPU) for part in components))
-        effects = None
+        effects = []
         if self.design.n_entries:
             given = responsibilities(prepared.residuals, components)
             on_weights = fit_weight_effects(given, prepared.codes, self.design.n_entries)
-            effects = torch.cat((on_weights, prepared.mean_effects), dim=1)
-        return Mixture(components, self.design.bound, effects, fills=prepared.has_absent)
+            effects = [LabelEffects(torch.cat((on_weights, prepared.mean_effects), dim=1))]
+        return Mixture(components, self.design.bound, effects, has_missing=prepared.has_absent)
 
     def _component_counts(self, n_rows: int, n_columns: int) -> list[int]:
         if self.n_components is not None:
