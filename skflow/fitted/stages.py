@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
 
 from skflow.clock import Clock
 from skflow.dequantization import dequantize, fork
-from skflow.flow.model import Model
+from skflow.flow.model import Model, Part
 from skflow.flow.recipe import FlowRecipe
 from skflow.initialization.label_tree import fit_label_tree
 from skflow.initialization.search import (
@@ -24,7 +23,7 @@ from skflow.rows import EncodedRows, RowSource
 from skflow.training.loop import History, TrainingRows, train
 from skflow.training.objective import Objective
 from skflow.training.options import TrainingOptions
-from skflow.training.preparation import Part, prepare, read_labels
+from skflow.training.preparation import prepare, read_labels
 from skflow.training.state import Keeper
 
 # Rows and cells that the closed form is fitted to: more would move its few numbers
@@ -114,46 +113,29 @@ def train_model(
     data = _prepare(model, rows, held_out, parts, generator, device)
     if not parts:
         _note_closed_form(data, history)
-        return [0] * len(_parts(model))
+        return [0] * len(model.parts)
     n_batches = max(1, round(len(rows) / options.batch_size))
-    moved = (model.labels, *model.values.trained)
-    for module in moved:
+    for module in model.parts:
         module.to(device, torch.float32)
     on_device = torch.Generator(device).manual_seed(generator.initial_seed())
     try:
         of_labels = replace(options, weight_decay=options.label_weight_decay)
         own = {model.labels: of_labels, model.values: options}
-        planned = dict(zip(_modules(model), n_iter, strict=True)) if n_iter else {}
-        terms = [
-            Objective(module, log_prob, own[module], n_batches, planned.get(module))
-            for module, log_prob in parts
-        ]
+        planned = dict(zip(model.parts, n_iter, strict=True)) if n_iter else {}
+        terms = [Objective(module, own[module], n_batches, planned.get(module)) for module in parts]
         train(terms, data, options, reporter, on_device, history, keeper)
     finally:
-        for module in moved:
+        for module in model.parts:
             module.to("cpu", torch.float64)
         model.eval()
     best = {term.module: term.best.best_iter for term in terms}
-    return [best.get(module, 0) for module in _modules(model)]
-
-
-def _modules(model: Model) -> list[nn.Module]:
-    return [module for module, _ in _parts(model)]
-
-
-def _parts(model: Model) -> list[Part]:
-    """Parts of a model with the terms of the log-density that they alone decide."""
-
-    def of_labels(labels: Tensor, y: Tensor) -> Tensor:
-        return model.labels.log_prob(labels)
-
-    return [(model.labels, of_labels), (model.values, model.values.log_prob_gaussianized)]
+    return [best.get(module, 0) for module in model.parts]
 
 
 def _trained_parts(model: Model, n_iter: Sequence[int] | None) -> list[Part]:
     """Those that can become better than their closed form, and are to be trained."""
-    learns: Sequence[int] = (model.labels.has_more_to_learn, model.values.has_more_to_learn)
-    return [part for part, more in zip(_parts(model), n_iter or learns, strict=True) if more]
+    learns: Sequence[int] = [part.has_more_to_learn for part in model.parts]
+    return [part for part, more in zip(model.parts, n_iter or learns, strict=True) if more]
 
 
 def _prepare(
@@ -165,8 +147,7 @@ def _prepare(
     device: torch.device,
 ) -> TrainingRows:
     """Prepare rows for training, where they are learnt from."""
-    trained = [module for module, _ in parts]
-    fixed = [part for part in _parts(model) if part[0] not in trained]
+    fixed = [part for part in model.parts if part not in parts]
     train_rows = prepare(model, rows, fixed, generator)
     judged = None if held_out is None else prepare(model, held_out, fixed, generator)
     return TrainingRows(

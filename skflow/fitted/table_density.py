@@ -21,6 +21,7 @@ from skflow.fitted.round_trip import InverseError, compare_columns
 from skflow.flow.model import Latents, Model, Rows
 from skflow.flow.recipe import FlowRecipe, model_state, restore_model
 from skflow.outliers.peaks import Factors
+from skflow.outliers.standardized import standardized_scores
 from skflow.outliers.value_densities import Joint
 from skflow.rows import row_blocks
 from skflow.table.codec import TableCodec
@@ -68,18 +69,16 @@ class TableDensity:
         To 1e-5 nats: reads are not rounded, as only an exact inverse needs, which halves
         the work.
         """
-        unrounded = copy.deepcopy(self.model)
-        unrounded.values.mixture.train()
 
         def of_labels(model: Model, labels: Tensor, novel: Tensor) -> Sequence[Tensor]:
-            log_prob = model.labels.log_prob(labels) + model.labels.novel_log_prob(novel)
+            log_prob = model.label_log_probs(labels).sum(dim=0) + model.novel_log_prob(novel)
             return (log_prob[None],)
 
         def of_values(model: Model, labels: Tensor, values: Tensor) -> Sequence[Tensor]:
-            return (model.values.log_prob(labels, values)[None],)
+            return (model.value_log_prob(labels, values)[None],)
 
         def factors(model: Model, labels: Tensor, values: Tensor) -> Sequence[Tensor]:
-            residuals, log_det = model.values.residuals(labels, values)
+            residuals, log_det = model.residuals(labels, values)
             log_density = residuals.log_prob() + log_det
             return (
                 torch.stack((log_density, log_det)),
@@ -89,13 +88,11 @@ class TableDensity:
             )
 
         def apply(step: Step, *arrays: NDArray) -> list[NDArray]:
-            model = self._move_model(
-                len(arrays[0]) * len(self.codec.latent_names), device, unrounded
-            )
+            model = self._move_model(len(arrays[0]) * len(self.codec.latent_names), device)
             return apply_by_blocks(step, model, arrays)
 
         with torch.inference_mode():
-            log_peaks = unrounded.values.mixture.log_peaks().numpy()
+            log_peaks = self.model.log_peaks().numpy()
 
         def numpy_factors(*arrays: NDArray) -> Factors:
             terms, standardised, floors, weights = apply(factors, *arrays)
@@ -125,13 +122,10 @@ class TableDensity:
         def step(model: Model, log_volume: Tensor, *encoded: Tensor) -> Sequence[Tensor]:
             rows = Rows(*encoded)
             if never_seen.any():
-                labels, known = rows.labels, model.labels
-                is_never_seen = torch.tensor(never_seen).to(labels.device)
-                hidden = is_never_seen[known.vocabulary(labels)]
-                rows = rows._replace(labels=torch.where(hidden, known.sizes[:, None], labels))
+                rows = model.with_novel(rows, torch.tensor(never_seen).to(rows.labels.device))
             always_there = rows.values[model.value_label[:, 0] < 0]
             missing = math.log(MIN_PROBABILITY) * always_there.isnan().sum(dim=0)
-            return (torch.stack(model.standardized_scores(rows)) + missing,)
+            return (torch.stack(standardized_scores(model, rows)) + missing,)
 
         return self._of_table(step, table, device, warns=warns)[0]
 
@@ -173,8 +167,8 @@ class TableDensity:
         """
 
         def step(model: Model, of_labels: Tensor, of_values: Tensor) -> Sequence[Tensor]:
-            rows = model.inverse(Latents(model.labels.known_latents(of_labels), of_values))
-            return (*rows, model.values.marginals.is_within_reach(rows.values)[None])
+            rows, is_within_reach = model.draw(Latents(of_labels, of_values))
+            return (*rows, is_within_reach[None])
 
         drawn: list[NDArray] = []
         again = np.arange(n_rows)
@@ -244,14 +238,11 @@ class TableDensity:
         model = self._move_model(latents.size, device)
         return apply_by_blocks(step, model, (latents[:, is_label], latents[:, ~is_label]))
 
-    def _move_model(
-        self, n_cells: int, device: str | torch.device, model: Model | None = None
-    ) -> Model:
+    def _move_model(self, n_cells: int, device: str | torch.device) -> Model:
         """Return the model where so many cells are best worked on."""
-        model = self.model if model is None else model
         where = resolve_device(device, n_cells)
         # A copy only where it has to move: what is fitted never changes.
-        return model if where.type == "cpu" else copy.deepcopy(model).to(where)
+        return self.model if where.type == "cpu" else copy.deepcopy(self.model).to(where)
 
     def __getstate__(self) -> dict[str, Any]:
         # Arrays by name: no torch object, so no device, is in the pickle. Nor are there objects

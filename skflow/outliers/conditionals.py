@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from skflow.flow import student
+from skflow.flow.heavy_tails import student_tails
 from skflow.flow.model import Model
 from skflow.outliers.value_densities import Joint, ValueDensity
 from skflow.rows import EncodedRows
@@ -73,7 +73,7 @@ class Conditional:
                     log_masses[:, label] += joint.of_values(other.labels, other.values)
         if self._value is not None:
             valued = rows if self._label is None else self._labelled(labels.number, self._value)
-            marginal = model.values.marginals.of_columns([self._value])
+            marginal = model.column_marginals([self._value])
             column = cast(NumberColumn, self._column)
             self._values = ValueDensity(column, marginal, joint, valued, self._value)
             log_masses[:, labels.number] = self._values.log_mass()
@@ -120,7 +120,7 @@ class Conditional:
         """Of a number never seen, log-share of those that lie no nearer; 0 for others."""
         if self._label is None:
             return np.zeros(len(self.rows.labels))
-        tail = torch.minimum(*student.tails(torch.tensor(self.rows.novel[:, self._label])))
+        tail = torch.minimum(*student_tails(torch.tensor(self.rows.novel[:, self._label])))
         return np.where(self._is_rare(), torch.log(2 * tail).numpy(), 0.0)
 
     def _is_rare(self) -> NDArray[np.bool_]:

@@ -1,13 +1,14 @@
 """One term of the log-density in training."""
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from skflow.flow.batch import Batch
 from skflow.flow.conditioner import Dropout
+from skflow.flow.model import Part
 from skflow.training.optimizer import Descent
 from skflow.training.options import TrainingOptions
 from skflow.training.step import choose_step
@@ -32,16 +33,13 @@ class TrainingBatch(NamedTuple):
         """Number of rows."""
         return self.y.shape[1]
 
-    def take(self, rows: Tensor) -> "TrainingBatch":
-        """Return some of the rows."""
-        return TrainingBatch(self.labels[:, rows].long(), self.y[:, rows])
+    def take(self, rows: Tensor) -> Batch:
+        """Return some of the rows, as the parts of a model read them."""
+        return Batch(self.labels[:, rows].long(), self.y[:, rows])
 
     def to(self, device: torch.device) -> "TrainingBatch":
         """Return the same rows on another device."""
         return TrainingBatch(self.labels.to(device), self.y.to(device))
-
-
-LogProb = Callable[[Tensor, Tensor], Tensor]
 
 
 class Objective:
@@ -52,10 +50,8 @@ class Objective:
 
     Parameters
     ----------
-    module : nn.Module
+    module : Part
         What is trained.
-    log_prob : callable
-        The term, ``(n_rows,)``, of labels and scores, in nats.
     options : TrainingOptions
     n_batches : int
         Steps per epoch.
@@ -65,14 +61,12 @@ class Objective:
 
     def __init__(
         self,
-        module: nn.Module,
-        log_prob: LogProb,
+        module: Part,
         options: TrainingOptions,
         n_batches: int,
         n_iter: int | None = None,
     ) -> None:
         self.module = module
-        self.log_prob = log_prob
         self.options = options
         self.n_batches = n_batches
         self.n_iter = n_iter
@@ -86,7 +80,7 @@ class Objective:
         Steps will read from ``rows`` where they lie, and draw from ``generator``.
         """
         self.rows, self.generator = rows, generator
-        self.rate_factors = cast(Callable, self.module.rate_factors)()
+        self.rate_factors = self.module.rate_factors()
         self._use_generator(generator)
         score = self.mean_score(judge)
         self.best = (
@@ -139,14 +133,14 @@ class Objective:
     def mean_score(self, rows: TrainingBatch) -> float:
         """Mean of the term, in nats per row."""
         self.module.eval()
-        return mean_log_prob(self.module, self.log_prob, rows)
+        return mean_log_prob(self.module, rows)
 
     def _descend(self) -> None:
         """Start gradient steps afresh, from the weights as they stand."""
-        log_prob, rows = self.log_prob, self.rows
+        module, rows = self.module, self.rows
         self.descent = Descent(self.module, self.options, self.n_batches, self.rate_factors)
         self.step = choose_step(
-            lambda batch: log_prob(*rows.take(batch)),
+            lambda batch: module.log_prob(rows.take(batch), quantize=False),
             self.descent,
             rows.n_rows // self.n_batches,
             self.generator,
@@ -167,11 +161,11 @@ def equal_batches(order: Tensor, n_batches: int) -> Tensor:
     return order[: n_batches * size].view(n_batches, size)
 
 
-def mean_log_prob(module: nn.Module, log_prob: LogProb, rows: TrainingBatch) -> float:
+def mean_log_prob(module: Part, rows: TrainingBatch) -> float:
     """Mean of a module's term over rows, block by block, in nats per row."""
-    entries_per_row = max(1, cast(int, module.entries_per_row))
+    entries_per_row = max(1, module.entries_per_row)
     size = min(EVALUATION_ROWS, max(64, EVALUATION_ENTRIES // entries_per_row))
     blocks = torch.arange(rows.n_rows, device=rows.y.device).split(size)
     with torch.inference_mode():
-        values = [log_prob(*rows.take(block)) for block in blocks]
+        values = [module.log_prob(rows.take(block)) for block in blocks]
     return float(torch.cat(values).double().mean())

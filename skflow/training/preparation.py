@@ -8,15 +8,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skflow.dequantization import dequantize, fork
-from skflow.flow.model import Model, Rows
+from skflow.flow.model import Model, Part, Rows
 from skflow.rows import RowSource, encoded_blocks
 from skflow.training.blur import Blur
-from skflow.training.objective import LogProb, TrainingBatch, mean_log_prob
-
-Part = tuple[nn.Module, LogProb]
+from skflow.training.objective import TrainingBatch, mean_log_prob
 
 
 class PreparedRows(NamedTuple):
@@ -54,20 +52,18 @@ def prepare(
     n_rows, n_columns = len(source), len(model.value_label)
     labels = empty_labels(model.labels.sizes.tolist(), n_rows)
     y = torch.empty((n_columns, n_rows), dtype=torch.float32)
-    marginals, quantized_columns = model.values.marginals, source.quantized_columns
-    blur = Blur(marginals, quantized_columns, n_rows) if quantized_columns else None
+    quantized_columns = source.quantized_columns
+    blur = Blur(model.marginals, quantized_columns, n_rows) if quantized_columns else None
     noise, total = fork(generator), 0.0
     for block, rows in encoded_blocks(source, n_columns + len(labels)):
         if blur is not None:
             blur.keep(block, rows)
-        of_block, novel, x = Rows.of(dequantize(rows, quantized_columns, noise))
         with torch.no_grad():
-            scores, log_det = marginals.forward_and_log_det(x)
-            offset = log_det + model.labels.novel_log_prob(novel)
-        sent = TrainingBatch(of_block, scores)
-        given = sum(mean_log_prob(module, log_prob, sent) for module, log_prob in fixed)
-        total += float(offset.sum()) + float(rows.log_volume.sum()) + given * len(rows)
-        labels[:, block], y[:, block] = of_block, scores
+            batch, offset = model.gaussianize(Rows.of(dequantize(rows, quantized_columns, noise)))
+        sent = TrainingBatch(batch.labels, batch.y)
+        of_fixed = sum(mean_log_prob(part, sent) for part in fixed)
+        total += float(offset.sum()) + float(rows.log_volume.sum()) + of_fixed * len(rows)
+        labels[:, block], y[:, block] = batch.labels, batch.y
     return PreparedRows(TrainingBatch(labels, y), total / n_rows, blur)
 
 

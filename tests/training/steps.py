@@ -35,14 +35,13 @@ class Part:
         density = flow._density
         rows = TableRows.all_of(density.codec, flow._read(df)).take(slice(None))
         labels, _, x = Rows.of(rows)
-        y, _ = density.model.values.marginals.forward_and_log_det(x)
+        y, _ = density.model.marginals.forward_and_log_det(x)
         self.rows = TrainingBatch(labels, y.float()).to(torch.device(device))
         self.noise = torch.randn(self.rows.y.shape, generator=seeded(2)).to(device)
         self.module = getattr(density.model, name).to(device, torch.float32).train()
         for module in self.module.modules():
             if hasattr(module, "generator"):
                 module.generator = self.generator
-        self.of_labels = name == "labels"
         options = choose_options(
             N_ROWS,
             clock=Clock(),
@@ -57,10 +56,7 @@ class Part:
         self.eager = EagerStep(self.log_prob, Descent(self.module, options, N_BATCHES))
 
     def log_prob(self, batch: Tensor) -> Tensor:
-        labels, y = self.rows.take(batch)
-        if self.of_labels:
-            return self.module.log_prob(labels)
-        return self.module.log_prob_gaussianized(labels, y)
+        return self.module.log_prob(self.rows.take(batch), quantize=False)
 
     def results(self) -> dict[str, Tensor]:
         """All that steps change."""

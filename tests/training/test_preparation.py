@@ -75,8 +75,8 @@ def test_prepared_rows_are_those_of_the_model(fitted: tuple[FlowDensity, pd.Data
     rows = dequantize(source.take(slice(None)), source.quantized_columns, fork(seeded(0)))
     labels, novel, x = Rows.of(rows)
     with torch.no_grad():
-        y, log_det = model.values.marginals.forward_and_log_det(x)
-        fixed = log_det + model.labels.novel_log_prob(novel)
+        y, log_det = model.marginals.forward_and_log_det(x)
+        fixed = log_det + model.novel_log_prob(novel)
     assert torch.equal(scores.labels.long(), labels)
     torch.testing.assert_close(scores.y, y.float(), rtol=0, atol=0, equal_nan=True)
     assert offset == pytest.approx(float(fixed.mean()) + rows.log_volume.mean(), abs=1e-9)
@@ -121,7 +121,7 @@ def test_cells_are_kept_once_where_they_are_all_alike(
     fitted: tuple[FlowDensity, pd.DataFrame], own: float, kept: list[int]
 ) -> None:
     rows = on_grids(60, own)
-    marginals = fitted[0]._density.model.values.marginals.of_columns([0, 1, 2, 3])
+    marginals = fitted[0]._density.model.marginals.of_columns([0, 1, 2, 3])
     blur = Blur(marginals, rows.quantized_columns, len(rows))
     for block in (slice(0, 20), slice(20, 41), slice(41, 60)):
         blur.keep(block, rows.take(block))
@@ -137,7 +137,7 @@ def test_cells_are_kept_once_where_they_are_all_alike(
 
 
 def test_maps_of_some_columns_are_those_of_all(fitted: tuple[FlowDensity, pd.DataFrame]) -> None:
-    marginals = fitted[0]._density.model.values.marginals
+    marginals = fitted[0]._density.model.marginals
     n_columns = marginals.x_knots.shape[1]
     x = 3 * torch.randn(n_columns, 50, generator=seeded(0), dtype=torch.float64)
     y, _ = marginals.forward_and_log_det(x)

@@ -20,7 +20,7 @@ from skflow.initialization.label_effects import (
 from skflow.initialization.marginals import fit_marginals
 from skflow.rows import EncodedRows
 from skflow.training.blur import Blur
-from tests.laws import CASES, given, normal_rows, seeded
+from tests.laws import CASES, normal_rows, seeded, with_context
 
 
 def with_holes(n_rows: int = 4000) -> tuple[Tensor, Tensor]:
@@ -158,7 +158,7 @@ def test_each_epoch_draws_anew() -> None:
 
 
 def test_absent_entries_take_no_part_in_marginals() -> None:
-    x, _ = given(CASES["holes"], normal_rows(400))
+    x, _ = with_context(CASES["missing"], normal_rows(400))
     together = fit_marginals(x.T.numpy(), 8)
     for j, column in enumerate(x):
         alone = fit_marginals(column[~column.isnan()][:, None].numpy(), 8)
