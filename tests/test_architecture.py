@@ -227,7 +227,7 @@ def private_names_used_once() -> list[str]:
 
 
 def is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__")
+    return name.startswith("_") and not name.startswith("__") and not name.endswith("_")
 
 
 # The words of docstrings, comments and pages
