@@ -74,9 +74,14 @@ class RowSource(Protocol):
         ...
 
 
+def block_size(n_columns: int) -> int:
+    """Return the rows of a block whose arrays of ``n_columns`` stay small."""
+    return max(MIN_BLOCK_ROWS, BLOCK_ENTRIES // max(1, n_columns))
+
+
 def row_blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
     """Yield slices of rows whose arrays of ``n_columns`` stay small."""
-    size = max(MIN_BLOCK_ROWS, BLOCK_ENTRIES // max(1, n_columns))
+    size = block_size(n_columns)
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
 
