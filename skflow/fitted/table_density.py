@@ -37,13 +37,13 @@ class TableDensity:
     Attributes
     ----------
     container : Container
-        What rows came in, and are given back in.
+        Container of the fitted rows, in which rows are returned.
     codec : TableCodec
-        Tables to labels and values.
+        Encoding of tables as labels and values.
     recipe : FlowRecipe
         Sizes of the model.
     model : Model
-        Labels and values to standard normal variables.
+        Map of labels and values to standard normal variables.
     """
 
     container: Container

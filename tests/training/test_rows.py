@@ -19,8 +19,8 @@ from skflow.initialization.label_effects import (
     fit_weight_effects,
 )
 from skflow.rows import EncodedRows
-from skflow.training.blur import Blur
 from tests.laws import CASES, given, normal_rows, seeded
+from tests.training.test_resident import Source, plain_model, resident
 
 
 def with_holes(n_rows: int = 4000) -> tuple[Tensor, Tensor]:
@@ -139,21 +139,19 @@ def test_blurred_rows_are_uniform_within_their_cells() -> None:
     assert stats.kstest(present, stats.uniform(-0.125, 0.25).cdf).pvalue > 1e-3
 
 
-def test_each_epoch_draws_anew() -> None:
+def test_each_epoch_draws_within_the_bins() -> None:
     rows = encoded()
-    marginals = Marginals.fit(dequantize(rows, rows.quantized_columns, seeded(0)).values, 8)
-    x = Rows.of(rows).values
-    blur = Blur(marginals, rows.quantized_columns, len(rows))
-    blur.keep(slice(None), rows)
-    y, generator, draws = marginals.forward_and_log_det(x)[0].float(), seeded(1), []
-    for _ in range(2):
-        blur.draw(y, generator)
-        draws.append(y.clone())
+    source = Source(rows)
+    filled = resident(plain_model(rows)[0], source)
+    x, draws = Rows.of(rows).values, []
+    for seed in range(2):
+        filled.redraw(seeded(seed))
+        draws.append(filled.batch.gaussianized.clone())
     first, second = draws
     assert torch.equal(first.isnan(), x.isnan())
     assert (first[0] != second[0]).all()
     assert torch.equal(first[1], second[1])
-    back, _ = marginals.inverse_and_log_det(first.double())
+    back, _ = filled.model.values.marginals.inverse_and_log_det(first.double())
     assert float((back - x)[0].abs().max()) <= 0.5 + 1e-4
 
 
