@@ -21,12 +21,10 @@ from zuko.flows import UnconditionalDistribution
 from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.transforms import MonotonicRQSTransform
 
-from skflow.clock import Clock
 from skflow.flow.bijection import Chain
 from skflow.flow.context import Context
 from skflow.flow.recipe import FlowRecipe
-from skflow.training.optimizer import Descent
-from skflow.training.options import TrainingOptions
+from skflow.training.optimizer import EMA, AdamW
 
 RATE = 1e-4
 WEIGHT_DECAY = 1e-4
@@ -113,19 +111,14 @@ class Skflow(CouplingFlow):
 
     def descent(self) -> Callable[[], None]:
         """Return the step of skflow's training."""
-        options = TrainingOptions(
-            max_iter=1,
-            clock=Clock(),
-            batch_size=1,
-            learning_rate=RATE,
-            weight_decay=WEIGHT_DECAY,
-            label_weight_decay=WEIGHT_DECAY,
-            n_iter_no_change=1,
-            tol=0.0,
-            max_norm=MAX_NORM,
-        )
-        descent = Descent(self, options, n_batches=100)
-        return lambda: descent.step(RATE, descent.average.next_weight())
+        optimizer = AdamW(self, WEIGHT_DECAY, MAX_NORM)
+        average = EMA(optimizer.parameters, horizon=600)
+
+        def descend() -> None:
+            optimizer.step(RATE)
+            average.update(average.next_weight())
+
+        return descend
 
 
 class MatrixProducts(Skflow):

@@ -120,7 +120,7 @@ class _Stage:
 
 
 class Checkpoint:
-    """The file of one fit; a keeper of its trainings.
+    """The file of one fit.
 
     Parameters
     ----------
@@ -202,14 +202,8 @@ class Checkpoint:
             n_iter=n_iter,
         )
 
-    # Of a training: the protocol of keepers.
-
-    def restore(self) -> TrainingState | None:
-        """Return where the training of this stage stood."""
-        return self.stage.standing
-
     def keep(self, standing: TrainingState) -> None:
-        """Write where it stands."""
+        """Write the state after an epoch."""
         self.stage.standing = standing
         self._write()
 

@@ -249,7 +249,8 @@ class FitPlan:
             reporter=self.reporter,
             history=history,
             n_iter=n_iter,
-            keeper=checkpoint,
+            state=None if checkpoint is None else checkpoint.stage.standing,
+            on_epoch_end=None if checkpoint is None else checkpoint.keep,
         )
         if checkpoint is not None:
             checkpoint.end(model, best)

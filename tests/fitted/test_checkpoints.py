@@ -102,7 +102,11 @@ def test_detectors_go_on(n_writes: int, tmp_path: Path) -> None:
 
 def test_no_epoch_runs_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flow = FlowDensity(**PATIENT, checkpoint_path=tmp_path / "fit").fit(NUMBERS)
-    monkeypatch.setattr(Checkpoint, "keep", None)  # called at the end of an epoch
+
+    def refuse(checkpoint: Checkpoint, state: object) -> None:
+        raise AssertionError("an epoch has run")
+
+    monkeypatch.setattr(Checkpoint, "keep", refuse)
     assert_same_fit(clone(flow).fit(NUMBERS), flow)
 
 

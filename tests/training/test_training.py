@@ -15,10 +15,8 @@ from skflow.flow.model import Rows
 from skflow.flow.recipe import FlowRecipe, choose_recipe, model_state, restore_model
 from skflow.initialization.search import SearchContext, fit_initial
 from skflow.rows import EncodedRows
-from skflow.training.averaging import EMA
-from skflow.training.optimizer import AdamW
+from skflow.training.optimizer import EMA, AdamW, rate_factor
 from skflow.training.options import choose_options
-from skflow.training.schedule import rate_factor
 from skflow.training.stopping import EarlyStopping
 from tests.laws import seeded
 from tests.tables import clustered, correlated
