@@ -114,7 +114,8 @@ def _unpack_parameters(kind: type, fields: Fields, classes: Mapping[str, type]) 
         for name in estimator.get_params(deep=False):
             value = fields.any(name)
             if name == "density" and value is not None:
-                given = _unpack_parameters(classes["FlowDensity"], fields.fields(name), classes)
+                inside = Fields(value, f"{fields.place}.{name}")
+                given = _unpack_parameters(classes["FlowDensity"], inside, classes)
             else:
                 given = unpack_parameter(value)
             estimator.set_params(**{name: given})
