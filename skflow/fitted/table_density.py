@@ -20,8 +20,6 @@ from skflow.fitted.blocks import Step, apply_by_blocks, concatenate
 from skflow.fitted.round_trip import InverseError, compare_columns
 from skflow.flow.model import Latents, Model, Rows
 from skflow.flow.recipe import FlowRecipe, model_state, restore_model
-from skflow.outliers.peaks import Factors
-from skflow.outliers.value_densities import Joint
 from skflow.rows import row_blocks
 from skflow.table.codec import TableCodec
 from skflow.table.columns import MIN_PROBABILITY
@@ -61,53 +59,6 @@ class TableDensity:
             return (log_volume + model.log_prob(Rows(*rows)),)
 
         return self._of_table(step, table, device)[0]
-
-    def joint(self, device: str | torch.device) -> Joint:
-        """Return the log-density of rows as they are encoded, per unit of that.
-
-        To 1e-5 nats: reads are not rounded, as only an exact inverse needs, which halves
-        the work.
-        """
-        unrounded = copy.deepcopy(self.model)
-        unrounded.values.mixture.train()
-
-        def of_labels(model: Model, labels: Tensor, novel: Tensor) -> Sequence[Tensor]:
-            log_prob = model.labels.log_prob(labels) + model.labels.novel_log_prob(novel)
-            return (log_prob[None],)
-
-        def of_values(model: Model, labels: Tensor, values: Tensor) -> Sequence[Tensor]:
-            return (model.values.log_prob(labels, values)[None],)
-
-        def factors(model: Model, labels: Tensor, values: Tensor) -> Sequence[Tensor]:
-            residuals, log_det = model.values.residuals(labels, values)
-            log_density = residuals.log_prob() + log_det
-            return (
-                torch.stack((log_density, log_det)),
-                residuals.standardised.flatten(0, 1),
-                residuals.log_floors,
-                residuals.log_weights,
-            )
-
-        def apply(step: Step, *arrays: NDArray) -> list[NDArray]:
-            model = self._move_model(
-                len(arrays[0]) * len(self.codec.latent_names), device, unrounded
-            )
-            return apply_by_blocks(step, model, arrays)
-
-        with torch.inference_mode():
-            log_peaks = unrounded.values.mixture.log_peaks().numpy()
-
-        def numpy_factors(*arrays: NDArray) -> Factors:
-            terms, standardised, floors, weights = apply(factors, *arrays)
-            standardised = standardised.reshape(-1, *log_peaks.shape)
-            return Factors(terms[:, 0], terms[:, 1], standardised, floors, weights, log_peaks)
-
-        return Joint(
-            lambda *arrays: apply(of_labels, *arrays)[0][:, 0],
-            lambda *arrays: apply(of_values, *arrays)[0][:, 0],
-            numpy_factors,
-            log_peaks.size,
-        )
 
     def standardized_scores(
         self,
@@ -244,14 +195,11 @@ class TableDensity:
         model = self._move_model(latents.size, device)
         return apply_by_blocks(step, model, (latents[:, is_label], latents[:, ~is_label]))
 
-    def _move_model(
-        self, n_cells: int, device: str | torch.device, model: Model | None = None
-    ) -> Model:
+    def _move_model(self, n_cells: int, device: str | torch.device) -> Model:
         """Return the model where so many cells are best worked on."""
-        model = self.model if model is None else model
         where = resolve_device(device, n_cells)
         # A copy only where it has to move: what is fitted never changes.
-        return model if where.type == "cpu" else copy.deepcopy(model).to(where)
+        return self.model if where.type == "cpu" else copy.deepcopy(self.model).to(where)
 
     def __getstate__(self) -> dict[str, Any]:
         # Arrays by name: no torch object, so no device, is in the pickle. Nor are there objects

@@ -9,7 +9,8 @@ import pytest
 from scipy.special import logsumexp
 
 from skflow import FlowDensity
-from skflow.outliers.reasons import tail_log_probs
+from skflow.outliers.conditionals import tail_log_probs
+from skflow.outliers.joint_density import JointDensity
 from tests.mixed import CLOSED, LAYERED
 
 # All of them with the slow tests; by default the widest, one between, and the narrowest.
@@ -26,7 +27,8 @@ STEPS = {"decimal": 0.01, "integer": 1, "date": np.timedelta64(1, "D")}
 
 def explain(flow: FlowDensity, X: pd.DataFrame) -> np.ndarray:
     density = flow._density
-    return tail_log_probs(density.codec, density.model, density.joint("cpu"), flow._read(X))
+    joint = JointDensity(density.model, "cpu", X.size)
+    return tail_log_probs(density.codec, joint, flow._read(X))
 
 
 def log_share(log_density: np.ndarray, own: float, log_widths: np.ndarray | float = 0.0) -> float:
