@@ -174,19 +174,19 @@ class FlowOutlierDetector(SchemaDisplay, Saveable, OutlierMixin, BaseEstimator):
         """
         with keep_earlier_fit(self):
             table = check_table(self, X, reset=True, fewest_rows=FEWEST_ROWS)
-            density = clone_density(self)
+            density, seed = clone_density(self)
             if density.warm_start and hasattr(self, "density_"):
                 # The fitted state of before, under the parameters of now.
                 density = copy.deepcopy(self.density_).set_params(**density.get_params())
             else:
                 for name in {"n_features_in_", "feature_names_in_"} & vars(self).keys():
                     setattr(density, name, getattr(self, name))
-            self._fit(density, table)
+            self._fit(density, table, seed)
         return self
 
     @usual_torch()
-    def _fit(self, density: FlowDensity, X: Any) -> None:
-        known, seed = _encodable(density, X), density.random_state
+    def _fit(self, density: FlowDensity, X: Any, seed: int) -> None:
+        known = _encodable(density, X)
         every = np.arange(known.table.n_rows)
         fitted = normal = every
         if self.robust:
