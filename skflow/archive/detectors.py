@@ -1,4 +1,4 @@
-"""Clusters and the normal rows that a detector's word is measured by, as arrays, and back."""
+"""Clusters and calibration of a detector as arrays, and back."""
 
 from typing import Any
 
@@ -10,30 +10,30 @@ from skflow.archive.flows import refuse_not_finite
 from skflow.exceptions import ModelFileError
 from skflow.outliers.clusters import SmoothedClusters
 from skflow.outliers.coordinates import Coordinates, LevelAxes, NumberAxes
-from skflow.outliers.ensemble import TailCombiner, Views
+from skflow.outliers.ensemble import ClusterEnsemble, TailCombiner
 from skflow.table.codec import TableCodec
 from skflow.table.columns import CategoryColumn
 
-PARTS = ("blurs", "weights", "centres", "variances", "bases", "shares")
+PARTS = ("bandwidths", "weights", "centres", "variances", "bases", "shares")
 MOST = 2**31
 SLACK = 1e-6
-LEAST = 1e-3  # blur; a share of all rows may be as small as its square
+LEAST = 1e-3  # bandwidth; a share of all rows may be as small as its square
 
 
-def pack_views(views: Views) -> tuple[dict[str, Any], Arrays]:
+def pack_clusters(ensemble: ClusterEnsemble) -> tuple[dict[str, Any], Arrays]:
     """Return which columns have what axes, and the clusters."""
-    coordinates = views.coordinates
+    coordinates = ensemble.coordinates
     arrays = {"means": coordinates.means, "scales": coordinates.scales}
-    for k, clusters in views.clusters.items():
+    for k, clusters in ensemble.clusters.items():
         arrays |= {f"{k}.{part}": getattr(clusters, part) for part in PARTS}
     levels = [
         axes.levels.tolist() if isinstance(axes, LevelAxes) else None for axes in coordinates.axes
     ]
-    return {"n_clusters": views.n_clusters, "levels": levels}, arrays
+    return {"n_clusters": ensemble.n_clusters, "levels": levels}, arrays
 
 
-def unpack_views(fields: Fields, arrays: Arrays, codec: TableCodec) -> Views:
-    """Return what :func:`pack_views` was given, for the columns of ``codec``."""
+def unpack_clusters(fields: Fields, arrays: Arrays, codec: TableCodec) -> ClusterEnsemble:
+    """Return what :func:`pack_clusters` was given, for the columns of ``codec``."""
     refuse_not_finite(arrays)
     with fields:
         n_clusters = fields.integers("n_clusters", 1, MOST)
@@ -56,11 +56,11 @@ def unpack_views(fields: Fields, arrays: Arrays, codec: TableCodec) -> Views:
     if not (scales > 0).all():
         raise ModelFileError("scales must be above 0.")
     clusters = {
-        k: _unpack_clusters(arrays, k, n_numbers, n_axes - n_numbers)
+        k: _unpack_smoothed(arrays, k, n_numbers, n_axes - n_numbers)
         for k in dict.fromkeys(n_clusters)
     }
     refuse_left(arrays)
-    return Views(Coordinates(axes, means, scales), n_clusters, clusters)
+    return ClusterEnsemble(Coordinates(axes, means, scales), n_clusters, clusters)
 
 
 def _unpack_levels(fields: Fields, levels: Any, n_labels: int) -> Any:
@@ -71,19 +71,19 @@ def _unpack_levels(fields: Fields, levels: Any, n_labels: int) -> Any:
     return np.array(levels, dtype=np.int64)
 
 
-def _unpack_clusters(arrays: Arrays, k: int, n_numbers: int, n_indicators: int) -> SmoothedClusters:
+def _unpack_smoothed(arrays: Arrays, k: int, n_numbers: int, n_indicators: int) -> SmoothedClusters:
     n = _size(arrays, f"{k}.weights")
     clusters = SmoothedClusters(
-        _pop(arrays, f"{k}.blurs", (_size(arrays, f"{k}.blurs"),)),
+        _pop(arrays, f"{k}.bandwidths", (_size(arrays, f"{k}.bandwidths"),)),
         _pop(arrays, f"{k}.weights", (n,)),
         _pop(arrays, f"{k}.centres", (n, n_numbers)),
         _pop(arrays, f"{k}.variances", (n, n_numbers)),
         _pop(arrays, f"{k}.bases", (n, n_numbers, n_numbers)),
         _pop(arrays, f"{k}.shares", (1 + n, n_indicators)),
     )
-    blurs, shares = clusters.blurs, clusters.shares
-    if not (n and len(blurs) and (blurs >= LEAST).all() and (blurs <= 1).all()):
-        raise ModelFileError(f"Clusters {k} are blurred by {blurs}, not by {LEAST} to 1.")
+    bandwidths, shares = clusters.bandwidths, clusters.shares
+    if not (n and len(bandwidths) and (bandwidths >= LEAST).all() and (bandwidths <= 1).all()):
+        raise ModelFileError(f"Clusters {k} have bandwidths {bandwidths}, not from {LEAST} to 1.")
     if not ((clusters.weights > 0).all() and (clusters.variances >= 0).all()):
         raise ModelFileError(f"Clusters {k} lack weight or width.")
     if not ((shares[0] >= LEAST**2).all() and (shares >= 0).all() and (shares <= 1).all()):
@@ -93,22 +93,24 @@ def _unpack_clusters(arrays: Arrays, k: int, n_numbers: int, n_indicators: int) 
     return clusters
 
 
-def pack_judge(judge: TailCombiner, normal: Any) -> Arrays:
-    """Return the measures of normal rows, each sorted, and their scores."""
-    measures = np.stack([tail.scores for tail in judge.tails])
-    return {"measures": measures, "normal": normal}
+def pack_calibration(combiner: TailCombiner, scores: Any) -> Arrays:
+    """Return the measures of calibration rows, each sorted, and their scores."""
+    measures = np.stack([tail.scores for tail in combiner.tails])
+    return {"measures": measures, "scores": scores}
 
 
-def unpack_judge(arrays: Arrays, n_views: int, category_share: float) -> tuple[TailCombiner, Any]:
-    """Return what :func:`pack_judge` was given, for so many views."""
+def unpack_calibration(
+    arrays: Arrays, n_measures: int, category_share: float
+) -> tuple[TailCombiner, Any]:
+    """Return what :func:`pack_calibration` was given, for so many measures."""
     refuse_not_finite(arrays)
-    n_normal = _size(arrays, "normal")
-    normal = _pop(arrays, "normal", (n_normal,))
-    measures = _pop(arrays, "measures", (n_views, n_normal))
+    n_rows = _size(arrays, "scores")
+    scores = _pop(arrays, "scores", (n_rows,))
+    measures = _pop(arrays, "measures", (n_measures, n_rows))
     refuse_left(arrays)
-    if n_normal < 2 or any((np.diff(array) < 0).any() for array in (measures, normal)):
-        raise ModelFileError("Normal rows must be two at least, in order.")
-    return TailCombiner(measures.T, category_share), normal
+    if n_rows < 2 or any((np.diff(array) < 0).any() for array in (measures, scores)):
+        raise ModelFileError("Calibration rows must be two at least, in order.")
+    return TailCombiner(measures.T, category_share), scores
 
 
 def _size(arrays: Arrays, name: str) -> int:

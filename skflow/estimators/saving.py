@@ -10,7 +10,12 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skflow.archive.cells import pack_cell, unpack_cell
-from skflow.archive.detectors import pack_judge, pack_views, unpack_judge, unpack_views
+from skflow.archive.detectors import (
+    pack_calibration,
+    pack_clusters,
+    unpack_calibration,
+    unpack_clusters,
+)
 from skflow.archive.fields import Fields
 from skflow.archive.files import Arrays, Document, prefixed, refuse_left, take_prefixed, write
 from skflow.archive.flows import pack_recipe, unpack_model, unpack_recipe
@@ -114,7 +119,8 @@ def _unpack_parameters(kind: type, fields: Fields, classes: Mapping[str, type]) 
         for name in estimator.get_params(deep=False):
             value = fields.any(name)
             if name == "density" and value is not None:
-                given = _unpack_parameters(classes["FlowDensity"], fields.fields(name), classes)
+                inside = Fields(value, f"{fields.place}.{name}")
+                given = _unpack_parameters(classes["FlowDensity"], inside, classes)
             else:
                 given = unpack_parameter(value)
             estimator.set_params(**{name: given})
@@ -183,14 +189,19 @@ def _two_numbers(fields: Fields, name: str) -> list[float]:
 
 def _pack_detector(detector: Any) -> tuple[Document, Arrays]:
     density, arrays = pack_estimator(detector.density_)
-    views, of_views = pack_views(detector._detector.witness.views)
-    of_judge = pack_judge(detector._detector.judge, detector._detector.normal)
-    fitted = {"density": density, "offset": float(detector.offset_), "views": views}
-    unfitted = np.flatnonzero(detector._detector.witness.unfitted).tolist()
+    scorers = detector._detector.scorers
+    clusters, of_clusters = pack_clusters(scorers.clusters)
+    calibration = pack_calibration(
+        detector._detector.combiner, detector._detector.calibration_scores
+    )
+    fitted = {"density": density, "offset": float(detector.offset_), "clusters": clusters}
+    unfitted = np.flatnonzero(scorers.unfitted).tolist()
     if unfitted:
         fitted["unfitted"] = unfitted
     return fitted, (
-        prefixed("density", arrays) | prefixed("views", of_views) | prefixed("judge", of_judge)
+        prefixed("density", arrays)
+        | prefixed("clusters", of_clusters)
+        | prefixed("calibration", calibration)
     )
 
 
@@ -201,22 +212,23 @@ def _unpack_detector(detector: Any, fields: Fields, arrays: Arrays, classes: Any
     refuse_left(of_density)
     detector.offset_ = fields.number("offset")
     density = detector.density_._density
-    of_views, of_judge = take_prefixed("views", arrays), take_prefixed("judge", arrays)
-    views = unpack_views(fields.fields("views"), of_views, density.codec)
-    n_scales = sum(len(views.clusters[k].blurs) for k in views.n_clusters)
-    judge, normal = unpack_judge(of_judge, n_scales + 2, views.category_share)
+    of_clusters = take_prefixed("clusters", arrays)
+    clusters = unpack_clusters(fields.fields("clusters"), of_clusters, density.codec)
+    n_measures = 2 + sum(len(clusters.clusters[k].bandwidths) for k in clusters.n_clusters)
+    calibration = take_prefixed("calibration", arrays)
+    combiner, scores = unpack_calibration(calibration, n_measures, clusters.category_share)
     unfitted = np.zeros(density.recipe.n_entries, dtype=bool)
     if fields.has("unfitted"):
         unfitted[fields.integers("unfitted", 0, len(unfitted) - 1)] = True
-    witness = FittedScorers(density, views, unfitted)
-    detector._detector = Detector(witness, judge, normal)
-    detector.n_calibration_ = len(normal)
+    scorers = FittedScorers(density, clusters, unfitted)
+    detector._detector = Detector(scorers, combiner, scores)
+    detector.n_calibration_ = len(scores)
 
-    def judge_row(row: StoredTable) -> Any:
-        measures = witness.measure(row, "cpu")
-        return np.append(measures, judge.log_prob(measures))
+    def score_row(row: StoredTable) -> Any:
+        measures = scorers.measure(row, "cpu")
+        return np.append(measures, combiner.log_prob(measures))
 
-    _refuse_unusable(density, judge_row)
+    _refuse_unusable(density, score_row)
     detector.n_features_in_ = detector.density_.n_features_in_
     if hasattr(detector.density_, "feature_names_in_"):
         detector.feature_names_in_ = detector.density_.feature_names_in_

@@ -1,6 +1,6 @@
-"""Rows as points: every column as numbers of comparable size, one way only.
+"""Embedding of rows as points: columns as numbers of comparable size, without an inverse.
 
-Distances want what densities do without: that 4 lies between 3 and 5 although each is a
+Distances need what densities do without: that 4 lies between 3 and 5 although each is a
 level, and that a category is as far from one other as from the next.
 """
 
@@ -32,10 +32,10 @@ class Coordinates:
     Parameters
     ----------
     axes : list of NumberAxes or LevelAxes
-        Of each column.
+        Axes of each column.
     means : ndarray of shape (n_numbers,)
     scales : ndarray of shape (n_axes,)
-        Of numbers, then of indicators, of all columns one after the other.
+        Scales of numbers, then of indicators, of all columns one after the other.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Coordinates:
 
     @classmethod
     def fit(cls, codec: TableCodec, table: StoredTable) -> Self:
-        """Fit to the rows of a table that the codec is of."""
+        """Fit to the rows of a table that the codec describes."""
         axes = [_axes(*pair) for pair in zip(codec.columns, table.columns, strict=True)]
         numbers, indicators = _read(axes, table)
         means = _mean(numbers)
@@ -77,7 +77,7 @@ class Coordinates:
         return np.repeat(n_indicators, n_indicators)
 
     def __call__(self, table: StoredTable) -> FloatArray:
-        """Return coordinates, ``(n_rows, n_axes)``."""
+        """Coordinates of rows, ``(n_rows, n_axes)``."""
         numbers, indicators = _read(self.axes, table)
         points = np.column_stack([numbers - self.means, *indicators])
         with np.errstate(over="ignore"):  # farther than any number is as far as all far ones
