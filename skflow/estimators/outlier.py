@@ -18,12 +18,13 @@ from sklearn.utils.validation import check_is_fitted
 from skflow.clock import Clock
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.display import SchemaDisplay
+from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.saving import Saveable
 from skflow.estimators.validation import check_table, numbers_like
 from skflow.exceptions import warn_caller
 from skflow.fitted.checkpoint import draw_seed
 from skflow.fitted.detector import Detector, FittedScorers, plan_calibration
-from skflow.fitted.fit import EncodableTable, TableRows, keep_earlier_fit
+from skflow.fitted.table_rows import EncodableTable, TableRows
 from skflow.flow.torch_state import usual_torch
 from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
 from skflow.table.schema import Schema

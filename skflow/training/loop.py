@@ -1,7 +1,7 @@
 """The training loop."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -13,7 +13,7 @@ from skflow.training.blur import Blur
 from skflow.training.objective import Objective, TrainingBatch
 from skflow.training.options import TrainingOptions
 from skflow.training.schedule import rate_factor
-from skflow.training.state import Keeper, capture, restore
+from skflow.training.state import TrainingState, capture, restore
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def train(
     reporter: Reporter,
     generator: torch.Generator,
     history: History,
-    keeper: Keeper | None = None,
+    resumed: TrainingState | None = None,
+    on_epoch_end: Callable[[TrainingState], None] | None = None,
 ) -> None:
     """Improve the terms of a model by gradient steps.
 
@@ -76,16 +77,21 @@ def train(
     first epoch among them, also when the loop is interrupted; a term that no longer
     gains rests.
 
-    Scores are in nats per row; ``history`` is written epoch by epoch. Where a ``keeper`` has
-    kept epochs of an earlier training, it goes on after them.
+    Scores are in nats per row; ``history`` is written epoch by epoch. A training that was
+    interrupted is ``resumed`` from its last state and with its history; ``on_epoch_end`` takes
+    the state after each epoch. Without terms nothing is trained: the offsets are the scores of
+    the only epoch.
     """
     judge = rows.train if rows.validation is None else rows.validation
     offset = rows.train_offset if rows.validation is None else rows.validation_offset
+    if not terms:
+        history.append(rows.train_offset, rows.validation_offset, 0.0, 0.0)
+        history.best_score = offset
+        return
     for term in terms:
         term.begin(rows.train, judge, generator)
-    kept = None if keeper is None else keeper.restore()
-    if kept is not None:
-        restore(kept, terms, generator)
+    if resumed is not None:
+        restore(resumed, terms, generator)
     clock, n_kept = options.clock, len(history.seconds)
     seconds = history.seconds[-1] if n_kept else 0.0
     start = clock.passed() - sum(history.seconds)
@@ -119,8 +125,8 @@ def train(
             history.append(train_score, held_out, rate, seconds)
             best = offset + sum(term.best.score for term in terms)
             reporter.epoch(judged, best, *_seconds_left(terms, options, history, most))
-            if keeper is not None:
-                keeper.keep(capture(terms, generator))
+            if on_epoch_end is not None:
+                on_epoch_end(capture(terms, generator))
     finally:
         for term in terms:
             term.end()

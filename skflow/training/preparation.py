@@ -71,15 +71,6 @@ def prepare(
     return PreparedRows(TrainingBatch(labels, y), total / n_rows, blur)
 
 
-def read_labels(source: RowSource, n_labels: Sequence[int]) -> Tensor:
-    """Return the labels of all rows, ``(n_labelled, n_rows)``, in as few bytes as hold them."""
-    labels = empty_labels(n_labels, len(source))
-    if len(labels):
-        for block, rows in encoded_blocks(source, len(labels)):
-            labels[:, block] = torch.from_numpy(rows.labels.T)
-    return labels
-
-
 def empty_labels(n_labels: Sequence[int], n_rows: int) -> Tensor:
     """Return room for labels; ``n_labels[j]``, one more than the last, is "never seen"."""
     most = max(n_labels, default=0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -28,27 +28,16 @@ class TrainingState:
     arrays: Arrays = field(default_factory=dict)
 
 
-class Keeper(Protocol):
-    """Keeps where a training stands, for one that is interrupted to go on from."""
-
-    def restore(self) -> TrainingState | None:
-        """Return where it stood; None where it begins."""
-        ...
-
-    def keep(self, standing: TrainingState) -> None:
-        """Take note of where it stands, at the end of an epoch."""
-        ...
-
-
 def capture(terms: Sequence[Objective], generator: torch.Generator) -> TrainingState:
     """Return where the training of these terms stands."""
-    standing = TrainingState(arrays={"generator": generator.get_state().numpy()})
+    standing = TrainingState(arrays={"generator": generator.get_state().cpu().numpy().copy()})
     for i, term in enumerate(terms):
         standing.numbers |= {f"{i}.{name}": getattr(term, name) for name in OF_TERM}
         standing.numbers |= {f"{i}.best.{name}": getattr(term.best, name) for name in OF_BEST}
         standing.numbers[f"{i}.n_steps"] = term.descent.average.n_steps
+        # Copied: further epochs change the tensors in place.
         standing.arrays |= {
-            f"{i}.{name}": tensor.detach().cpu().numpy() for name, tensor in _tensors(term)
+            f"{i}.{name}": tensor.detach().cpu().numpy().copy() for name, tensor in _tensors(term)
         }
     return standing
 

@@ -7,15 +7,13 @@ import torch
 
 from skflow import FlowDensity
 from skflow.dequantization import dequantize, fork
-from skflow.fitted.fit import TableRows
+from skflow.fitted.table_rows import TableRows
 from skflow.flow.model import Rows
-from skflow.initialization.degenerate import _share_left, _triangular_factor
 from skflow.rows import EncodedRows, row_blocks
 from skflow.training.blur import Blur
-from skflow.training.preparation import empty_labels, prepare, read_labels
+from skflow.training.preparation import empty_labels, prepare
 from tests.laws import seeded
 from tests.mixed import CLOSED, every_kind
-from tests.tables import correlated
 
 SIZES = [7, 64, 10_000]
 
@@ -63,7 +61,6 @@ def test_blocks_are_prepared_as_the_whole(
     torch.testing.assert_close(
         blocks.blur.values, whole.blur.values, rtol=0, atol=0, equal_nan=True
     )
-    assert torch.equal(read_labels(source, model.labels.sizes.tolist()), whole.scores.labels)
 
 
 def test_prepared_rows_are_those_of_the_model(fitted: tuple[FlowDensity, pd.DataFrame]) -> None:
@@ -142,21 +139,3 @@ def test_maps_of_some_columns_are_those_of_all(fitted: tuple[FlowDensity, pd.Dat
     y, _ = marginals.forward_and_log_det(x)
     some = [4, 0, n_columns - 1]
     assert torch.equal(marginals.of_columns(some).forward_and_log_det(x[some])[0], y[some])
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_what_columns_leave_of_each_other(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    """By blocks as by a decomposition of standardised columns at once."""
-    X = correlated(300, 4, seed=0)
-    near, exact = X[:, 2] + 1e-4 * X[:, 3], X[:, 0] - 2 * X[:, 1] + 5
-    X = np.column_stack((X, near, np.full(300, 2.0), exact))
-    X[7, 3] = np.nan
-    nothing = np.empty((300, 0))
-    rows = EncodedRows(nothing.astype(np.int64), nothing, X, np.zeros_like(X), np.zeros(300))
-    cut(monkeypatch, size)
-    factor, varying = _triangular_factor(rows, X.shape[1])
-    assert varying.tolist() == [0, 1, 2, 4, 6]
-    columns = X[:, varying]
-    standardised = (columns - columns.mean(axis=0)) / columns.std(axis=0)
-    expected = np.diag(np.linalg.qr(standardised, mode="r")) ** 2 / 300
-    np.testing.assert_allclose(_share_left(factor, varying), expected, rtol=1e-8, atol=1e-20)
