@@ -9,7 +9,7 @@ import torch
 
 from skflow import FlowDensity, load
 from skflow.clock import Clock
-from skflow.fitted.fit import EncodableTable
+from skflow.fitted.table_rows import EncodableTable
 from skflow.initialization import gaussian_mixture
 from skflow.initialization.imputation import impute
 from skflow.initialization.search import SEARCH_SHARE, _Search

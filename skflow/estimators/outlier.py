@@ -15,13 +15,14 @@ from sklearn.utils.validation import check_is_fitted
 from skflow.estimators.cross_fit import cross_fit, fit_scorers
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.display import SchemaDisplay
+from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import DENSITY, clone_density
 from skflow.estimators.saving import Saveable
 from skflow.estimators.validation import check_table, numbers_like
 from skflow.exceptions import warn_caller
 from skflow.fitted.detector import Detector, plan_calibration
-from skflow.fitted.fit import EncodableTable, keep_earlier_fit
 from skflow.fitted.repair import repair
+from skflow.fitted.table_rows import EncodableTable
 from skflow.flow.torch_state import usual_torch
 from skflow.outliers.trimming import FITTED, NORMAL, log_tail_probs
 from skflow.table.storage import StoredTable, brief

@@ -172,11 +172,8 @@ class TableDensity:
                     had_none = model.value_label[:, :1] < 0
                     of_values = of_values.masked_fill(had_none & (of_values == 0), torch.nan)
                 sent = Latents(of_labels, of_values)
-                if draws:
-                    rows, is_within_reach = model.draw(sent)
-                else:
-                    rows, is_within_reach = model.inverse(sent), of_values.new_ones(of_values.shape[1])
-                parts.append([tensor.cpu() for tensor in (*rows, is_within_reach)])
+                rows = model.draw(sent) if draws else model.inverse(sent)
+                parts.append([tensor.cpu() for tensor in (*rows, model.is_within_reach(rows))])
         return tuple(join(list(tensors)) for tensors in zip(*parts, strict=True))
 
     def _encoded_blocks(

@@ -177,19 +177,17 @@ class Model(nn.Module):
         y = self.values.inverse(z, labels, condition)
         return Rows(labels, novel, self.marginals.inverse_and_log_det(y)[0])
 
-    def draw(self, latents: Latents, given: Rows | None = None) -> tuple[Rows, Tensor]:
-        """Turn draws of standard normal variables into draws of rows with known labels.
-
-        Returns
-        -------
-        rows : Rows
-        is_within_reach : Tensor of bool, shape (n_rows,)
-            False where a value lies beyond all that fitted rows make likely: it comes from
-            the floor of the mixture.
-        """
+    def draw(self, latents: Latents, given: Rows | None = None) -> Rows:
+        """Turn draws of standard normal variables into draws of rows with known labels."""
         of_labels = self.labels.known_latents(latents.labels)
-        rows = self.inverse(latents._replace(labels=of_labels), given)
-        return rows, self.marginals.is_within_reach(rows.values)
+        return self.inverse(latents._replace(labels=of_labels), given)
+
+    def is_within_reach(self, rows: Rows) -> Tensor:
+        """Whether no value lies beyond all that fitted rows make likely, bool ``(n_rows,)``.
+
+        Such a draw comes from the floor of the mixture.
+        """
+        return self.marginals.is_within_reach(rows.values)
 
     def with_novel(self, rows: Rows, entries: Tensor) -> Rows:
         """Replace labels by the novel label of their column.

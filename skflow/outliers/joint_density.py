@@ -91,15 +91,17 @@ class JointDensity:
     def log_prob_values(self, labels: LabelArray, values: FloatArray) -> FloatArray:
         """Log-density of values, ``(n_rows, n_valued)``, given labels."""
         with torch.inference_mode():
-            blocks = [self._model.value_log_prob(*rows) for rows in self._blocks(labels, values)]
+            blocks = [
+                self._model.value_log_prob(known, x) for known, x in self._blocks(labels, values)
+            ]
             return torch.cat(blocks).cpu().numpy()
 
     @torch.inference_mode()
     def factors(self, labels: LabelArray, values: FloatArray) -> Factors:
         """Factors of the density of values, ``(n_rows, n_valued)``, given labels."""
         blocks = []
-        for rows in self._blocks(labels, values):
-            residuals, log_det = self._model.residuals(*rows)
+        for known, x in self._blocks(labels, values):
+            residuals, log_det = self._model.residuals(known, x)
             parts = (
                 residuals.log_prob() + log_det,
                 log_det,

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from skflow.dequantization import fork
 from skflow.exceptions import DivergenceWarning, warn_caller
+from skflow.flow.batch import Batch
 from skflow.reporter import Reporter
 from skflow.training.objective import Objective
 from skflow.training.optimizer import rate_factor
 from skflow.training.options import TrainingOptions
-from skflow.training.resident import ResidentRows, TrainingBatch
+from skflow.training.resident import ResidentRows
 from skflow.training.state import TrainingState, prefixed, take_prefixed
 
 
@@ -118,9 +119,9 @@ def train(
     _warn_of_roll_backs(objectives)
 
 
-def _random_order(rows: TrainingBatch, generator: torch.Generator) -> Tensor:
+def _random_order(rows: Batch, generator: torch.Generator) -> Tensor:
     dtype = torch.int32 if rows.n_rows < 2**31 else torch.int64
-    device = rows.gaussianized.device
+    device = rows.y.device
     return torch.randperm(rows.n_rows, generator=generator, device=device, dtype=dtype)
 
 

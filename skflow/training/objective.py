@@ -1,13 +1,16 @@
 """One objective of training: a term of the log-density, and the module that it alone trains."""
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from skflow.flow.batch import Batch
 from skflow.flow.conditioner import Dropout
+from skflow.flow.model import Part
 from skflow.training.optimizer import EMA, AdamW
 from skflow.training.options import TrainingOptions
 from skflow.training.resident import mean_log_prob
@@ -58,9 +61,7 @@ class Objective:
         self.roll_backs = 0
         self.train_score = math.nan
 
-    def begin(
-        self, rows: Batch, scored_rows: Batch, generator: torch.Generator
-    ) -> None:
+    def begin(self, rows: Batch, scored_rows: Batch, generator: torch.Generator) -> None:
         """Start from the present weights, which count as the best by their score.
 
         Steps read from ``rows`` where they lie, and draw from ``generator``.

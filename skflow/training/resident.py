@@ -4,17 +4,17 @@ Only what training reads is kept: float32 values, labels in as few bytes as hold
 where rows have them, and the centers of bins that each epoch dequantizes.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from skflow.dequantization import dequantize, fork
+from skflow.flow.batch import Batch
 from skflow.flow.marginals import Marginals
-from skflow.flow.model import Model, Rows
+from skflow.flow.model import Model, Part, Rows
 from skflow.rows import (
     EncodedRows,
     RowSource,
@@ -24,10 +24,8 @@ from skflow.rows import (
     weighted_sum,
 )
 
-
 EVALUATION_ROWS = 8192  # at once, or fewer where a row takes many entries
 EVALUATION_ENTRIES = 500_000
-
 
 
 class ResidentRows:
@@ -141,9 +139,10 @@ class ResidentRows:
         gaussianized = self.batch.y
         if rows.weight is not None and self.batch.weight is None:
             self.batch = self.batch._replace(weight=gaussianized.new_empty(self.batch.n_rows))
-        for kept, new in zip(self.batch, rows, strict=True):
-            if kept is not None and new is not None:
-                kept[..., block] = new.to(kept)
+        self.batch.labels[:, block] = rows.labels.to(self.batch.labels)
+        gaussianized[:, block] = rows.y.to(gaussianized)
+        if rows.weight is not None and self.batch.weight is not None:
+            self.batch.weight[block] = rows.weight.to(self.batch.weight)
 
     def _keep_bins(self, block: slice, rows: EncodedRows) -> None:
         """Keep centers and widths of the bins of some rows."""

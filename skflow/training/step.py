@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from skflow.exceptions import CaptureWarning, warn_caller
+from skflow.flow.batch import Batch
 from skflow.rows import weighted_mean, weighted_sum
 from skflow.training.optimizer import EMA, AdamW
-from skflow.flow.batch import Batch
 
 WARM_UP_STEPS = 3  # what is set up at first use must not be captured
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from skflow import FlowDensity
 from skflow.clock import Clock
-from skflow.fitted.fit import TableRows
+from skflow.fitted.table_rows import TableRows
 from skflow.flow.model import Rows
 from skflow.training.objective import equal_batches
 from skflow.training.optimizer import EMA, AdamW

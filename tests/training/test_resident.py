@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from skflow.fitted.stages import start_model
 
 from skflow import FlowDensity
 from skflow.clock import Clock
 from skflow.dequantization import dequantize, fork
 from skflow.fitted.fit import TableRows
-from skflow.fitted.stages import start_model
 from skflow.flow.model import Model, Rows
 from skflow.flow.recipe import choose_recipe
 from skflow.initialization.degenerate import _share_left, _triangular_factor
