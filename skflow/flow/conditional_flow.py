@@ -11,7 +11,7 @@ from skflow.flow.bijection import Chain
 from skflow.flow.context import Context, ContextEncoder
 from skflow.flow.coupling import Coupling
 from skflow.flow.floored_components import LOG_SQRT_2PI
-from skflow.flow.mixture import Mixture, Residuals
+from skflow.flow.mixture import ConditionEffects, Mixture, Residuals
 
 MAX_SHARPNESS = 10.0  # of a density, per unit of a gaussianized value, that full steps keep
 ALMOST_ZERO = 1e-300
@@ -63,7 +63,7 @@ class ConditionalFlow(nn.Module):
         return max(1, n_columns) * max([n_components, *n_parameters])
 
     def rate_factors(self) -> dict[str, Tensor]:
-        r"""Shares of the learning rate for the layers' outputs, by name of the parameter.
+        r"""Shares of the learning rate for outputs of layers and effects, by parameter name.
 
         A step of the optimizer moves a column about as far whatever the density is like.
         Where the density is sharp in a column, :math:`S_j` in terms of
@@ -78,6 +78,10 @@ class ConditionalFlow(nn.Module):
             if name.endswith((".output_layer.weight", ".output_layer.bias")):
                 rows = shares.repeat(len(parameter) // len(shares))
                 factors[name] = rows.view(-1, *[1] * (parameter.ndim - 1)).to(parameter)
+        for i, effect in enumerate(self.mixture.effects):
+            if isinstance(effect, ConditionEffects):  # logits take full steps, means the shares
+                rows = torch.cat((shares.new_ones(len(effect.weight) - len(shares)), shares))
+                factors[f"mixture.effects.{i}.weight"] = rows[:, None].to(effect.weight)
         return factors
 
     def log_prob(self, batch: Batch, *, quantize: bool = True) -> Tensor:

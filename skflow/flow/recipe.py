@@ -256,9 +256,9 @@ def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
     for name in (PARENTS, MARGINALS, MIXTURE):
         if name not in state or not state[name].ndim:
             raise ValueError(f"{name} is missing, or a single number")
-    parents = state[PARENTS].tolist()
-    if len(parents) != len(recipe.n_labels):
+    if state[PARENTS].shape != (len(recipe.n_labels),):
         raise ValueError(f"{PARENTS} must hold {len(recipe.n_labels)} columns")
+    parents = state[PARENTS].tolist()
     if any(not -1 <= parent < j for j, parent in enumerate(parents)):
         raise ValueError(f"{PARENTS} must be earlier columns, or -1")
     n_columns, given_marginals = len(recipe.value_label), None

@@ -1,5 +1,6 @@
 """The whole model, its weights random, with and without conditions."""
 
+import inspect
 import itertools
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from skflow.flow import rational_quadratic
 from skflow.flow.batch import Batch
 from skflow.flow.marginals import Marginals
 from skflow.flow.model import Latents, Model, Rows
@@ -284,7 +286,7 @@ def test_a_model_without_conditions_has_nothing_of_them(name: str) -> None:
 
 @every_layout
 def test_both_parts_learn_from_conditions(name: str) -> None:
-    """Gradients reach every weight of the condition's encoders."""
+    """Gradients reach every weight of the condition's encoders and effects."""
     model, n_rows = randomized(name, has_condition=True), 200
     rows = rows_of(name, n_rows)
     batch, _ = model.gaussianize(rows, conditions(n_rows))
@@ -292,7 +294,8 @@ def test_both_parts_learn_from_conditions(name: str) -> None:
     missing = [
         key
         for key, parameter in model.named_parameters()
-        if "given" in key and (parameter.grad is None or not parameter.grad.any())
+        if ("given" in key or "effects" in key)
+        and (parameter.grad is None or not parameter.grad.any())
     ]
     assert missing == []
     assert [part.has_more_to_learn for part in model.parts] == [
@@ -316,6 +319,41 @@ def test_unrounded_inputs_change_little(name: str, has_condition: bool) -> None:
             part.train()
             assert torch.equal(part.log_prob(near), expected)
             assert torch.equal(part.log_prob(near, quantize=False), unrounded)
+
+
+@every_layout
+def test_sharp_densities_slow_the_effects_of_conditions(name: str) -> None:
+    """On the means of their columns only: by name, one share for each row of the weight."""
+    model, _ = model_of(name, has_condition=True)
+    n_columns = len(LAYOUTS[name][1])
+    with torch.no_grad():
+        model.values.mixture.log_scale[:, :1] = -6.0
+    factors = model.values.rate_factors()
+    assert bool(factors) == bool(n_columns)
+    parameters = dict(model.values.named_parameters())
+    assert all(len(share) == len(parameters[key]) for key, share in factors.items())
+    for key in factors:
+        if "effects" in key:
+            assert (factors[key][:3] == 1).all()
+            assert factors[key][3, 0] < 0.01
+    of_effects = [key for key in factors if "effects" in key]
+    assert len(of_effects) == bool(n_columns)
+
+
+def test_the_way_to_the_spline_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    formula, ways = rational_quadratic.forward_and_log_derivative, []
+
+    def watched(x: Tensor, cell: rational_quadratic.Bin) -> tuple[Tensor, Tensor]:
+        ways.append([f.filename for f in inspect.stack() if "skflow/flow" in f.filename])
+        return formula(x, cell)
+
+    monkeypatch.setattr(rational_quadratic, "forward_and_log_derivative", watched)
+    model = randomized("both", has_condition=True)
+    model.log_prob(rows_of("both", 5), conditions(5))
+    assert len(ways) > 2
+    # Frames of the call in the flow's files; the formula is one more.
+    assert max(len(way) + 1 for way in ways) <= 5
+    assert max(len({*way, rational_quadratic.__file__}) for way in ways) <= 4
 
 
 def test_parts_are_the_log_density() -> None:
