@@ -47,16 +47,16 @@ class FlowDensity(SchemaDisplay, Saveable, TransformerMixin, DensityMixin, BaseE
     r"""Exact, reversible density of any table.
 
     A column is a label and, perhaps, a value: a category is a label alone, a plain
-    float a value alone, a number with holes or with a value repeated by the thousand
-    is both. Labels :math:`l` have exact autoregressive probabilities [2]_; given them,
+    float a value alone, a number with missing values or with a value repeated by the
+    thousand is both. Labels :math:`l` have exact autoregressive probabilities [2]_; given them,
     an invertible map :math:`f`, a coupling normalizing flow, sends the values
     :math:`x` that are there to independent standard normal variables:
 
     .. math:: \log p(l, x) = \log P(l) + \log N(f(x; l); 0, I)
               + \log |\det \partial f(x; l) / \partial x|.
 
-    The map consists of per-column marginals and a Gaussian mixture, both fitted in
-    closed form, with trained rational-quadratic coupling layers between them
+    The map consists of per-column marginals and a Gaussian mixture, both fitted by the
+    initialization, with trained rational-quadratic coupling layers between them
     [1]_. It needs no encoding, imputation or scaling in front: densities are those of
     the columns as they were given.
 
@@ -64,7 +64,7 @@ class FlowDensity(SchemaDisplay, Saveable, TransformerMixin, DensityMixin, BaseE
     ----------
     n_layers : int or "auto", default="auto"
         Coupling layers, by turns from the first column to the last and back. 0 leaves
-        the closed form alone, which is a sound model.
+        the initialization alone, a Gaussian mixture copula, which is a sound model.
     hidden_units : int or "auto", default="auto"
         Width of the networks that choose the splines.
     n_bins : int, default=8
@@ -134,7 +134,7 @@ class FlowDensity(SchemaDisplay, Saveable, TransformerMixin, DensityMixin, BaseE
     feature_names_in_ : ndarray of str
         Names of the columns, where the table had names.
     n_iter_ : int
-        Epochs of the last ``fit``. A closed form that is not trained counts as one.
+        Epochs of the last ``fit``. An initialization that is not trained counts as one.
     history_ : dict of lists
         One entry per epoch: ``train_score`` and ``validation_score`` (NaN without
         held-out rows), in nats per row; ``learning_rate``; ``seconds``.
@@ -426,7 +426,7 @@ class FlowDensity(SchemaDisplay, Saveable, TransformerMixin, DensityMixin, BaseE
         Z : ndarray of shape (n_samples, n_latents), float64
             Or a DataFrame, as ``set_output`` says. The latent of a label is the
             normal quantile of the middle of its interval of probability, given the
-            labels before. A value that is absent has latent 0.
+            labels before. A missing value has latent 0.
 
         Raises
         ------
@@ -473,7 +473,7 @@ class FlowDensity(SchemaDisplay, Saveable, TransformerMixin, DensityMixin, BaseE
         Parameters
         ----------
         n_samples : int, default=1
-            What memory holds: draw more by and by.
+            As many as memory holds: draw more in parts.
         random_state : int, RandomState instance or None, default=None
             None draws fresh rows at each call.
 

@@ -223,7 +223,7 @@ class _Search:
         self.design = design
         # Every candidate starts from the same draw: they differ in nothing else.
         self.seed = int(torch.randint(2**31, (1,), generator=generator))
-        self.n_judged = 0
+        self.n_tried = 0
 
     @property
     def is_late(self) -> bool:
@@ -264,7 +264,7 @@ class _Search:
         Where components, and so the cost, are many, only the best priors go on.
         """
         scores: dict[InitialConfig, float] = {}
-        if self.n_judged and self.is_late:
+        if self.n_tried and self.is_late:
             return scores
         prepared: list[tuple[_Prepared, _Fold]] = []
         for fold in folds:
@@ -274,14 +274,14 @@ class _Search:
         climbing = dict.fromkeys(priors, -np.inf)
         for n_components in ladder:
             for strength, top in list(climbing.items()):
-                if self.n_judged and self.is_late:
+                if self.n_tried and self.is_late:
                     return scores
                 components = "1 component" if n_components == 1 else f"{n_components} components"
-                self.design.reporter.note(f"initial fit, {components}, try {self.n_judged + 1}")
+                self.design.reporter.note(f"initial fit, {components}, try {self.n_tried + 1}")
                 candidate = InitialConfig(view, n_components, strength)
-                score = float(np.mean([self._judge(*fold, candidate) for fold in prepared]))
+                score = float(np.mean([self._evaluate(*fold, candidate) for fold in prepared]))
                 scores[candidate] = climbing[strength] = score
-                self.n_judged += 1
+                self.n_tried += 1
                 if not score > top + LEAST_GAIN:
                     del climbing[strength]
             if n_components >= MANY_COMPONENTS:
@@ -289,7 +289,7 @@ class _Search:
                 climbing = {strength: climbing[strength] for strength in best}
         return scores
 
-    def _judge(self, prepared: _Prepared, fold: _Fold, candidate: InitialConfig) -> float:
+    def _evaluate(self, prepared: _Prepared, fold: _Fold, candidate: InitialConfig) -> float:
         mixture = self._fit_mixture(prepared, candidate, SEARCH_STEPS)
         score = self._score(prepared.marginals, mixture, fold.held_out)
         if not self.design.precedes_training or fold.train.mass < MANY_ROWS:
