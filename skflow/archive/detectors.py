@@ -12,7 +12,6 @@ from skflow.outliers.clusters import SmoothedClusters
 from skflow.outliers.coordinates import Coordinates, LevelAxes, NumberAxes
 from skflow.outliers.ensemble import TailCombiner, Views
 from skflow.table.codec import TableCodec
-from skflow.table.columns import CategoryColumn
 
 PARTS = ("blurs", "weights", "centres", "variances", "bases", "shares")
 MOST = 2**31
@@ -42,10 +41,9 @@ def unpack_views(fields: Fields, arrays: Arrays, codec: TableCodec) -> Views:
             fields.refuse("levels", levels, f"one for each of {len(codec.columns)} columns")
         axes: list[NumberAxes | LevelAxes] = []
         for j, column in enumerate(codec.columns):
-            if isinstance(column, CategoryColumn) or column.categorical:
-                axes.append(
-                    LevelAxes(column, _unpack_levels(fields, levels[j], column.labels.n_labels))
-                )
+            if not column.is_ordered:
+                frequent = _unpack_levels(fields, levels[j], column.labels.n_labels)
+                axes.append(LevelAxes(column, frequent))
             elif levels[j] is None:
                 axes.append(NumberAxes(column))
             else:

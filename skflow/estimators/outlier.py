@@ -26,8 +26,9 @@ from skflow.fitted.detector import Detector, FittedScorers, plan_calibration
 from skflow.fitted.fit import EncodableTable, TableRows, keep_earlier_fit
 from skflow.flow.torch_state import usual_torch
 from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
+from skflow.table.objects import brief
 from skflow.table.schema import Schema
-from skflow.table.storage import StoredTable, brief
+from skflow.table.storage import StoredTable
 
 FloatArray = NDArray[np.float64]
 

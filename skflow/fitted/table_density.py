@@ -24,7 +24,7 @@ from skflow.outliers.peaks import Factors
 from skflow.outliers.value_densities import Joint
 from skflow.rows import row_blocks
 from skflow.table.codec import TableCodec
-from skflow.table.columns import MIN_PROBABILITY
+from skflow.table.column_codec import MIN_PROBABILITY
 from skflow.table.frames import Container
 from skflow.table.storage import StoredColumn, StoredTable
 

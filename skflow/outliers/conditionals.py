@@ -18,7 +18,6 @@ which is uniform at most: of normal cells, a share of at most :math:`\alpha` has
 
 import math
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 import torch
@@ -30,7 +29,7 @@ from skflow.flow.model import Model
 from skflow.outliers.value_densities import Joint, ValueDensity
 from skflow.rows import EncodedRows
 from skflow.table.codec import TableCodec
-from skflow.table.columns import MIN_PROBABILITY, NumberColumn
+from skflow.table.column_codec import MIN_PROBABILITY
 
 FloatArray = NDArray[np.float64]
 
@@ -62,22 +61,26 @@ class Conditional:
     ) -> None:
         self.rows = rows
         self._column = codec.columns[j]
-        self._label, self._value = codec.places[j]
+        self._label, self._value = codec.indices[j]
         labels = self._column.labels
-        log_masses = np.full((len(rows.labels), 1 if labels.idle else labels.n_labels + 1), -np.inf)
+        log_masses = np.full(
+            (len(rows.labels), 1 if labels.is_trivial else labels.n_labels + 1), -np.inf
+        )
         if self._label is not None:
             for label in range(labels.n_labels + 1):
-                if not (labels.valued and label == labels.number):
+                if not (labels.valued and label == labels.value_label):
                     other = self._labelled(label)
                     log_masses[:, label] = joint.of_labels(other.labels, other.novel)
                     log_masses[:, label] += joint.of_values(other.labels, other.values)
         if self._value is not None:
-            valued = rows if self._label is None else self._labelled(labels.number, self._value)
+            valued = (
+                rows if self._label is None else self._labelled(labels.value_label, self._value)
+            )
             marginal = model.values.marginals.of_columns([self._value])
-            column = cast(NumberColumn, self._column)
+            column = codec.valued[self._value]
             self._values = ValueDensity(column, marginal, joint, valued, self._value)
-            log_masses[:, labels.number] = self._values.log_mass()
-            log_masses[:, labels.number] += joint.of_labels(valued.labels, valued.novel)
+            log_masses[:, labels.value_label] = self._values.log_mass()
+            log_masses[:, labels.value_label] += joint.of_labels(valued.labels, valued.novel)
         self.log_probs = log_masses - logsumexp(log_masses, axis=1, keepdims=True)
 
     def tail_log_prob(self) -> FloatArray:
@@ -87,11 +90,13 @@ class Conditional:
         labels = self._column.labels
         of_labels, of_values = self.log_probs, np.full(len(own), -np.inf)
         if labels.valued:
-            of_values = self.log_probs[:, labels.number]
+            of_values = self.log_probs[:, labels.value_label]
             own = np.where(
-                own_label == labels.number, of_values + self._values.log_share_no_likelier(), own
+                own_label == labels.value_label,
+                of_values + self._values.log_share_no_likelier(),
+                own,
             )
-            of_labels = np.delete(self.log_probs, labels.number, axis=1)
+            of_labels = np.delete(self.log_probs, labels.value_label, axis=1)
         if self._label is None:  # a missing value where there was none at fit
             own = np.where(
                 np.isnan(self.rows.values[:, self._value]), math.log(MIN_PROBABILITY), own
@@ -108,12 +113,14 @@ class Conditional:
         labels = known.argmax(axis=1)
         values = np.full(len(labels), np.nan)
         if self._value is not None:
-            values = np.where(labels == self._column.labels.number, self._values.median(), values)
+            values = np.where(
+                labels == self._column.labels.value_label, self._values.median(), values
+            )
         return labels, values
 
     def _own_labels(self) -> NDArray[np.int64]:
         if self._label is None:
-            return np.full(len(self.rows.labels), self._column.labels.number)
+            return np.full(len(self.rows.labels), self._column.labels.value_label)
         return self.rows.labels[:, self._label]
 
     def _log_share_of_rare(self) -> FloatArray:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skflow.table.codec import TableCodec
-from skflow.table.columns import CategoryColumn, ColumnCodec, NumberColumn
+from skflow.table.column_codec import ColumnCodec
 from skflow.table.storage import StoredColumn, StoredTable
 
 FloatArray = NDArray[np.float64]
@@ -88,7 +88,7 @@ class Coordinates:
 class NumberAxes:
     """A number, NaN where missing, and whether it is missing where it ever was."""
 
-    def __init__(self, codec: NumberColumn) -> None:
+    def __init__(self, codec: ColumnCodec) -> None:
         self.codec = codec
 
     @property
@@ -98,8 +98,7 @@ class NumberAxes:
 
     def number(self, column: StoredColumn) -> FloatArray:
         """Return ``(n_rows,)``."""
-        numbers = self.codec.scaling.encode(self.codec.line.read(column))[0]
-        return np.where(column.present, numbers, np.nan)
+        return self.codec.numbers(column)
 
     def indicators(self, column: StoredColumn) -> FloatArray:
         """Return ``(n_rows, n_indicators)``."""
@@ -144,9 +143,7 @@ def _read(
 
 
 def _axes(codec: ColumnCodec, column: StoredColumn) -> NumberAxes | LevelAxes:
-    if isinstance(codec, CategoryColumn) or codec.categorical:
-        return LevelAxes.fit(codec, column)
-    return NumberAxes(codec)
+    return NumberAxes(codec) if codec.is_ordered else LevelAxes.fit(codec, column)
 
 
 def _mean(raw: FloatArray) -> FloatArray:

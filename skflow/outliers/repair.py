@@ -14,7 +14,7 @@ from skflow.outliers.conditionals import Conditional
 from skflow.outliers.coordinates import Coordinates
 from skflow.rows import EncodedRows
 from skflow.table.codec import TableCodec
-from skflow.table.columns import ColumnCodec
+from skflow.table.column_codec import ColumnCodec
 from skflow.table.storage import StoredColumn, StoredTable
 
 FloatArray = NDArray[np.float64]
@@ -218,7 +218,7 @@ class Repairer:
 
 def _in_fitted_dtype(codec: ColumnCodec, column: StoredColumn) -> StoredColumn:
     """Decode what is there; a hole stays one where no row that was fitted had any."""
-    there = column.present | (not codec.labels.idle)
+    there = column.present | (not codec.labels.is_trivial)
     encoded = codec.encode(column.take(there))
     decoded = codec.decode(*encoded[:3], on_grid=False)
     values = np.zeros(len(there), decoded.values.dtype)

@@ -17,7 +17,7 @@ from skflow.flow.marginals import Marginals
 from skflow.outliers.peaks import Factors, find_peaks
 from skflow.outliers.quadrature import Curve, Nodes, Rows, settle
 from skflow.rows import EncodedRows
-from skflow.table.columns import NumberColumn
+from skflow.table.number_codecs import ValueCodec
 from skflow.table.scaling import round_to_step
 
 FloatArray = NDArray[np.float64]
@@ -69,7 +69,7 @@ class ValueDensity:
 
     Parameters
     ----------
-    column : NumberColumn
+    column : ValueCodec
     marginal : Marginals
         Of the column alone.
     joint : Joint
@@ -80,7 +80,7 @@ class ValueDensity:
     """
 
     def __init__(
-        self, column: NumberColumn, marginal: Marginals, joint: Joint, rows: EncodedRows, k: int
+        self, column: ValueCodec, marginal: Marginals, joint: Joint, rows: EncodedRows, k: int
     ) -> None:
         self.rows = rows
         self._column = column
@@ -95,7 +95,7 @@ class ValueDensity:
         #: Log of the unit that densities of each row are in.
         self.offset = nodes.log_density.max(axis=1)
         self._level = level - self.offset + ROUNDING
-        curve = Curve.through(self._lowered(nodes, self.offset[:, None]), step=column.line.step)
+        curve = Curve.through(self._lowered(nodes, self.offset[:, None]), step=column.step)
         peaks = find_peaks(nodes.places, factors, self._factors_at)
         if len(peaks[0]):
             curve = curve.with_nodes(peaks[0], self._nodes_at(*peaks))
@@ -172,7 +172,7 @@ class ValueDensity:
         """Return points at places of the line, or at the nearest points of the grid."""
         values, log_det = self._marginal.inverse_and_log_det(torch.tensor(places)[None])
         encoded, per_place = values[0].numpy(), log_det.numpy()
-        scaling, step = self._column.scaling, self._column.line.step
+        scaling, step = self._column.scaling, self._column.step
         numbers = scaling.decode(encoded)
         if not step:
             per_unit = scaling.encode(numbers)[1]

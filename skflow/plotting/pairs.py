@@ -175,7 +175,7 @@ class PairDisplay:
         """Colour each place by the smallest region that it belongs to."""
         held = self.held.T
         shares, colors = [0.0, *REGIONS], list(REGIONS.values())
-        if all(axis.family != "level" for axis in self.axes):
+        if not any(axis.levels for axis in self.axes):
             cells = zip(self.axes, self.edges, strict=True)
             centres = [axis.scale.inverse(_middles(axis.scale.forward(e))) for axis, e in cells]
             ax.contourf(*centres, held, levels=shares, colors=colors, zorder=0)
@@ -221,7 +221,7 @@ def _share_of_denser(
     x, y = (axis.spread(p[both], generator) for axis, p in zip(axes, placed, strict=True))
     edges = _edges(axes[0], x), _edges(axes[1], y)
     counts = np.histogram2d(x, y, bins=edges)[0]
-    density, numeric = counts, [k for k, axis in enumerate(axes) if axis.family != "level"]
+    density, numeric = counts, [k for k, axis in enumerate(axes) if not axis.levels]
     for k in numeric:
         # Along one axis alone fewer draws come together.
         density = gaussian_filter1d(density, SMOOTHING * 2 / len(numeric), axis=k, mode="constant")
@@ -235,7 +235,7 @@ def _share_of_denser(
 
 def _edges(axis: ColumnAxis, numbers: FloatArray) -> FloatArray:
     """Return the edges of cells: one per level, else many, as wide as each other on the axis."""
-    if axis.family == "level":
+    if axis.levels:
         return np.arange(-0.5, len(axis.levels))
     places = axis.scale.forward(numbers)
     low, high = np.quantile(places, [0.001, 0.999]).tolist() if len(places) else (0.0, 1.0)
