@@ -25,9 +25,7 @@ def pack_views(views: Views) -> tuple[dict[str, Any], Arrays]:
     arrays = {"means": coordinates.means, "scales": coordinates.scales}
     for k, clusters in views.clusters.items():
         arrays |= {f"{k}.{part}": getattr(clusters, part) for part in PARTS}
-    levels = [
-        axes.levels.tolist() if isinstance(axes, LevelAxes) else None for axes in coordinates.axes
-    ]
+    levels = [None if axes.levels is None else axes.levels.tolist() for axes in coordinates.axes]
     return {"n_clusters": views.n_clusters, "levels": levels}, arrays
 
 
@@ -48,7 +46,7 @@ def unpack_views(fields: Fields, arrays: Arrays, codec: TableCodec) -> Views:
                 axes.append(NumberAxes(column))
             else:
                 fields.refuse("levels", levels[j], "null for a column of numbers")
-    n_numbers = sum(isinstance(each, NumberAxes) for each in axes)
+    n_numbers = sum(each.n_numbers for each in axes)
     n_axes = n_numbers + sum(each.n_indicators for each in axes)
     means, scales = _pop(arrays, "means", (n_numbers,)), _pop(arrays, "scales", (n_axes,))
     if not (scales > 0).all():

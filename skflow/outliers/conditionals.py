@@ -68,7 +68,7 @@ class Conditional:
         )
         if self._label is not None:
             for label in range(labels.n_labels + 1):
-                if not (labels.valued and label == labels.value_label):
+                if self._value is None or label != labels.value_label:
                     other = self._labelled(label)
                     log_masses[:, label] = joint.of_labels(other.labels, other.novel)
                     log_masses[:, label] += joint.of_values(other.labels, other.values)
@@ -77,7 +77,7 @@ class Conditional:
                 rows if self._label is None else self._labelled(labels.value_label, self._value)
             )
             marginal = model.values.marginals.of_columns([self._value])
-            column = codec.valued[self._value]
+            column = codec.value_codecs[self._value]
             self._values = ValueDensity(column, marginal, joint, valued, self._value)
             log_masses[:, labels.value_label] = self._values.log_mass()
             log_masses[:, labels.value_label] += joint.of_labels(valued.labels, valued.novel)
@@ -89,7 +89,7 @@ class Conditional:
         own = self.log_probs[np.arange(len(own_label)), own_label] + self._log_share_of_rare()
         labels = self._column.labels
         of_labels, of_values = self.log_probs, np.full(len(own), -np.inf)
-        if labels.valued:
+        if self._value is not None:
             of_values = self.log_probs[:, labels.value_label]
             own = np.where(
                 own_label == labels.value_label,

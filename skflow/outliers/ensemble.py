@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skflow.outliers.clusters import SmoothedClusters
-from skflow.outliers.coordinates import Coordinates, LevelAxes
+from skflow.outliers.coordinates import Coordinates
 from skflow.outliers.tails import Tail, log_harmonic_mean
 from skflow.table.codec import TableCodec
 from skflow.table.storage import StoredTable
@@ -80,7 +80,7 @@ class Views:
     @property
     def category_share(self) -> float:
         """Share of the columns that are categories."""
-        return float(np.mean([isinstance(axes, LevelAxes) for axes in self.coordinates.axes]))
+        return float(np.mean([axes.n_numbers == 0 for axes in self.coordinates.axes]))
 
     def __call__(self, table: StoredTable) -> FloatArray:
         """Return how normal each row is in each view, ``(n_rows, n_views)``, in nats."""

@@ -46,8 +46,8 @@ class CategoryCodec(ColumnCodec):
         vars(self).update(state, _label_of=_index(state["levels"].tolist()))
 
     @classmethod
-    def fit(cls, column: StoredColumn, schema: ColumnSchema) -> Self:
-        """Count the categories of the training rows."""
+    def fit(cls, column: StoredColumn, schema: ColumnSchema, *, is_counted: bool) -> Self:
+        """Count the categories of the training rows; objects are never counted from an origin."""
         codec = cls(column, schema, MIN_PROBABILITY, np.zeros(1, dtype=np.int64))
         labels = codec.encode(column).labels
         repeats = Counter(keys_of(column.values[column.present].tolist()))

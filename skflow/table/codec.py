@@ -64,7 +64,7 @@ class TableCodec:
     layout : Layout
     labelled : list of int
         Positions of the columns that have labels.
-    valued : list of ValueCodec
+    value_codecs : list of ValueCodec
         Codecs of the columns that have values.
     indices : list of ColumnIndex
         Positions of each column among the labelled and the valued ones.
@@ -76,7 +76,7 @@ class TableCodec:
     def __init__(self, schema: Schema, columns: list[ColumnCodec]) -> None:
         self.schema = schema
         self.columns = columns
-        self.valued = [codec for codec in columns if isinstance(codec, ValueCodec)]
+        self.value_codecs = [codec for codec in columns if isinstance(codec, ValueCodec)]
         labels, values = count(), count()
         self.indices = [
             ColumnIndex(
@@ -116,7 +116,7 @@ class TableCodec:
                 for codec, index in zip(self.columns, self.indices, strict=True)
                 if index.value is not None
             ),
-            bounds=tuple(codec.bounds for codec in self.valued),
+            bounds=tuple(codec.bounds for codec in self.value_codecs),
         )
 
     @property
@@ -128,7 +128,7 @@ class TableCodec:
     @property
     def quantized_columns(self) -> list[int]:
         """Positions, among the valued columns, of those whose values lie on a grid."""
-        return [k for k, codec in enumerate(self.valued) if codec.step > 0]
+        return [k for k, codec in enumerate(self.value_codecs) if codec.step > 0]
 
     @property
     def scales(self) -> FloatArray:

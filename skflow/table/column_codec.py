@@ -127,6 +127,20 @@ class ColumnCodec(ABC):
 
     @classmethod
     @abstractmethod
+    def fit(cls, column: StoredColumn, schema: ColumnSchema, *, is_counted: bool) -> Self:
+        """Fit the codec to training rows.
+
+        Parameters
+        ----------
+        column : StoredColumn
+            Training rows.
+        schema : ColumnSchema
+        is_counted : bool
+            Whether stored integers are counted from an origin, rather than read as floats.
+        """
+
+    @classmethod
+    @abstractmethod
     def restore(cls, stored: StoredColumn, schema: ColumnSchema, state: Mapping[str, Any]) -> Self:
         """Return the codec whose :meth:`state` is given."""
 

@@ -16,7 +16,7 @@ from skflow.table.column_schema import ColumnSchema
 from skflow.table.known import nearest_held
 from skflow.table.scaling import NEAR_ZERO, round_to_digits, round_to_step
 from skflow.table.storage import StoredColumn
-from skflow.table.units import PER_SECOND, TICKS, Number
+from skflow.table.units import Number
 
 FloatArray = NDArray[np.float64]
 
@@ -31,8 +31,6 @@ ZERO, ZERO_PER_EPSILON = 0.5, NEAR / (4 * NEAR_ZERO)
 MOST_STEPS = 2**40
 WORD = 2**64
 BEYOND = 2**1024  # every float
-# Units of the clock, coarsest first, in nanoseconds.
-CLOCK = tuple(int(tick * PER_SECOND) for tick in sorted(TICKS.values(), reverse=True))
 
 
 class Precision(NamedTuple):
@@ -194,7 +192,7 @@ class IntegerGrid:
         self.log_unit = math.log(self.unit / self.width)
         self.step = 0.0 if schema.step is None else 1.0
         self.resolution = (self.tick / self.width if narrow else 1.0) if is_exact else 0.0
-        clock = CLOCK if stored.family.is_temporal else ()
+        clock = stored.family.clock
         finer = [unit / self.width for unit in clock if self.tick <= unit < self.width]
         self.units = [1.0, *finer] if is_exact else []
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from skflow.exceptions import LostDigitsWarning, warn_caller
 from skflow.table.column_schema import ColumnSchema
+from skflow.table.families.family import Bounds
 from skflow.table.kinds import KINDS, kind_of, kinds_of
 from skflow.table.options import (
-    Bounds,
     BoundsOption,
     CategoricalOption,
     KindsOption,

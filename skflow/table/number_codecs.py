@@ -94,16 +94,7 @@ class NumberCodec(ColumnCodec):
 
     @classmethod
     def fit(cls, column: StoredColumn, schema: ColumnSchema, *, is_counted: bool) -> Self:
-        """Fit scales to the numbers of the training rows that have no label.
-
-        Parameters
-        ----------
-        column : StoredColumn
-            Training rows.
-        schema : ColumnSchema
-        is_counted : bool
-            Whether stored integers are counted from an origin, rather than read as floats.
-        """
+        """Fit scales to the numbers of the training rows that have no label."""
         coordinates: CoordinateSystem = (
             IntegerGrid.fit(column, schema, is_exact=cls._is_exact(schema))
             if is_counted

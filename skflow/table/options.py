@@ -1,24 +1,21 @@
 """Options about columns, checked against the columns."""
 
-import math
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from fractions import Fraction
 from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skflow.table.families.family import Bounds
 from skflow.table.kinds import KINDS, kinds_of
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredColumn
-from skflow.table.units import Number
 
 KindsOption = Mapping[Any, str] | Schema | None
 CategoricalOption = ArrayLike | Literal["from_dtype"] | None
 BoundsOption = Mapping[Any, tuple[Any, Any]] | None
-Bounds = tuple[Number | None, Number | None]
 
 
 def read_kinds(option: Mapping[Any, str] | None, columns: Sequence[StoredColumn]) -> dict[int, str]:
@@ -124,10 +121,7 @@ def _by_position(
 def count_outside(column: StoredColumn, bounds: Bounds) -> int:
     """Count values below or above bounds."""
     values = column.values[column.present]
-    low, high = bounds
-    if column.family.is_temporal:
-        low = None if low is None else math.ceil(Fraction(low) / column.tick)
-        high = None if high is None else math.floor(Fraction(high) / column.tick)
+    low, high = column.family.to_stored(bounds, column.tick)
     below = 0 if low is None else int((values < low).sum())
     return below + (0 if high is None else int((values > high).sum()))
 

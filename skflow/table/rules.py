@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.table.coordinates import CLOCK, MOST_STEPS
+from skflow.table.coordinates import MOST_STEPS
 from skflow.table.families.family import Family
+from skflow.table.objects import keys_of
 from skflow.table.storage import StoredColumn
-from skflow.table.units import Number, seconds_of
+from skflow.table.units import CLOCK, Number, seconds_of
 
 MOST_LEVELS = 64
 ROWS_PER_LEVEL = 20
@@ -69,10 +70,7 @@ class Distinct:
 
     def numbers(self, chosen: Any) -> tuple[Number, ...]:
         """Return some of the values as numbers of a schema."""
-        plain = self.values[chosen].tolist()
-        if self.family.is_temporal:
-            return tuple(seconds_of(self.tick * ticks) for ticks in plain)
-        return tuple(plain)
+        return tuple(self.family.from_stored(x, self.tick) for x in self.values[chosen].tolist())
 
     @property
     def n_single(self) -> int:
@@ -96,9 +94,27 @@ class ColumnSummary:
         return Distinct.of(self.column)
 
     @property
+    def levels(self) -> tuple[Any, ...]:
+        """All values that are declared or occur, in order."""
+        objects = self.column.family.holds_objects
+        return _categories(self.column) if objects else self.distinct.numbers(slice(None))
+
+    @property
     def is_empty(self) -> bool:
         """Whether no row has a value."""
         return not self.column.present.any()
+
+
+def _categories(column: StoredColumn) -> tuple[Any, ...]:
+    """Return declared categories, else those that occur, by type and then by value."""
+    if column.categories is not None:
+        return column.categories
+    values = column.values[column.present].tolist()
+    distinct = dict(zip(keys_of(values), values, strict=True)).values()
+    try:
+        return tuple(sorted(distinct, key=lambda value: (type(value).__name__, value)))
+    except TypeError:  # objects without an order
+        return tuple(sorted(distinct, key=lambda value: (type(value).__name__, repr(value))))
 
 
 def are_few(distinct: Distinct) -> bool:

@@ -203,9 +203,9 @@ def as_family(column: StoredColumn, fitted: StoredColumn) -> StoredColumn:
     if not column.present.any():
         filler = np.zeros(len(column.values), dtype=fitted.values.dtype)
         return replace(fitted, values=filler, missing=column.missing)
-    if came == expected and column.zoned != fitted.zoned:
-        raise TypeError(_mismatch(column, fitted, "set or remove its time zone"))
-    if came == expected or (came.is_numeric and expected.is_numeric):
+    if expected.reads(came):
+        if column.zoned != fitted.zoned:
+            raise TypeError(_mismatch(column, fitted, "set or remove its time zone"))
         return column
     values = expected.convert(column.values, column.present, came)
     if values is not None:

@@ -22,6 +22,9 @@ TICKS = {
     "ns": Fraction(1, 10**9),
 }
 
+# Units of the clock, coarsest first, in nanoseconds.
+CLOCK = tuple(int(tick * PER_SECOND) for tick in sorted(TICKS.values(), reverse=True))
+
 
 def seconds_of(nanoseconds: int) -> Number:
     """Return seconds exactly, as an int where they are whole."""

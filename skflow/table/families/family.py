@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from skflow.table import units
 from skflow.table.objects import as_objects, brief
 
+Bounds = tuple[units.Number | None, units.Number | None]
+
 
 @dataclass(frozen=True)
 class Family:
@@ -25,6 +27,8 @@ class Family:
     base_units : int
         Integer units per unit of the column, in which stored integers are counted: 10^9
         nanoseconds per second of dates and durations, 1 of others.
+    clock : tuple of int
+        Units that grids and later values may have besides, in base units, coarsest first.
     ends_at_zero : bool
         Whether 0 is a natural end of the support of values that are all of one sign.
     is_numeric : bool
@@ -41,6 +45,7 @@ class Family:
     dtype_kinds: ClassVar[str]
     bounds: ClassVar[str] = ""
     base_units: ClassVar[int] = 1
+    clock: ClassVar[tuple[int, ...]] = ()
     ends_at_zero: ClassVar[bool] = False
     is_numeric: ClassVar[bool] = False
     is_temporal: ClassVar[bool] = False
@@ -65,6 +70,14 @@ class Family:
     def spell_stored(self, values: NDArray[Any], tick: Fraction) -> list[str]:
         """Return stored values as text, for messages."""
         return [brief.repr(value) for value in values.tolist()]
+
+    def from_stored(self, value: Any, tick: int) -> Any:
+        """Return a stored value as one of the schema; ``tick`` is in base units."""
+        return value
+
+    def to_stored(self, bounds: Bounds, tick: Fraction) -> Bounds:
+        """Return the ends of a support in stored values, rounded inward to whole ticks."""
+        return bounds
 
     def as_number(self, value: Any) -> units.Number:
         """Return a value of the schema as a number."""
@@ -97,8 +110,12 @@ class Family:
         """
         raise TypeError
 
+    def reads(self, other: "Family") -> bool:
+        """Whether values of another family can be read as they are."""
+        return self == other or (self.is_numeric and other.is_numeric)
+
     def convert(
         self, values: NDArray[Any], present: NDArray[np.bool_], came: "Family"
     ) -> NDArray[Any] | None:
-        """Return values of another family as those of this one; None where they are none."""
+        """Return values of a family that is not read as it is; None where they are no such."""
         return None

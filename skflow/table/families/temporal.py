@@ -1,5 +1,6 @@
 """What dates and durations share: stored ticks, of which the unit is the second."""
 
+import math
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skflow.table import units
-from skflow.table.families.family import Family
+from skflow.table.families.family import Bounds, Family
 
 
 class Temporal(Family):
@@ -15,7 +16,20 @@ class Temporal(Family):
 
     dtype_kinds = "i"
     base_units: ClassVar[int] = units.PER_SECOND
+    clock = units.CLOCK
     is_temporal = True
+
+    def from_stored(self, value: Any, tick: int) -> units.Number:
+        """Return seconds, exactly."""
+        return units.seconds_of(tick * value)
+
+    def to_stored(self, bounds: Bounds, tick: Fraction) -> Bounds:
+        """Return the ends of a support in ticks, rounded inward."""
+        low, high = bounds
+        return (
+            None if low is None else math.ceil(Fraction(low) / tick),
+            None if high is None else math.floor(Fraction(high) / tick),
+        )
 
     def spell_stored(self, values: NDArray[Any], tick: Fraction) -> list[str]:
         """Return ticks as text, for messages."""
