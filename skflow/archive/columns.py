@@ -13,7 +13,6 @@ from skflow.archive.cells import pack_cell, unpack_cell
 from skflow.archive.dtypes import pack_dtype, unpack_dtype
 from skflow.archive.fields import Fields
 from skflow.table.column_codec import ColumnCodec
-from skflow.table.column_schema import ColumnSchema
 from skflow.table.families import FAMILIES
 from skflow.table.kinds import kind_of, kinds_of
 from skflow.table.objects import keys_of
@@ -23,6 +22,7 @@ from skflow.table.scaling import (
     PowerOfTwoScaling,
     Scaling,
 )
+from skflow.table.schema import ColumnSchema
 from skflow.table.storage import MARKERS, StoredColumn
 from skflow.table.units import PER_SECOND, Number
 
@@ -177,7 +177,7 @@ def unpack_codec(fields: Fields, stored: StoredColumn, schema: ColumnSchema) -> 
         if (stored.name, stored.family.name) != (schema.name, schema.family):
             fields.refuse("schema", schema.name, f"that of {stored.name!r}")
         kind = kind_of(schema)
-        n_labels = len(kind.known(schema)) + kind.has_values + len(schema.missing)
+        n_labels = len(kind.known(schema)) + schema.valued + len(schema.missing)
         rarest = fields.integers("rarest", 0, max(0, n_labels - 1))
         if not rarest or any(low >= high for low, high in pairwise(rarest)):
             fields.refuse("rarest", rarest, "one label at least, ascending")

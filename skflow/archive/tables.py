@@ -16,9 +16,8 @@ from skflow.archive.fields import Fields, shorten
 from skflow.exceptions import ModelFileError
 from skflow.table.codec import TableCodec
 from skflow.table.column_codec import ColumnCodec
-from skflow.table.column_schema import ColumnSchema
 from skflow.table.frames import Container
-from skflow.table.schema import Schema
+from skflow.table.schema import ColumnSchema, Schema
 from skflow.table.storage import MARKERS, ContainerKind, StoredColumn
 
 CONTAINERS: tuple[ContainerKind, ...] = get_args(ContainerKind)

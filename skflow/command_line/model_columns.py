@@ -9,7 +9,7 @@ from skflow.command_line.cells import TEXT, as_fitted
 from skflow.command_line.labels import has_level
 from skflow.command_line.messages import CommandError, spell_names
 from skflow.command_line.tables import Table, Text, Types
-from skflow.table.column_schema import ColumnSchema
+from skflow.table.schema import ColumnSchema
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from skflow.plotting.quantities import MISSING, QUANTITIES, Numbers
 from skflow.plotting.scale import Scale
 from skflow.plotting.style import shorten
-from skflow.table.column_schema import ColumnSchema
-from skflow.table.kinds import kind_of
-from skflow.table.schema import Schema
+from skflow.table.schema import ColumnSchema, Schema
 from skflow.table.storage import StoredColumn
 
 FloatArray = NDArray[np.float64]
@@ -132,7 +130,7 @@ class ColumnAxis:
         quantity = quantity.for_axis(quantity.read(column)[column.present])
         numbers = quantity.read(column)
         scale = Scale.of(numbers, quantity.read(rows))
-        if kind_of(schema).has_values:
+        if schema.valued:
             step = float(schema.step or 0.0) / quantity.size
             return cls(schema.name, quantity, step=step, scale=scale)
         # A few levels: as far apart as the nearest two.

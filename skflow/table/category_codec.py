@@ -19,8 +19,8 @@ from skflow.table.column_codec import (
     good_turing,
     rarest_labels,
 )
-from skflow.table.column_schema import ColumnSchema
 from skflow.table.objects import as_objects, keys_of
+from skflow.table.specification import ColumnSpecification
 from skflow.table.storage import StoredColumn
 from skflow.table.vocabularies import strange_labels
 
@@ -31,7 +31,7 @@ class CategoryCodec(ColumnCodec):
     scale = math.nan
 
     def __init__(
-        self, stored: StoredColumn, schema: ColumnSchema, unseen: float, rarest: LabelArray
+        self, stored: StoredColumn, schema: ColumnSpecification, unseen: float, rarest: LabelArray
     ) -> None:
         labels = LabelSet(len(schema.levels), False, schema.missing)
         super().__init__(stored, labels, unseen, rarest)
@@ -46,7 +46,7 @@ class CategoryCodec(ColumnCodec):
         vars(self).update(state, _label_of=_index(state["levels"].tolist()))
 
     @classmethod
-    def fit(cls, column: StoredColumn, schema: ColumnSchema, *, is_counted: bool) -> Self:
+    def fit(cls, column: StoredColumn, schema: ColumnSpecification, *, is_counted: bool) -> Self:
         """Count the categories of the training rows; objects are never counted from an origin."""
         codec = cls(column, schema, MIN_PROBABILITY, np.zeros(1, dtype=np.int64))
         labels = codec.encode(column).labels
@@ -56,7 +56,9 @@ class CategoryCodec(ColumnCodec):
         return codec
 
     @classmethod
-    def restore(cls, stored: StoredColumn, schema: ColumnSchema, state: Mapping[str, Any]) -> Self:
+    def restore(
+        cls, stored: StoredColumn, schema: ColumnSpecification, state: Mapping[str, Any]
+    ) -> Self:
         """Return the codec whose state is given."""
         return cls(stored, schema, state["unseen"], np.array(state["rarest"], dtype=np.int64))
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.table.column_schema import ColumnSchema
+from skflow.table.specification import ColumnSpecification
 from skflow.table.storage import MARKERS, StoredColumn
 
 FloatArray = NDArray[np.float64]
@@ -127,21 +127,23 @@ class ColumnCodec(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, column: StoredColumn, schema: ColumnSchema, *, is_counted: bool) -> Self:
+    def fit(cls, column: StoredColumn, schema: ColumnSpecification, *, is_counted: bool) -> Self:
         """Fit the codec to training rows.
 
         Parameters
         ----------
         column : StoredColumn
             Training rows.
-        schema : ColumnSchema
+        schema : ColumnSpecification
         is_counted : bool
             Whether stored integers are counted from an origin, rather than read as floats.
         """
 
     @classmethod
     @abstractmethod
-    def restore(cls, stored: StoredColumn, schema: ColumnSchema, state: Mapping[str, Any]) -> Self:
+    def restore(
+        cls, stored: StoredColumn, schema: ColumnSpecification, state: Mapping[str, Any]
+    ) -> Self:
         """Return the codec whose :meth:`state` is given."""
 
     def state(self) -> dict[str, Any]:

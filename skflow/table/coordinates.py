@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.table.column_schema import ColumnSchema
 from skflow.table.known import nearest_held
 from skflow.table.scaling import NEAR_ZERO, round_to_digits, round_to_step
+from skflow.table.specification import ColumnSpecification
 from skflow.table.storage import StoredColumn
 from skflow.table.units import Number
 
@@ -102,7 +102,7 @@ class FloatCoordinates:
     log_unit = 0.0
     resolution = 0.0
 
-    def __init__(self, stored: StoredColumn, schema: ColumnSchema) -> None:
+    def __init__(self, stored: StoredColumn, schema: ColumnSpecification) -> None:
         self.dtype = stored.values.dtype
         self.step = 0.0 if schema.step is None else float(schema.step)
         narrow = self.dtype.kind == "f" and self.dtype.itemsize < 8
@@ -156,7 +156,7 @@ class IntegerGrid:
     Parameters
     ----------
     stored : StoredColumn
-    schema : ColumnSchema
+    schema : ColumnSpecification
     origin : int
         Position of coordinate 0, in base units (nanoseconds, or the unit of the column).
     narrow : bool
@@ -177,7 +177,7 @@ class IntegerGrid:
     def __init__(
         self,
         stored: StoredColumn,
-        schema: ColumnSchema,
+        schema: ColumnSpecification,
         origin: int,
         *,
         narrow: bool,
@@ -197,7 +197,7 @@ class IntegerGrid:
         self.units = [1.0, *finer] if is_exact else []
 
     @classmethod
-    def fit(cls, column: StoredColumn, schema: ColumnSchema, *, is_exact: bool) -> Self:
+    def fit(cls, column: StoredColumn, schema: ColumnSpecification, *, is_exact: bool) -> Self:
         """Place the origin near the middle of a column's values."""
         values, unit = column.values[column.present], column.family.base_units
         tick = int(column.tick * unit)
@@ -263,7 +263,7 @@ class IntegerGrid:
 
 
 def support_within(
-    schema: ColumnSchema, stored: StoredColumn
+    schema: ColumnSpecification, stored: StoredColumn
 ) -> tuple[Fraction | None, Fraction | None]:
     """Return the ends of a support, moved inward to the grid or to the ticks of integers."""
     counted = stored.values.dtype.kind in "iu"
@@ -292,7 +292,7 @@ def stored_limits(
     return nearest_held(least, dtype), nearest_held(largest, dtype)
 
 
-def _width(schema: ColumnSchema, unit: int) -> int:
+def _width(schema: ColumnSpecification, unit: int) -> int:
     return unit if schema.step is None else int(Fraction(schema.step) * unit)
 
 

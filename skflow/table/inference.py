@@ -4,7 +4,6 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
 from skflow.exceptions import LostDigitsWarning, warn_caller
-from skflow.table.column_schema import ColumnSchema
 from skflow.table.families.family import Bounds
 from skflow.table.kinds import KINDS, kind_of, kinds_of
 from skflow.table.options import (
@@ -18,7 +17,7 @@ from skflow.table.options import (
     refuse_outside,
 )
 from skflow.table.rules import ColumnSummary
-from skflow.table.schema import Schema
+from skflow.table.schema import ColumnSchema, Schema
 from skflow.table.storage import StoredColumn, StoredTable
 from skflow.table.units import Number
 from skflow.table.vocabularies import check_vocabularies
@@ -170,11 +169,7 @@ def _pin(columns: Sequence[StoredColumn], schema: Schema) -> Schema:
     if faults:
         raise ValueError("column_kinds is a schema of other columns:\n  " + "\n  ".join(faults))
     refuse_outside(
-        (
-            (column, (pinned.low, pinned.high))
-            for column, pinned in pairs
-            if kind_of(pinned).has_values
-        ),
+        ((column, (pinned.low, pinned.high)) for column, pinned in pairs if pinned.valued),
         "the bounds of column_kinds",
     )
     return Schema(tuple(_pin_column(*pair) for pair in pairs))

@@ -19,7 +19,6 @@ from skflow.table.column_codec import (
     good_turing,
     rarest_labels,
 )
-from skflow.table.column_schema import ColumnSchema
 from skflow.table.coordinates import (
     CoordinateSystem,
     FloatCoordinates,
@@ -37,6 +36,7 @@ from skflow.table.scaling import (
     fit_novel_scaling,
     fit_scaling,
 )
+from skflow.table.specification import ColumnSpecification
 from skflow.table.storage import StoredColumn
 from skflow.table.units import Number
 from skflow.table.vocabularies import strange_labels
@@ -49,7 +49,7 @@ class NumberCodec(ColumnCodec):
     ----------
     stored, unseen, rarest
         As for :class:`~skflow.table.column_codec.ColumnCodec`.
-    schema : ColumnSchema
+    schema : ColumnSpecification
     coordinates : CoordinateSystem
         Stored numbers to coordinates.
     scaling : Scaling
@@ -71,7 +71,7 @@ class NumberCodec(ColumnCodec):
     def __init__(
         self,
         stored: StoredColumn,
-        schema: ColumnSchema,
+        schema: ColumnSpecification,
         unseen: float,
         rarest: LabelArray,
         coordinates: CoordinateSystem,
@@ -93,7 +93,7 @@ class NumberCodec(ColumnCodec):
         self.limits = stored_limits(low, high, stored)
 
     @classmethod
-    def fit(cls, column: StoredColumn, schema: ColumnSchema, *, is_counted: bool) -> Self:
+    def fit(cls, column: StoredColumn, schema: ColumnSpecification, *, is_counted: bool) -> Self:
         """Fit scales to the numbers of the training rows that have no label."""
         coordinates: CoordinateSystem = (
             IntegerGrid.fit(column, schema, is_exact=cls._is_exact(schema))
@@ -115,7 +115,9 @@ class NumberCodec(ColumnCodec):
         return codec
 
     @classmethod
-    def restore(cls, stored: StoredColumn, schema: ColumnSchema, state: Mapping[str, Any]) -> Self:
+    def restore(
+        cls, stored: StoredColumn, schema: ColumnSpecification, state: Mapping[str, Any]
+    ) -> Self:
         """Return the codec whose state is given; its scaling is an object already."""
         origin, narrow = state["origin"], state["narrow"]
         coordinates: CoordinateSystem = (
@@ -133,12 +135,12 @@ class NumberCodec(ColumnCodec):
         return super().state() | self.coordinates.state() | scales
 
     @classmethod
-    def _known_of(cls, schema: ColumnSchema) -> tuple[Number, ...]:
+    def _known_of(cls, schema: ColumnSpecification) -> tuple[Number, ...]:
         """Return the numbers that have a label of their own."""
         return schema.levels
 
     @classmethod
-    def _is_exact(cls, schema: ColumnSchema) -> bool:
+    def _is_exact(cls, schema: ColumnSpecification) -> bool:
         """Whether stored integers come back exactly, off the grid as well."""
         return True
 
@@ -230,11 +232,11 @@ class ValueCodec(NumberCodec):
     _is_valued = True
 
     @classmethod
-    def _known_of(cls, schema: ColumnSchema) -> tuple[Number, ...]:
+    def _known_of(cls, schema: ColumnSpecification) -> tuple[Number, ...]:
         return schema.atoms
 
     @classmethod
-    def _is_exact(cls, schema: ColumnSchema) -> bool:
+    def _is_exact(cls, schema: ColumnSpecification) -> bool:
         return schema.step is not None
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The schema of a table."""
+"""The schema of a table and of its columns."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,13 +6,55 @@ from typing import Any
 import pandas as pd
 
 from skflow.exceptions import printable
-from skflow.table.column_schema import ColumnSchema
 from skflow.table.families import FAMILIES
 from skflow.table.kinds import kind_of
+from skflow.table.specification import ColumnSpecification
 
 FRAME_COLUMNS = [
     *("column", "kind", "dtype", "family", "levels", "atoms", "missing", "step", "low", "high")
 ]
+
+
+class ColumnSchema(ColumnSpecification):
+    """One column: its kind, levels, grid and support.
+
+    Attributes
+    ----------
+    name : str
+    dtype : str
+        As the container spells it. Not compared: it does not change the measure.
+    kind : str
+        "categorical"; "levels" (few numbers, each an event), "constant" (one of
+        them); "integer", "decimal" (numbers on a grid), "continuous", "date",
+        "duration".
+    levels : tuple
+        Events of kinds "categorical", "levels" and "constant", in order. Dates are
+        seconds since 1970, durations seconds.
+    missing : tuple of str
+        Missing markers, of "NaN", "NA", "NaT", "None".
+    atoms : tuple of numbers
+        Values repeated so often that each is an event of its own.
+    step : number, default=None
+        Width of the grid, in the column's unit; seconds for dates and durations.
+    low, high : number, default=None
+        The support.
+    family : str
+        The sort of the stored values: "number", "boolean", "category", "date" or
+        "duration". Not compared, as ``dtype``.
+    n_left_out : int
+        Number of different values of the training rows that are no level of kinds "levels"
+        and "constant", because they occur once. To a model these are numbers never seen.
+        Not compared.
+    """
+
+    @property
+    def valued(self) -> bool:
+        """Whether rows may have a value, besides a label."""
+        return kind_of(self).has_values
+
+    def describe(self) -> str:
+        """Return the possible cells of the column in words."""
+        return kind_of(self).describe(self)
 
 
 @dataclass(frozen=True)
@@ -38,10 +80,7 @@ class Schema:
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
         """Return name, kind, dtype and possible cells of each column."""
-        return [
-            (printable(c.name), c.kind, printable(c.dtype), kind_of(c).describe(c))
-            for c in self.columns
-        ]
+        return [(printable(c.name), c.kind, printable(c.dtype), c.describe()) for c in self.columns]
 
     def _repr_html_(self) -> str:
         frame = pd.DataFrame(

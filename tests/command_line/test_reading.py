@@ -20,7 +20,7 @@ from skflow.command_line.csv_files import EXACT, MISSING, CsvTable
 from skflow.command_line.headers import refuse_unclear_names
 from skflow.command_line.main import main
 from skflow.command_line.model_columns import ModelColumns
-from skflow.table.column_schema import ColumnSchema
+from skflow.table.schema import ColumnSchema
 from tests.command_line.conftest import QUICK, make_trips
 
 CLOSED_FORM = {"n_layers": 0, "n_components": 1, "random_state": 0}

@@ -9,8 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from skflow import FlowDensity
-from skflow.table.column_schema import ColumnSchema
-from skflow.table.schema import Schema
+from skflow.table.schema import ColumnSchema, Schema
 from tests.mixed import CLOSED as CHOSEN
 from tests.mixed import small_mix
 from tests.tables import randomise

@@ -16,9 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from skflow.exceptions import LostDigitsWarning
-from skflow.table.column_schema import ColumnSchema
-from skflow.table.kinds import kind_of
-from skflow.table.schema import Schema
+from skflow.table.schema import ColumnSchema, Schema
 from tests.table.trips import assert_comes_back, fit, fit_column
 from tests.tables import STR
 
@@ -406,8 +404,7 @@ def test_supports_read_well() -> None:
     column = fit(pd.DataFrame({"x": np.abs(REAL).round(2)})).schema.columns[0]
     supports = {(0, None): ">= 0", (None, -1.5): "<= -1.5", (0, 100): "0 to 100", (None, None): ""}
     for (low, high), support in supports.items():
-        pinned = replace(column, low=low, high=high)
-        spelled = kind_of(pinned).describe(pinned)
+        spelled = replace(column, low=low, high=high).describe()
         assert spelled == "; ".join(filter(None, ["step 0.01", support]))
 
 

@@ -11,10 +11,9 @@ from polars.testing import assert_frame_equal as assert_polars_equal
 
 from skflow.rows import EncodedRows
 from skflow.table.codec import TableCodec
-from skflow.table.column_schema import ColumnSchema
 from skflow.table.frames import Container
 from skflow.table.inference import infer_schema
-from skflow.table.schema import Schema
+from skflow.table.schema import ColumnSchema, Schema
 from skflow.table.storage import StoredTable
 
 NOISE = 1e-13  # relative: the flow's error

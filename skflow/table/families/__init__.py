@@ -10,7 +10,7 @@ from skflow.table.families.number import Number
 NUMBER, BOOLEAN, CATEGORY = Number(), Boolean(), Category()
 DATE, DURATION = Date(), Duration()
 
-#: Families by name, which a ``ColumnSchema`` and files hold.
+#: Families by name, which a ``ColumnSpecification`` and files hold.
 FAMILIES: dict[str, Family] = {
     family.name: family for family in (NUMBER, BOOLEAN, CATEGORY, DATE, DURATION)
 }

@@ -1,6 +1,5 @@
 """Kinds of columns, one file each, in the order of the rules by which they are inferred."""
 
-from skflow.table.column_schema import ColumnSchema
 from skflow.table.kinds.categorical import Categorical
 from skflow.table.kinds.constant import Constant
 from skflow.table.kinds.continuous import Continuous
@@ -10,6 +9,7 @@ from skflow.table.kinds.duration import Duration
 from skflow.table.kinds.integer import Integer
 from skflow.table.kinds.kind import Kind
 from skflow.table.kinds.levels import Levels
+from skflow.table.specification import ColumnSpecification
 
 #: The rules of :func:`skflow.table.inference.infer_schema`: the first kind that applies counts.
 RULES: tuple[Kind, ...] = (
@@ -23,11 +23,11 @@ RULES: tuple[Kind, ...] = (
     Duration(),
 )
 
-#: Kinds by name, which ``column_kinds``, a ``ColumnSchema`` and files hold.
+#: Kinds by name, which ``column_kinds``, a ``ColumnSpecification`` and files hold.
 KINDS: dict[str, Kind] = {kind.name: kind for kind in RULES}
 
 
-def kind_of(schema: ColumnSchema) -> Kind:
+def kind_of(schema: ColumnSpecification) -> Kind:
     """Return the kind of a column."""
     return KINDS[schema.kind]
 

@@ -1,8 +1,8 @@
 """Numbers on no grid."""
 
-from skflow.table.column_schema import ColumnSchema
 from skflow.table.kinds.kind import NumberKind
 from skflow.table.rules import ColumnSummary, Distinct
+from skflow.table.specification import ColumnSpecification
 from skflow.table.storage import StoredColumn
 from skflow.table.units import Number
 
@@ -25,6 +25,6 @@ class Continuous(NumberKind):
     ) -> tuple[Number, ...]:
         return () if is_given else super()._atoms(distinct, step, is_given=is_given)
 
-    def loses_digits(self, column: StoredColumn, schema: ColumnSchema) -> bool:
+    def loses_digits(self, column: StoredColumn, schema: ColumnSpecification) -> bool:
         """Whether the values are integers."""
         return column.values.dtype.kind in "iu"

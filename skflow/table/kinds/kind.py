@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any, ClassVar, NoReturn
 
 from skflow.table.column_codec import ColumnCodec
-from skflow.table.column_schema import ColumnSchema
 from skflow.table.families import FAMILIES
 from skflow.table.number_codecs import LevelCodec, ValueCodec
 from skflow.table.rules import (
@@ -17,6 +16,7 @@ from skflow.table.rules import (
     find_step,
     find_support,
 )
+from skflow.table.specification import ColumnSpecification, Specification
 from skflow.table.storage import StoredColumn
 from skflow.table.units import Number
 
@@ -49,13 +49,13 @@ class Kind(ABC):
 
     @abstractmethod
     def specify(
-        self, draft: ColumnSchema, summary: ColumnSummary, *, is_given: bool
-    ) -> ColumnSchema:
+        self, draft: Specification, summary: ColumnSummary, *, is_given: bool
+    ) -> Specification:
         """Return the schema of a column of this kind.
 
         Parameters
         ----------
-        draft : ColumnSchema
+        draft : ColumnSpecification
             Name, dtype, family and missing markers.
         summary : ColumnSummary
             Values of the training rows.
@@ -69,37 +69,37 @@ class Kind(ABC):
         """
 
     @abstractmethod
-    def fit(self, column: StoredColumn, schema: ColumnSchema) -> ColumnCodec:
+    def fit(self, column: StoredColumn, schema: ColumnSpecification) -> ColumnCodec:
         """Return the codec of a column, fitted to training rows."""
 
     @abstractmethod
     def restore(
-        self, stored: StoredColumn, schema: ColumnSchema, state: Mapping[str, Any]
+        self, stored: StoredColumn, schema: ColumnSpecification, state: Mapping[str, Any]
     ) -> ColumnCodec:
         """Return the codec of a column from its :meth:`ColumnCodec.state`."""
 
-    def is_counted(self, stored: StoredColumn, schema: ColumnSchema) -> bool:
+    def is_counted(self, stored: StoredColumn, schema: ColumnSpecification) -> bool:
         """Whether the numbers of a column are counted from an origin."""
         whole = self.counts_integers and (schema.step is None or schema.step >= 1)
         return stored.family.is_temporal or (stored.values.dtype.kind in "iu" and whole)
 
-    def known(self, schema: ColumnSchema) -> tuple[Any, ...]:
+    def known(self, schema: ColumnSpecification) -> tuple[Any, ...]:
         """Return the values of a column that have a label of their own."""
         return schema.levels
 
-    def count_left_out(self, column: StoredColumn, schema: ColumnSchema) -> int:
+    def count_left_out(self, column: StoredColumn, schema: ColumnSpecification) -> int:
         """Return how many different numbers of some rows are none of the schema's levels."""
         return 0
 
-    def loses_digits(self, column: StoredColumn, schema: ColumnSchema) -> bool:
+    def loses_digits(self, column: StoredColumn, schema: ColumnSpecification) -> bool:
         """Whether values of a column span too many steps of their grid to come back."""
         return False
 
-    def value_schema(self, schema: ColumnSchema) -> ColumnSchema:
+    def value_schema(self, schema: Specification) -> Specification:
         """Return the schema without the grid and the support of what has no value."""
         return schema if self.has_values else replace(schema, step=None, low=None, high=None)
 
-    def describe(self, schema: ColumnSchema) -> str:
+    def describe(self, schema: ColumnSpecification) -> str:
         """Return the possible cells of a column in words."""
         parts = self._describe_present(schema)
         if schema.n_left_out:
@@ -109,7 +109,7 @@ class Kind(ABC):
             parts.append("or missing (" + ", ".join(schema.missing) + ")")
         return "; ".join(part for part in parts if part)
 
-    def _describe_present(self, schema: ColumnSchema) -> list[str]:
+    def _describe_present(self, schema: ColumnSpecification) -> list[str]:
         return [_abbreviate(schema, schema.levels)]
 
 
@@ -119,8 +119,8 @@ class LevelKind(Kind):
     families: ClassVar[tuple[str, ...]] = ("number", "boolean", "date", "duration")
 
     def specify(
-        self, draft: ColumnSchema, summary: ColumnSummary, *, is_given: bool
-    ) -> ColumnSchema:
+        self, draft: Specification, summary: ColumnSummary, *, is_given: bool
+    ) -> Specification:
         """Return the schema, with the numbers that repeat as levels."""
         distinct = summary.distinct
         if is_given:
@@ -140,17 +140,17 @@ class LevelKind(Kind):
     def _refuse_contradiction(self, name: str, distinct: Distinct) -> None:
         """Raise where the values of a column contradict the kind that an option names."""
 
-    def fit(self, column: StoredColumn, schema: ColumnSchema) -> ColumnCodec:
+    def fit(self, column: StoredColumn, schema: ColumnSpecification) -> ColumnCodec:
         """Return a fitted :class:`LevelCodec`."""
         return LevelCodec.fit(column, schema, is_counted=self.is_counted(column, schema))
 
     def restore(
-        self, stored: StoredColumn, schema: ColumnSchema, state: Mapping[str, Any]
+        self, stored: StoredColumn, schema: ColumnSpecification, state: Mapping[str, Any]
     ) -> ColumnCodec:
         """Return the :class:`LevelCodec` of a state."""
         return LevelCodec.restore(stored, schema, state)
 
-    def count_left_out(self, column: StoredColumn, schema: ColumnSchema) -> int:
+    def count_left_out(self, column: StoredColumn, schema: ColumnSpecification) -> int:
         """Return how many different numbers of some rows are none of the schema's levels."""
         return len(set(Distinct.of(column).numbers(slice(None))) - set(schema.levels))
 
@@ -161,8 +161,8 @@ class ValueKind(Kind):
     has_values = True
 
     def specify(
-        self, draft: ColumnSchema, summary: ColumnSummary, *, is_given: bool
-    ) -> ColumnSchema:
+        self, draft: Specification, summary: ColumnSummary, *, is_given: bool
+    ) -> Specification:
         """Return the schema, with the grid, support and atoms that the values suggest."""
         distinct = summary.distinct
         step = self._step(draft.name, distinct)
@@ -178,21 +178,21 @@ class ValueKind(Kind):
     ) -> tuple[Number, ...]:
         return find_atoms(distinct)
 
-    def fit(self, column: StoredColumn, schema: ColumnSchema) -> ColumnCodec:
+    def fit(self, column: StoredColumn, schema: ColumnSpecification) -> ColumnCodec:
         """Return a fitted :class:`ValueCodec`."""
         return ValueCodec.fit(column, schema, is_counted=self.is_counted(column, schema))
 
     def restore(
-        self, stored: StoredColumn, schema: ColumnSchema, state: Mapping[str, Any]
+        self, stored: StoredColumn, schema: ColumnSpecification, state: Mapping[str, Any]
     ) -> ColumnCodec:
         """Return the :class:`ValueCodec` of a state."""
         return ValueCodec.restore(stored, schema, state)
 
-    def known(self, schema: ColumnSchema) -> tuple[Any, ...]:
+    def known(self, schema: ColumnSpecification) -> tuple[Any, ...]:
         """Return the atoms."""
         return schema.atoms
 
-    def _describe_present(self, schema: ColumnSchema) -> list[str]:
+    def _describe_present(self, schema: ColumnSpecification) -> list[str]:
         family = FAMILIES[schema.family]
         parts = [] if schema.step is None else [f"step {family.spell_step(schema.step)}"]
         low, high = schema.low, schema.high
@@ -234,12 +234,12 @@ class TemporalKind(ValueKind):
         """Whether the column holds such values: always, where this rule is reached."""
         return True
 
-    def loses_digits(self, column: StoredColumn, schema: ColumnSchema) -> bool:
+    def loses_digits(self, column: StoredColumn, schema: ColumnSpecification) -> bool:
         """Whether the values are on no grid of the clock."""
         return schema.step is None
 
 
-def _abbreviate(schema: ColumnSchema, values: tuple[Any, ...]) -> str:
+def _abbreviate(schema: ColumnSpecification, values: tuple[Any, ...]) -> str:
     """Return levels or atoms in words, the first and the last where they are many."""
     texts = list(map(FAMILIES[schema.family].spell, values))
     if len(texts) <= SHOWN:
