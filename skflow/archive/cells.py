@@ -17,7 +17,7 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 
-from skflow.table.storage import plain_object
+from skflow.table.objects import plain_object
 
 PLAIN = (str, bool, int, float)
 MOST_BITS = 10_000  # of a whole number; Python reads no more than 4300 digits of a text

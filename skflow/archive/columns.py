@@ -1,4 +1,4 @@
-"""What was learnt of a single column, as JSON and back."""
+"""What was fitted to a single column, as JSON and back."""
 
 import math
 from collections.abc import Sequence
@@ -12,22 +12,22 @@ import numpy as np
 from skflow.archive.cells import pack_cell, unpack_cell
 from skflow.archive.dtypes import pack_dtype, unpack_dtype
 from skflow.archive.fields import Fields
-from skflow.table.columns import CategoryColumn, ColumnCodec, NumberColumn
-from skflow.table.lines import FloatLine, GridLine, is_counted
-from skflow.table.options import POSSIBLE
-from skflow.table.scaling import Bent, Lens, Scaled, Scaling
-from skflow.table.schema import PER_SECOND, ColumnSchema, Number
-from skflow.table.storage import MARKERS, StoredColumn, keys_of
+from skflow.table.column_codec import ColumnCodec
+from skflow.table.families import FAMILIES
+from skflow.table.kinds import kind_of, kinds_of
+from skflow.table.objects import keys_of
+from skflow.table.scaling import (
+    AsinhScaling,
+    NearZeroAsinhScaling,
+    PowerOfTwoScaling,
+    Scaling,
+)
+from skflow.table.schema import ColumnSchema
+from skflow.table.storage import MARKERS, StoredColumn
+from skflow.table.units import PER_SECOND, Number
 
-CELLS = {kind.__name__: kind for kind in (int, float, Decimal)}
-STORED_AS = {  # kinds of NumPy dtypes, by family
-    "number": "iuf",
-    "boolean": "b",
-    "category": "OUSb",
-    "date": "i",
-    "duration": "i",
-}
-FARTHEST = 2**80  # that an origin may lie from 0, in base units
+PYTHON_TYPES = {kind.__name__: kind for kind in (int, float, Decimal)}
+FARTHEST = 2**80  # of an origin from 0, in base units
 MOST_TICK = 10**12  # seconds
 MOST_DIGITS = 400  # of a number, before and after the point: those of floats, at most
 MOST_ROWS = 2**62
@@ -40,11 +40,11 @@ def pack_stored(stored: StoredColumn) -> dict[str, Any]:
     return {
         "name": stored.name,
         "dtype": stored.dtype,
-        "family": stored.family,
+        "family": stored.family.name,
         "values": pack_dtype(stored.values.dtype),
         "categories": None if categories is None else [pack_cell(value) for value in categories],
         "tick": [stored.tick.numerator, stored.tick.denominator],
-        "cell": None if stored.cell is None else stored.cell.__name__,
+        "python_type": None if stored.python_type is None else stored.python_type.__name__,
         "zoned": stored.zoned,
     }
 
@@ -53,20 +53,21 @@ def unpack_stored(fields: Fields) -> StoredColumn:
     """Return what :func:`pack_stored` was given."""
     with fields:
         name, dtype = fields.text("name"), fields.text("dtype")
-        family = fields.kind("family", tuple(POSSIBLE))
+        family = FAMILIES[fields.text("family", tuple(FAMILIES))]
         values = unpack_dtype(fields.fields("values"))
-        if not isinstance(values, np.dtype) or values.kind not in STORED_AS[family]:
-            fields.refuse("values", values, f"such as hold a {family}")
+        if not isinstance(values, np.dtype) or values.kind not in family.dtype_kinds:
+            fields.refuse("values", values, f"such as hold a {family.name}")
         categories = fields.any("categories")
         if categories is not None:
             categories = _distinct(fields, "categories", categories)
         tick = fields.integers("tick", 1, MOST_TICK)
-        is_timed = family in ("date", "duration")
-        if len(tick) != 2 or (PER_SECOND * tick[0] % tick[1] if is_timed else tick != [1, 1]):
+        if len(tick) != 2 or (
+            PER_SECOND * tick[0] % tick[1] if family.is_temporal else tick != [1, 1]
+        ):
             fields.refuse("tick", tick, "whole nanoseconds, as a fraction of seconds")
-        cell = fields.any("cell")
-        if cell is not None and cell not in CELLS:
-            fields.refuse("cell", cell, f"one of {', '.join(CELLS)} or null")
+        python_type = fields.any("python_type")
+        if python_type is not None and python_type not in PYTHON_TYPES:
+            fields.refuse("python_type", python_type, f"one of {', '.join(PYTHON_TYPES)} or null")
         return StoredColumn(
             name,
             dtype,
@@ -75,7 +76,7 @@ def unpack_stored(fields: Fields) -> StoredColumn:
             np.empty(0, dtype=np.int8),
             categories,
             Fraction(*tick),
-            None if cell is None else CELLS[cell],
+            None if python_type is None else PYTHON_TYPES[python_type],
             fields.boolean("zoned"),
         )
 
@@ -99,10 +100,10 @@ def pack_schema(schema: ColumnSchema) -> dict[str, Any]:
 def unpack_schema(fields: Fields) -> ColumnSchema:
     """Return what :func:`pack_schema` was given."""
     with fields:
-        family = fields.kind("family", tuple(POSSIBLE))
-        kind = fields.kind("kind", POSSIBLE[family])
+        family = fields.text("family", tuple(FAMILIES))
+        kind = fields.text("kind", kinds_of(family))
         levels = _distinct(fields, "levels", fields.items("levels"))
-        if family != "category":
+        if not FAMILIES[family].holds_objects:
             _refuse_unordered(fields, "levels", levels)
         missing = fields.texts("missing", MARKERS)
         if len(set(missing)) < len(missing):
@@ -167,72 +168,46 @@ def _refuse_unordered(fields: Fields, name: str, values: Sequence[Any]) -> None:
 
 def pack_codec(codec: ColumnCodec) -> dict[str, Any]:
     """Return what was fitted to a column, but for what the schema says."""
-    packed: dict[str, Any] = {"unseen": codec.unseen, "rarest": codec.rarest.tolist()}
-    if isinstance(codec, CategoryColumn):
-        return packed
-    line = codec.line
-    return packed | {
-        "origin": line.origin if isinstance(line, GridLine) else None,
-        "narrow": line.narrow if isinstance(line, GridLine) else None,
-        "scaling": _pack_scaling(codec.scaling),
-        "smallest": codec.smallest,
-    }
+    return codec.state()
 
 
 def unpack_codec(fields: Fields, stored: StoredColumn, schema: ColumnSchema) -> ColumnCodec:
     """Return what :func:`pack_codec` was given."""
     with fields:
-        if (stored.name, stored.family) != (schema.name, schema.family):
+        if (stored.name, stored.family.name) != (schema.name, schema.family):
             fields.refuse("schema", schema.name, f"that of {stored.name!r}")
-        unseen = fields.number("unseen", TINY, 1.0)
-        known = schema.atoms if schema.valued else schema.levels
-        n_labels = len(known) + schema.valued + len(schema.missing)
-        rarest = np.array(fields.integers("rarest", 0, max(0, n_labels - 1)), dtype=np.int64)
-        if not len(rarest) or (np.diff(rarest) <= 0).any():
-            fields.refuse("rarest", rarest.tolist(), "one label at least, ascending")
-        if stored.family == "category":
-            return CategoryColumn(stored, schema, unseen, rarest)
-        line = _unpack_line(fields, stored, schema)
-        scaling = _unpack_scaling(fields.fields("scaling"))
-        smallest = fields.number("smallest", 0.0)
-        return NumberColumn(stored, schema, unseen, rarest, line, scaling, smallest)
+        kind = kind_of(schema)
+        n_labels = len(kind.known(schema)) + schema.valued + len(schema.missing)
+        rarest = fields.integers("rarest", 0, max(0, n_labels - 1))
+        if not rarest or any(low >= high for low, high in pairwise(rarest)):
+            fields.refuse("rarest", rarest, "one label at least, ascending")
+        state = {"unseen": fields.number("unseen", TINY, 1.0), "rarest": rarest}
+        if not stored.family.holds_objects:
+            state |= _unpack_origin(fields, is_counted=kind.is_counted(stored, schema))
+            state["scaling"] = _unpack_scaling(fields.fields("scaling"))
+            state["smallest"] = fields.number("smallest", 0.0)
+        return kind.restore(stored, schema, state)
 
 
-def _unpack_line(
-    fields: Fields, stored: StoredColumn, schema: ColumnSchema
-) -> FloatLine | GridLine:
-    if is_counted(stored, schema):
+def _unpack_origin(fields: Fields, *, is_counted: bool) -> dict[str, Any]:
+    if is_counted:
         origin = fields.integer("origin", -FARTHEST, FARTHEST)
-        return GridLine(stored, schema, origin, narrow=fields.boolean("narrow"))
-    for name in ("origin", "narrow"):
-        value = fields.any(name)
+        return {"origin": origin, "narrow": fields.boolean("narrow")}
+    absent = {name: fields.any(name) for name in ("origin", "narrow")}
+    for name, value in absent.items():
         if value is not None:
-            fields.refuse(name, value, "null for what is not counted")
-    return FloatLine(stored, schema)
+            fields.refuse(name, value, "null for numbers that are not counted")
+    return absent
 
 
-def _pack_scaling(scaling: Scaling) -> dict[str, Any]:
-    match scaling:
-        case Scaled():
-            return {"form": "scaled", "exponent": scaling.exponent, "scale": scaling.scale}
-        case Bent():
-            return {"form": "bent", "centre": scaling.centre, "pivot": scaling.pivot}
-        case Lens():
-            return {
-                "form": "lens",
-                "base": _pack_scaling(scaling.base),
-                "edge": scaling.edge,
-                "pivot": scaling.pivot,
-            }
-    raise TypeError(f"{type(scaling).__name__} has no form in a file.")
-
-
-def _unpack_scaling(fields: Fields, forms: Sequence[str] = ("scaled", "bent", "lens")) -> Scaling:
+def _unpack_scaling(fields: Fields, *, near_zero: bool = True) -> Scaling:
+    forms = ("power of two", "asinh", "asinh near zero")
     with fields:
-        form = fields.text("form", forms)
-        if form == "scaled":
-            return Scaled(fields.integer("exponent", -1100, 1100), fields.number("scale", TINY))
-        if form == "bent":
-            return Bent(fields.number("centre"), fields.number("pivot", TINY))
-        base = _unpack_scaling(fields.fields("base"), forms[:2])
-        return Lens(base, fields.number("edge", TINY), fields.number("pivot", TINY))
+        match fields.text("form", forms if near_zero else forms[:2]):
+            case "power of two":
+                exponent = fields.integer("exponent", -1100, 1100)
+                return PowerOfTwoScaling(exponent, fields.number("scale", TINY))
+            case "asinh":
+                return AsinhScaling(fields.number("centre"), fields.number("pivot", TINY))
+        base = _unpack_scaling(fields.fields("base"), near_zero=False)
+        return NearZeroAsinhScaling(base, fields.number("edge", TINY), fields.number("pivot", TINY))

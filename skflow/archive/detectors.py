@@ -12,7 +12,6 @@ from skflow.outliers.clusters import SmoothedClusters
 from skflow.outliers.coordinates import Coordinates, LevelAxes, NumberAxes
 from skflow.outliers.ensemble import ClusterEnsemble, TailCombiner
 from skflow.table.codec import TableCodec
-from skflow.table.columns import CategoryColumn
 
 PARTS = ("bandwidths", "weights", "centres", "variances", "bases", "shares")
 MOST = 2**31
@@ -26,9 +25,7 @@ def pack_clusters(ensemble: ClusterEnsemble) -> tuple[dict[str, Any], Arrays]:
     arrays = {"means": coordinates.means, "scales": coordinates.scales}
     for k, clusters in ensemble.clusters.items():
         arrays |= {f"{k}.{part}": getattr(clusters, part) for part in PARTS}
-    levels = [
-        axes.levels.tolist() if isinstance(axes, LevelAxes) else None for axes in coordinates.axes
-    ]
+    levels = [None if axes.levels is None else axes.levels.tolist() for axes in coordinates.axes]
     return {"n_clusters": ensemble.n_clusters, "levels": levels}, arrays
 
 
@@ -42,15 +39,14 @@ def unpack_clusters(fields: Fields, arrays: Arrays, codec: TableCodec) -> Cluste
             fields.refuse("levels", levels, f"one for each of {len(codec.columns)} columns")
         axes: list[NumberAxes | LevelAxes] = []
         for j, column in enumerate(codec.columns):
-            if isinstance(column, CategoryColumn) or column.categorical:
-                axes.append(
-                    LevelAxes(column, _unpack_levels(fields, levels[j], column.labels.n_labels))
-                )
+            if not column.is_ordered:
+                frequent = _unpack_levels(fields, levels[j], column.labels.n_labels)
+                axes.append(LevelAxes(column, frequent))
             elif levels[j] is None:
                 axes.append(NumberAxes(column))
             else:
                 fields.refuse("levels", levels[j], "null for a column of numbers")
-    n_numbers = sum(isinstance(each, NumberAxes) for each in axes)
+    n_numbers = sum(each.n_numbers for each in axes)
     n_axes = n_numbers + sum(each.n_indicators for each in axes)
     means, scales = _pop(arrays, "means", (n_numbers,)), _pop(arrays, "scales", (n_axes,))
     if not (scales > 0).all():

@@ -11,8 +11,8 @@ from skflow.archive.cells import pack_cell, unpack_cell
 from skflow.archive.columns import pack_schema, unpack_schema
 from skflow.archive.fields import Fields
 from skflow.exceptions import ModelFileError
+from skflow.table.objects import plain_object
 from skflow.table.schema import Schema
-from skflow.table.storage import plain_object
 
 STATE = ("MT19937", 624)  # NumPy's generator behind RandomState, and the words of its state
 

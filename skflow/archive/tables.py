@@ -15,7 +15,7 @@ from skflow.archive.dtypes import empty_table, pack_dtype, pack_names, unpack_dt
 from skflow.archive.fields import Fields, shorten
 from skflow.exceptions import ModelFileError
 from skflow.table.codec import TableCodec
-from skflow.table.columns import ColumnCodec
+from skflow.table.column_codec import ColumnCodec
 from skflow.table.frames import Container
 from skflow.table.schema import ColumnSchema, Schema
 from skflow.table.storage import MARKERS, ContainerKind, StoredColumn

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from skflow.command_line.labels import DATE, NUMBER, TRUTHS, as_levels
+from skflow.table.objects import as_objects
 from skflow.table.schema import ColumnSchema
-from skflow.table.storage import as_objects
 
 Parser = Callable[[pd.Series], pd.Series | None]
 

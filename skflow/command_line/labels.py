@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skflow.table.storage import as_objects
+from skflow.table.objects import as_objects
 
 TRUTHS = {"true": True, "false": False}
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?"

@@ -25,7 +25,8 @@ from skflow.fitted.repair import repair
 from skflow.fitted.table_rows import EncodableTable
 from skflow.flow.torch_state import usual_torch
 from skflow.outliers.trimming import FITTED, NORMAL, log_tail_probs
-from skflow.table.storage import StoredTable, brief
+from skflow.table.objects import brief
+from skflow.table.storage import StoredTable
 
 FloatArray = NDArray[np.float64]
 

@@ -74,8 +74,8 @@ def _fitted_labels(codec: TableCodec, table: StoredTable) -> NDArray[np.bool_]:
     """
     n_labels = np.array(codec.layout.n_labels, dtype=np.int64)
     first = np.cumsum(n_labels + 1) - (n_labels + 1)
-    labelled = [column for column in codec.columns if not column.labels.idle]
-    is_fitted = np.repeat([column.labels.valued for column in labelled], n_labels + 1).astype(bool)
+    valued = [index.value is not None for index in codec.indices if index.label is not None]
+    is_fitted = np.repeat(valued, n_labels + 1).astype(bool)
     is_fitted[first + n_labels] = True
     for block in row_blocks(table.n_rows, len(codec.columns)):
         is_fitted[(codec.encode(table.take(block)).labels + first).ravel()] = True

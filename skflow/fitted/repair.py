@@ -14,7 +14,7 @@ from skflow.fitted.detector import Detector
 from skflow.flow.torch_state import usual_torch
 from skflow.outliers.conditionals import Conditional
 from skflow.outliers.joint_density import JointDensity
-from skflow.table.columns import ColumnCodec
+from skflow.table.column_codec import ColumnCodec
 from skflow.table.storage import StoredColumn, StoredTable
 
 FloatArray = NDArray[np.float64]
@@ -235,7 +235,7 @@ def _in_fitted_dtypes(codecs: list[ColumnCodec], table: StoredTable) -> StoredTa
             columns.append(column)
             continue
         # A missing value stays one where no fitted row has any.
-        there = column.present | (not codec.labels.idle)
+        there = column.present | (not codec.labels.is_trivial)
         encoded = codec.encode(column.take(there))
         decoded = codec.decode(*encoded[:3], on_grid=False)
         values = np.zeros(len(there), decoded.values.dtype)

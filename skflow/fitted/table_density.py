@@ -22,7 +22,7 @@ from skflow.flow.recipe import FlowRecipe, model_state, restore_model
 from skflow.outliers.standardized import standardized_scores
 from skflow.rows import EncodedRows, block_size
 from skflow.table.codec import TableCodec
-from skflow.table.columns import MIN_PROBABILITY
+from skflow.table.column_codec import MIN_PROBABILITY
 from skflow.table.frames import Container
 from skflow.table.storage import StoredColumn, StoredTable
 

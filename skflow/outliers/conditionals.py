@@ -19,7 +19,6 @@ which is at most uniform: among normal cells, a share of at most :math:`\alpha` 
 import math
 import sys
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 import torch
@@ -32,7 +31,7 @@ from skflow.outliers.joint_density import JointDensity
 from skflow.outliers.value_densities import ValueDensity
 from skflow.rows import EncodedRows
 from skflow.table.codec import TableCodec
-from skflow.table.columns import MIN_PROBABILITY, NumberColumn
+from skflow.table.column_codec import MIN_PROBABILITY
 from skflow.table.storage import StoredTable
 
 FloatArray = NDArray[np.float64]
@@ -92,21 +91,24 @@ class Conditional:
     def __init__(self, codec: TableCodec, joint: JointDensity, rows: EncodedRows, j: int) -> None:
         self.rows = rows
         self._column = codec.columns[j]
-        self._label, self._value = codec.places[j]
+        self._label, self._value = codec.indices[j]
         labels = self._column.labels
-        log_masses = np.full((len(rows.labels), 1 if labels.idle else labels.n_labels + 1), -np.inf)
+        log_masses = np.full(
+            (len(rows.labels), 1 if labels.is_trivial else labels.n_labels + 1), -np.inf
+        )
         if self._label is not None:
             for label in range(labels.n_labels + 1):
-                if not (labels.valued and label == labels.number):
+                if self._value is None or label != labels.value_label:
                     other = self._labelled(label)
                     log_masses[:, label] = joint.log_prob_labels(other.labels, other.novel)
                     log_masses[:, label] += joint.log_prob_values(other.labels, other.values)
         if self._value is not None:
-            valued = rows if self._label is None else self._labelled(labels.number, self._value)
-            column = cast(NumberColumn, self._column)
-            self._values = ValueDensity(column, joint, valued, self._value)
-            log_masses[:, labels.number] = self._values.log_mass()
-            log_masses[:, labels.number] += joint.log_prob_labels(valued.labels, valued.novel)
+            valued = (
+                rows if self._label is None else self._labelled(labels.value_label, self._value)
+            )
+            self._values = ValueDensity(codec.value_codecs[self._value], joint, valued, self._value)
+            log_masses[:, labels.value_label] = self._values.log_mass()
+            log_masses[:, labels.value_label] += joint.log_prob_labels(valued.labels, valued.novel)
         self.log_probs = log_masses - logsumexp(log_masses, axis=1, keepdims=True)
 
     def tail_log_prob(self) -> FloatArray:
@@ -115,12 +117,14 @@ class Conditional:
         own = self.log_probs[np.arange(len(own_label)), own_label] + self._log_share_of_novel()
         labels = self._column.labels
         of_labels, of_values = self.log_probs, np.full(len(own), -np.inf)
-        if labels.valued:
-            of_values = self.log_probs[:, labels.number]
+        if self._value is not None:
+            of_values = self.log_probs[:, labels.value_label]
             own = np.where(
-                own_label == labels.number, of_values + self._values.log_share_no_likelier(), own
+                own_label == labels.value_label,
+                of_values + self._values.log_share_no_likelier(),
+                own,
             )
-            of_labels = np.delete(self.log_probs, labels.number, axis=1)
+            of_labels = np.delete(self.log_probs, labels.value_label, axis=1)
         if self._label is None:  # a missing value where there was none at fit
             own = np.where(
                 np.isnan(self.rows.values[:, self._value]), math.log(MIN_PROBABILITY), own
@@ -137,12 +141,14 @@ class Conditional:
         labels = known.argmax(axis=1)
         values = np.full(len(labels), np.nan)
         if self._value is not None:
-            values = np.where(labels == self._column.labels.number, self._values.median(), values)
+            values = np.where(
+                labels == self._column.labels.value_label, self._values.median(), values
+            )
         return labels, values
 
     def _own_labels(self) -> NDArray[np.int64]:
         if self._label is None:
-            return np.full(len(self.rows.labels), self._column.labels.number)
+            return np.full(len(self.rows.labels), self._column.labels.value_label)
         return self.rows.labels[:, self._label]
 
     def _log_share_of_novel(self) -> FloatArray:

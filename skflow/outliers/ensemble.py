@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skflow.outliers.clusters import SmoothedClusters
-from skflow.outliers.coordinates import Coordinates, LevelAxes
+from skflow.outliers.coordinates import Coordinates
 from skflow.outliers.tails import Tail, log_harmonic_mean
 from skflow.table.codec import TableCodec
 from skflow.table.storage import StoredTable
@@ -78,7 +78,7 @@ class ClusterEnsemble:
     @property
     def category_share(self) -> float:
         """Share of the columns that are categories."""
-        return float(np.mean([isinstance(axes, LevelAxes) for axes in self.coordinates.axes]))
+        return float(np.mean([axes.n_numbers == 0 for axes in self.coordinates.axes]))
 
     def log_density(self, table: StoredTable) -> FloatArray:
         """Log-density of each row under each member, ``(n_rows, n_measures)``, in nats."""

@@ -17,7 +17,7 @@ from skflow.outliers.joint_density import Factors, JointDensity
 from skflow.outliers.peaks import find_peaks
 from skflow.outliers.quadrature import Curve, Nodes, Rows, refine
 from skflow.rows import EncodedRows
-from skflow.table.columns import NumberColumn
+from skflow.table.number_codecs import ValueCodec
 from skflow.table.scaling import round_to_step
 
 FloatArray = NDArray[np.float64]
@@ -48,7 +48,7 @@ class ValueDensity:
 
     Parameters
     ----------
-    column : NumberColumn
+    column : ValueCodec
     joint : JointDensity
     rows : EncodedRows
         The value of the column is the row's own, where there is one; its label is that of a value.
@@ -56,9 +56,7 @@ class ValueDensity:
         The column, among those with values.
     """
 
-    def __init__(
-        self, column: NumberColumn, joint: JointDensity, rows: EncodedRows, k: int
-    ) -> None:
+    def __init__(self, column: ValueCodec, joint: JointDensity, rows: EncodedRows, k: int) -> None:
         self.rows = rows
         self._column = column
         self._marginal = joint.marginals.of_columns([k])
@@ -72,7 +70,7 @@ class ValueDensity:
         #: Log of the unit of the densities of each row.
         self.offset = nodes.log_density.max(axis=1)
         self._level = level - self.offset + ROUNDING
-        curve = Curve.through(self._lowered(nodes, self.offset[:, None]), step=column.line.step)
+        curve = Curve.through(self._lowered(nodes, self.offset[:, None]), step=column.step)
         peaks = find_peaks(nodes.places, factors, self._factors_at)
         if len(peaks[0]):
             curve = curve.with_nodes(peaks[0], self._nodes_at(*peaks))
@@ -149,7 +147,7 @@ class ValueDensity:
         """Points at z-coordinates, or at the nearest points of the grid."""
         values, log_det = self._marginal.inverse_and_log_det(torch.tensor(places)[None])
         encoded, per_place = values[0].numpy(), log_det.numpy()
-        scaling, step = self._column.scaling, self._column.line.step
+        scaling, step = self._column.scaling, self._column.step
         numbers = scaling.decode(encoded)
         if not step:
             per_unit = scaling.encode(numbers)[1]

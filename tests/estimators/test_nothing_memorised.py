@@ -96,10 +96,10 @@ def decoded_parameters(flow: FlowDensity, j: int) -> Iterator[FloatArray]:
         coordinates = codec.scaling.decode(part)
         yield part
         yield coordinates
-        line = codec.line
-        if hasattr(line, "origin"):  # counted from it in steps of the grid
-            yield (coordinates * line.width + line.origin) / line.unit
-            yield coordinates * line.width + line.origin
+        grid = codec.coordinates
+        if hasattr(grid, "origin"):  # counted from it in steps of the grid
+            yield (coordinates * grid.width + grid.origin) / grid.unit
+            yield coordinates * grid.width + grid.origin
 
 
 def found_in(numbers: FloatArray, secrets: FloatArray) -> FloatArray:
