@@ -176,11 +176,9 @@ MOST_PARAMETERS = 8
 # Those of an estimator are what a search may vary; the others wait for a type of their own.
 MANY_PARAMETERS = {
     "estimators/density.py:__init__": 23,
-    "estimators/outlier.py:__init__": 25,
-    "fitted/stages.py:start_model": 10,
-    "fitted/stages.py:train_model": 11,
     "flow/conditioner.py:__init__": 9,
     "flow/coupling.py:__init__": 10,
+    "training/loop.py:train": 9,
 }
 MOST_PRIVATE_NAMES_USED_ONCE = 205
 
@@ -250,26 +248,6 @@ OLD_PROSE = {
     "skflow/command_line/messages.py",
     "skflow/command_line/parser.py",
     "skflow/command_line/streaming.py",
-    "skflow/estimators/density.py",
-    "skflow/estimators/outlier.py",
-    "skflow/fitted/checkpoint.py",
-    "skflow/fitted/detector.py",
-    "skflow/flow/categorical.py",
-    "skflow/flow/conditional_spline.py",
-    "skflow/flow/conditioner.py",
-    "skflow/flow/floored_components.py",
-    "skflow/flow/reading.py",
-    "skflow/flow/recipe.py",
-    "skflow/outliers/clusters.py",
-    "skflow/outliers/conditionals.py",
-    "skflow/outliers/ensemble.py",
-    "skflow/outliers/tails.py",
-    "skflow/outliers/trimming.py",
-    "skflow/table/columns.py",
-    "skflow/table/scaling.py",
-    "skflow/training/blur.py",
-    "skflow/training/optimizer.py",
-    "skflow/training/preparation.py",
 }
 
 

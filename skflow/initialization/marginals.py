@@ -24,7 +24,7 @@ from skflow.rows import weighted_mean
 
 FloatArray = NDArray[np.float64]
 
-# Below 1/4 a tail is so heavy that draws from it have no mean to speak of.
+# Below 1/4 a tail is so heavy that draws from it have no mean.
 TAIL_SCALES = 2.0 ** np.arange(-2, 5)
 TAIL_ROWS = 5.5  # rows beyond an outer knot: enough to fit the tail's weight
 MIN_GAP = 1e-4  # between knots, as a share of their spread

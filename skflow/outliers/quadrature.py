@@ -235,7 +235,7 @@ class Curve:
 
 
 def refine(curve: Curve, level: FloatArray, evaluate: Callable[[Rows, FloatArray], Nodes]) -> Curve:
-    """Add nodes to a curve until its mass, and the mass below ``level``, are settled.
+    """Add nodes to a curve until its mass, and the mass below ``level``, have converged.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ def to_numpy(column: StoredColumn, dtype: np.dtype) -> NDArray[Any]:
 
 
 def array_with_holes(columns: Sequence[StoredColumn], dtype: np.dtype) -> np.dtype:
-    """Return the dtype of an array of integers, booleans or strings that now has holes.
+    """Return the dtype of an array of integers, booleans or strings that now has missing values.
 
     Floats where they hold all integers exactly, else objects.
     """
@@ -68,7 +68,7 @@ def array_with_holes(columns: Sequence[StoredColumn], dtype: np.dtype) -> np.dty
 
 
 def nullable(dtype: np.dtype) -> Any:
-    """Return the dtype of pandas that holds the same integers or booleans, and holes."""
+    """Return the dtype of pandas that holds the same integers or booleans, and missing values."""
     if dtype.kind == "b":
         return pd.BooleanDtype()
     return pd.api.types.pandas_dtype(dtype.name.replace("i", "I").replace("u", "U"))

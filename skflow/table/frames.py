@@ -145,7 +145,7 @@ class Container:
         -------
         table : array, pandas or polars DataFrame
         """
-        # A hole where the fitted dtype has no marker for one.
+        # A missing value where the fitted dtype has no marker for one.
         beyond = [
             bool(column.missing.any()) and not markers_held(dtype)
             for column, dtype in zip(columns, self.dtypes, strict=True)
@@ -158,8 +158,8 @@ class Container:
         if isinstance(self.template, pd.DataFrame):
             # As series of their dtype: pandas takes objects that are all strings for text.
             dtypes = [
-                nullable(dtype) if holes else dtype
-                for dtype, holes in zip(self.dtypes, beyond, strict=True)
+                nullable(dtype) if is_nullable else dtype
+                for dtype, is_nullable in zip(self.dtypes, beyond, strict=True)
             ]
             pairs = enumerate(zip(columns, dtypes, strict=True))
             series = {j: pd.Series(to_pandas(*pair), dtype=pair[1]) for j, pair in pairs}

@@ -121,12 +121,12 @@ def _read_values(column: StoredColumn, values: NDArray[Any]) -> StoredColumn:
         raise TypeError(_unsupported(str(values.dtype)))
     if kind in "iu":
         return replace(column, family=NUMBER, values=_as_native(values))
-    hole = np.isnan(values) if kind == "f" else np.isnat(values)
+    is_missing = np.isnan(values) if kind == "f" else np.isnat(values)
     code = code_of("NaN" if kind == "f" else "NaT")
     missing = column.missing
-    if hole.any():
-        missing = np.where(hole & column.present, np.int8(code), missing)
-        values = np.where(hole, np.zeros((), dtype=values.dtype), values)
+    if is_missing.any():
+        missing = np.where(is_missing & column.present, np.int8(code), missing)
+        values = np.where(is_missing, np.zeros((), dtype=values.dtype), values)
     if kind == "f":
         return replace(column, family=NUMBER, values=_as_native(values), missing=missing)
     unit, count = np.datetime_data(values.dtype)
@@ -143,11 +143,11 @@ def _read_values(column: StoredColumn, values: NDArray[Any]) -> StoredColumn:
 
 def _read_objects(values: NDArray[Any]) -> StoredColumn:
     """Read Python objects: numbers where they all are, else categories."""
-    hole = pd.isna(values)
+    is_missing = pd.isna(values)
     missing = np.zeros(len(values), dtype=np.int8)
-    missing[hole] = [code_of(marker_of(value)) for value in values[hole]]
+    missing[is_missing] = [code_of(marker_of(value)) for value in values[is_missing]]
     column = StoredColumn("", "object", CATEGORY, values, missing)
-    present = values[~hole]
+    present = values[~is_missing]
     kind = pd.api.types.infer_dtype(present, skipna=False)
     if kind == "complex":
         raise ValueError(COMPLEX)
@@ -155,13 +155,13 @@ def _read_objects(values: NDArray[Any]) -> StoredColumn:
     if python_type is None:
         objects = plain_objects(values)
         try:
-            set(objects[~hole])
+            set(objects[~is_missing])
         except TypeError as error:
             raise TypeError(f"cells that are no single values ({error}); expand them") from error
         return replace(column, values=objects)
     numbers = numbers_of_objects(present)
     filled = np.zeros(len(values), dtype=numbers.dtype)
-    filled[~hole] = numbers
+    filled[~is_missing] = numbers
     exact = numbers.dtype.kind != "f" or python_type is float
     rounded = not exact and are_rounded(numbers, present)
     return replace(column, family=NUMBER, values=filled, python_type=python_type, rounded=rounded)

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from skflow.flow import rational_quadratic
 from skflow.flow.batch import Batch
-from skflow.flow.marginals import Marginals
 from skflow.flow.model import Latents, Model, Rows
 from skflow.flow.recipe import ConditionSizes, FlowRecipe, model_state, restore_model
 from skflow.initialization.label_tree import fit_label_tree
+from skflow.initialization.marginals import fit_marginals
 from tests.laws import (
     BOUND,
     Case,
@@ -63,11 +63,11 @@ def model_of(name: str, has_condition: bool) -> tuple[Model, FlowRecipe]:
     if n_labels:  # the vocabulary of the laws has other labels
         table = torch.randn(recipe.n_entries, 3 + n_columns, generator=seeded(4)) / 2
         components.effects[0].table = nn.Parameter(table.double())
-    given_marginals = Marginals.fit(skewed_table()[:N_GIVEN_VALUES].T.numpy(), 8)
+    given_marginals = fit_marginals(skewed_table()[:N_GIVEN_VALUES].T.numpy(), 8)
     return (
         recipe.build(
             start,
-            Marginals.fit(skewed_table()[:n_columns].T.numpy(), 8),
+            fit_marginals(skewed_table()[:n_columns].T.numpy(), 8),
             components,
             seeded(0),
             given_marginals if has_condition else None,
