@@ -63,7 +63,7 @@ FRAME_FLOORS = {"command_line"}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
 # One class each, most of it numpydoc and the list of parameters.
-LONG_FILES = {"estimators/density.py": 565, "estimators/outlier.py": 450}
+LONG_FILES = {"estimators/density.py": 565, "estimators/outlier.py": 460}
 LONG_FUNCTIONS: dict[str, int] = {}
 
 

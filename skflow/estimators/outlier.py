@@ -368,6 +368,22 @@ class FlowOutlierDetector(SchemaDisplay, Saveable, OutlierMixin, BaseEstimator):
             )
         return self._detector.p_values(scores)
 
+    def p_values_of_scores(self, scores: ArrayLike) -> FloatArray:
+        """Return the p-values of rows that :meth:`score_samples` has scored already.
+
+        Parameters
+        ----------
+        scores : array-like of shape (n_samples,)
+            As :meth:`score_samples` gives them.
+
+        Returns
+        -------
+        p_values : ndarray of shape (n_samples,), float64
+            As of :meth:`p_values`, which warns where the smallest is above 0.01.
+        """
+        check_is_fitted(self)
+        return self._detector.p_values(np.asarray(scores, dtype=np.float64))
+
     def score_features(self, X: ArrayLike) -> Any:
         r"""Tell how unlikely each cell is, given the others of its row.
 

@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 
 from skflow import FlowDensity, FlowOutlierDetector, load
-from skflow.command_line.csv_files import EXACT
 from skflow.command_line.main import main
-from skflow.command_line.streaming import Ranking
-from tests.command_line.conftest import QUICK, make_trips
+from skflow.command_line.streaming import merge_ranked
+from tests.command_line.conftest import EXACT, QUICK, make_trips
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> pd.DataFrame:
@@ -161,12 +160,12 @@ def test_the_strangest_rows(
 
 
 def test_only_the_strangest_rows_are_held() -> None:
-    ranking = Ranking(most=3)
+    ranked = None
     for start in range(0, 1_000, 10):
         rows = np.arange(start, start + 10)
-        ranking.add(pd.DataFrame({"row": rows}, index=(rows * 7) % 500))
-        assert sum(map(len, ranking.frames)) <= 3
-    assert ranking.lowest()["row"].tolist() == [0, 500, 143]
+        ranked = merge_ranked(ranked, pd.DataFrame({"row": rows}, index=(rows * 7) % 500), 3)
+        assert len(ranked) == 3
+    assert ranked["row"].tolist() == [0, 500, 143]
 
 
 @pytest.mark.parametrize(

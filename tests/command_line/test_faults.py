@@ -21,7 +21,7 @@ import pytest
 
 from skflow import FlowDensity
 from skflow.archive import files as archive
-from skflow.command_line import commands
+from skflow.command_line import report
 from skflow.command_line.main import main
 from tests.command_line.conftest import QUICK, make_trips
 
@@ -544,7 +544,7 @@ def test_errors_of_our_own_are_not_hidden(files: Path, monkeypatch: pytest.Monke
     def fail(*arguments: object) -> None:
         raise ValueError("a mistake in the code")
 
-    monkeypatch.setattr(commands, "describe", fail)
+    monkeypatch.setattr(report, "describe", fail)
     with pytest.raises(ValueError, match="mistake"):
         main(["inspect", f"{files}/flow"])
 

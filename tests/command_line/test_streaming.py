@@ -21,7 +21,7 @@ FEW_ROWS = 200_000  # several batches
 # Prints the peak of a process that reads a file batch by batch, in bytes.
 READ = """
 import sys
-from skflow.command_line.files import open_table
+from skflow.command_line.streaming import open_table
 
 with open_table(sys.argv[1]) as table:
     n_rows = sum(len(batch.frame) for batch in table.batches(10_000, table.names, {}))
