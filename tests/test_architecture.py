@@ -55,7 +55,7 @@ FRAME_LIBRARIES = {"pandas", "polars", "narwhals"}
 # Reading and building frames, spelling their cells and dtypes in a file, and a frame of a schema.
 FRAME_FILES = {
     *("table/frames.py", "table/building.py", "table/schema.py"),
-    *("archive/cells.py", "archive/dtypes.py"),
+    *("archive/scalars.py", "archive/dtypes.py"),
 }
 # Floors that make frames of other files, and other files of frames.
 FRAME_FLOORS = {"command_line"}

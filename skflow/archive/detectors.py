@@ -1,10 +1,10 @@
-"""Clusters and the normal rows that a detector's word is measured by, as arrays, and back."""
+"""Clusters and calibration scores of a detector as arrays, and back."""
 
 from typing import Any
 
 import numpy as np
 
-from skflow.archive.fields import Fields
+from skflow.archive.document import ViewsFields
 from skflow.archive.files import Arrays, refuse_left
 from skflow.archive.flows import refuse_not_finite
 from skflow.exceptions import ModelFileError
@@ -15,9 +15,8 @@ from skflow.table.codec import TableCodec
 from skflow.table.columns import CategoryColumn
 
 PARTS = ("blurs", "weights", "centres", "variances", "bases", "shares")
-MOST = 2**31
 SLACK = 1e-6
-LEAST = 1e-3  # blur; a share of all rows may be as small as its square
+MIN_BLUR = 1e-3  # a share of all rows may be as small as its square
 
 
 def pack_views(views: Views) -> tuple[dict[str, Any], Arrays]:
@@ -32,24 +31,22 @@ def pack_views(views: Views) -> tuple[dict[str, Any], Arrays]:
     return {"n_clusters": views.n_clusters, "levels": levels}, arrays
 
 
-def unpack_views(fields: Fields, arrays: Arrays, codec: TableCodec) -> Views:
-    """Return what :func:`pack_views` was given, for the columns of ``codec``."""
+def unpack_views(fields: ViewsFields, arrays: Arrays, codec: TableCodec) -> Views:
+    """Return the views of :func:`pack_views`, for the columns of ``codec``."""
     refuse_not_finite(arrays)
-    with fields:
-        n_clusters = fields.integers("n_clusters", 1, MOST)
-        levels = fields.items("levels")
-        if len(levels) != len(codec.columns) or not n_clusters:
-            fields.refuse("levels", levels, f"one for each of {len(codec.columns)} columns")
-        axes: list[NumberAxes | LevelAxes] = []
-        for j, column in enumerate(codec.columns):
-            if isinstance(column, CategoryColumn) or column.categorical:
-                axes.append(
-                    LevelAxes(column, _unpack_levels(fields, levels[j], column.labels.n_labels))
-                )
-            elif levels[j] is None:
-                axes.append(NumberAxes(column))
-            else:
-                fields.refuse("levels", levels[j], "null for a column of numbers")
+    if len(fields.levels) != len(codec.columns):
+        raise ModelFileError(f"There must be levels for each of {len(codec.columns)} columns.")
+    axes: list[NumberAxes | LevelAxes] = []
+    for column, levels in zip(codec.columns, fields.levels, strict=True):
+        if isinstance(column, CategoryColumn) or column.categorical:
+            n_levels = max(1, column.labels.n_labels)
+            if levels is None or any(level >= n_levels for level in levels):
+                raise ModelFileError(f"{levels} must be labels of the column.")
+            axes.append(LevelAxes(column, np.array(levels, dtype=np.int64)))
+        elif levels is None:
+            axes.append(NumberAxes(column))
+        else:
+            raise ModelFileError("A column of numbers has no levels that are axes.")
     n_numbers = sum(isinstance(each, NumberAxes) for each in axes)
     n_axes = n_numbers + sum(each.n_indicators for each in axes)
     means, scales = _pop(arrays, "means", (n_numbers,)), _pop(arrays, "scales", (n_axes,))
@@ -57,18 +54,10 @@ def unpack_views(fields: Fields, arrays: Arrays, codec: TableCodec) -> Views:
         raise ModelFileError("scales must be above 0.")
     clusters = {
         k: _unpack_clusters(arrays, k, n_numbers, n_axes - n_numbers)
-        for k in dict.fromkeys(n_clusters)
+        for k in dict.fromkeys(fields.n_clusters)
     }
     refuse_left(arrays)
-    return Views(Coordinates(axes, means, scales), n_clusters, clusters)
-
-
-def _unpack_levels(fields: Fields, levels: Any, n_labels: int) -> Any:
-    if type(levels) is not list or any(
-        type(level) is not int or not 0 <= level < max(1, n_labels) for level in levels
-    ):
-        fields.refuse("levels", levels, "labels of the column")
-    return np.array(levels, dtype=np.int64)
+    return Views(Coordinates(axes, means, scales), fields.n_clusters, clusters)
 
 
 def _unpack_clusters(arrays: Arrays, k: int, n_numbers: int, n_indicators: int) -> SmoothedClusters:
@@ -82,11 +71,11 @@ def _unpack_clusters(arrays: Arrays, k: int, n_numbers: int, n_indicators: int) 
         _pop(arrays, f"{k}.shares", (1 + n, n_indicators)),
     )
     blurs, shares = clusters.blurs, clusters.shares
-    if not (n and len(blurs) and (blurs >= LEAST).all() and (blurs <= 1).all()):
-        raise ModelFileError(f"Clusters {k} are blurred by {blurs}, not by {LEAST} to 1.")
+    if not (n and len(blurs) and (blurs >= MIN_BLUR).all() and (blurs <= 1).all()):
+        raise ModelFileError(f"Clusters {k} are blurred by {blurs}, not by {MIN_BLUR} to 1.")
     if not ((clusters.weights > 0).all() and (clusters.variances >= 0).all()):
         raise ModelFileError(f"Clusters {k} lack weight or width.")
-    if not ((shares[0] >= LEAST**2).all() and (shares >= 0).all() and (shares <= 1).all()):
+    if not ((shares[0] >= MIN_BLUR**2).all() and (shares >= 0).all() and (shares <= 1).all()):
         raise ModelFileError(f"Levels in clusters {k} have shares that no table gives.")
     if np.abs(clusters.bases).max(initial=0.0) > 1 + SLACK:
         raise ModelFileError(f"The eigenvectors of clusters {k} are too long.")
@@ -94,13 +83,13 @@ def _unpack_clusters(arrays: Arrays, k: int, n_numbers: int, n_indicators: int) 
 
 
 def pack_judge(judge: TailCombiner, normal: Any) -> Arrays:
-    """Return the measures of normal rows, each sorted, and their scores."""
+    """Return the measures of calibration rows, each sorted, and their scores."""
     measures = np.stack([tail.scores for tail in judge.tails])
     return {"measures": measures, "normal": normal}
 
 
 def unpack_judge(arrays: Arrays, n_views: int, category_share: float) -> tuple[TailCombiner, Any]:
-    """Return what :func:`pack_judge` was given, for so many views."""
+    """Return the combiner and the scores of :func:`pack_judge`, for ``n_views`` views."""
     refuse_not_finite(arrays)
     n_normal = _size(arrays, "normal")
     normal = _pop(arrays, "normal", (n_normal,))

@@ -19,7 +19,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from skflow.clock import Clock
 from skflow.device import fitting_threads, resolve_device
 from skflow.estimators.display import SchemaDisplay
-from skflow.estimators.saving import Saveable
+from skflow.estimators.persistence import SaveableDensity
 from skflow.estimators.validation import check_latents, check_table
 from skflow.fitted.checkpoint import Checkpoint, draw_seed, fingerprint
 from skflow.fitted.fit import (
@@ -50,7 +50,7 @@ MOST_SAMPLES = 2**40  # at once; no machine holds as many
 MOST_ROWS_TO_REFIT = 5_000  # with more, a tenth of them is hardly missed
 
 
-class FlowDensity(SchemaDisplay, Saveable, TransformerMixin, DensityMixin, BaseEstimator):
+class FlowDensity(SchemaDisplay, SaveableDensity, TransformerMixin, DensityMixin, BaseEstimator):
     r"""Exact, reversible density of any table.
 
     A column is a label and, perhaps, a value: a category is a label alone, a plain

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from skflow.clock import Clock
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.display import SchemaDisplay
-from skflow.estimators.saving import Saveable
+from skflow.estimators.persistence import SaveableDetector
 from skflow.estimators.validation import check_table, numbers_like
 from skflow.exceptions import warn_caller
 from skflow.fitted.checkpoint import draw_seed
@@ -35,7 +35,7 @@ FALSE_ALARMS = 0.01  # of contamination="auto"
 FEWEST_ROWS = 3  # two to fit to, and one to judge by them
 
 
-class FlowOutlierDetector(SchemaDisplay, Saveable, OutlierMixin, BaseEstimator):
+class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEstimator):
     r"""Outliers of any table, with p-values, reasons and repairs.
 
     It has a density, ``density_``, and looks at rows in further views, since no one view

@@ -14,17 +14,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from skflow.archive.cells import pack_cell, unpack_cell
-from skflow.archive.fields import Fields
+from skflow.archive.document import Fields, Rows, Scalar, Size
 from skflow.archive.files import Arrays, Document, prefixed, read, take_prefixed, write
 from skflow.archive.parameters import pack_parameter
 from skflow.archive.replacing import find_target
+from skflow.archive.scalars import pack_scalar, unpack_scalar
 from skflow.clock import Clock
 from skflow.exceptions import ModelFileError
 from skflow.flow.gaussian_mixture import PriorStrength
@@ -39,8 +40,23 @@ FORMAT = "skflow checkpoint"
 VERSION = 1
 # Parameters that change no weight, or whose draw is told apart by the seed.
 FREE = ("device", "verbose", "checkpoint_path", "random_state")
-MOST = 2**53
 REMEDY = "Delete it to begin anew, or give another checkpoint_path."
+
+
+class _CandidateFields(Fields):
+    n_bins: Size
+    shifts: bool
+    n_components: Size
+    strength: list[float]
+
+
+class _StageFields(Fields):
+    passed: Annotated[float, msgspec.Meta(ge=0.0)]
+    stage: Annotated[int, msgspec.Meta(ge=0, le=1)]
+    candidate: _CandidateFields | None
+    best_scores: tuple[Scalar, Scalar]
+    n_iter: list[Rows]
+    numbers: dict[str, Scalar] | None
 
 
 def draw_seed(random_state: Any, checkpoint_path: str | os.PathLike[str] | None, field: str) -> int:
@@ -233,17 +249,17 @@ class Checkpoint:
 
     def _read(self) -> _Stage:
         document, arrays = _read_file(self.path)
-        fields = Fields(document, "checkpoint")
-        if fields.any("format") != FORMAT or fields.any("version") != VERSION:
+        if (document.pop("format", None), document.pop("version", None)) != (FORMAT, VERSION):
             raise ModelFileError(f"{self.path} is no checkpoint that this skflow knows. {REMEDY}")
-        if any(fields.any(name) != value for name, value in self.head.items()):
+        if any(document.pop(name, None) != value for name, value in self.head.items()):
             raise ModelFileError(
                 f"{self.path} is the checkpoint of another fit: of other rows, parameters, "
                 "random_state or versions, or of the fit that a warm start is to go on from. "
                 f"{REMEDY} Each fit needs its own."
             )
         try:
-            self.clock.add(fields.number("passed", 0.0))
+            fields = msgspec.convert(document, _StageFields)
+            self.clock.add(fields.passed)
             return _unpack(fields, arrays)
         except (ValueError, TypeError, LookupError, ArithmeticError) as error:
             raise ModelFileError(f"{self.path} is no sound checkpoint: {error} {REMEDY}") from error
@@ -267,7 +283,7 @@ def _pack(stage: _Stage, head: dict[str, Any]) -> tuple[dict[str, Any], Arrays]:
         **head,
         "stage": stage.number,
         "candidate": None if candidate is None else _pack_candidate(candidate),
-        "best_scores": [pack_cell(h.best_score) for h in (stage.history, stage.earlier_history)],
+        "best_scores": [pack_scalar(h.best_score) for h in (stage.history, stage.earlier_history)],
         "n_iter": stage.n_iter,
         "numbers": None,
     }
@@ -280,40 +296,35 @@ def _pack(stage: _Stage, head: dict[str, Any]) -> tuple[dict[str, Any], Arrays]:
         }
     if standing is not None:
         numbers = standing.numbers.items()
-        document["numbers"] = {name: pack_cell(number) for name, number in numbers}
+        document["numbers"] = {name: pack_scalar(number) for name, number in numbers}
         arrays |= prefixed("standing", standing.arrays)
     return document, arrays
 
 
-def _unpack(fields: Fields, arrays: Arrays) -> _Stage:
-    with fields:
-        candidate, numbers = fields.any("candidate"), fields.any("numbers")
-        best = [unpack_cell(score) for score in fields.items("best_scores")]
-        names = History().as_dict()
-        now, before = (
-            History(
-                **{name: arrays.pop(f"history.{which}.{name}").tolist() for name in names},
-                best_score=score,
-            )
-            for which, score in zip(("now", "before"), best, strict=True)
+def _unpack(fields: _StageFields, arrays: Arrays) -> _Stage:
+    names = History().as_dict()
+    now, before = (
+        History(
+            **{name: arrays.pop(f"history.{which}.{name}").tolist() for name in names},
+            best_score=unpack_scalar(score),
         )
-        standing = None
-        if numbers is not None:
-            standing = TrainingState(
-                {name: unpack_cell(number) for name, number in numbers.items()},
-                take_prefixed("standing", arrays),
-            )
-        return _Stage(
-            number=fields.integer("stage", 0, 1),
-            start=take_prefixed("start", arrays),
-            generator=take_prefixed("generator", arrays),
-            candidate=None if candidate is None else _unpack_candidate(candidate),
-            history=now,
-            standing=standing,
-            earlier=take_prefixed("earlier", arrays),
-            earlier_history=before,
-            n_iter=fields.integers("n_iter", 0, MOST),
-        )
+        for which, score in zip(("now", "before"), fields.best_scores, strict=True)
+    )
+    standing = None
+    if fields.numbers is not None:
+        numbers = {name: unpack_scalar(number) for name, number in fields.numbers.items()}
+        standing = TrainingState(numbers, take_prefixed("standing", arrays))
+    return _Stage(
+        number=fields.stage,
+        start=take_prefixed("start", arrays),
+        generator=take_prefixed("generator", arrays),
+        candidate=None if fields.candidate is None else _unpack_candidate(fields.candidate),
+        history=now,
+        standing=standing,
+        earlier=take_prefixed("earlier", arrays),
+        earlier_history=before,
+        n_iter=fields.n_iter,
+    )
 
 
 def _pack_candidate(candidate: InitialConfig) -> dict[str, Any]:
@@ -325,10 +336,6 @@ def _pack_candidate(candidate: InitialConfig) -> dict[str, Any]:
     }
 
 
-def _unpack_candidate(packed: Any) -> InitialConfig:
-    with Fields(packed, "checkpoint.candidate") as fields:
-        return InitialConfig(
-            MarginalChoice(fields.integer("n_bins", 1, MOST), fields.boolean("shifts")),
-            fields.integer("n_components", 1, MOST),
-            PriorStrength(*fields.items("strength")),
-        )
+def _unpack_candidate(fields: _CandidateFields) -> InitialConfig:
+    choice = MarginalChoice(fields.n_bins, fields.shifts)
+    return InitialConfig(choice, fields.n_components, PriorStrength(*fields.strength))

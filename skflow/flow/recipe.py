@@ -1,6 +1,6 @@
 """The sizes of a flow, and the flow built from them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor
 
-from skflow.flow import conditional_spline
 from skflow.flow.bijection import Chain
 from skflow.flow.categorical import AutoregressiveCategorical, LabelStart, blank_start
 from skflow.flow.conditional_flow import ConditionalFlow
@@ -164,41 +163,29 @@ def restore_model(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
         Where the arrays are not those of such a model; no more memory is taken before
         than theirs.
     """
-    for name, shape in _telling_shapes(recipe):
-        _refuse_other_shape(name, state, shape)
-    model = _build_blank(recipe, state)
-    expected = model.state_dict()
+    # Building a model on the device "meta" takes no memory but for its modules: these must be
+    # no more than the arrays say.
+    if recipe.n_couplings * (1 + recipe.n_blocks) > len(state):
+        raise ValueError(f"{len(state)} arrays are too few for its layers and blocks")
+    with torch.device("meta"):
+        expected = _build_blank(recipe, state).state_dict()
     if expected.keys() != state.keys():
         odd = sorted(expected.keys() ^ state.keys())
         raise ValueError(f"{odd[0]} is missing, or there without need")
     for name, built in expected.items():
-        _refuse_other_shape(name, state, built.shape)
         dtype = np.float64 if built.dtype.is_floating_point else np.int64
-        if state[name].dtype != dtype:
-            raise ValueError(f"{name} must be {dtype.__name__}; it is {state[name].dtype}")
-        if not built.dtype.is_floating_point and not np.array_equal(built.numpy(), state[name]):
+        if state[name].shape != tuple(built.shape) or state[name].dtype != dtype:
+            raise ValueError(
+                f"{name} must be {dtype.__name__} of shape {tuple(built.shape)}; it is "
+                f"{state[name].dtype} of shape {state[name].shape}"
+            )
+    model = _build_blank(recipe, state)
+    for name, built in model.state_dict().items():
+        if not built.is_floating_point() and not np.array_equal(built.numpy(), state[name]):
             raise ValueError(f"{name} is not what it must be in a model of this size")
     tensors = {name: _adopt(array) for name, array in state.items()}
     model.load_state_dict(tensors, assign=True)
     return model.eval()
-
-
-def _telling_shapes(recipe: FlowRecipe) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield the arrays that say how much memory a blank model takes, and their shapes.
-
-    None of these is without values, so the state is as large, whatever the recipe says. What a
-    blank model has on the device "meta" takes no memory, and no array here says its size.
-    """
-    n_columns, width = len(recipe.value_label), recipe.hidden_units
-    yield PARENTS, (len(recipe.n_labels),)
-    yield "labels.weight", (recipe.n_entries, _label_width(len(recipe.n_labels)))
-    for layer in range(recipe.n_couplings):
-        conditioner = f"values.couplings.bijections.{layer}.conditioner"
-        yield f"{conditioner}.read.weight", (width, n_columns + recipe.n_features)
-        for block in range(recipe.n_blocks):
-            yield f"{conditioner}.blocks.{block}.first.weight", (width, width)
-        n_parameters = conditional_spline.n_parameters(recipe.n_bins)
-        yield f"{conditioner}.write.weight", (n_parameters * n_columns, width)
 
 
 def _length(state: Mapping[str, NDArray], name: str) -> int:
@@ -207,17 +194,10 @@ def _length(state: Mapping[str, NDArray], name: str) -> int:
     return len(state[name])
 
 
-def _refuse_other_shape(
-    name: str, state: Mapping[str, NDArray], shape: tuple[int, ...] | torch.Size
-) -> None:
-    if name not in state:
-        raise ValueError(f"{name} is missing")
-    if state[name].shape != tuple(shape):
-        raise ValueError(f"{name} must be of shape {tuple(shape)}; it is {state[name].shape}")
-
-
 def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
-    """Build a model for the state to be assigned to; its closed form takes no memory."""
+    """Build a model for the state to be assigned to; what was initialized takes no memory."""
+    if _length(state, PARENTS) != len(recipe.n_labels):
+        raise ValueError(f"{PARENTS} must be of shape {(len(recipe.n_labels),)}")
     parents = state[PARENTS].tolist()
     if any(not -1 <= parent < j for j, parent in enumerate(parents)):
         raise ValueError(f"{PARENTS} must be earlier columns, or -1")

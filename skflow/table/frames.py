@@ -118,8 +118,7 @@ class Container:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         if self.kind == "polars":
-            schema = dict(zip(self.names, self.dtypes, strict=True))
-            vars(self)["template"] = import_module("polars").DataFrame(schema=schema)
+            vars(self)["template"] = empty_table("polars", self.dtypes, self.names)
 
     @property
     def names(self) -> list[str]:
@@ -248,13 +247,22 @@ def _empty_like(table: Any) -> tuple[Any, list[Any]]:
     frame = as_frame(table)
     if frame is None:
         matrix = np.asarray(table)
-        return np.empty(0, dtype=matrix.dtype), [matrix.dtype] * matrix.shape[1]
+        return empty_table("array", [matrix.dtype], ()), [matrix.dtype] * matrix.shape[1]
     native = frame.to_native()
     dtypes = list(native.dtypes)
     if not isinstance(native, pd.DataFrame):
         return native.clear(), dtypes
+    return empty_table("pandas", dtypes, native.columns), dtypes
+
+
+def empty_table(kind: ContainerKind, dtypes: Sequence[Any], labels: Any) -> Any:
+    """Return an array or a frame of no rows, with columns of these dtypes and labels."""
+    if kind == "array":
+        return np.empty(0, dtype=dtypes[0])
+    if kind == "polars":
+        return import_module("polars").DataFrame(schema=dict(zip(labels, dtypes, strict=True)))
     empty = pd.DataFrame({j: pd.Series(dtype=dtype) for j, dtype in enumerate(dtypes)})
-    return empty.set_axis(native.columns, axis=1), dtypes
+    return empty.set_axis(labels, axis=1)
 
 
 def _read_series(series: "nw.Series[Any]") -> StoredColumn:

@@ -114,6 +114,8 @@ def test_outliers(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     detector = load(files / "detector")
     assert isinstance(detector, FlowOutlierDetector)
     p_values = detector.p_values(new_trips())
+    scores = detector.score_samples(new_trips())
+    np.testing.assert_array_equal(detector.p_values_of_scores(scores), p_values)
     assert judged["p_value"].tolist() == [float(f"{p:.4g}") for p in p_values]
     np.testing.assert_array_equal(judged["outlier"], p_values <= 0.05)
     np.testing.assert_array_equal(judged["row"], np.arange(60))

@@ -1,0 +1,202 @@
+"""Estimators as documents and arrays, which files hold, and back."""
+
+import math
+import os
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skflow.archive.detectors import pack_judge, pack_views, unpack_judge, unpack_views
+from skflow.archive.document import DensityFields, DetectorFields
+from skflow.archive.files import Arrays, Document, prefixed, refuse_left, take_prefixed, write
+from skflow.archive.flows import pack_recipe, unpack_model, unpack_recipe
+from skflow.archive.parameters import pack_parameter, unpack_device, unpack_parameter
+from skflow.archive.scalars import pack_scalar, unpack_scalar
+from skflow.archive.table import pack_table, unpack_table
+from skflow.exceptions import ModelFileError
+from skflow.fitted.detector import Detector, FittedScorers
+from skflow.fitted.round_trip import InverseError
+from skflow.fitted.table_density import TableDensity
+from skflow.flow.recipe import model_state
+from skflow.table.storage import StoredTable
+from skflow.training.loop import History
+
+FORMAT = "skflow model"
+VERSION = 1
+CLASSES = ("FlowDensity", "FlowOutlierDetector")
+
+
+class Saveable:
+    """What can be saved in a file of its own."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the fitted estimator in a file, which :func:`skflow.load` reads.
+
+        The file holds numbers and text only; nothing in it is ever run. It is written
+        whole or not at all: what was there before stays until then. It can be read by
+        every later version, and on machines without the GPU that it was fitted on.
+        Requests of metadata (``set_fit_request``) are not in it.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Any name; ``.skflow`` is customary.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        OSError
+            Where there is no such folder, no room or no permission.
+        TypeError
+            Where a category, a dtype or a parameter is of a type that no file holds.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np, skflow
+        >>> X = np.random.default_rng(0).normal(size=(60, 2))
+        >>> flow = skflow.FlowDensity(n_layers=0, random_state=0).fit(X)
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.skflow")
+        >>> flow.save(path)
+        >>> bool((skflow.load(path).score_samples(X) == flow.score_samples(X)).all())
+        True
+        """
+        check_is_fitted(self)
+        if not type(self).__module__.startswith("skflow."):
+            raise TypeError(
+                f"A model file holds {' or '.join(CLASSES)}, not {type(self).__name__}, whose code "
+                "it could not hold. Save it with joblib.dump."
+            )
+        document, arrays = self._pack()
+        head = {"format": FORMAT, "version": VERSION, "written_by": version("skflow")}
+        write(path, head | document, arrays)
+
+    def _pack(self) -> tuple[Document, Arrays]:
+        raise NotImplementedError
+
+    def _pack_parameters(self: Any) -> Document:
+        parameters = self.get_params(deep=False)
+        return {
+            "class": type(self).__name__,
+            "parameters": {name: pack_parameter(value) for name, value in parameters.items()},
+            "n_iter": int(self.n_iter_),
+        }
+
+    def _unpack_parameters(self: Any, fields: DensityFields | DetectorFields) -> None:
+        if fields.parameters.keys() != self.get_params(deep=False).keys():
+            raise ModelFileError(f"{fields.kind} has other parameters.")
+        given = {name: unpack_parameter(value) for name, value in fields.parameters.items()}
+        self.set_params(**given)
+        self._validate_params()
+        self.n_iter_ = fields.n_iter
+
+
+class SaveableDensity(Saveable):
+    """FlowDensity as a document and arrays."""
+
+    def _pack(self: Any) -> tuple[Document, Arrays]:
+        density: TableDensity = self._density
+        document = self._pack_parameters() | {
+            "best_validation_score": pack_scalar(float(self.best_validation_score_)),
+            "inverse_error": [pack_scalar(float(number)) for number in self.inverse_error_],
+            "device": self.device_,
+            "output": getattr(self, "_sklearn_output_config", {}).get("transform"),
+            "table": pack_table(density.container, density.codec),
+            "named": hasattr(self, "feature_names_in_"),
+            "recipe": pack_recipe(density.recipe),
+        }
+        history = {name: np.array(x, dtype=np.float64) for name, x in self.history_.items()}
+        model = prefixed("model", model_state(density.model))
+        return document, model | prefixed("history", history)
+
+    def _unpack(self: Any, fields: DensityFields, arrays: Arrays) -> None:
+        self._unpack_parameters(fields)
+        self.best_validation_score_ = unpack_scalar(fields.best_validation_score)
+        errors = [unpack_scalar(number) for number in fields.inverse_error]
+        if any(type(error) is not float or math.isinf(error) for error in errors):
+            raise ModelFileError(f"inverse_error must be two finite numbers; it is {errors}.")
+        self.inverse_error_ = InverseError(*errors)
+        self.device_ = str(unpack_device(fields.device))
+        if fields.output is not None:
+            self.set_output(transform=fields.output)
+        container, codec = unpack_table(fields.table)
+        recipe = unpack_recipe(fields.recipe, codec.layout)
+        self.history_ = _unpack_history(take_prefixed("history", arrays))
+        model = unpack_model(recipe, take_prefixed("model", arrays))
+        self._density = TableDensity(container, codec, recipe, model)
+        self.schema_ = codec.schema
+        self._n_features_out = len(codec.latent_names)
+        self.n_features_in_ = len(codec.columns)
+        if fields.named:
+            self.feature_names_in_ = np.array(container.names, dtype=object)
+        _refuse_not_finite(self._density.log_prob(_middle_of(self._density), "cpu"))
+
+
+class SaveableDetector(Saveable):
+    """FlowOutlierDetector as a document and arrays."""
+
+    def _pack(self: Any) -> tuple[Document, Arrays]:
+        detector: Detector = self._detector
+        density, arrays = self.density_._pack()
+        views, of_views = pack_views(detector.witness.views)
+        of_judge = pack_judge(detector.judge, detector.normal)
+        document = self._pack_parameters() | {
+            "density": density,
+            "offset": float(self.offset_),
+            "views": views,
+        }
+        unfitted = np.flatnonzero(detector.witness.unfitted).tolist()
+        if unfitted:
+            document["unfitted"] = unfitted
+        parts = {"density": arrays, "views": of_views, "judge": of_judge}
+        return document, {
+            name: array for part in parts for name, array in prefixed(part, parts[part]).items()
+        }
+
+    def _unpack(self: Any, fields: DetectorFields, arrays: Arrays, density: Any) -> None:
+        """Take what was fitted, with an unfitted ``density`` to be filled."""
+        self._unpack_parameters(fields)
+        of_density = take_prefixed("density", arrays)
+        density._unpack(fields.density, of_density)
+        refuse_left(of_density)
+        self.density_, fitted = density, density._density
+        self.offset_ = fields.offset
+        views = unpack_views(fields.views, take_prefixed("views", arrays), fitted.codec)
+        n_scales = sum(len(views.clusters[k].blurs) for k in views.n_clusters)
+        of_judge = take_prefixed("judge", arrays)
+        judge, normal = unpack_judge(of_judge, n_scales + 2, views.category_share)
+        unfitted = np.zeros(fitted.recipe.n_entries, dtype=bool)
+        unfitted[fields.unfitted] = True
+        witness = FittedScorers(fitted, views, unfitted)
+        self._detector = Detector(witness, judge, normal)
+        self.n_calibration_ = len(normal)
+        measures = witness.measure(_middle_of(fitted), "cpu")
+        _refuse_not_finite(np.append(measures, judge.log_prob(measures)))
+        self.n_features_in_ = density.n_features_in_
+        if hasattr(density, "feature_names_in_"):
+            self.feature_names_in_ = density.feature_names_in_
+
+
+def _middle_of(density: TableDensity) -> StoredTable:
+    """Return the row whose latents are all 0."""
+    middle = density.inverse(np.zeros((1, len(density.codec.latent_names))), "cpu")
+    return density.container.read(middle)
+
+
+def _refuse_not_finite(scores: Any) -> None:
+    """Raise where numbers that are each sound give the middle row no score."""
+    if not np.isfinite(scores).all():
+        raise ModelFileError("The model has no score in its own middle.")
+
+
+def _unpack_history(arrays: Arrays) -> dict[str, list[float]]:
+    names = list(History().as_dict())
+    shapes = {array.shape for array in arrays.values()}
+    is_float = all(array.dtype == np.float64 for array in arrays.values())
+    alike = is_float and len(shapes) == 1 and len(next(iter(shapes))) == 1
+    if sorted(arrays) != sorted(names) or not alike:
+        raise ModelFileError(f"history must be {', '.join(names)}, equally long.")
+    return {name: arrays[name].tolist() for name in names}
