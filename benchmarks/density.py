@@ -1,14 +1,14 @@
 """Held-out nats per row and fit seconds of FlowDensity(), beside flows and classics.
 
     python -m pip install . zuko nflows
-    python benchmarks/density.py --data DIR [--seeds 0 1 2] [--methods zuko] [--tables stock]
-    python benchmarks/density.py --fresh FlowDensity --data DIR
-    python benchmarks/density.py --page
+    python -m benchmarks.density --data DIR [--seeds 0 1 2] [--methods zuko] [--tables stock]
+    python -m benchmarks.density --fresh FlowDensity --data DIR
+    python -m benchmarks.density --page
 
 Every method gets the same rows of a table and one thread; seconds are the processor's.
-FlowDensity runs with its defaults, and again cut short, which says how soon it reaches
+FlowDensity runs with its defaults, and again cut short, which shows how soon it reaches
 the score of the best flow beside it. The flows of zuko and nflows are trained as
-``flow_peers.py`` says, 300 processor seconds a rate at most; the rate that is best on a
+``peers/flows.py`` describes, 300 processor seconds a rate at most; the rate that is best on a
 table's first split is taken for its other splits. GaussianMixture and
 KernelDensity get standardised columns (the Jacobian is put back), choose their settings
 on a tenth of the training rows, and are then fitted once more to all of them, which no
@@ -27,18 +27,23 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import density_pages
-import flow_peers
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from records import add_arguments, drop_records, is_of, measure_missing, read_records
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
-from sklearn.neighbors import KernelDensity
-from tables import load_tables, split
 from threadpoolctl import threadpool_limits
 
+from benchmarks.common.records import (
+    add_arguments,
+    drop_records,
+    is_of,
+    measure_missing,
+    read_records,
+)
+from benchmarks.common.tables import load_tables, split
+from benchmarks.pages import density as pages
+from benchmarks.peers import flows
+from benchmarks.peers.classics import measure_kernel, measure_mixture
 from skflow import FlowDensity
 
 FloatArray = NDArray[np.float64]
@@ -46,9 +51,6 @@ Method = Callable[..., dict]
 
 LIBRARIES = ("skflow", "scikit-learn", "torch", "numpy", "zuko", "nflows")
 MAX_SECONDS = 300.0  # of a flow's training at one rate
-COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 30, 50)
-COVARIANCES = ("full", "tied", "diag", "spherical")
-BANDWIDTHS = np.geomspace(0.02, 1.0, 14)
 
 
 def measure_flow(train: FloatArray, test: FloatArray, seed: int, **settings: int) -> dict:
@@ -57,49 +59,6 @@ def measure_flow(train: FloatArray, test: FloatArray, seed: int, **settings: int
     flow = FlowDensity(random_state=seed, **settings).fit(train)
     seconds = time.process_time() - start
     return {"nats": flow.score(test), "seconds": seconds, "epochs": flow.n_iter_}
-
-
-def measure_mixture(train: FloatArray, test: FloatArray, seed: int) -> dict:
-    """Measure a Gaussian mixture; components and covariance chosen on held-out rows."""
-    grid = [
-        GaussianMixture(k, covariance_type=covariance, random_state=seed)
-        for k in COMPONENTS
-        for covariance in COVARIANCES
-        if 5 * k <= len(train)
-    ]
-    return _measure_best(grid, ("n_components", "covariance_type"), train, test)
-
-
-def measure_kernel(train: FloatArray, test: FloatArray, seed: int) -> dict:
-    """Measure a Gaussian kernel density; bandwidth chosen on held-out rows."""
-    grid = [KernelDensity(bandwidth=float(h)) for h in BANDWIDTHS]
-    return _measure_best(grid, ("bandwidth",), train, test)
-
-
-def _measure_best(
-    grid: list, parameters: tuple[str, ...], train: FloatArray, test: FloatArray
-) -> dict:
-    began = time.process_time()
-    mean, deviation = train.mean(axis=0), train.std(axis=0)
-    train, test = (train - mean) / deviation, (test - mean) / deviation
-    n_held_out = len(train) // 10
-    scores = []
-    for model in grid:
-        try:
-            model.fit(train[n_held_out:])
-            scores.append(model.score_samples(train[:n_held_out]).mean())
-        except ValueError:  # a component of the mixture collapsed
-            scores.append(-np.inf)
-    best = grid[int(np.argmax(scores))]
-    start = time.process_time()
-    best.fit(train)
-    ended = time.process_time()
-    return {
-        "nats": float(best.score_samples(test).mean() - np.log(deviation).sum()),
-        "seconds": ended - start,
-        "seconds_in_all": ended - began,
-        **{name: best.get_params()[name] for name in parameters},
-    }
 
 
 def _peer(build: Callable) -> Method:
@@ -111,15 +70,15 @@ def _measure_peer(
     train: FloatArray,
     test: FloatArray,
     seed: int,
-    rates: Sequence[float] = flow_peers.RATES,
+    rates: Sequence[float] = flows.RATES,
 ) -> dict:
-    return flow_peers.fit_score(build, train, test, seed, MAX_SECONDS, rates)
+    return flows.fit_score(build, train, test, seed, MAX_SECONDS, rates)
 
 
 PEERS: dict[str, Method] = {
-    "zuko autoregressive": _peer(flow_peers.Autoregressive),
-    "zuko coupling": _peer(flow_peers.Coupling),
-    "nflows coupling": _peer(flow_peers.nflows_coupling),
+    "zuko autoregressive": _peer(flows.Autoregressive),
+    "zuko coupling": _peer(flows.Coupling),
+    "nflows coupling": _peer(flows.nflows_coupling),
 }
 METHODS: dict[str, Method] = {
     "FlowDensity()": measure_flow,
@@ -136,7 +95,7 @@ METHODS: dict[str, Method] = {
 def measure(
     tables: dict[str, FloatArray], results: Path, table: str, seed: int, method: str
 ) -> dict:
-    """Return one result; where the method fails, its nats are None and the error is told."""
+    """Return one result; where the method fails, its nats are None, and the error is kept."""
     n_rows, n_columns = tables[table].shape
     train, test = split(tables[table], seed)
     settings = {}
@@ -144,9 +103,9 @@ def measure(
         settings["rates"] = chosen_rates(results, table, method)
     try:
         measured = METHODS[method](train, test, seed, **settings)
-    except flow_peers.LIBRARY_ERRORS as error:
-        told = f"{type(error).__name__}: {error}"[:200]
-        measured = {"nats": None, "seconds": None, "error": told}
+    except flows.LIBRARY_ERRORS as error:
+        message = f"{type(error).__name__}: {error}"[:200]
+        measured = {"nats": None, "seconds": None, "error": message}
     return {"rows": n_rows, "columns": n_columns, **measured}
 
 
@@ -156,7 +115,7 @@ def chosen_rates(results: Path, table: str, method: str) -> Sequence[float]:
     found = [record for record in read_records(results) if is_of(record, job)]
     if not found:
         raise ValueError(f"Later seeds take the rate that seed 0 chose: measure {job} first.")
-    return [found[0]["rate"]] if "rate" in found[0] else flow_peers.RATES
+    return [found[0]["rate"]] if "rate" in found[0] else flows.RATES
 
 
 def _chosen(beginnings: list[str]) -> list[str]:
@@ -165,7 +124,7 @@ def _chosen(beginnings: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Measure what ``--data`` allows and is not there yet; write the pages if asked to."""
+    """Measure what ``--data`` allows and is not there yet; write the pages with ``--page``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="holds reg/, uci_gp/ and density/")
     parser.add_argument("--tables", nargs="+", help="all, if not given")
@@ -194,7 +153,7 @@ def main() -> None:
                 ("nats", "seconds"),
             )
     if arguments.page:
-        density_pages.write(read_records(arguments.results))
+        pages.write(read_records(arguments.results))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Seconds from a fresh process to a fitted FlowDensity(), beside a Gaussian mixture.
 
-    python benchmarks/fit_time.py [--repeats 5]
+    python -m benchmarks.fit_time [--repeats 5]
 
 Each fit runs in a process of its own, the two methods in turn.
 """
@@ -8,42 +8,28 @@ Each fit runs in a process of its own, the two methods in turn.
 import argparse
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
-import report
+
+from benchmarks.common import report
 
 SHAPES = ((1_000, 10), (10_000, 10))
 
-PROCESS = """
-import sys, time
-import numpy as np
-
-def make_table(n_rows, n_columns):
-    rng = np.random.default_rng(0)
-    hidden = rng.normal(size=(n_rows, n_columns))
-    mixed = np.sin(hidden @ rng.normal(size=(n_columns, n_columns)))
-    return mixed + 0.3 * hidden
-
-method, n_rows, n_columns = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-table = make_table(n_rows, n_columns)
-start = time.perf_counter()
-if method == "FlowDensity":
-    from skflow import FlowDensity
-    model = FlowDensity(random_state=0)
-else:
-    from sklearn.mixture import GaussianMixture
-    model = GaussianMixture(16, random_state=0)
-imported = time.perf_counter()
-model.fit(table)
-print(imported - start, time.perf_counter() - imported)
-"""
+ROOT = Path(__file__).parents[1]
 
 
 def measure(method: str, n_rows: int, n_columns: int) -> tuple[float, float]:
     """Return seconds to import and seconds to fit, in a fresh process."""
-    arguments = [sys.executable, "-c", PROCESS, method, str(n_rows), str(n_columns)]
-    output = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
-    imported, fitted = map(float, output.split())
+    script = [sys.executable, "-m", "benchmarks.common.first_fit"]
+    process = subprocess.run(
+        [*script, method, str(n_rows), str(n_columns)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    imported, fitted = map(float, process.stdout.split())
     return imported, fitted
 
 
@@ -71,7 +57,7 @@ def main() -> None:
         )
     report.write(
         "fit_time",
-        f"python benchmarks/fit_time.py --repeats {repeats}",
+        report.command(),
         f"Median seconds of {repeats} fresh processes; the fit is the first call in each.",
         ("rows x columns", "import skflow", "first fit", "GaussianMixture(16)", "ratio of fits"),
         rows,

@@ -1,7 +1,7 @@
 """Speed of skflow on a GPU beside zuko and nflows, and its agreement with the CPU.
 
     python -m pip install . zuko nflows
-    python benchmarks/gpu.py [--device cuda]
+    python -m benchmarks.gpu [--device cuda]
 
 Rows per second of training, scoring and sampling at equal architecture, eager and
 compiled by ``torch.compile``, methods in turn; of ``FlowDensity(device="cuda")`` from
@@ -16,12 +16,21 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import report
 import torch
-from couplings import FLOWS, LIMIT, CouplingFlow, Sizes, build
 from numpy.typing import NDArray
-from steps import SAMPLING, SCORING, TRAINING, Call, Work, describe, make_batch, time_in_turn
 
+from benchmarks.common import report
+from benchmarks.peers.couplings import FLOWS, LIMIT, CouplingFlow, Sizes, build
+from benchmarks.peers.steps import (
+    SAMPLING,
+    SCORING,
+    TRAINING,
+    Call,
+    Work,
+    describe,
+    make_batch,
+    time_in_turn,
+)
 from skflow import FlowDensity
 
 FloatArray = NDArray[np.float64]
@@ -149,7 +158,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200_000, help="of the estimator's table")
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
-        sys.exit("benchmarks/gpu.py needs a CUDA device, and torch finds none: nothing measured.")
+        sys.exit("benchmarks.gpu needs a CUDA device, and torch finds none: nothing measured.")
     # Layers that break the graph are compiled one by one; past the limit they run eagerly.
     torch._dynamo.config.recompile_limit = RECOMPILATIONS
     device = arguments.device
@@ -162,7 +171,7 @@ def main() -> None:
     agree = "agree" if difference <= AGREEMENT else "do not agree"
     report.write(
         "gpu",
-        " ".join(["python benchmarks/gpu.py", *sys.argv[1:]]),
+        report.command(),
         f"Log-densities on the GPU and on the CPU {agree} in float64: they differ by "
         f"{difference:.1e} nats at most (target: {AGREEMENT:.0e}), rows 1,000 times as far out "
         f"as the data among them. {Sizes.n_layers} coupling layers, width {Sizes.hidden_units}, "

@@ -1,15 +1,16 @@
 """Error of the log-density against densities known in closed form.
 
-python benchmarks/known_densities.py
+python -m benchmarks.known_densities
 """
 
+import argparse
 from collections.abc import Callable
 
 import numpy as np
-import report
 from numpy.typing import NDArray
 from scipy import stats
 
+from benchmarks.common import report
 from skflow import FlowDensity
 
 FloatArray = NDArray[np.float64]
@@ -65,6 +66,7 @@ def copula(rng: np.random.Generator, n_rows: int) -> Density:
 
 def main() -> None:
     """Measure, print and write the results."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     rows = []
     for make in (gaussian, mixture, copula):
         train, log_density = make(np.random.default_rng(3), N_TRAIN)
@@ -84,7 +86,7 @@ def main() -> None:
         )
     report.write(
         "known_densities",
-        "python benchmarks/known_densities.py",
+        report.command(),
         f"{N_TRAIN:,} training rows, {N_FRESH:,} fresh rows, nats.",
         (
             "density",

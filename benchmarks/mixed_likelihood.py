@@ -1,12 +1,12 @@
 """Held-out nats per row on mixed tables: FlowDensity() beside two other densities.
 
     python -m pip install . arfpy pyarrow "numpy<2.4"
-    python benchmarks/mixed_likelihood.py --data DIR [--seeds 3]
+    python -m benchmarks.mixed_likelihood --data DIR [--seeds 3]
 
 First beside its own columns taken one by one: what the dependence between columns is
 worth, in the same measure. Then beside adversarial random forests (arfpy, defaults),
 whose density is a mixture of leaves in which labels are multinomial and numbers
-truncated normal. The forest knows neither grids, atoms nor holes, so both get the
+truncated normal. The forest has neither grids, atoms nor missing values, so both get the
 columns where their measures agree; see ``agreeing``. arfpy samples but does not score;
 ``score_forest`` reads the density off the leaves it fitted.
 """
@@ -16,14 +16,12 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-import report
-from arfpy.arf import arf
-from mixed_tables import add_arguments, command, load_mixed, shape_of, split
 from numpy.typing import NDArray
-from scipy.special import logsumexp
-from scipy.stats import truncnorm
 from sklearn.base import clone
 
+from benchmarks.common import report
+from benchmarks.common.mixed_tables import add_arguments, load_mixed, shape_of, split
+from benchmarks.peers.forest import score_forest
 from skflow import FlowDensity
 
 FloatArray = NDArray[np.float64]
@@ -38,8 +36,7 @@ TABLES = (
     "titanic",
     "wage",
 )
-MOST_MISSING = 0.2  # a column with more holes is left out rather than its rows
-SMOOTHINGS = (0.01, 0.1, 1.0)  # pseudo-counts of a label in a leaf
+MOST_MISSING = 0.2  # a column with more missing values is left out rather than its rows
 
 
 def bound(wage: pd.DataFrame) -> pd.DataFrame:
@@ -64,11 +61,11 @@ def score_alone(flow: FlowDensity, train: pd.DataFrame, test: pd.DataFrame) -> F
 def agreeing(table: pd.DataFrame, columns: Iterable) -> pd.DataFrame:
     """Return the columns, and rows, of ``table`` on which both methods use one measure.
 
-    ``columns`` says what FlowDensity takes each for. Categories and few levels become
+    ``columns`` are FlowDensity's schemas of them. Categories and few levels become
     labels, a missing one among them. Numbers and dates (as seconds) are blurred once by
     uniform noise one step of their grid wide, or one smallest gap where values repeat
     on no grid. Constant columns and columns with atoms are left out, then columns with
-    many holes, then rows with a hole.
+    many missing values, then rows with one.
     """
     rng = np.random.default_rng(0)
     agreed = {}
@@ -95,82 +92,6 @@ def _blur(cells: pd.Series, step: float | None, rng: np.random.Generator) -> pd.
         gaps = np.diff(distinct)
         step = gaps[gaps > 1e-9 * np.ptp(distinct)].min()
     return cells + (step or 0.0) * rng.uniform(-0.5, 0.5, len(cells))
-
-
-def score_forest(train: pd.DataFrame, test: pd.DataFrame, seed: int) -> FloatArray:
-    """Return the log-density of ``test`` under an adversarial random forest.
-
-    The smoothing of labels is the one of ``SMOOTHINGS`` that suits ``test`` best, which
-    favours the forest: unsmoothed, a label that a leaf has not seen is impossible.
-    """
-    np.random.seed(seed)  # noqa: NPY002 (its only seeds are the global ones)
-    forest = arf(train, verbose=False, random_state=seed)
-    forest.forde()
-    leaves = forest.clf.apply(_codes(test))
-    trees = [_Tree(forest, tree, len(train)) for tree in range(forest.num_trees)]
-    scores = [
-        logsumexp(
-            [tree.score(test, leaves[:, i], smoothing) for i, tree in enumerate(trees)], axis=0
-        )
-        for smoothing in SMOOTHINGS
-    ]
-    return max(scores, key=np.mean) - np.log(len(trees))
-
-
-class _Tree:
-    """The leaves of one tree: their shares of the rows, bounds and parameters."""
-
-    def __init__(self, forest: arf, tree: int, n_train: int) -> None:
-        def of_tree(table: pd.DataFrame) -> pd.DataFrame:
-            return table[table["tree"] == tree]
-
-        bounds = of_tree(forest.bnds)
-        self.shares = bounds.groupby("nodeid")["cvg"].first()
-        self.n_train = n_train
-        self.bounds = dict(iter(bounds.set_index("nodeid").groupby("variable")))
-        self.numbers = self.labels = {}
-        if len(forest.params):
-            self.numbers = dict(
-                iter(of_tree(forest.params).set_index("nodeid").groupby("variable"))
-            )
-        if len(forest.class_probs):
-            indexed = of_tree(forest.class_probs).set_index(["nodeid", "value"])
-            self.labels = dict(iter(indexed.groupby("variable")["prob"]))
-
-    def score(self, rows: pd.DataFrame, leaves: NDArray, smoothing: float) -> FloatArray:
-        """Return the log of share times density of the leaf each row falls into."""
-        shares = self.shares.reindex(leaves).fillna(0.0).to_numpy()
-        with np.errstate(divide="ignore"):
-            total = np.log(shares)
-        for name, cells in rows.items():
-            if name in self.labels:
-                total += self._score_label(name, cells.cat, leaves, shares, smoothing)
-            else:
-                total += self._score_number(name, cells, leaves)
-        return np.where(shares > 0, total, -np.inf)
-
-    def _score_number(self, name: str, cells: pd.Series, leaves: NDArray) -> FloatArray:
-        leaf = self.numbers[name].reindex(leaves)
-        mean, spread, low, high = (leaf[key].to_numpy() for key in ("mean", "sd", "min", "max"))
-        inside = np.clip(cells, low, high)  # the trees compare in float32
-        return truncnorm.logpdf(
-            inside, (low - mean) / spread, (high - mean) / spread, loc=mean, scale=spread
-        )
-
-    def _score_label(
-        self, name: str, labels: pd.Series, leaves: NDArray, shares: FloatArray, smoothing: float
-    ) -> FloatArray:
-        bounds = self.bounds[name].reindex(leaves)
-        last = len(labels.categories) - 1
-        possible = np.minimum(bounds["max"], last) // 1 - np.maximum(bounds["min"], -1) // 1
-        pairs = pd.MultiIndex.from_arrays([leaves, labels.codes])
-        counts = self.labels[name].reindex(pairs).fillna(0.0).to_numpy() * shares * self.n_train
-        n_leaf = shares * self.n_train
-        return np.log((counts + smoothing) / (n_leaf + smoothing * possible.to_numpy()))
-
-
-def _codes(table: pd.DataFrame) -> pd.DataFrame:
-    return table.apply(lambda cells: cells.cat.codes if cells.dtype == "category" else cells)
 
 
 def compare(name: str, table: pd.DataFrame, pairs: list[tuple[FloatArray, FloatArray]]) -> list:
@@ -223,7 +144,7 @@ def main() -> None:
         ahead = sum(float(row[4].split()[0]) > 0 for row in rows)
         report.write(
             page,
-            command(DIR=arguments.data),
+            report.command(DIR=arguments.data),
             f"{summary} FlowDensity() is ahead on {ahead} of {len(rows)} tables.",
             ("table", "rows x columns", "FlowDensity", "peer", "difference", "rows ahead", "seeds"),
             rows,

@@ -1,6 +1,6 @@
-"""Rows back from latents on real mixed tables: share of cells equal, dtypes and holes included.
+"""Rows back from latents on real mixed tables: share of cells equal, missing values included.
 
-    python benchmarks/mixed_round_trip.py --data DIR [--max-iter 2]
+    python -m benchmarks.mixed_round_trip --data DIR [--max-iter 2]
 
 Four fifths of each table are fitted, for few epochs, since exactness must not wait for
 a good fit. Rows then go through ``transform`` and ``inverse_transform``: the training
@@ -9,7 +9,7 @@ shuffled order as a frame of latents that carries the index.
 
 Promised equal is every cell but a float64 of more than 13 significant digits relative
 to its column's scale, the 0.9 quantile of magnitudes (to its own where it is larger);
-judged here cell by cell, without the package's own code.
+compared here cell by cell, without the package's own code.
 """
 
 import argparse
@@ -20,10 +20,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-import report
-from mixed_tables import add_arguments, command, load_mixed, shape_of, split
 from numpy.typing import NDArray
 
+from benchmarks.common import report
+from benchmarks.common.mixed_tables import add_arguments, load_mixed, shape_of, split
 from skflow import FlowDensity
 
 DIGITS = 13
@@ -96,7 +96,7 @@ def same_cells(cells: pd.Series, back: pd.Series) -> NDArray[np.bool_]:
 
 
 def is_reversible(train: pd.DataFrame, test: pd.DataFrame) -> pd.Series:
-    """Return which rows hold only categories, and holes, that training rows hold too."""
+    """Return which rows hold only categories, and missing values, that training rows hold too."""
     reversible = pd.Series(True, index=test.index)
     for name, cells in test.items():
         if not train[name].hasnans:
@@ -174,7 +174,7 @@ def main() -> None:
     largest_error = max(tally.largest_error for tally in tallies)
     report.write(
         "mixed_round_trip",
-        command(DIR=arguments.data),
+        report.command(DIR=arguments.data),
         f"Of {promised:,} cells promised equal in {len(rows)} tables, {unequal:,} were not; the "
         f"largest error of the other float64 cells was {largest_error:.0e} of their column's "
         f"scale (limit {LIMIT:.0e}). Refused: held-out rows with a category, or a hole, that no "

@@ -1,13 +1,13 @@
 """Sampled rows beside real ones: FlowDensity(), SDV's Gaussian copula and CTGAN, all defaults.
 
     python -m pip install . sdv pyarrow
-    python benchmarks/mixed_synthetic.py --data DIR --samples KEEP [--methods CTGAN]
+    python -m benchmarks.mixed_synthetic --data DIR --samples KEEP [--methods CTGAN]
 
 Each method is fitted to four fifths of a table and samples as many rows. They are
-judged against the last fifth, which no method saw: by SDMetrics' quality report, by
+compared with the last fifth, which no method saw: by SDMetrics' quality report, by
 what a gradient boosting learns from them, and by how many of them copy a training row.
 Sampled rows are kept in KEEP and not made twice, so methods and tables can be run one by
-one; the page is written where all of them are asked.
+one; the page is written by a run with all of them.
 """
 
 import argparse
@@ -17,15 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import report
 import torch
-from mixed_tables import add_arguments, command, load_mixed, shape_of, split
 from sdmetrics.reports import QualityReport
 from sdv.metadata import Metadata
 from sdv.single_table import CTGANSynthesizer, GaussianCopulaSynthesizer
 from sdv.single_table.base import BaseSingleTableSynthesizer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
+from benchmarks.common import report
+from benchmarks.common.mixed_tables import add_arguments, load_mixed, shape_of, split
 from skflow import FlowDensity
 
 TARGETS = {
@@ -139,7 +139,7 @@ def copies(rows: pd.DataFrame, train: pd.DataFrame) -> float:
     return float(hashes[0].isin(hashes[1]).mean())
 
 
-def judge(
+def compare(
     train: pd.DataFrame, test: pd.DataFrame, rows: pd.DataFrame, target: str
 ) -> tuple[float, float, float, float]:
     """Return every measure of one sample; of the training rows, copies are the held-out rows'."""
@@ -155,7 +155,7 @@ def format_means(means: np.ndarray) -> list[str]:
 
 
 def main() -> None:
-    """Sample, judge, print and write the results."""
+    """Sample, compare, print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser)
     parser.add_argument("--samples", type=Path, required=True, help="where sampled rows are kept")
@@ -173,7 +173,7 @@ def main() -> None:
                 if method != REAL:
                     path = arguments.samples / f"{name}-{method}-{seed}.parquet"
                     sampled, seconds = sample_once(path, method, train, seed, arguments.max_iter)
-                results.append([*judge(train, test, sampled, TARGETS[name]), seconds])
+                results.append([*compare(train, test, sampled, TARGETS[name]), seconds])
             of_tables[method].append(np.mean(results, axis=0))
             rows.append([name, shape_of(table), method, *format_means(of_tables[method][-1])])
             print(*rows[-1], sep="  ", flush=True)
@@ -183,7 +183,7 @@ def main() -> None:
         return  # a page of some would take the place of the page of all
     report.write(
         "mixed_synthetic",
-        command(DIR=arguments.data, KEEP=arguments.samples),
+        report.command(DIR=arguments.data, KEEP=arguments.samples),
         SUMMARY,
         (
             "table",

@@ -1,8 +1,8 @@
 """FlowOutlierDetector beside other detectors; its p-values, reasons, repairs and cost.
 
-    python benchmarks/outliers.py --data DIR [--parts detection] [--seeds 0 1 2] [--tables 45_wine]
-    python benchmarks/outliers.py --fresh FlowOutlierDetector --data DIR [--parts detection]
-    python benchmarks/outliers.py --page
+    python -m benchmarks.outliers --data DIR [--parts detection] [--seeds 0 1 2] [--tables 45_wine]
+    python -m benchmarks.outliers --fresh FlowOutlierDetector --data DIR [--parts detection]
+    python -m benchmarks.outliers --page
 
 Parts:
 
@@ -17,11 +17,11 @@ calibration
     p-values of the fresh half of the normal rows, which should be uniform.
 blame, repair
     Fresh rows of continuous tables in which one to three cells were replaced by values of
-    other fresh rows: see ``outlier_reasons.py``.
+    other fresh rows: see ``planted/reasons.py``.
 mixed
     Fresh rows of tables of mixed columns, and the same with cells of other rows, with all
     cells of other rows, or with one value of its column, rare ones as often as others: see
-    ``outlier_mixed.py``. AUROC. Beside the detector its own density, and the others on
+    ``planted/mixed.py``. AUROC. Beside the detector its own density, and the others on
     indicators of categories.
 known
     The same of rows of a known density, beside that density's own conditionals: what can
@@ -30,7 +30,7 @@ cost
     Processor seconds of a fit over those of FlowDensity() on the same rows, where there are
     2,000 or more, and of scoring 100,000 made rows of 10 columns beside nearest neighbours.
 
-Every method has its defaults (``outlier_peers.py`` says what is not) and one thread; seconds
+Every method has its defaults (``peers/detectors.py`` lists the exceptions) and one thread; seconds
 are the processor's. What is measured is kept in ``results/outliers.jsonl``, one result a
 line, and not measured twice, so the work can be stopped, resumed and shared out.
 ``--fresh`` drops the results of a method before measuring it again. ``--page`` writes the
@@ -47,18 +47,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import outlier_pages
 import pandas as pd
-import report
 import torch
-from mixed_tables import load_mixed
-from mixed_tables import split as split_mixed
 from numpy.typing import NDArray
-from outlier_mixed import MOST_ROWS as MOST_MIXED_ROWS
-from outlier_mixed import encoder, measure_planted
-from outlier_peers import PEERS
-from outlier_reasons import measure_blame, measure_known_blame, measure_repair
-from outlier_tables import (
+from scipy.special import kolmogorov
+from scipy.stats import kstest
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
+
+from benchmarks.common import report
+from benchmarks.common.mixed_tables import load_mixed
+from benchmarks.common.mixed_tables import split as split_mixed
+from benchmarks.common.records import add_arguments, drop_records, measure_missing, read_records
+from benchmarks.common.tables import load_tables
+from benchmarks.pages import outliers as pages
+from benchmarks.peers.detectors import PEERS
+from benchmarks.planted.mixed import MOST_ROWS as MOST_MIXED_ROWS
+from benchmarks.planted.mixed import encoder, measure_planted
+from benchmarks.planted.reasons import measure_blame, measure_known_blame, measure_repair
+from benchmarks.planted.tables import (
     FACTORS,
     MOST_ROWS,
     Labelled,
@@ -69,18 +77,10 @@ from outlier_tables import (
     plant,
     split_normal,
 )
-from records import add_arguments, drop_records, measure_missing, read_records
-from scipy.special import kolmogorov
-from scipy.stats import kstest
-from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.neighbors import NearestNeighbors
-from tables import load_tables
-from threadpoolctl import threadpool_limits
-
 from skflow import FlowDensity, FlowOutlierDetector
 
-DETECTOR, ROBUST = outlier_pages.DETECTOR, outlier_pages.ROBUST
-DENSITY = outlier_pages.DENSITY
+DETECTOR, ROBUST = pages.DETECTOR, pages.ROBUST
+DENSITY = pages.DENSITY
 CALIBRATED = (  # the fresh half has more than 1,000 rows
     "2_annthyroid",
     "5_campaign",
@@ -124,7 +124,7 @@ MIXED = (  # categories among the columns
     "wage",
 )
 FEWEST_TIMED = 2_000  # rows; from here on a fit of the detector is one fit of the density
-MADE = outlier_pages.MADE
+MADE = pages.MADE
 N_MADE, N_MADE_COLUMNS, N_ROUNDS = 100_000, 10, 3
 
 METHODS: dict[str, Callable[..., Any]] = {
@@ -135,7 +135,7 @@ METHODS: dict[str, Callable[..., Any]] = {
 
 
 class Data:
-    """The tables of a folder, read when they are asked for."""
+    """The tables of a folder, each read at its first use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -246,7 +246,7 @@ def measure_calibration(data: Data, table: str, seed: int, method: str) -> dict:
 
 
 def measure_reasons(data: Data, table: str, seed: int, method: str) -> dict:
-    """Return who is blamed for planted cells; ``method`` is the detector."""
+    """Return which cells are named where some are planted; ``method`` is the detector."""
     n_rows, n_columns = data.continuous[table].shape
     measured = measure_blame(*data.planted(table, seed), seed)
     return {"rows": n_rows, "columns": n_columns, **measured}
@@ -259,7 +259,7 @@ def measure_repairs(data: Data, table: str, seed: int, method: str) -> dict:
 
 
 def measure_mixed(data: Data, table: str, seed: int, method: str) -> dict:
-    """Fit a table of mixed columns, and tell fresh rows from such with something planted."""
+    """Fit a table of mixed columns, and separate fresh rows from such with something planted."""
     train, fresh = split_mixed(data.mixed[table], seed)
     shape = {"rows": len(data.mixed[table]), "columns": train.shape[1]}
     if method in (DETECTOR, DENSITY):
@@ -274,7 +274,7 @@ def measure_mixed(data: Data, table: str, seed: int, method: str) -> dict:
 
 
 def measure_known(data: Data, table: str, seed: int, method: str) -> dict:
-    """Return who is blamed for cells planted in rows of a known density."""
+    """Return which cells are named where some are planted in rows of a known density."""
     X, correlations = draw_factors(table, seed)
     planting = plant(X, seed)
     detector = METHODS[method](*planting.train.shape, seed).fit(planting.train)
@@ -327,12 +327,13 @@ class Part:
     Attributes
     ----------
     measure : callable
-        Of data, table, seed and method.
+        Takes data, table, seed and method.
     tables : callable
-        Of data, the names of those it can be asked of, and of those it is.
+        Takes data; returns the names of all tables that the part allows, and of those it
+        uses by default.
     methods : tuple of str
     shown : tuple of str
-        Of a result, what is printed.
+        Keys of a result that are printed.
     """
 
     measure: Callable[[Data, str, int, str], dict]
@@ -387,7 +388,7 @@ PARTS = {
 
 
 def list_jobs(name: str, data: Data, arguments: argparse.Namespace) -> list[dict]:
-    """Return what is asked for of a part."""
+    """Return the jobs of a part that the arguments name."""
     part = PARTS[name]
     possible, usual = part.tables(data)
     tables = [table for table in arguments.tables or usual if table in possible]
@@ -402,7 +403,7 @@ def list_jobs(name: str, data: Data, arguments: argparse.Namespace) -> list[dict
 
 
 def main() -> None:
-    """Measure what ``--data`` allows and is not there yet; write the pages if asked to."""
+    """Measure what ``--data`` allows and is not there yet; write the pages with ``--page``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="holds adbench/, reg/, uci_gp/ and mixed/")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
@@ -426,7 +427,7 @@ def main() -> None:
                     PARTS[name].shown,
                 )
     if arguments.page:
-        outlier_pages.write(read_records(arguments.results))
+        pages.write(read_records(arguments.results))
 
 
 def _measure(data: Data, part: str, table: str, seed: int, method: str) -> dict:

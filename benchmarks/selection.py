@@ -1,6 +1,6 @@
 """Model selection: searches in several processes, what a search gains, limits of time.
 
-    python benchmarks/selection.py [--data DIR] [--parts workers gain limits]
+    python -m benchmarks.selection [--data DIR] [--parts workers gain limits]
 
 * ``workers``: GridSearchCV and HalvingGridSearchCV with ``n_jobs`` 1 and 2, in turn: wall
   seconds, processor seconds, and the threads that torch and BLAS use inside the workers.
@@ -27,11 +27,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import report
 import torch
-from mixed_tables import command
 from numpy.typing import NDArray
-from records import read_records
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import (
     GridSearchCV,
@@ -40,10 +37,12 @@ from sklearn.model_selection import (
     ParameterSampler,
     ShuffleSplit,
 )
-from tables import load_tables, split
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from benchmarks.common import report
+from benchmarks.common.records import read_records
+from benchmarks.common.tables import load_tables, make_table, split
 from skflow import FlowDensity
 
 FloatArray = NDArray[np.float64]
@@ -133,7 +132,7 @@ def measure_workers(tables: dict[str, FloatArray], arguments: argparse.Namespace
             print(*rows[-1], sep="  ", flush=True)
     report.write(
         "selection_workers",
-        command(DIR=arguments.data),
+        report.command(DIR=arguments.data),
         f"Searches of {len(ParameterGrid(WATCHED))} candidates in 3 folds, {arguments.max_iter} "
         "epochs at most (halving: from a quarter of them on), without the last fit to all rows. "
         f"Workers that run already take at most {most} threads of torch or BLAS together, on "
@@ -212,7 +211,7 @@ def measure_gain(tables: dict[str, FloatArray], arguments: argparse.Namespace) -
         print(*rows[-1], sep="  ", flush=True)
     report.write(
         "selection_gain",
-        command(DIR=arguments.data),
+        report.command(DIR=arguments.data),
         f"{len(grid)} candidates of the grid {_describe(AROUND_DEFAULTS)} beside the defaults. "
         "All are fitted to four fifths of the training rows and the search chooses on the other "
         "fifth, the defaults not excluded; gains over the defaults, in nats per column, are on "
@@ -297,11 +296,11 @@ def measure_limits(tables: dict[str, FloatArray], arguments: argparse.Namespace)
         print(*rows[-1], sep="  ", flush=True)
     report.write(
         "selection_limits",
-        command(DIR=arguments.data),
+        report.command(DIR=arguments.data),
         f"Of {len(over)} fits with nothing but max_time to end them, {sum(x <= 1 for x in over)} "
         "go at most one epoch beyond it. Seconds beyond the limit are divided by the median "
         f"seconds of an epoch; medians and the most of {arguments.repeats} fits. Before training "
-        "come the encoding and the closed form, and one epoch is always trained.",
+        "come the encoding and the initialization, and one epoch is always trained.",
         (
             "table",
             "max_time",
@@ -334,14 +333,6 @@ def measure_limit(X: FloatArray, limit: float, seed: int) -> dict[str, float]:
         "epoch": epoch,
         "beyond": (seconds - limit) / epoch,
     }
-
-
-def make_table(n_rows: int, n_columns: int) -> FloatArray:
-    """Return dependent columns."""
-    rng = np.random.default_rng(0)
-    hidden = rng.normal(size=(n_rows, n_columns))
-    mixed = np.sin(hidden @ rng.normal(size=(n_columns, n_columns)))
-    return mixed + 0.3 * hidden
 
 
 def choose_tables(data: Path | None, names: list[str]) -> dict[str, FloatArray]:

@@ -1,7 +1,7 @@
 """Speed of skflow: a step, rows per second, scoring beside other densities, growth of fit.
 
     python -m pip install . zuko nflows
-    python benchmarks/speed.py [--parts step rates scoring growth] [--threads 1]
+    python -m benchmarks.speed [--parts step rates scoring growth] [--threads 1]
 
 * ``step``: a training step and scoring at equal architecture, beside zuko's and nflows'
   spline couplings and beside the matrix products alone, which are the limit. Targets: a
@@ -18,20 +18,21 @@ Each part writes a page of its own. Methods run in turn.
 
 import argparse
 import pickle
-import sys
 import time
 from functools import partial
 from itertools import product
 
 import numpy as np
-import report
 import torch
-from alone import peak_memory, run_alone
-from couplings import FLOWS, LIMIT, Sizes, build
 from numpy.typing import NDArray
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
-from steps import (
+from threadpoolctl import threadpool_limits
+
+from benchmarks.common import report
+from benchmarks.common.alone import peak_memory, run_alone
+from benchmarks.peers.couplings import FLOWS, LIMIT, Sizes, build
+from benchmarks.peers.steps import (
     FAST_SCORING,
     SAMPLING,
     SCORING,
@@ -41,8 +42,6 @@ from steps import (
     seconds_per_call,
     time_in_turn,
 )
-from threadpoolctl import threadpool_limits
-
 from skflow import FlowDensity
 
 Table = NDArray[np.float32]
@@ -216,9 +215,9 @@ def measure_growth(arguments: argparse.Namespace) -> None:
         f"as fast as the rows; at {large[0]:,} rows fit takes {shares.get(large, np.nan):.1f} "
         "times the float32 table and the model (target: at most 3). "
         f"{Sizes.n_layers} coupling layers, width {Sizes.hidden_units}, 8 components, batches of "
-        f"{STEP_ROWS:,} rows; an epoch is the median of {EPOCHS}, fit has the closed form before "
-        "them. Memory is what the process's peak rose by, the caller's float32 table included, "
-        "after a first fit to few rows. One process each.",
+        f"{STEP_ROWS:,} rows; an epoch is the median of {EPOCHS}, fit has the initialization "
+        "before them. Memory is what the process's peak rose by, the caller's float32 table "
+        "included, after a first fit to few rows. One process each.",
         (
             "rows",
             "columns",
@@ -267,7 +266,7 @@ def make_table(n_rows: int, n_columns: int, seed: int = 0) -> Table:
 
 
 def use_threads(n_threads: int) -> None:
-    """Compute on so many threads from now on."""
+    """Use this number of threads from now on."""
     torch.set_num_threads(n_threads)
     threadpool_limits(n_threads)
 
@@ -283,7 +282,7 @@ def write(
     threads = "1 thread" if arguments.threads == 1 else f"{arguments.threads} threads"
     report.write(
         f"speed_{part}",
-        " ".join(["python benchmarks/speed.py", *sys.argv[1:]]),
+        report.command(),
         f"{summary} On {threads}.",
         header,
         rows,

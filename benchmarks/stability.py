@@ -1,8 +1,8 @@
 """Whether training diverges, at a third of, at and at three times the default learning rate.
 
-    python benchmarks/stability.py --data DIR [--seeds 0 1 2] [--tables stock]
-    python benchmarks/stability.py --fresh --data DIR
-    python benchmarks/stability.py --page
+    python -m benchmarks.stability --data DIR [--seeds 0 1 2] [--tables stock]
+    python -m benchmarks.stability --fresh --data DIR
+    python -m benchmarks.stability --page
 
 FlowDensity runs with its defaults but for the rate. Training has diverged where it warns
 that it went back to earlier weights. It can also go astray without that, so the deepest
@@ -22,13 +22,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import report
 import torch
 from numpy.typing import NDArray
-from records import RESULTS, drop_records, measure_missing, read_records
-from tables import load_tables, split
 from threadpoolctl import threadpool_limits
 
+from benchmarks.common import report
+from benchmarks.common.records import RESULTS, drop_records, measure_missing, read_records
+from benchmarks.common.tables import load_tables, split
 from skflow import FlowDensity
 from skflow.clock import Clock
 from skflow.exceptions import DivergenceWarning
@@ -47,7 +47,7 @@ DEFAULT_RATE = choose_options(
     tol=0.0,
 ).learning_rate
 FACTORS = {"a third": 1 / 3, "the default": 1.0, "three times": 3.0}
-COMMAND = "python benchmarks/stability.py --data DIR --page"
+COMMAND = "python -m benchmarks.stability --data DIR --page"
 
 
 def measure(tables: dict[str, FloatArray], table: str, seed: int, learning_rate: float) -> dict:
@@ -161,7 +161,7 @@ def _span(values: FloatArray) -> str:
 
 
 def main() -> None:
-    """Measure what ``--data`` allows and is not there yet; write the page if asked to."""
+    """Measure what ``--data`` allows and is not there yet; write the page with ``--page``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="holds reg/, uci_gp/ and density/")
     parser.add_argument("--results", type=Path, default=RESULTS / "stability.jsonl")

@@ -1,12 +1,12 @@
-"""First look: one density of a real table, and what can be done with it.
+"""First look: one density of a real table, and its uses.
 
-Fits 24 measurements of 569 tumours, a table that ships with scikit-learn, and
-prints held-out scores beside two classical densities, the strangest rows, the
-round trip, sampled rows and the seconds taken. Writes ``first_look.png``.
+The script fits 24 measurements of 569 tumours, a table that ships with scikit-learn. It
+prints held-out scores beside two classical densities, the most unusual rows, the round
+trip, sampled rows and the seconds taken, and writes ``first_look.png``.
 
-The other measurements of that table are exactly 0 for some tumours, which to the flow
-is an event with a probability, to the classical densities a number with a density: the
-scores could not be compared.
+The other measurements of that table are exactly 0 for some tumours. The flow gives this event
+a probability, the classical densities give the number a density: their scores are not
+comparable.
 """
 
 import time
@@ -33,21 +33,21 @@ Scorer = Callable[[pd.DataFrame], np.ndarray]
 def best_classical(
     candidates: list, train: pd.DataFrame, choose: pd.DataFrame
 ) -> tuple[object, Scorer]:
-    """Fit every candidate to standardised columns; keep the best on ``choose``.
+    """Fit every candidate to standardized columns; keep the best on ``choose``.
 
-    Its scores are put back to the units of the table: dividing each column by
-    its standard deviation multiplies the density by their product.
+    Its scores are converted to the units of the table: division of each column by
+    its standard deviation multiplies the density by the product of these.
     """
     mean, deviation = train.mean(), train.std()
 
-    def standardise(table: pd.DataFrame) -> np.ndarray:
+    def standardize(table: pd.DataFrame) -> np.ndarray:
         return ((table - mean) / deviation).to_numpy()
 
-    fitted = [candidate.fit(standardise(train)) for candidate in candidates]
-    best = max(fitted, key=lambda candidate: candidate.score(standardise(choose)))
+    fitted = [candidate.fit(standardize(train)) for candidate in candidates]
+    best = max(fitted, key=lambda candidate: candidate.score(standardize(choose)))
 
     def score_samples(table: pd.DataFrame) -> np.ndarray:
-        return best.score_samples(standardise(table)) - np.log(deviation).sum()
+        return best.score_samples(standardize(table)) - np.log(deviation).sum()
 
     return best, score_samples
 
@@ -68,7 +68,7 @@ def compare(train: pd.DataFrame, choose: pd.DataFrame, test: pd.DataFrame) -> Fl
     seconds = time.perf_counter() - began
 
     scores = flow.score_samples(test)
-    print(f"\nHeld-out nats per row, {len(test)} rows that no model has seen:")
+    print(f"\nHeld-out nats per row, {len(test)} rows that no model was fitted to:")
     print(f"  FlowDensity      {scores.mean():8.2f}   defaults, fitted in {seconds:.1f} s")
     for name, classical, detail in (
         (
@@ -87,7 +87,7 @@ def compare(train: pd.DataFrame, choose: pd.DataFrame, test: pd.DataFrame) -> Fl
     print(
         "Higher is better: 1 nat more means that the rows were e = 2.7 times as likely.\n"
         "All three were fitted to the same rows, and chosen or stopped on the same others;\n"
-        "mixture and kernel saw standardised columns, their Jacobian put back."
+        "mixture and kernel used standardized columns; their scores include the Jacobian."
     )
     return flow
 
@@ -112,7 +112,7 @@ def draw(flow: FlowDensity, table: pd.DataFrame, samples: pd.DataFrame) -> None:
 
 
 def main() -> None:
-    """Run the whole tour."""
+    """Run all steps."""
     began = time.perf_counter()
     table = load_breast_cancer(as_frame=True).data
     table = table.loc[:, (table > 0).all()]
@@ -123,7 +123,7 @@ def main() -> None:
 
     scores = pd.Series(flow.score_samples(table), index=table.index, name="nats")
     strangest = table.loc[scores.nsmallest(5).index, SHOWN]
-    print(f"\nThe five strangest of all {len(table)} rows (5 of {table.shape[1]} columns shown):")
+    print(f"\nThe least likely of {len(table)} rows (5 of {table.shape[1]} columns shown):")
     print(strangest.assign(nats=scores.round(1)).to_string())
 
     returned = flow.inverse_transform(flow.transform(table))

@@ -1,21 +1,21 @@
 """
-Which rows of a census are strange?
+Which rows of a census are unusual?
 ===================================
 
-A table of people: categories, whole numbers, money that is zero for most, holes where
-a question does not apply. One ``fit`` takes it as it is, without encoding, imputation
-or scaling, and gives a log-density for each row, the same rows back from their
-latents, and new rows that keep the relations between columns.
+A table of people has categories, integers, money that is zero for most, and missing values
+where a question does not apply. One ``fit`` takes it as it is, without encoding, imputation
+or scaling. The fitted density gives a log-density for each row, the same rows back from
+their latents, and new rows that keep the relations between columns.
 """
 
 # %%
 # The table
 # ---------
 #
-# It is made here, so that what is to be learned is known. People who do not work have
-# no occupation, hours and wage. Schooling goes with age, occupation and wage with
-# schooling, marriage with age. Nine in ten have no gain from capital, and whoever is
-# older than 90 counts as 90.
+# The table is synthetic, so that the true relations are known. People who do not work have
+# no occupation, hours and wage. Schooling depends on age, occupation and wage on
+# schooling, marriage on age. Nine in ten have no gain from capital, and ages above 90
+# are recorded as 90.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -25,12 +25,12 @@ from skflow import FlowDensity
 
 SCHOOLS = ["primary", "secondary", "college", "university"]
 JOBS = ["care", "craft", "office", "sales", "science"]
-# Weights of the jobs, a row per school.
+# Weights of the jobs, one row per school.
 JOB_WEIGHTS = np.array([[3, 5, 1, 3, 0], [4, 5, 3, 4, 0], [3, 1, 5, 4, 1], [1, 0, 4, 2, 5]])
 
 
 def make_census(n_rows, seed):
-    """Return people, a row each."""
+    """Return a table of people, one row each."""
     rng = np.random.default_rng(seed)
     age = (17 + rng.gamma(3, 10, n_rows)).astype(int).clip(max=90)
     school = rng.choice(4, n_rows, p=[0.2, 0.4, 0.25, 0.15])
@@ -63,9 +63,9 @@ print(X.head(6).to_string())
 # One fit
 # -------
 #
-# ``schema_`` says what each column was taken for. ``gain`` has an *atom*, 0, and
-# ``age`` another, 90: that a person has no gain is an event with a probability, the
-# size of a gain has a density. A missing value is an event as well.
+# ``schema_`` shows the kind of each column. ``gain`` has an :term:`atom`, 0, and ``age``
+# another, 90: no gain is an event with a probability, and the size of a gain has a
+# density. A missing value is an event as well.
 
 flow = FlowDensity(max_iter=25, random_state=0).fit(X)
 print(flow.schema_)
@@ -73,13 +73,13 @@ X_test = make_census(3000, seed=1)
 print(f"\n{flow.score(X_test):.2f} nats per row on new people")
 
 # %%
-# Strange rows
+# Unusual rows
 # ------------
 #
-# Each cell of the rows below is common enough. Together they are not, and the scores
-# say so. They are compared with new people of their kind, those who work and have no
-# gain: a row with a gain holds one number more, and the density of dollars, of which
-# there are many, lowers its score whatever the gain is.
+# Each cell of the rows below is frequent enough; their combination is not, as the scores
+# show. The rows are compared with new people of the same kind, those who work and have no
+# gain: a row with a gain has one number more, and its density per dollar lowers the score
+# whatever the gain.
 
 scores = pd.Series(flow.score_samples(X_test))
 alike = scores[X_test["occupation"].notna() & (X_test["gain"] == 0)]
@@ -100,12 +100,12 @@ for name, score in zip(changes, nats, strict=True):
     print(f"{name:32} {score:6.1f} nats; lower: {100 * np.mean(alike < score):4.1f} % of people")
 
 # %%
-# The last but one has a hole where no fitted row had one: whoever works has hours. No
-# rule is certain to a density, but breaking one costs. The last is a category never
-# seen, a rare event with a finite score.
+# The last but one has a missing value where no fitted row had one: everyone who works has
+# hours. No rule is certain in a density, but a violation lowers the score. The last has a
+# novel category, with a small probability and a finite score.
 #
-# To find strange rows in a table without being told what to look for, sort by score;
-# here within each kind of row, by how far it lies below the middle of its kind.
+# To find unusual rows without a question in mind, sort by score; here within each kind of
+# row, by the distance below the median of its kind.
 
 kind = [X_test["occupation"].notna(), X_test["gain"] > 0]
 below = scores - scores.groupby(kind).transform("median")
@@ -115,8 +115,8 @@ print(X_test.assign(nats=scores.round(1), below=below.round(1)).nsmallest(6, "be
 # The same rows back
 # ------------------
 #
-# A column that is a label and a value has two latents, ``gain_label`` and ``gain``.
-# They lead back to the same rows, holes, dtypes and order of categories included.
+# A column with a label and a value has two latents, ``gain_label`` and ``gain``. The
+# inverse returns the same rows, with missing values, dtypes and the order of categories.
 
 Z = flow.set_output(transform="pandas").transform(X_test)
 print("latents:", *Z.columns)
@@ -127,15 +127,15 @@ print("all rows came back the same")
 # Relations
 # ---------
 #
-# New rows show what was learned. What is a rule in the table is nearly one in the
-# sampled rows. Shares that change fast with a number, as with age here, come out a
-# little blunted after so short a fit to so few rows.
+# Sampled rows show the relations that the model has fitted. A rule of the table nearly holds
+# in the sampled rows. Shares that change fast with a number, such as age here, are
+# smoothed a little after so short a fit to so few rows.
 
 drawn = flow.sample(3000, random_state=0)
 
 
 def describe(table):
-    """Return shares in which two columns, or three, take part."""
+    """Return shares that depend on two or three columns."""
     working = table["occupation"].notna()
     university = table["school"] == "university"
     return {
@@ -153,8 +153,8 @@ def describe(table):
 print(pd.DataFrame({"real": describe(X_test), "sampled": describe(drawn)}).round(3).to_string())
 
 # %%
-# Scores of the people above, wages by school, and occupations of those who work, real
-# beside sampled.
+# The figure shows scores of the people above, wages by school, and occupations of those
+# who work, real beside sampled.
 
 figure, axes = plt.subplots(1, 3, figsize=(12.5, 4), layout="constrained")
 counts, _, _ = axes[0].hist(alike, 60, color="0.8")

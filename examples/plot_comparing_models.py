@@ -2,18 +2,18 @@
 Is the larger model really better?
 ==================================
 
-Two densities of the same table are compared on rows that neither has seen. The difference is
-taken row by row: rows differ in how likely they are, and that is the same for both models. Its
-mean has a standard error, which says whether the difference may be chance.
+Two densities of the same table are compared on held-out rows. The difference is computed row by
+row, because rows differ in how likely they are under every model. The mean difference has a
+standard error, which shows whether the difference may be chance.
 """
 
 # %%
 # Two models, one schema
 # ----------------------
 #
-# Measurements of diabetes patients, of whom a third is held out. Scores of two models mean the
-# same only where both take every column for the same thing, so one schema is pinned for all.
-# It is that of the training rows.
+# The table holds measurements of diabetes patients, of whom a third is held out. Scores of two
+# models are comparable only if both have the same schema, so all models use one: that of the
+# training rows.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -27,21 +27,21 @@ train, test = train_test_split(X, test_size=1 / 3, random_state=0)
 reference = FlowDensity(n_layers=0, n_components=1, random_state=0).fit(train)
 print(reference.schema_)
 
-closed_form = FlowDensity(n_layers=0, column_kinds=reference.schema_, random_state=0).fit(train)
+copula = FlowDensity(n_layers=0, column_kinds=reference.schema_, random_state=0).fit(train)
 flows = [
     FlowDensity(max_iter=40, column_kinds=reference.schema_, random_state=seed).fit(train)
     for seed in range(3)
 ]
-assert all(flow.schema_ == closed_form.schema_ == reference.schema_ for flow in flows)
+assert all(flow.schema_ == copula.schema_ == reference.schema_ for flow in flows)
 
 # %%
-# Means, and what they hide
-# -------------------------
+# Means and their standard errors
+# -------------------------------
 
 scores = pd.DataFrame(
     {
         "one Gaussian": reference.score_samples(test),
-        "closed form": closed_form.score_samples(test),
+        "mixture copula": copula.score_samples(test),
     }
 )
 for seed, flow in enumerate(flows):
@@ -49,8 +49,8 @@ for seed, flow in enumerate(flows):
 print(scores.agg(["mean", "sem"]).T.round(2).to_string())
 
 # %%
-# The standard error of each mean is large: some patients are far likelier than others. But
-# they are so under every model, and that cancels in the difference.
+# The standard error of each mean is large, because some patients are far likelier than others.
+# They are so under every model, and this variation cancels in the difference.
 
 
 def compare(one, other):
@@ -66,21 +66,21 @@ def compare(one, other):
     }
 
 
-pairs = [("closed form", "one Gaussian")]
-pairs += [(f"flow, seed {seed}", "closed form") for seed in range(3)]
+pairs = [("mixture copula", "one Gaussian")]
+pairs += [(f"flow, seed {seed}", "mixture copula") for seed in range(3)]
 comparison = pd.DataFrame([compare(*pair) for pair in pairs])
 print(comparison.round(2).to_string(index=False))
 
 # %%
-# A difference of two standard errors or more is hardly the chance of which patients were held
-# out. It may still be that of the seed: the standard error knows nothing of it. So the flow
-# is fitted with three seeds, and what is said of flows should hold for all of them. Here the
-# seeds differ by about as much as the flow is ahead: on so few rows it is little.
+# A difference of two standard errors or more is hardly due to the choice of held-out patients.
+# It may still be due to the seed, which the standard error does not include. So the flow is
+# fitted with three seeds, and a conclusion about flows should hold for all of them. Here the
+# seeds differ by about as much as the flow is ahead: with so few rows it gains little.
 
 scores["flow"] = scores[[f"flow, seed {seed}" for seed in range(3)]].mean(axis=1)
 figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.8), layout="constrained")
 for ax, (one, other) in zip(
-    axes, [("closed form", "one Gaussian"), ("flow", "closed form")], strict=True
+    axes, [("mixture copula", "one Gaussian"), ("flow", "mixture copula")], strict=True
 ):
     difference = scores[one] - scores[other]
     mean, error = difference.mean(), difference.sem()
@@ -93,11 +93,11 @@ for ax, (one, other) in zip(
     ax.legend()
 
 # %%
-# Without the schema
-# ------------------
+# Without a common schema
+# -----------------------
 #
-# A model that takes the sex for a plain number gives it a density, not a probability. The
-# score is another, and the difference says nothing about which of the models is better.
+# A model of the sex as a plain number gives it a density, not a probability. The score
+# changes, and the difference does not show which of the models is better.
 
 plain = FlowDensity(n_layers=0, n_components=1, column_kinds={"sex": "integer"}, random_state=0)
 plain.fit(train)

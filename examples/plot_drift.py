@@ -2,32 +2,32 @@
 Has the process drifted since last month?
 =========================================
 
-Rows of a process that has not changed have p-values under last month's model that are spread
-evenly between 0 and 1. So one Kolmogorov-Smirnov test says whether a month as a whole has
-changed, also where every column by itself looks as it always did.
+If a process has not changed, the p-values of its rows under last month's model are uniform
+between 0 and 1. So one Kolmogorov-Smirnov test shows whether a month as a whole has changed,
+even if the distribution of every single column is unchanged.
 """
 
 # %%
 # Two months
 # ----------
 #
-# A plant records flow, pressure, temperature, power and which of two lines ran. In the month
-# that drifts, a filter clogs: pressure follows the flow less closely than it did. Every
-# column still has the distribution that it had.
+# A plant records flow, pressure, temperature, power and which of two lines ran. In the
+# drifting month a filter clogs: pressure depends on the flow less closely than before. The
+# distribution of each single column is unchanged.
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from scipy.stats import kstest
 
-from skflow import FlowOutlierDetector
+from skflow import FlowDensity, FlowOutlierDetector
 from skflow.plotting import PairDisplay
 
 rng = np.random.default_rng(0)
 
 
 def make_month(n_rows, correlation=0.95):
-    """Return a month's readings; flow and pressure correlate as told."""
+    """Return the readings of a month, with a given correlation of flow and pressure."""
     a, b, c, d = rng.standard_normal((4, n_rows))
     line = rng.choice(["north", "south"], n_rows)
     b = correlation * a + np.sqrt(1 - correlation**2) * b
@@ -44,7 +44,7 @@ def make_month(n_rows, correlation=0.95):
 
 last_month = make_month(4000)
 months = {"quiet": make_month(300), "drifting": make_month(300, correlation=0.8)}
-detector = FlowOutlierDetector(max_iter=15, random_state=0).fit(last_month)
+detector = FlowOutlierDetector(FlowDensity(max_iter=15), random_state=0).fit(last_month)
 
 # %%
 # One test for the month
@@ -56,7 +56,7 @@ for name, p in p_values.items():
     print(f"{name:9} month: distance {test.statistic:.3f}, p = {test.pvalue:.2g}")
 
 # %%
-# Column by column nothing is to be seen: the same test of each, this month beside the last.
+# The same test of each single column, this month beside the last, finds nothing.
 
 numbers = last_month.columns.drop("line")
 alone = {
@@ -65,8 +65,8 @@ alone = {
 print(pd.Series(alone, name="p").round(3).to_string())
 
 # %%
-# The p-values of the quiet month run along the diagonal. Those of the drifting month are too
-# often small.
+# The distribution function of the quiet month's p-values follows the diagonal. Those of the
+# drifting month are too often small.
 
 figure, ax = plt.subplots(figsize=(5.4, 4.4), layout="constrained")
 styles = {"quiet": {"color": "#0072B2"}, "drifting": {"color": "#D55E00", "ls": "--"}}
@@ -80,8 +80,8 @@ ax.legend()
 # Which columns?
 # --------------
 #
-# ``score_features`` says how unlikely each cell is given the rest of its row. Its mean falls
-# for the columns whose relation has changed, and for these alone.
+# ``score_features`` measures how unlikely each cell is given the rest of its row. Its mean
+# falls for the columns whose relation has changed, and for these alone.
 
 means = pd.DataFrame({name: detector.score_features(m).mean() for name, m in months.items()})
 means["change"] = means["drifting"] - means["quiet"]
@@ -95,8 +95,8 @@ PairDisplay.from_estimator(
 # How many rows to test
 # ---------------------
 #
-# The test takes last month's calibration for exact, but p-values are counted among a sample as
-# well: the ``n_calibration_`` rows that were kept apart. Test no more than a third or so of that
-# number at once, or ask for a smaller p-value of the test.
+# The test assumes exact p-values, but these are computed from a sample as well: the
+# ``n_calibration_`` rows that were held out. Test at most about a third of that number at once,
+# or require a smaller p-value of the test.
 
-print(f"{len(months['quiet'])} new rows, {detector.n_calibration_} to calibrate by")
+print(f"{len(months['quiet'])} new rows, {detector.n_calibration_} calibration rows")

@@ -2,10 +2,10 @@
 Do Gaussian features help a linear model?
 =========================================
 
-``FlowDensity`` is a transformer: in a Pipeline it hands its latents, one per
-column, to the next step. They are close to standard normal and independent. That
-helps a linear model where the target follows what the columns were made from, and
-it hurts where the target follows the columns themselves. Two tables, one of each
+``FlowDensity`` is a transformer: in a Pipeline it passes its latents, one per
+column, to the next step. They are close to standard normal and independent. This
+helps a linear model if the target depends on hidden factors of the columns, and hurts
+if the target depends on the columns themselves. The example has one table of each
 kind.
 """
 
@@ -13,9 +13,9 @@ kind.
 # Where it helps
 # --------------
 #
-# Three correlated normal factors are not observed; three distorted columns are:
-# one is log-normal, one a cube, one a sum of two factors' distortions. The target
-# is linear in the factors.
+# Three correlated normal factors are not observed. Three distorted columns are observed:
+# one is log-normal, one a cube, one a sum of two distorted factors. The target is linear
+# in the factors.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -36,14 +36,14 @@ X = pd.DataFrame({"income": np.exp(1.2 * a), "balance": b**3, "spending": np.exp
 y = factors @ [1, -1, 1] + rng.normal(0, 0.3, 800)
 
 transformers = {
-    "standardised": StandardScaler(),
+    "standardized": StandardScaler(),
     "each column Gaussian": QuantileTransformer(output_distribution="normal", n_quantiles=100),
     "all columns Gaussian": FlowDensity(max_iter=10, random_state=0),
 }
 
 
 def cross_validate(table, target, linear_model):
-    """Return the mean score over five folds behind each transformer."""
+    """Return the mean score over five folds after each transformer."""
     return {
         name: round(
             float(cross_val_score(make_pipeline(step, linear_model), table, target).mean()), 2
@@ -57,7 +57,7 @@ print("R2 on held-out folds:", distorted)
 
 # %%
 # A scaler cannot undo a distortion. ``QuantileTransformer`` undoes those of single
-# columns; the flow also undoes how ``spending`` depends on ``income``.
+# columns; the flow also removes the dependence of ``spending`` on ``income``.
 
 flow = FlowDensity(random_state=0).set_output(transform="pandas")
 latents = flow.fit_transform(X)
@@ -74,17 +74,17 @@ axes[2].invert_yaxis()
 # Where it hurts
 # --------------
 #
-# Three cultivars of wine form three clusters, which a linear model separates well
-# as they stand. A flow spreads the clusters over one round cloud; the boundaries
-# between them are bent, and part of what told them apart is lost to a linear model.
+# Three cultivars of wine form three clusters, which a linear model separates well in
+# the original columns. A flow maps the clusters to one round cloud; the boundaries
+# between them become curved, and a linear model separates them less well.
 
 wine = load_wine(as_frame=True)
 wines = cross_validate(wine.data, wine.target, LogisticRegression(max_iter=1000))
 print("accuracy on held-out folds:", wines)
 
 # %%
-# So cross-validate, as above, before keeping such a step. What the flow always gives
-# are latents that are nearly independent, and that lead back to the rows:
+# So cross-validate, as above, before keeping such a step. In each case the latents are
+# nearly independent, and the inverse restores the rows:
 
 returned = flow.inverse_transform(latents)
 print(f"largest difference after the round trip: {np.abs(returned - X).to_numpy().max():.1e}")

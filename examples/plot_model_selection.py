@@ -2,19 +2,18 @@
 Which density fits a table best?
 ================================
 
-``score`` is the mean log-density of held-out rows, and higher is better: that is all
-``GridSearchCV`` and ``HalvingGridSearchCV`` need to choose a model. No scaler stands
-in front: it would change the unit of the scores, see :ref:`no-scaler` in the user
-guide.
+``score`` is the mean log-density of held-out rows, and higher is better. ``GridSearchCV``
+and ``HalvingGridSearchCV`` need nothing else to choose a model. There is no scaler in front:
+it would change the unit of the scores, see :ref:`no-scaler` in the user guide.
 """
 
 # %%
 # A grid of models
 # ----------------
 #
-# The table: 800 rows of three columns, the third bent by the first two and noisier on
-# one side. ``n_layers=0`` is the closed form alone, and ``n_components=1`` leaves it
-# one Gaussian.
+# The table has 800 rows of three columns; the third is a non-linear function of the first
+# two, with more noise on one side. ``n_layers=0`` fits the :term:`Gaussian mixture copula`
+# alone, and ``n_components=1`` makes it a Gaussian copula.
 
 import time
 
@@ -38,8 +37,8 @@ columns = ["param_n_components", "param_n_layers", "mean_test_score", "std_test_
 print(results[columns].round(2).to_string(index=False))
 
 # %%
-# Scores are nats per row. The folds hold different rows, so the scores of one model
-# differ between folds; what counts is whether one model is ahead of another on every
+# Scores are nats per row. The folds have different rows, so the scores of one model
+# differ between folds; the question is whether one model is ahead of another on every
 # fold.
 
 figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
@@ -57,10 +56,10 @@ axis.legend()
 # Halving over epochs
 # -------------------
 #
-# ``HalvingGridSearchCV`` takes ``max_iter`` as its resource: all candidates train for
-# a few epochs, and the better half goes on to the next round with twice as many. The
-# learning rate's schedule ends with ``max_iter``, so every round is a complete fit,
-# only a shorter one. ``n_components`` is given, as each fit would look for it anew.
+# ``HalvingGridSearchCV`` uses ``max_iter`` as its resource: all candidates train for a
+# few epochs, and the better half continues to the next round with twice as many. The
+# learning-rate schedule ends with ``max_iter``, so every round is a complete, shorter
+# fit. ``n_components`` is set, because otherwise each fit would search for it.
 
 grid = {"n_layers": [1, 3], "learning_rate": [5e-4, 4e-3]}
 began = time.perf_counter()
@@ -82,7 +81,7 @@ print(f"{2 * len(results)} short fits in {seconds:.0f} s; chosen: {halving.best_
 
 # %%
 # The chosen model has been fitted to all rows and is ready for use. Its score above is
-# the best of several, hence a little too good: to report one, score rows that took no
-# part in the choice.
+# the best of several, and therefore a little too good: to report a score, use rows that
+# took no part in the choice.
 
 print(halving.best_estimator_.sample(3, random_state=0).round(2))

@@ -1,38 +1,38 @@
 """
-Which pixels make this digit strange?
-=====================================
+Which pixels make this digit an outlier?
+========================================
 
-A detector that has seen one digit alone finds all others strange. ``score_features`` marks the
-pixels that give them away, and ``repair`` draws the nearest version that would pass.
+For a detector fitted to images of one digit, all other digits are outliers. ``score_features``
+marks the pixels that are the reason, and ``repair`` changes the image until it would pass.
 """
 
 # %%
-# Learn one digit
-# ---------------
+# Fit one digit
+# -------------
 #
-# The images of scikit-learn's digits have 8 x 8 pixels of 0 to 16, a column each. Three
-# quarters of the zeros are learnt. ``n_layers=0`` is the closed form alone: enough for so few
-# rows, and quick.
+# The images of scikit-learn's digits have 8 x 8 pixels of 0 to 16, one column each. The detector
+# is fitted to three quarters of the zeros. ``n_layers=0`` fits the :term:`Gaussian mixture copula`
+# alone, which is enough for so few rows, and quick.
 
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from skflow import FlowOutlierDetector
+from skflow import FlowDensity, FlowOutlierDetector
 from skflow.plotting import OutlierScoreDisplay
 
 DIGIT = 0
 images, digits = load_digits(return_X_y=True)
-learnt, fresh = train_test_split(images[digits == DIGIT], random_state=0)
-detector = FlowOutlierDetector(n_layers=0, random_state=0).fit(learnt)
+train, fresh = train_test_split(images[digits == DIGIT], random_state=0)
+detector = FlowOutlierDetector(FlowDensity(n_layers=0), random_state=0).fit(train)
 
 # %%
-# Is anything else found?
-# -----------------------
+# Which images are outliers?
+# --------------------------
 #
-# Of zeros it has not seen, about one in twenty should have a p-value of 0.05 or less; of other
-# digits as many as possible.
+# Among new zeros, about one in twenty should have a p-value of 0.05 or less; among other digits,
+# as many as possible.
 
 for digit in range(10):
     rows = fresh if digit == DIGIT else images[digits == digit]
@@ -48,9 +48,9 @@ display = OutlierScoreDisplay.from_estimator(
 # Which pixels, and what would pass
 # ---------------------------------
 #
-# An image takes some tenths of a second to explain and seconds to repair: each of its 64 pixels
-# is conditioned on all others, again after each change. So we look at three. Pixels are strange
-# where there is ink that a zero would not have beside the rest, and where ink is missing.
+# The reasons of an image take some tenths of a second, and its repair takes seconds: each of its
+# 64 pixels is conditioned on all others, again after each change. So we look at three images. A
+# pixel is unlikely if it has ink that a zero would not have given the rest, or if ink is missing.
 
 strange = np.stack([images[digits == digit][0] for digit in (6, 9, 5)])
 reasons = detector.score_features(strange)
@@ -66,7 +66,7 @@ for (seen, why, what, change), image, reason, new in zip(
     what.imshow(new.reshape(8, 8), **shades)
     moved = change.imshow((new - image).reshape(8, 8), cmap="RdBu", vmin=-16, vmax=16)
     change.set_xlabel(f"{np.count_nonzero(new != image)} pixels")
-for ax, title in zip(axes[0], ("as it is", "strange pixels", "repaired", "change"), strict=True):
+for ax, title in zip(axes[0], ("as it is", "unlikely pixels", "repaired", "change"), strict=True):
     ax.set_title(title)
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
@@ -75,7 +75,7 @@ bar.set_ticks(np.log([1, 100, 1e4]), labels=["all", "1 in 100", "1 in $10^4$"])
 figure.colorbar(moved, ax=axes[:, 3], location="bottom", shrink=0.9, label="grey levels")
 
 # %%
-# Six to nine changed pixels make a zero of a six, a nine and a five. A pixel that is strange
-# need not change: once a stroke is where it should be, its neighbours are normal again.
+# Six to nine changed pixels turn a six, a nine and a five into a zero. Not every unlikely pixel
+# has to change: once a stroke is where it should be, its neighbours are normal again.
 
 print(detector.p_values(strange).round(3), "->", detector.p_values(repaired).round(3))

@@ -1,33 +1,33 @@
 """
-Which bookings are wrong, and what should they say?
-===================================================
+Which bookings are wrong, and what would be right?
+==================================================
 
-A detector learns from last year's bookings, with categories, dates and holes as they are.
-Of new ones it says how strange each is, which cell is to blame, and what would have been
-normal in its place.
+A detector is fitted to last year's bookings, with categories, dates and missing values as
+they are. For new bookings it shows how unusual each is, which cell is the reason, and what
+would have been normal in its place.
 """
 
 # %%
 # The table
 # ---------
 #
-# Bookings of holiday homes: in the mountains mostly in winter, at the sea in summer, in town
-# at any time. The price follows the place, the nights and the guests; who has not left yet
-# has no stars to give.
+# The table holds bookings of holiday homes: in the mountains mostly in winter, at the sea in
+# summer, in town at any time. The price depends on the place, the nights and the guests; not
+# every guest has given stars.
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from skflow import FlowOutlierDetector
+from skflow import FlowDensity, FlowOutlierDetector
 from skflow.plotting import OutlierScoreDisplay, PairDisplay, ReasonsDisplay
 
 rng = np.random.default_rng(0)
 
 
 def make_bookings(n_rows):
-    """Return bookings of a year, a row each."""
+    """Return bookings of a year, one row each."""
     place = rng.choice(["mountains", "sea", "town"], n_rows, p=[0.3, 0.4, 0.3])
     spread = np.select([place == "mountains", place == "sea"], [25, 30], 110)
     middle = np.select([place == "mountains", place == "sea"], [40, 200], 180)
@@ -52,15 +52,15 @@ def make_bookings(n_rows):
 last_year = make_bookings(2400)
 print(last_year.head().to_string())
 
-detector = FlowOutlierDetector(max_iter=15, random_state=0).fit(last_year)
-print(f"\n{detector.n_calibration_} bookings were kept apart, to calibrate p-values by.")
+detector = FlowOutlierDetector(FlowDensity(max_iter=15), random_state=0).fit(last_year)
+print(f"\n{detector.n_calibration_} bookings were held out to calibrate the p-values.")
 
 # %%
 # New bookings, some of them wrong
 # --------------------------------
 #
-# Into 300 new bookings we plant five errors that each leave every column as it usually is:
-# it is the combination that is wrong.
+# Five errors are planted into 300 new bookings. Each wrong cell is usual in its column: the
+# combination is wrong.
 
 new = make_bookings(300)
 mistakes = [
@@ -85,14 +85,14 @@ display = OutlierScoreDisplay.from_estimator(
 )
 
 # %%
-# Which ones to look at
-# ---------------------
+# Which bookings to check
+# -----------------------
 #
-# ``predict`` flags what 1 % of normal bookings would be flagged for as well: of 300, about
-# three that are right. Where each look costs, limit the share of false alarms among the
-# flagged instead: by Benjamini and Hochberg's procedure, flag what has a ``q`` of at most that
-# share. No p-value is below 1 in 601 here, as 600 bookings calibrate, and three of 300 that have
-# this smallest one get a ``q`` of 0.17: for less, more bookings have to calibrate.
+# ``predict`` also flags 1 % of normal bookings: of 300, about three that are right. If each
+# check is expensive, limit the share of false alarms among the flagged bookings instead: by the
+# Benjamini-Hochberg procedure, flag bookings with a ``q`` of at most that share. No p-value is
+# below 1 in 601 here, because there are 600 calibration rows, and three of 300 bookings with
+# this smallest p-value get a ``q`` of 0.17: a smaller ``q`` needs more calibration rows.
 
 report = new.assign(p=detector.p_values(new))
 report["q"] = false_discovery_control(report["p"])
@@ -104,9 +104,9 @@ print(flagged.round({"p": 4, "q": 2}).to_string())
 # Why
 # ---
 #
-# ``score_features`` says of each cell how unlikely it is given the rest of its row: the
-# logarithm of the probability that a draw is no likelier. Of the flagged rows, the cell that
-# is to blame most:
+# ``score_features`` measures how unlikely each cell is given the rest of its row: the
+# logarithm of the probability that a draw is no likelier. The least likely cell of each flagged
+# row:
 
 suspects = new.loc[flagged.index]
 reasons = detector.score_features(suspects)
@@ -121,15 +121,15 @@ for ax, row in zip(axes, planted[1::2], strict=False):
     ReasonsDisplay.from_estimator(detector, new.loc[[row]], random_state=0, ax=ax)
 
 # %%
-# Cells that belong together share the blame: an arrival that is wrong for the mountains is also a
-# place that is wrong for August. The numbers cannot tell which of the two it was.
+# Reasons are mutual: an arrival that is wrong for the mountains is also a place that is wrong for
+# August. The numbers do not determine which of the two is wrong.
 
 # %%
 # What would have been normal
 # ---------------------------
 #
-# ``repair`` changes as few cells as it takes to make a row unremarkable, each to what is usual
-# beside the others. pandas shows the difference.
+# ``repair`` changes as few cells as are needed to make a row ordinary, each to what is usual
+# given the others. pandas shows the difference.
 
 print(suspects.compare(detector.repair(suspects), result_names=("is", "would be")).to_string())
 
@@ -137,6 +137,7 @@ print(suspects.compare(detector.repair(suspects), result_names=("is", "would be"
 # Where they lie
 # --------------
 #
-# Two columns of the new bookings, over the regions that hold most of last year's.
+# The display shows two columns of the new bookings over the highest-density regions of the
+# detector's density.
 
 PairDisplay.from_estimator(detector, new, features=("arrival", "place"), random_state=0)

@@ -1,19 +1,19 @@
 """
-What sets a malignant tumour apart?
-===================================
+How do malignant tumours differ from benign ones?
+=================================================
 
-Nobody shows the detector a malignant tumour. It learns what benign ones measure, finds which
-others are unlike them, and says which measurements would have to change, and to what.
+The detector is fitted to benign tumours alone. It finds tumours that differ from them, and
+shows which measurements would have to change, and to which values.
 """
 
 # %%
-# Learn the benign
-# ----------------
+# Fit the benign tumours
+# ----------------------
 #
-# scikit-learn's breast cancer table holds measurements of cell nuclei. We take those of the
-# largest nuclei of each image, without perimeter and area, which say little more than the
-# radius does. Seven tenths of the benign tumours are learnt; the others, and all malignant ones,
-# are not seen by the fit.
+# scikit-learn's breast cancer table holds measurements of cell nuclei. We use those of the
+# largest nuclei of each image, without perimeter and area, which add little to the radius.
+# The detector is fitted to seven tenths of the benign tumours; the others, and all malignant
+# ones, are held out.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,24 +22,24 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 
-from skflow import FlowOutlierDetector
+from skflow import FlowDensity, FlowOutlierDetector
 from skflow.plotting import OutlierScoreDisplay, PairDisplay, ReasonsDisplay
 
 cancer = load_breast_cancer(as_frame=True)
 X = cancer.data.filter(like="worst").drop(columns=["worst perimeter", "worst area"])
 X.columns = X.columns.str.removeprefix("worst ")
 benign, malignant = X[cancer.target == 1], X[cancer.target == 0]
-learnt, fresh = train_test_split(benign, test_size=0.3, random_state=0)
+train, fresh = train_test_split(benign, test_size=0.3, random_state=0)
 
-# The closed form alone, without trained layers: it is quick.
-detector = FlowOutlierDetector(n_layers=0, random_state=0).fit(learnt)
+# The Gaussian mixture copula alone, without trained layers: it is quick.
+detector = FlowOutlierDetector(FlowDensity(n_layers=0), random_state=0).fit(train)
 
 # %%
-# Find the malignant
-# ------------------
+# Find the malignant tumours
+# --------------------------
 #
-# A p-value says what share of benign tumours looks as strange. Rows are few, so all of them
-# calibrate: each fifth is judged by a fit to the others.
+# A p-value is the share of benign tumours that are at least as unusual. Rows are few, so all of
+# them are calibration rows: each fifth is scored by a fit to the others.
 
 rows = pd.concat([fresh, malignant])
 is_malignant = np.repeat([0, 1], [len(fresh), len(malignant)])
@@ -58,19 +58,19 @@ table = pd.DataFrame(
 print(table.round(3).to_string())
 
 # %%
-# ``predict`` flags a row where its p-value is at most 0.01, which is where 1 % of benign tumours
-# would be flagged: the first line of the table, a third of the malignant ones. Where to draw the
-# line is a question of what a missed tumour costs, and what a false alarm.
+# ``predict`` flags a row if its p-value is at most 0.01, so 1 % of benign tumours are flagged:
+# the first line of the table, and a third of the malignant ones. The best threshold depends on
+# the cost of a missed tumour and of a false alarm.
 
 OutlierScoreDisplay.from_estimator(
     detector, malignant, reference=fresh, names=("malignant", "fresh benign")
 )
 
 # %%
-# Explain one
-# -----------
+# Reasons for one tumour
+# ----------------------
 #
-# The strangest tumour, measurement by measurement, each given the seven others.
+# The display shows the most unusual tumour: each measurement, given the seven others.
 
 strangest = malignant.loc[[malignant.index[detector.score_samples(malignant).argmin()]]]
 ReasonsDisplay.from_estimator(detector, strangest, random_state=0)
@@ -79,9 +79,8 @@ ReasonsDisplay.from_estimator(detector, strangest, random_state=0)
 # What would have been benign
 # ---------------------------
 #
-# ``repair`` changes one measurement after the other, that first which helps most, until the
-# tumour is unremarkable among benign ones. We repair the malignant tumours with a p-value of
-# 0.05 or less.
+# ``repair`` changes one measurement after the other, the most helpful first, until the tumour
+# is ordinary among benign ones. We repair the malignant tumours with a p-value of 0.05 or less.
 
 found = malignant[detector.p_values(malignant) <= 0.05]
 repaired = detector.repair(found)
@@ -90,20 +89,20 @@ print(f"{len(found)} tumours; number of measurements changed, and how often:")
 print(changed.sum(axis=1).value_counts().sort_index().to_string())
 
 # %%
-# Some that take few changes, beside their repairs:
+# Some tumours that need few changes, beside their repairs:
 
 few = changed.sum(axis=1).between(1, 2)
 print(found[few].head(4).compare(repaired[few].head(4), result_names=("is", "benign")).to_string())
 
 # %%
-# Tumours of which all eight are changed are so far from benign that changing single cells does
-# not help; the nearest of drawn benign rows stands in for them, which says little about single
-# measurements. Of all others, how often each measurement had to change, and by how much, in
-# standard deviations of the benign. What sets malignant nuclei apart is that they are larger,
-# have more concave points and are rougher in texture.
+# Tumours with all eight measurements changed are so far from benign ones that changes of single
+# cells do not help; the nearest of sampled benign rows replaces them, which shows little about
+# single measurements. For all others, the figure shows how often each measurement had to change,
+# and by how much, in standard deviations of benign tumours. Malignant nuclei are larger, have
+# more concave points and a rougher texture.
 
 partly = changed.sum(axis=1) < X.shape[1]
-steps = ((found - repaired) / learnt.std())[partly]
+steps = ((found - repaired) / train.std())[partly]
 often = changed[partly].mean().sort_values()
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
 axes[0].barh(often.index, 100 * often, color="#0072B2")

@@ -2,17 +2,17 @@
 How do I draw new rows?
 =======================
 
-``sample`` returns rows in the container that was fitted: the same column names and
-dtypes, integers as integers. Here from 178 wines, and from the last step of a
-Pipeline. For a table with categories and holes, and a harder look at how good sampled
-rows are, see :ref:`sphx_glr_auto_examples_plot_synthetic_rows.py`.
+``sample`` returns rows in the fitted container: the same column names and dtypes,
+integers as integers. The example fits 178 wines, and then the last step of a Pipeline.
+For a table with categories and missing values, and stricter checks of sampled rows, see
+:ref:`sphx_glr_auto_examples_plot_synthetic_rows.py`.
 """
 
 # %%
 # New rows
 # --------
 #
-# Two columns hold whole numbers, the others few decimals. Sampled rows do too.
+# Two columns hold integers, the others numbers with few decimals. So do sampled rows.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,13 +29,13 @@ print(flow.schema_)
 print(flow.sample(5, random_state=0).round(2))
 
 # %%
-# An integer ``random_state`` gives the same rows each time, ``None`` fresh ones.
+# An integer ``random_state`` gives the same rows each time, ``None`` new ones.
 #
 # Are they like the real ones?
 # ----------------------------
 #
-# Compare what you will use: the distribution of each column, and how columns go
-# together. The density keeps a small share, some tenths of a per cent per column, for
+# Compare what you will use: the distribution of each column, and the dependence between
+# columns. The density keeps a small share, some tenths of a per cent per column, for
 # values outside the range of the rows, so that no score is minus infinity, and
 # ``sample`` draws from the density as it is: a few cells lie outside that range.
 
@@ -69,10 +69,9 @@ axes[2].legend()
 # From a Pipeline
 # ---------------
 #
-# A Pipeline has no ``sample``, its last step has. What the step draws is in the units
-# that the earlier steps produced, so send it back through them. (The Pipeline's
-# ``score`` is in those units, too: do not compare it with that of a flow on the
-# table itself.)
+# A Pipeline has no ``sample``, but its last step has. Sampled rows are in the units of the
+# earlier steps' output, so invert these steps. (The Pipeline's ``score`` is in those
+# units, too: do not compare it with that of a flow on the table itself.)
 
 pipeline = make_pipeline(PowerTransformer(), FlowDensity(random_state=0)).fit(X)
 drawn = pipeline[-1].sample(5, random_state=0)

@@ -2,17 +2,17 @@
 Do sampled rows keep types and relations?
 =========================================
 
-Sampled rows can stand in for rows that must not be passed on, or that are too few. How
-good are they? Here they are compared with real rows that the model has not seen, by
-eye and by four numbers, each beside what real rows get when compared with real rows.
+Sampled rows can replace rows that must not be shared, or add to rows that are too few. How
+good are they? Here they are compared with real rows that the model was not fitted to, by
+eye and by four numbers, each beside the same number for real rows.
 """
 
 # %%
 # Flats
 # -----
 #
-# A table of flats for rent, made here: a category, whole numbers, areas, a flag, and
-# holes, as of the oldest houses nobody knows the year.
+# The table of flats for rent is synthetic: a category, integers, areas, a flag, and missing
+# values, because the year of the oldest houses is unknown.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,7 +29,7 @@ DISTRICTS = ["centre", "harbour", "hills", "north"]
 
 
 def make_flats(n_rows, seed):
-    """Return flats, a row each."""
+    """Return flats, one row each."""
     rng = np.random.default_rng(seed)
     district = rng.choice(4, n_rows, p=[0.2, 0.15, 0.25, 0.4])
     rooms = 1 + rng.binomial(5, np.array([0.25, 0.3, 0.45, 0.35])[district])
@@ -63,8 +63,8 @@ print(drawn.head(6).to_string())
 # -----
 #
 # The sampled table has the dtypes of the real one, and its cells lie on the same grids:
-# rooms are whole, areas have one decimal, and rents end in 0. ``bounds`` says what the
-# rows cannot: that there are no years before 1890, nor after 2025.
+# rooms are integers, areas have one decimal, and rents end in 0. ``bounds`` adds what does
+# not follow from the rows: no year is before 1890 or after 2025.
 
 pd.testing.assert_series_equal(drawn.dtypes, X.dtypes)
 print("smallest and largest year:", drawn["year"].min(), drawn["year"].max())
@@ -73,8 +73,8 @@ print("smallest and largest year:", drawn["year"].min(), drawn["year"].max())
 # By eye
 # ------
 #
-# Pairs of columns; real flats in the upper half, sampled ones in the lower half. Each
-# panel has its mirror image in the other half.
+# The figure shows pairs of columns; real flats in the upper half, sampled ones in the lower
+# half. Each panel has its mirror image in the other half.
 
 columns = ["rooms", "area", "year", "rent"]
 colours = dict(zip(DISTRICTS, ["#0072B2", "#D55E00", "#009E73", "0.6"], strict=True))
@@ -109,13 +109,13 @@ figure.suptitle("real flats above the diagonal (shaded), sampled ones below")
 # By numbers
 # ----------
 #
-# Column by column: the largest difference of two distribution functions
-# (Kolmogorov-Smirnov), or of the shares of categories, half of their sum. 0 is best.
-# Two samples of real rows differ a little as well, and that is what to compare with.
+# The distance of single columns is the largest difference of two distribution functions
+# (Kolmogorov-Smirnov), or half the sum of the differences of the shares of categories. 0 is
+# best. Two samples of real rows differ a little as well: this is the reference.
 
 
 def distance(one, other):
-    """Return the two-sample distance of a column, holes being values of their own."""
+    """Return the two-sample distance of a column; missing values count as a value."""
     if one.dtype.kind in "iuf" and one.nunique() > 10:
         return ks_2samp(one.fillna(-1).astype(float), other.fillna(-1).astype(float)).statistic
     shares = [column.value_counts(normalize=True, dropna=False) for column in (one, other)]
@@ -134,9 +134,9 @@ print(
 )
 
 # %%
-# Pairs of columns: rank correlations of numbers, Cramer's V of categories (0: unrelated,
-# 1: the one tells the other), and how far a category divides the numbers (the
-# correlation ratio).
+# The relation of two columns is the rank correlation of numbers, Cramer's V of categories
+# (0: unrelated, 1: one determines the other), or the correlation ratio of a category and
+# numbers.
 
 
 def relation(table, one, other):
@@ -162,12 +162,12 @@ relations = pd.DataFrame(
 print(relations.round(2).to_string())
 
 # %%
-# All columns together: a classifier gets real and sampled rows, mixed, and must tell
-# them apart. Its area under the ROC curve, on rows it was not trained on, is 0.5 where
-# it can only guess, and 1 where nobody would be deceived.
+# All columns together: a classifier is trained to distinguish real from sampled rows. Its
+# area under the ROC curve, on rows it was not trained on, is 0.5 if it can only guess, and 1
+# if all sampled rows are recognized.
 
 
-def telling_apart(real, other):
+def separability(real, other):
     """Return the cross-validated AUC of a classifier of two tables."""
     both = pd.concat([real, other], ignore_index=True)
     both = both.assign(district=both["district"].astype("category"))
@@ -179,16 +179,16 @@ def telling_apart(real, other):
 
 alone = X.apply(lambda column: column.sample(frac=1, random_state=len(column.name)).to_numpy())
 alone = alone.astype(X.dtypes)
-print(f"other real rows:              {telling_apart(X_new, X):.2f}")
-print(f"sampled rows:                 {telling_apart(X_new, drawn):.2f}")
-print(f"each column shuffled alone:   {telling_apart(X_new, alone):.2f}")
+print(f"other real rows:              {separability(X_new, X):.2f}")
+print(f"sampled rows:                 {separability(X_new, drawn):.2f}")
+print(f"each column shuffled alone:   {separability(X_new, alone):.2f}")
 
 # %%
 # Nothing copied
 # --------------
 #
-# A generator that repeats its training rows would pass all of the above. How many
-# sampled rows are equal to a fitted row, and how many new real rows are, by chance:
+# A generator that repeats its training rows would pass all checks above. The number of
+# sampled rows that equal a fitted row, and that of new real rows, by chance:
 
 fitted = pd.util.hash_pandas_object(X, index=False)
 for name, table in (("new real rows", X_new), ("sampled rows", drawn)):
@@ -196,5 +196,5 @@ for name, table in (("new real rows", X_new), ("sampled rows", drawn)):
     print(f"{name}: {copies} of {len(table)}")
 
 # %%
-# This is no guarantee of privacy. The words of categorical columns are kept and drawn,
-# and a density high around one unusual row gives that row away. Drop what is private.
+# This is no guarantee of privacy. The strings of categorical columns are stored and sampled,
+# and a high density around one unusual row reveals that row. Drop what is private.

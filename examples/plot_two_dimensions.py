@@ -2,9 +2,9 @@
 What does the density of a two-dimensional shape look like?
 ===========================================================
 
-Two interleaved spiral arms: no correlation to speak of, no Gaussian anywhere. The
-density that is learned can be drawn, and so can the latent space in which the
-same rows are a standard normal cloud.
+Two interleaved spiral arms have almost no correlation, and nothing Gaussian. The example
+draws the fitted density, and the latent space in which the same rows are a standard normal
+cloud.
 """
 
 # %%
@@ -36,7 +36,7 @@ X_test, _ = draw_spiral(2000, seed=1)
 # -----------
 #
 # No scaler is needed. ``score`` is the mean log-density in nats per row, here of
-# rows that were not used for the fit; one Gaussian is the baseline.
+# rows that were not used for the fit; a single Gaussian is the baseline.
 
 flow = FlowDensity(random_state=0).fit(X)
 gaussian = stats.multivariate_normal(X.mean(axis=0), np.cov(X.T))
@@ -52,12 +52,12 @@ log_density = flow.score_samples(grid.reshape(-1, 2)).reshape(401, 401)
 print(f"integral over the grid: {np.exp(log_density).sum() * (line[1] - line[0]) ** 2:.4f}")
 
 # %%
-# Beside its latent space
-# -----------------------
+# The latent space
+# ----------------
 #
-# ``transform`` sends every row to a latent. If the fit is right, latents are
-# standard normal and independent: the arms are torn open and laid into one round
-# cloud. ``inverse_transform`` winds them up again.
+# ``transform`` maps every row to latents. If the fit is right, latents are standard
+# normal and independent: the arms become one round cloud. ``inverse_transform`` restores
+# the arms.
 
 Z = flow.transform(X)
 returned = flow.inverse_transform(Z)
@@ -67,7 +67,7 @@ near = {"extent": (-25, 25, -25, 25), "origin": "lower", "cmap": "magma"}
 axes[0, 0].scatter(*X.T, c=arm, s=3, cmap="coolwarm")
 axes[0, 0].set_title("rows, coloured by arm")
 axes[0, 1].imshow(np.exp(log_density), **near)
-axes[0, 1].set_title("learned density")
+axes[0, 1].set_title("fitted density")
 axes[1, 0].scatter(*Z.T, c=arm, s=3, cmap="coolwarm")
 axes[1, 0].set_title("latents of the same rows")
 axes[1, 1].scatter(*returned.T, c=arm, s=3, cmap="coolwarm")
@@ -77,9 +77,8 @@ for axis in axes.flat:
     axis.set(xlim=(-half, half), ylim=(-half, half), aspect="equal")
 
 # %%
-# Two numbers say what the picture suggests. The cells of this table carry all
-# digits of a float64, more than the 13 that are promised to come back equal, so
-# the difference is small instead of zero.
+# Two numbers confirm the picture. The cells of this table have all digits of a float64,
+# more than the 13 that come back exactly, so the difference is small instead of zero.
 
 print("latent covariance:", np.cov(Z.T).round(2).tolist())
 print(f"largest difference after the round trip: {np.abs(returned - X).max():.1e}")

@@ -1,6 +1,6 @@
 """Encoded rows, and sources of them: what a table's codec returns and a model is fitted to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
@@ -49,10 +49,37 @@ class EncodedRows:
         """Columns of values on a grid."""
         return np.flatnonzero(self.bin_widths.any(axis=0)).tolist()
 
+    @property
+    def mass(self) -> float:
+        """Sum of the weights: the number of rows where all weigh alike."""
+        return float(len(self) if self.weight is None else self.weight.sum())
+
     def take(self, rows: Any) -> Self:
         """Return some of the rows, by slice, mask or index."""
         arrays = {name: array for name, array in vars(self).items() if array is not None}
         return replace(self, **{name: array[rows] for name, array in arrays.items()})
+
+
+def concatenate(parts: Sequence[EncodedRows]) -> EncodedRows:
+    """Join rows, one part after the other; either all parts have weights, or none."""
+    names = [name for name, array in vars(parts[0]).items() if array is not None]
+    return EncodedRows(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    )
+
+
+def weighted_mean(values: Any, weight: Any = None) -> Any:
+    r"""Return the weighted mean over the last axis, :math:`\sum_i w_i x_i / \sum_i w_i`.
+
+    Parameters
+    ----------
+    values : ndarray or Tensor of shape (..., n_rows)
+    weight : ndarray or Tensor of shape (n_rows,) or (..., n_rows), optional
+        A row of weight 2 counts as two equal rows; None weighs all rows alike.
+    """
+    if weight is None:
+        return values.mean(-1)
+    return (values * weight).sum(-1) / weight.sum(-1)
 
 
 class RowSource(Protocol):

@@ -7,11 +7,20 @@ os.environ["SCIPY_ARRAY_API"] = "1"  # before scipy: array API checks are skippe
 import numpy as np
 import pytest
 import torch
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from skflow import FlowDensity
-from tests.tables import SMALL, Table, clustered, correlated, randomise
+from tests.settings import FOUR_LAYERS
+from tests.tables import Table, clustered, correlated, randomise
 
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Keep the tests of a file in one process, where they share their fits."""
+    return LoadFileScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,12 +41,12 @@ def table() -> Table:
 @pytest.fixture(scope="session")
 def trained(table: Table) -> FlowDensity:
     """A flow with trained coupling layers. Do not fit it again."""
-    return FlowDensity(**SMALL, n_components=3, max_iter=12, early_stopping=False).fit(table)
+    return FlowDensity(**FOUR_LAYERS, n_components=3, max_iter=12, early_stopping=False).fit(table)
 
 
 @pytest.fixture(scope="session", params=["trained", "randomised"])
 def flow32(request: pytest.FixtureRequest) -> FlowDensity:
     """A flow of a clustered float32 table, trained or with weights drawn at random."""
     table = clustered(1000, 5, seed=1).astype(np.float32)
-    flow = FlowDensity(**SMALL, n_components=6, max_iter=12).fit(table)
+    flow = FlowDensity(**FOUR_LAYERS, n_components=6, max_iter=12).fit(table)
     return randomise(flow, seed=2) if request.param == "randomised" else flow

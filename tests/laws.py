@@ -13,9 +13,9 @@ from torch import Tensor
 from skflow.flow.bijection import Bijection, Chain
 from skflow.flow.context import Context, LabelFeatures, Vocabulary
 from skflow.flow.coupling import Coupling
-from skflow.flow.gaussian_mixture import GaussianComponents
 from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import Mixture
+from skflow.flow.mixture import GaussianComponents, Mixture
+from skflow.initialization.marginals import fit_marginals
 
 N_COLUMNS = 4
 BOUND = 4.0
@@ -136,7 +136,7 @@ def marginals(
     n_bins: int, case: Case = PLAIN, bounds: list[tuple[float, float]] | None = None
 ) -> Marginals:
     table = given(Case(holes=case.holes, labels=False), skewed_table()).x
-    return Marginals.fit(table.T.numpy(), n_bins, bounds)
+    return fit_marginals(table.T.numpy(), n_bins, bounds)
 
 
 def bounded_marginals(case: Case = PLAIN) -> Marginals:
@@ -151,7 +151,7 @@ def far_marginals(n_bins: int, case: Case = PLAIN) -> Marginals:
     table = given(Case(holes=case.holes, labels=False), skewed_table()).x
     table[0] += 1e3 * (torch.arange(table.shape[1]) % 2)
     table[3] += 1e6 * (torch.arange(table.shape[1]) % 3)
-    return Marginals.fit(table.T.numpy(), n_bins)
+    return fit_marginals(table.T.numpy(), n_bins)
 
 
 def mixture(

@@ -5,10 +5,6 @@ import pandas as pd
 import polars as pl
 from numpy.typing import NDArray
 
-# Small flows that still have trained layers.
-LAYERED = {"n_layers": 2, "hidden_units": 16, "n_components": 2, "max_iter": 4, "random_state": 0}
-CLOSED = {"n_layers": 0, "random_state": 0}
-
 COLOURS = ["red", "green", "blue", ""]
 SIZES = pd.CategoricalDtype(["none", "small", "medium", "large", "huge"], ordered=True)
 

@@ -1,5 +1,7 @@
 """Tables and flows that several tests use."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -11,9 +13,11 @@ Table = NDArray[np.float64]
 
 STR = pd.StringDtype(na_value=np.nan)  # what pandas takes strings for by itself from 3 on
 
-# Parameters of flows that fit in a moment.
-SMALL = {"n_layers": 4, "hidden_units": 16, "random_state": 0}
-QUICK = SMALL | {"n_layers": 2, "n_components": 2, "max_iter": 2}
+
+def unfitted(kind: type, **parameters: Any) -> Any:
+    """Return an estimator of this class; these are the parameters of its density."""
+    density = FlowDensity(**parameters)
+    return density if kind is FlowDensity else kind(density, random_state=density.random_state)
 
 
 def correlated(n_rows: int, n_columns: int, seed: int) -> Table:

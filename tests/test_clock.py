@@ -10,11 +10,12 @@ import torch
 from skflow import FlowDensity, load
 from skflow.clock import Clock
 from skflow.fitted.fit import EncodableTable
-from skflow.flow import gaussian_mixture
+from skflow.initialization import gaussian_mixture
 from skflow.initialization.imputation import impute
 from skflow.initialization.search import SEARCH_SHARE, _Search
 from skflow.training.objective import Objective
-from tests.tables import QUICK, correlated
+from tests.settings import TWO_EPOCHS
+from tests.tables import correlated
 
 
 class Hand:
@@ -91,7 +92,7 @@ def test_no_epoch_starts_that_would_end_late(
 ) -> None:
     """But for the first, which nothing is known of."""
     slow_down(monkeypatch, hand, Objective, "run_epoch", 10.0)
-    flow = FlowDensity(**QUICK | {"max_iter": 100}, max_time=max_time)
+    flow = FlowDensity(**TWO_EPOCHS | {"max_iter": 100}, max_time=max_time)
     flow.fit(correlated(200, 3, seed=0))
     assert flow.n_iter_ == n_iter
     assert flow.history_["seconds"] == [10.0] * n_iter
@@ -99,7 +100,7 @@ def test_no_epoch_starts_that_would_end_late(
 
 def test_the_schedule_ends_with_the_time(monkeypatch: pytest.MonkeyPatch, hand: Hand) -> None:
     slow_down(monkeypatch, hand, Objective, "run_epoch", 1.0)
-    flow = FlowDensity(**QUICK | {"max_iter": 1000}, max_time=20.5, early_stopping=False)
+    flow = FlowDensity(**TWO_EPOCHS | {"max_iter": 1000}, max_time=20.5, early_stopping=False)
     rates = flow.fit(correlated(200, 3, seed=0)).history_["learning_rate"]
     assert len(rates) == 20
     assert rates[-1] < 0.05 * max(rates)
@@ -182,7 +183,7 @@ def test_a_closed_form_that_takes_all_the_time_is_not_trained(
 ) -> None:
     X = correlated(300, 3, seed=0)
     slow_down(monkeypatch, hand, _Search, "_judge", 3.0)
-    flow = FlowDensity(**QUICK, max_time=2.0).fit(X)
+    flow = FlowDensity(**TWO_EPOCHS, max_time=2.0).fit(X)
     assert flow.n_iter_ == 1
     assert flow.history_["learning_rate"] == [0.0]
     assert math.isfinite(flow.score(X))

@@ -1,6 +1,10 @@
-"""What the documentation's own Sphinx extensions do. Building the pages is a step of .ci/run."""
+"""Pages of the documentation: the files they name, their words, their Sphinx extensions.
+
+Building the pages is a step of .ci/run.
+"""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
@@ -8,6 +12,18 @@ from xml.etree import ElementTree
 import pytest
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+GUIDE = DOCS / "user_guide"
+PAGES = [
+    *(DOCS / "index.rst", DOCS / "get_started.rst", DOCS / "how_it_works.rst"),
+    *(DOCS / "glossary.rst", ROOT / "README.md"),
+    *sorted(GUIDE.glob("*.rst")),
+    *sorted((ROOT / "examples").glob("*.py")),
+]
+# Old words, and private names of what has a standard term, such as "missing value" for a hole.
+AVOIDED = re.compile(
+    r"\b(told|lest|anew|by and by|becomes of|vouch|learnt|holes?|closed form alone)\b"
+)
 
 
 def extension(name: str) -> ModuleType:
@@ -52,3 +68,27 @@ def test_fonts_that_a_style_sheet_loads(tmp_path: Path) -> None:
     path = tmp_path / "style.css"
     path.write_text("@font-face { src: url('https://f.example/f.woff2') } a { b: url(f.png) }")
     assert extension("offline").loads_elsewhere(path) == ["https://f.example/f.woff2"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    named = re.findall(r"\b(?:skflow|tests|docs|examples)/[\w/]*\.\w+", page.read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_how_it_works_names_files_of_every_folder() -> None:
+    folders = {path.parent.name for path in (ROOT / "skflow").glob("*/__init__.py")}
+    named = re.findall(r"``skflow/(\w+)[/`]", (DOCS / "how_it_works.rst").read_text())
+    assert folders <= set(named)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_use_standard_terms(page: Path) -> None:
+    assert AVOIDED.findall(page.read_text()) == []
+
+
+@pytest.mark.parametrize("page", sorted(GUIDE.glob("*.rst")), ids=lambda page: page.name)
+def test_a_page_of_the_guide_opens_with_its_subject(page: Path) -> None:
+    opening = re.search(r".+\n=+\n\n(.+)", page.read_text())
+    assert opening is not None
+    assert opening[1].startswith("This page " if page.stem != "index" else "One page per task.")

@@ -9,7 +9,8 @@ import pytest
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow import reporter as module
 from skflow.reporter import SECONDS, Reporter
-from tests.tables import QUICK, correlated
+from tests.settings import TWO_EPOCHS
+from tests.tables import correlated, unfitted
 
 
 class Hand:
@@ -53,13 +54,13 @@ def test_a_terminal_has_one_bar(capfd, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_is_said_unless_asked_for(capfd: pytest.CaptureFixture) -> None:
-    FlowDensity(**QUICK).fit(correlated(60, 2, seed=0))
+    FlowDensity(**TWO_EPOCHS).fit(correlated(60, 2, seed=0))
     assert capfd.readouterr().err == ""
 
 
 def test_each_fit_of_a_detector_has_a_name_and_a_number(capfd: pytest.CaptureFixture) -> None:
-    closed = {"n_layers": 0, "n_components": 1, "random_state": 0, "verbose": 1}
-    FlowOutlierDetector(**closed).fit(correlated(60, 2, seed=0))
+    density = FlowDensity(n_layers=0, n_components=1)
+    FlowOutlierDetector(density, random_state=0, verbose=1).fit(correlated(60, 2, seed=0))
     names = [line.split(":")[0] for line in capfd.readouterr().err.splitlines()]
     assert names == ["fit 1 of 6", *(f"fit {i} of 6, calibrating" for i in range(2, 7))]
 
@@ -71,7 +72,12 @@ def test_seconds_left_shrink_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None
         told.append((score, best, soonest, latest))
 
     monkeypatch.setattr(Reporter, "epoch", listen)
-    options = QUICK | {"max_iter": 12, "n_iter_no_change": 3, "learning_rate": 1e-9, "tol": 1.0}
+    options = TWO_EPOCHS | {
+        "max_iter": 12,
+        "n_iter_no_change": 3,
+        "learning_rate": 1e-9,
+        "tol": 1.0,
+    }
     flow = FlowDensity(**options | {"early_stopping": False}).fit(correlated(200, 3, seed=0))
     scores, bests, soonest, latest = np.array(told).T
     assert len(told) == flow.n_iter_
@@ -85,7 +91,7 @@ def test_seconds_left_shrink_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 def test_an_interrupt_ends_with_one_warning(kind, monkeypatch: pytest.MonkeyPatch) -> None:
     X = correlated(120, 2, seed=0)
     options = {"n_layers": 1, "hidden_units": 4, "n_components": 1, "max_iter": 3}
-    fitted = kind(**options, random_state=0).fit(X)
+    fitted = unfitted(kind, **options, random_state=0).fit(X)
     epochs = iter(range(1, 100))
 
     def interrupt(*_: object) -> None:
@@ -94,7 +100,10 @@ def test_an_interrupt_ends_with_one_warning(kind, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Reporter, "epoch", interrupt)
     first = "best weights of 2 epochs are kept" if kind is FlowDensity else "nothing to keep"
-    for estimator, kept in ((kind(**options, random_state=0), first), (fitted, "earlier fit")):
+    for estimator, kept in (
+        (unfitted(kind, **options, random_state=0), first),
+        (fitted, "earlier fit"),
+    ):
         with pytest.warns(UserWarning, match=kept) as caught, pytest.raises(KeyboardInterrupt):
             estimator.fit(X)
         assert len(caught) == 1

@@ -93,17 +93,17 @@ def _build_estimator(arguments: Namespace) -> Any:
         if useless:
             raise CommandError(f"{' and '.join(useless)}: for a model of outliers; add --outliers.")
     given = {
-        "random_state": arguments.random_state,
         "max_iter": arguments.max_iter,
         "max_time": arguments.max_time,
         "checkpoint_path": arguments.checkpoint,
         "column_kinds": dict.fromkeys(arguments.categorical, "categorical") or None,
         "device": arguments.device,
-        "verbose": int(sys.stderr.isatty() and not arguments.quiet),
-        **of_detector,
     }
-    kind = FlowOutlierDetector if arguments.outliers else FlowDensity
-    return kind(**{name: value for name, value in given.items() if value is not None})
+    density = FlowDensity(**{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in of_detector.items() if value is not None}
+    estimator = FlowOutlierDetector(density, **given) if arguments.outliers else density
+    verbose = int(sys.stderr.isatty() and not arguments.quiet)
+    return estimator.set_params(random_state=arguments.random_state, verbose=verbose)
 
 
 def score(arguments: Namespace) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from skflow.archive.files import read
 from skflow.command_line.matching import density_of
 from skflow.command_line.messages import CommandError, one_line
+from skflow.estimators.density import FlowDensity
 from skflow.estimators.outlier import FlowOutlierDetector
 from skflow.table.schema import Schema
 
@@ -101,12 +102,15 @@ def describe_fit(estimator: Any) -> str:
 def describe(estimator: Any, path: str) -> str:
     """Describe the model in a file."""
     density, kind = density_of(estimator), type(estimator)
-    defaults = kind().get_params()
+    is_detector = isinstance(estimator, FlowOutlierDetector)
+    defaults = (kind(FlowDensity()) if is_detector else kind()).get_params()
     given = {
         name: value
         for name, value in estimator.get_params().items()
-        # Compared as text: arrays do not compare to a truth value. The device is that of now.
-        if name != "device" and repr(value) != repr(defaults[name])
+        # Compared as text: arrays do not compare to a truth value. The device is that of now, and a
+        # density's parameters follow it.
+        if name not in ("density", "device", "density__device")
+        and repr(value) != repr(defaults[name])
     }
     parameters = ", ".join(_spell(*pair) for pair in given.items())
     lines = [
@@ -115,7 +119,7 @@ def describe(estimator: Any, path: str) -> str:
         _score(density),
         f"trained on: {density.device_}",
     ]
-    if isinstance(estimator, FlowOutlierDetector):
+    if is_detector:
         m = estimator.n_calibration_
         auto = estimator.contamination == "auto" and m >= 99
         rule = ", where p-values are at most 0.01" if auto else ""

@@ -66,9 +66,11 @@ def load(
         estimator = _unpack(document, arrays)
     except UNSOUND as error:
         raise ModelFileError(f"{path} is no sound model: {error}") from error
-    estimator.set_params(device=device)
-    if isinstance(estimator, FlowOutlierDetector):
-        estimator.density_.set_params(device=device)
+    if not isinstance(estimator, FlowOutlierDetector):
+        return estimator.set_params(device=device)
+    for density in (estimator.density_, estimator.density):  # fitted, and unfitted
+        if density is not None:
+            density.set_params(device=device)
     return estimator
 
 
@@ -83,7 +85,7 @@ def _unpack(document: Document, arrays: Arrays) -> Any:
         )
     if document["class"] == "FlowOutlierDetector":
         detector = FlowOutlierDetector()
-        detector._unpack(msgspec.convert(document, DetectorFields), arrays, FlowDensity())
+        detector._unpack(msgspec.convert(document, DetectorFields), arrays, FlowDensity)
         refuse_left(arrays)
         return detector
     density = FlowDensity()

@@ -65,11 +65,6 @@ class Saveable:
         True
         """
         check_is_fitted(self)
-        if not type(self).__module__.startswith("skflow."):
-            raise TypeError(
-                f"A model file holds {' or '.join(CLASSES)}, not {type(self).__name__}, whose code "
-                "it could not hold. Save it with joblib.dump."
-            )
         document, arrays = self._pack()
         head = {"format": FORMAT, "version": VERSION, "written_by": version("skflow")}
         write(path, head | document, arrays)
@@ -77,21 +72,37 @@ class Saveable:
     def _pack(self) -> tuple[Document, Arrays]:
         raise NotImplementedError
 
-    def _pack_parameters(self: Any) -> Document:
-        parameters = self.get_params(deep=False)
-        return {
-            "class": type(self).__name__,
-            "parameters": {name: pack_parameter(value) for name, value in parameters.items()},
-            "n_iter": int(self.n_iter_),
-        }
+    def _pack_head(self: Any) -> Document:
+        """Return class, parameters and epochs."""
+        if not type(self).__module__.startswith("skflow."):
+            raise TypeError(
+                f"A model file holds {' or '.join(CLASSES)}, not {type(self).__name__}, whose code "
+                "it could not hold. Save it with joblib.dump."
+            )
+        parameters = _pack_parameters(self)
+        return {"class": type(self).__name__, "parameters": parameters, "n_iter": int(self.n_iter_)}
 
-    def _unpack_parameters(self: Any, fields: DensityFields | DetectorFields) -> None:
-        if fields.parameters.keys() != self.get_params(deep=False).keys():
-            raise ModelFileError(f"{fields.kind} has other parameters.")
-        given = {name: unpack_parameter(value) for name, value in fields.parameters.items()}
-        self.set_params(**given)
-        self._validate_params()
-        self.n_iter_ = fields.n_iter
+
+def _pack_parameters(estimator: Any) -> Document:
+    """Return parameters by name; those of an estimator in the place of the parameter it is."""
+    return {
+        name: _pack_parameters(value) if hasattr(value, "get_params") else pack_parameter(value)
+        for name, value in estimator.get_params(deep=False).items()
+    }
+
+
+def _unpack_parameters(estimator: Any, packed: Document, density: Any = None) -> None:
+    """Set the parameters of :func:`_pack_parameters`, a ``density`` among them."""
+    if packed.keys() != estimator.get_params(deep=False).keys():
+        raise ModelFileError(f"{type(estimator).__name__} has other parameters.")
+    given = dict(packed)
+    of_density = given.pop("density", None)
+    given = {name: unpack_parameter(value) for name, value in given.items()}
+    if of_density is not None:
+        _unpack_parameters(density, of_density)
+        given["density"] = density
+    estimator.set_params(**given)
+    estimator._validate_params()
 
 
 class SaveableDensity(Saveable):
@@ -99,7 +110,7 @@ class SaveableDensity(Saveable):
 
     def _pack(self: Any) -> tuple[Document, Arrays]:
         density: TableDensity = self._density
-        document = self._pack_parameters() | {
+        document = self._pack_head() | {
             "best_validation_score": pack_scalar(float(self.best_validation_score_)),
             "inverse_error": [pack_scalar(float(number)) for number in self.inverse_error_],
             "device": self.device_,
@@ -113,7 +124,8 @@ class SaveableDensity(Saveable):
         return document, model | prefixed("history", history)
 
     def _unpack(self: Any, fields: DensityFields, arrays: Arrays) -> None:
-        self._unpack_parameters(fields)
+        _unpack_parameters(self, fields.parameters)
+        self.n_iter_ = fields.n_iter
         self.best_validation_score_ = unpack_scalar(fields.best_validation_score)
         errors = [unpack_scalar(number) for number in fields.inverse_error]
         if any(type(error) is not float or math.isinf(error) for error in errors):
@@ -143,7 +155,7 @@ class SaveableDetector(Saveable):
         density, arrays = self.density_._pack()
         views, of_views = pack_views(detector.witness.views)
         of_judge = pack_judge(detector.judge, detector.normal)
-        document = self._pack_parameters() | {
+        document = self._pack_head() | {
             "density": density,
             "offset": float(self.offset_),
             "views": views,
@@ -156,9 +168,11 @@ class SaveableDetector(Saveable):
             name: array for part in parts for name, array in prefixed(part, parts[part]).items()
         }
 
-    def _unpack(self: Any, fields: DetectorFields, arrays: Arrays, density: Any) -> None:
-        """Take what was fitted, with an unfitted ``density`` to be filled."""
-        self._unpack_parameters(fields)
+    def _unpack(
+        self: Any, fields: DetectorFields, arrays: Arrays, density_class: type[Any]
+    ) -> None:
+        _unpack_parameters(self, fields.parameters, density_class())
+        self.n_iter_, density = fields.n_iter, density_class()
         of_density = take_prefixed("density", arrays)
         density._unpack(fields.density, of_density)
         refuse_left(of_density)

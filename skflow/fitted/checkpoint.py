@@ -28,9 +28,9 @@ from skflow.archive.replacing import find_target
 from skflow.archive.scalars import pack_scalar, unpack_scalar
 from skflow.clock import Clock
 from skflow.exceptions import ModelFileError
-from skflow.flow.gaussian_mixture import PriorStrength
 from skflow.flow.model import Model
 from skflow.flow.recipe import FlowRecipe, model_state, restore_model
+from skflow.initialization.gaussian_mixture import PriorStrength
 from skflow.initialization.search import InitialConfig, MarginalChoice
 from skflow.rows import RowSource, encoded_blocks
 from skflow.training.loop import History

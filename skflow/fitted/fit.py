@@ -119,17 +119,22 @@ class TableRows:
     table : StoredTable
     rows : ndarray of int32 or int64
         Which of the table's rows these are, in as few bytes as number them.
+    weight : ndarray of float64, shape (table.n_rows,), optional
+        Of each row of the table; None weighs all rows alike.
     """
 
     codec: TableCodec
     table: StoredTable
     rows: NDArray[np.integer]
+    weight: NDArray[np.float64] | None = None
 
     @classmethod
-    def all_of(cls, codec: TableCodec, table: StoredTable) -> Self:
+    def all_of(
+        cls, codec: TableCodec, table: StoredTable, weight: NDArray[np.float64] | None = None
+    ) -> Self:
         """Return all rows of a table."""
         dtype = np.int32 if table.n_rows < 2**31 else np.int64
-        return cls(codec, table, np.arange(table.n_rows, dtype=dtype))
+        return cls(codec, table, np.arange(table.n_rows, dtype=dtype), weight)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -145,7 +150,8 @@ class TableRows:
 
     def take(self, rows: Any) -> EncodedRows:
         """Encode some of the rows, by slice or index."""
-        return self.codec.encode(self.stored(rows))
+        weight = None if self.weight is None else self.weight[self.rows[rows]]
+        return replace(self.codec.encode(self.stored(rows)), weight=weight)
 
     def split(self, fraction: float, generator: torch.Generator) -> tuple[Self, Self]:
         """Split off a fraction of the rows at random: ``(train, held out)``."""

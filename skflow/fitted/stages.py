@@ -9,20 +9,18 @@ from torch import Tensor, nn
 
 from skflow.clock import Clock
 from skflow.dequantization import dequantize, fork
-from skflow.flow.context import Vocabulary
-from skflow.flow.model import Model, Rows
+from skflow.flow.model import Model
 from skflow.flow.recipe import FlowRecipe
 from skflow.initialization.label_tree import fit_label_tree
 from skflow.initialization.search import (
     CPU,
     EM_ROWS,
     InitialConfig,
-    Sample,
     SearchContext,
     fit_initial,
 )
 from skflow.reporter import Reporter
-from skflow.rows import RowSource
+from skflow.rows import EncodedRows, RowSource
 from skflow.training.loop import History, TrainingRows, train
 from skflow.training.objective import Objective
 from skflow.training.options import TrainingOptions
@@ -58,7 +56,7 @@ def start_model(
         None if isinstance(n_components, str) else int(n_components),
         SearchContext(
             bounds,
-            recipe.n_entries,
+            recipe.n_labels,
             recipe.bound,
             clock,
             device,
@@ -73,7 +71,7 @@ def start_model(
     return model, closed_form.candidate
 
 
-def _draw_sample(source: RowSource, recipe: FlowRecipe, generator: torch.Generator) -> Sample:
+def _draw_sample(source: RowSource, recipe: FlowRecipe, generator: torch.Generator) -> EncodedRows:
     """Some of the rows, or all where they are few, drawn within their cells."""
     by_cells = CLOSED_FORM_CELLS // max(1, len(recipe.value_label))
     most = min(CLOSED_FORM_ROWS, max(EM_ROWS, by_cells))
@@ -82,8 +80,7 @@ def _draw_sample(source: RowSource, recipe: FlowRecipe, generator: torch.Generat
         rows = source.take(chosen.numpy())
     else:
         rows = source.take(slice(None))
-    rows = dequantize(rows, source.quantized_columns, fork(generator))
-    return Sample(rows.values, Vocabulary(recipe.n_labels)(Rows.of(rows).labels).T.numpy())
+    return dequantize(rows, source.quantized_columns, fork(generator))
 
 
 def train_model(

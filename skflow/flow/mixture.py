@@ -31,7 +31,6 @@ from skflow.flow import broad, floored_components
 from skflow.flow.bijection import Bijection, split_absent
 from skflow.flow.context import Context, sum_embeddings
 from skflow.flow.floored_components import LOG_SQRT_2PI, Components
-from skflow.flow.gaussian_mixture import GaussianComponents
 from skflow.flow.normal import ndtr
 from skflow.flow.reading import quantize_inputs
 from skflow.flow.root import Entries, find_root
@@ -39,6 +38,14 @@ from skflow.flow.root import Entries, find_root
 MIN_SCALE = 1e-4
 MIN_FLOOR = 1e-3
 START_FLOOR = 5e-3
+
+
+class GaussianComponents(NamedTuple):
+    """Weights ``(K,)``, means ``(K, d)`` and covariances ``(K, d, d)``."""
+
+    weights: Tensor
+    means: Tensor
+    covariances: Tensor
 
 
 class Mixture(Bijection):

@@ -1,30 +1,46 @@
-"""Draws for absent entries, so that expectation maximisation sees whole rows."""
+"""Imputation: draws for missing values, so that expectation maximisation has whole rows."""
 
 import torch
 from torch import Tensor
 
 from skflow.clock import Clock
+from skflow.rows import weighted_mean
 
 SWEEPS = 8
 RIDGE = 1e-3
 
 
-def impute(y: Tensor, generator: torch.Generator, clock: Clock | None = None) -> Tensor:
-    """Draw absent entries of ``y``, ``(n_columns, n_rows)``, given the present ones.
+def impute(
+    y: Tensor,
+    generator: torch.Generator,
+    clock: Clock | None = None,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Draw missing values of rows, given the values that are there.
 
     Gibbs sweeps under one Gaussian, refitted at each sweep (data augmentation, Tanner
-    and Wong, 1987). They end where the time of the ``clock`` is over: before, entries are
-    drawn from their columns alone.
+    and Wong, 1987). They end where the time of the clock is over: before, values are drawn
+    from their columns alone. Each row has draws of its own.
+
+    Parameters
+    ----------
+    y : Tensor of shape (n_columns, n_rows)
+        NaN is missing.
+    generator : torch.Generator
+    clock : Clock, optional
+    weight : Tensor of shape (n_rows,), optional
+        Weight of each row in the moments of the Gaussian; None weighs all rows alike.
     """
     absent = y.isnan()
     if not bool(absent.any()):
         return y
-    mean = y.nanmean(dim=1, keepdim=True).nan_to_num(0.0)
-    deviation = (y - mean).square().nanmean(dim=1, keepdim=True).sqrt().nan_to_num(1.0)
+    weight = y.new_ones(y.shape[1]) if weight is None else weight
+    mean = mean_of_present(y, weight)
+    deviation = mean_of_present((y - mean).square(), weight, default=1.0).sqrt()
     filled = torch.where(absent, mean + deviation * _normal_like(y, generator), y)
     for _ in range(SWEEPS if len(y) > 1 else 0):
-        mean = filled.mean(dim=1, keepdim=True)
-        precision = _ridged_precision(filled - mean)
+        mean = weighted_mean(filled, weight)[:, None]
+        precision = _ridged_precision(filled - mean, weight)
         for j in absent.any(dim=1).nonzero().flatten().tolist():
             if clock is not None and clock.is_over:
                 return filled
@@ -35,8 +51,17 @@ def impute(y: Tensor, generator: torch.Generator, clock: Clock | None = None) ->
     return filled
 
 
-def _ridged_precision(centred: Tensor) -> Tensor:
-    covariance = centred @ centred.T / centred.shape[1]
+def mean_of_present(y: Tensor, weight: Tensor, default: float = 0.0) -> Tensor:
+    """Weighted mean of each column's values, ``(n_columns, 1)``; NaN is missing.
+
+    A column without a value has the ``default``.
+    """
+    present = weight * ~y.isnan()
+    return weighted_mean(y.masked_fill(y.isnan(), 0.0), present)[:, None].nan_to_num(default)
+
+
+def _ridged_precision(centred: Tensor, weight: Tensor) -> Tensor:
+    covariance = (weight * centred) @ centred.T / weight.sum()
     ridge = RIDGE * covariance.diagonal().mean().clamp_min(RIDGE)
     identity = torch.eye(len(centred), dtype=centred.dtype)
     return torch.linalg.inv(covariance + ridge * identity)

@@ -1,14 +1,19 @@
-"""What labels say of the values, in closed form."""
+"""Label effects: what each label adds to the means of values and to the mixture's weights."""
 
 import torch
 from torch import Tensor
+
+from skflow.initialization.imputation import mean_of_present
+from skflow.rows import weighted_mean
 
 PRIOR_ROWS = 5.0  # rows without an effect that each label is given beforehand
 SWEEPS = 4
 TEMPER = 0.5  # labels repeat each other: each says less than it would alone
 
 
-def fit_mean_effects(y: Tensor, codes: Tensor, n_entries: int) -> Tensor:
+def fit_mean_effects(
+    y: Tensor, codes: Tensor, n_entries: int, weight: Tensor | None = None
+) -> Tensor:
     r"""Fit an additive model of the labels, by backfitting (Buja et al., 1989).
 
     .. math:: y_j = \sum_i t_{j, l_i} + \mathrm{residual}
@@ -19,22 +24,25 @@ def fit_mean_effects(y: Tensor, codes: Tensor, n_entries: int) -> Tensor:
     Parameters
     ----------
     y : Tensor of shape (n_columns, n_rows)
-        NaN where absent.
+        NaN is missing.
     codes : Tensor of int64, shape (n_labelled, n_rows)
         Indices into the vocabulary.
     n_entries : int
         Size of the vocabulary.
+    weight : Tensor of shape (n_rows,), optional
+        Weight of each row in means and counts; None weighs all rows alike.
 
     Returns
     -------
     effects : Tensor of shape (n_entries, n_columns)
     """
     present = ~y.isnan()
-    residual = (y - y.nanmean(dim=1, keepdim=True).nan_to_num(0.0)).masked_fill(~present, 0.0)
+    weight = y.new_ones(y.shape[1]) if weight is None else weight
+    residual = (y - mean_of_present(y, weight)).masked_fill(~present, 0.0)
     effects = y.new_zeros(n_entries, y.shape[0])
     counts = y.new_zeros(n_entries, y.shape[0])
     for code in codes:
-        counts.index_add_(0, code, present.T.to(y.dtype))
+        counts.index_add_(0, code, (weight * present).T)
     for _ in range(SWEEPS if len(codes) > 1 else 1):
         for code in codes:
             # A column's entries lie together: of the others none is touched.
@@ -42,13 +50,15 @@ def fit_mean_effects(y: Tensor, codes: Tensor, n_entries: int) -> Tensor:
             entries = slice(first, last + 1)
             own = effects[code].T * present
             sums = torch.zeros_like(effects[entries])
-            sums.index_add_(0, code - first, (residual + own).T)
+            sums.index_add_(0, code - first, (weight * (residual + own)).T)
             effects[entries] = sums / (counts[entries] + PRIOR_ROWS)
             residual = residual + own - effects[code].T * present
     return effects
 
 
-def fit_weight_effects(responsibilities: Tensor, codes: Tensor, n_entries: int) -> Tensor:
+def fit_weight_effects(
+    responsibilities: Tensor, codes: Tensor, n_entries: int, weight: Tensor | None = None
+) -> Tensor:
     r"""Fit what each label adds to the logits of the components, by a tempered naive Bayes.
 
     .. math:: t_{lk} = \tau \log P(k \mid l) / P(k)
@@ -60,15 +70,18 @@ def fit_weight_effects(responsibilities: Tensor, codes: Tensor, n_entries: int) 
         Indices into the vocabulary.
     n_entries : int
         Size of the vocabulary.
+    weight : Tensor of shape (n_rows,), optional
+        Weight of each row in means and counts; None weighs all rows alike.
 
     Returns
     -------
     effects : Tensor of shape (n_entries, n_components)
     """
-    weights = responsibilities.mean(dim=1)
+    weights = weighted_mean(responsibilities, weight)
     counts = responsibilities.new_zeros(n_entries, len(weights))
+    counted = responsibilities if weight is None else weight * responsibilities
     for code in codes:
-        counts.index_add_(0, code, responsibilities.T)
+        counts.index_add_(0, code, counted.T)
     rows = counts.sum(dim=1, keepdim=True)
     given = (counts + PRIOR_ROWS * weights) / (rows + PRIOR_ROWS)
     return TEMPER * (given / weights).log().nan_to_num(0.0)

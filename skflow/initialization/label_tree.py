@@ -1,4 +1,4 @@
-"""The closed form of labels: each column given one earlier column."""
+"""The initial fit of labels: each column given one earlier column."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,9 @@ MOST_ENTRIES = 1_000_000  # of one table
 MOST_CANDIDATES = 64  # earlier columns that are tried, the nearest first
 
 
-def fit_label_tree(labels: Tensor, n_labels: Sequence[int]) -> LabelStart:
+def fit_label_tree(
+    labels: Tensor, n_labels: Sequence[int], weight: Tensor | None = None
+) -> LabelStart:
     r"""Fit a tree of labelled columns, in their order (cf. Chow and Liu, 1968).
 
     The parent of a column is the earlier one that predicts it best,
@@ -32,38 +34,45 @@ def fit_label_tree(labels: Tensor, n_labels: Sequence[int]) -> LabelStart:
     labels : Tensor of integers, shape (n_labelled, n_rows)
         ``n_labels[j]`` means "never seen".
     n_labels : sequence of int
+        Known labels of each column.
+    weight : Tensor of float64, shape (n_rows,), optional
+        Counts are sums of weights: a row of weight 2 counts as two equal rows, each of which
+        the other predicts. None weighs all rows alike.
     """
     parents, log_frequencies, log_tables = [], [], []
     for j, size in enumerate(n_labels):
         known = labels[j] < size
-        own = labels[j, known].long()
-        frequency = _smoothed_frequencies(own, size)
+        own, counted = labels[j, known].long(), None if weight is None else weight[known]
+        counts = _count(own, size, counted)
+        frequency = _smoothed_frequencies(counts)
         parent, table = -1, frequency[None]
-        best = _gain(_count(own * 0, own, 1, size), frequency)
+        best = _gain(counts[None], frequency)
         for i in reversed(range(max(0, j - MOST_CANDIDATES), j)):
             n_rows = n_labels[i] + 1
             if n_rows * size > MOST_ENTRIES or size < 2 or n_labels[i] < 2:
                 continue
-            counts = _count(labels[i, known].long(), own, n_rows, size)
+            pairs = labels[i, known].long() * size + own
+            counts = _count(pairs, n_rows * size, counted).view(n_rows, size)
             gain = _gain(counts, frequency)
             if gain > best + MARGIN * (parent < 0):
                 parent, table, best = i, _posterior_mean(counts, frequency), gain
         parents.append(parent)
         log_frequencies.append(frequency.log())
         log_tables.append(table.log())
-    floor = min(max(FLOOR_ROWS / labels.shape[1], LEAST_FLOOR), MOST_FLOOR)
+    mass = labels.shape[1] if weight is None else float(weight.sum())
+    floor = min(max(FLOOR_ROWS / mass, LEAST_FLOOR), MOST_FLOOR)
     return LabelStart(parents, log_frequencies, log_tables, floor)
 
 
-def _smoothed_frequencies(labels: Tensor, size: int) -> Tensor:
-    counts = torch.bincount(labels, minlength=max(size, 1)).double() + SMOOTHING
+def _smoothed_frequencies(counts: Tensor) -> Tensor:
+    counts = counts + SMOOTHING
     frequency = (counts / counts.sum()).clamp_min(MIN_FREQUENCY)
     return frequency / frequency.sum()
 
 
-def _count(given: Tensor, labels: Tensor, n_rows: int, size: int) -> Tensor:
-    flat = torch.bincount(given * size + labels, minlength=n_rows * size)
-    return flat.view(n_rows, size).double()
+def _count(labels: Tensor, size: int, weight: Tensor | None) -> Tensor:
+    """Sum of weights of each label, ``(size,)``, one at least."""
+    return torch.bincount(labels, weight, minlength=max(size, 1)).double()
 
 
 def _posterior_mean(counts: Tensor, frequency: Tensor) -> Tensor:

@@ -1,30 +1,27 @@
-"""The start in closed form: marginals and mixture, chosen on held-out rows."""
+"""The search of the initialization: marginals and mixture, chosen on held-out rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from skflow.clock import Clock
-from skflow.flow.context import Context, sum_embeddings
-from skflow.flow.gaussian_mixture import (
-    GaussianComponents,
+from skflow.flow.context import Context, Vocabulary, sum_embeddings
+from skflow.flow.marginals import Marginals
+from skflow.flow.mixture import GaussianComponents, Mixture
+from skflow.initialization.gaussian_mixture import (
     PriorStrength,
     SufficientStatistics,
     fit_gaussian_mixture,
     responsibilities,
 )
-from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import Mixture
 from skflow.initialization.imputation import impute
 from skflow.initialization.label_effects import fit_mean_effects, fit_weight_effects
+from skflow.initialization.marginals import fit_marginals
 from skflow.reporter import Reporter
-from skflow.rows import row_blocks
-
-FloatArray = NDArray[np.float64]
+from skflow.rows import EncodedRows, concatenate, row_blocks, weighted_mean
 
 CPU = torch.device("cpu")
 FEW_ROWS = 30  # too few to choose anything by: one Gaussian on standardised columns
@@ -56,54 +53,15 @@ class InitialFit:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Rows to fit to, or to judge by.
-
-    Attributes
-    ----------
-    values : ndarray of shape (n_rows, n_valued)
-        NaN where absent.
-    codes : ndarray of int64, shape (n_rows, n_labelled)
-        Labels, as indices into the vocabulary.
-    """
-
-    values: FloatArray
-    codes: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def take(self, rows: NDArray | slice) -> "Sample":
-        """Return some of the rows."""
-        return Sample(self.values[rows], self.codes[rows])
-
-    def send(self, marginals: Marginals) -> tuple[Tensor, Tensor]:
-        """Return scores ``(n_valued, n_rows)`` and log-determinants, in nats."""
-        y = torch.empty(self.values.shape[::-1], dtype=torch.float64)
-        log_det = torch.empty(len(self), dtype=torch.float64)
-        for block in row_blocks(*self.values.shape):
-            x = torch.tensor(np.ascontiguousarray(self.values[block].T))
-            with torch.no_grad():
-                y[:, block], log_det[block] = marginals.forward_and_log_det(x)
-        return y, log_det
-
-    def context(self) -> Context | None:
-        """Return the labels as a mixture reads them."""
-        if not self.codes.shape[1]:
-            return None
-        return Context(torch.tensor(self.codes.T), torch.empty(0, len(self), dtype=torch.float64))
-
-
-@dataclass(frozen=True)
 class SearchContext:
-    """What is given of the table and of the flow around the closed form.
+    """The table and the flow that marginals and mixture are fitted for.
 
     Attributes
     ----------
     bounds : sequence of (low, high)
         Of each valued column.
-    n_entries : int
-        Labels in the vocabulary; 0 where no column has labels.
+    n_labels : tuple of int
+        Known labels of each labelled column.
     bound : float
         Of the mixture layer.
     clock : Clock
@@ -111,29 +69,39 @@ class SearchContext:
     device : torch.device
         Where expectation maximisation runs, in float64.
     precedes_training : bool
-        Whether coupling layers will be trained above the closed form.
+        Whether coupling layers will be trained afterwards.
     reporter : Reporter
         Shows what is tried.
     """
 
     bounds: Sequence[tuple[float, float]]
-    n_entries: int
+    n_labels: tuple[int, ...]
     bound: float
     clock: Clock
     device: torch.device = CPU
     precedes_training: bool = False
     reporter: Reporter = field(default_factory=Reporter)
 
+    @property
+    def n_entries(self) -> int:
+        """Labels in the vocabulary, "never seen" of each column among them."""
+        return sum(self.n_labels) + len(self.n_labels)
+
+    def codes(self, rows: EncodedRows) -> Tensor:
+        """Return labels as indices into the vocabulary, ``(n_labelled, n_rows)``."""
+        labels: Tensor = Vocabulary(self.n_labels)(torch.tensor(rows.labels.T))
+        return labels
+
 
 @dataclass(frozen=True)
 class _Fold:
-    train: Sample
-    held_out: Sample
+    train: EncodedRows
+    held_out: EncodedRows
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A sample sent through its marginals, and what is left when labels have spoken.
+    """Rows sent through their marginals, less the effects of their labels.
 
     Attributes
     ----------
@@ -141,7 +109,8 @@ class _Prepared:
     codes : Tensor of int64, shape (n_labelled, n_rows)
     mean_effects : Tensor of shape (n_entries, n_valued)
     residuals : Tensor of shape (n_valued, n_rows)
-        Scores less the effects of labels; absent entries are drawn.
+        Gaussianized values less the effects of labels; missing values are imputed.
+    weight : Tensor of shape (n_rows,) or None
     statistics : SufficientStatistics
         Of the residuals, at most ``EM_ROWS`` of them, on the design's device.
     has_absent : bool
@@ -151,13 +120,14 @@ class _Prepared:
     codes: Tensor
     mean_effects: Tensor
     residuals: Tensor
+    weight: Tensor | None
     statistics: SufficientStatistics
     has_absent: bool
 
 
 def fit_initial(
-    train: Sample,
-    validation: Sample | None,
+    train: EncodedRows,
+    validation: EncodedRows | None,
     n_components: int | None,
     design: SearchContext,
     generator: torch.Generator,
@@ -165,27 +135,33 @@ def fit_initial(
 ) -> InitialFit:
     """Fit marginals and mixture to ``train``.
 
-    Marginals (standardising or Gaussianising), the number of components and the
+    Marginals (standardizing or gaussianizing), the number of components and the
     strength of their prior are those with the highest mean log-density on rows
     held out: on small tables by cross-validation over all rows given, on large
     ones on ``validation``, or a third of the rows where that is None. Where large ones
     are trained on afterwards, a part of what a candidate overfits counts against it.
 
+    A row of weight 2 counts as two equal rows, in all sums, means and numbers of rows; a row of
+    weight 0 as none. Random draws are of rows, whatever their weight: those of folds, of the rows
+    that expectation maximization takes, and of values that are imputed. The starting centres of
+    the mixture are drawn by weight.
+
     Parameters
     ----------
-    train, validation : Sample
+    train, validation : EncodedRows
+        Values on a grid must have been dequantized.
     n_components : int or None
         None chooses it.
-    design : Design
+    design : SearchContext
     generator : torch.Generator
-    candidate : Candidate, optional
+    candidate : InitialConfig, optional
         What was chosen before; nothing is compared then.
     """
     if train.values.shape[1] == 0:
         blank = Mixture.blank(0, 1, design.bound, design.n_entries)
-        return InitialFit(Marginals.fit(train.values, n_bins=1), blank, None)
+        return InitialFit(fit_marginals(train.values, n_bins=1), blank, None)
     search = _Search(n_components, design, generator)
-    if candidate is None and (len(train) < FEW_ROWS or search.is_late):
+    if candidate is None and (train.mass < FEW_ROWS or search.is_late):
         candidate = InitialConfig(
             MarginalChoice(1, True), n_components or 1, PriorStrength(1.0, 0.0)
         )
@@ -193,20 +169,17 @@ def fit_initial(
 
 
 def _make_folds(
-    train: Sample, validation: Sample | None, generator: torch.Generator
+    train: EncodedRows, validation: EncodedRows | None, generator: torch.Generator
 ) -> list[_Fold]:
-    """Pairs of rows to fit and rows to judge by."""
+    """Return pairs of rows to fit to and rows to score."""
     if validation is None:
         rows = train
-    elif len(train) >= MANY_ROWS:
+    elif train.mass >= MANY_ROWS:
         return [_Fold(train, validation)]
     else:
-        rows = Sample(
-            np.concatenate((train.values, validation.values)),
-            np.concatenate((train.codes, validation.codes)),
-        )
-    n_parts = 5 if len(train) < SOME_ROWS else 3
-    n_folds = n_parts if len(train) < MANY_ROWS else 1
+        rows = concatenate((train, validation))
+    n_parts = 5 if train.mass < SOME_ROWS else 3
+    n_folds = n_parts if train.mass < MANY_ROWS else 1
     order = torch.randperm(len(rows), generator=generator).numpy()
     parts = np.array_split(order, n_parts)
     return [
@@ -259,7 +232,7 @@ class _Search:
 
     def best(self, folds: list[_Fold]) -> InitialConfig:
         """Choose the marginals with few components, then climb with each prior."""
-        n_rows, n_columns = folds[0].train.values.shape
+        n_rows, n_columns = folds[0].train.mass, folds[0].train.values.shape[1]
         priors = prior_strengths(n_columns)
         ladder = self._component_counts(n_rows, n_columns)
         few = [k for k in ladder if k in FEW_COMPONENTS] or ladder
@@ -318,32 +291,50 @@ class _Search:
 
     def _judge(self, prepared: _Prepared, fold: _Fold, candidate: InitialConfig) -> float:
         mixture = self._fit_mixture(prepared, candidate, SEARCH_STEPS).eval()
-        score = _mean_score(prepared.marginals, mixture, fold.held_out)
-        if not self.design.precedes_training or len(fold.train) < MANY_ROWS:
+        score = self._score(prepared.marginals, mixture, fold.held_out)
+        if not self.design.precedes_training or fold.train.mass < MANY_ROWS:
             return score
         seen = fold.train.take(slice(None, None, max(1, len(fold.train) // len(fold.held_out))))
-        return score - OVERFIT * (_mean_score(prepared.marginals, mixture, seen) - score)
+        return score - OVERFIT * (self._score(prepared.marginals, mixture, seen) - score)
 
-    def fit(self, train: Sample, candidate: InitialConfig) -> InitialFit:
+    def _score(self, marginals: Marginals, mixture: Mixture, rows: EncodedRows) -> float:
+        """Weighted mean of the log-density, in nats per row."""
+        log_prob = np.empty(len(rows))
+        for block in row_blocks(len(rows), mixture.intercept.numel()):
+            part = rows.take(block)
+            y, log_det = _gaussianize(part, marginals)
+            context = None
+            if self.design.n_labels:
+                context = Context(self.design.codes(part), y.new_empty(0, len(part)))
+            with torch.inference_mode():
+                log_prob[block] = log_det + mixture.log_prob(y, context)
+        return float(weighted_mean(log_prob, rows.weight))
+
+    def fit(self, train: EncodedRows, candidate: InitialConfig) -> InitialFit:
         """Fit one candidate."""
         prepared = self._prepare(train, candidate.view)
         return InitialFit(
             prepared.marginals, self._fit_mixture(prepared, candidate, EM_STEPS), candidate
         )
 
-    def _prepare(self, train: Sample, view: MarginalChoice) -> _Prepared:
-        marginals = Marginals.fit(train.values, view.n_bins, self.design.bounds)
-        y, _ = train.send(marginals)
-        codes = torch.tensor(train.codes.T)
+    def _prepare(self, train: EncodedRows, view: MarginalChoice) -> _Prepared:
+        marginals = fit_marginals(train.values, view.n_bins, self.design.bounds, train.weight)
+        weight = None if train.weight is None else torch.tensor(train.weight)
+        y, _ = _gaussianize(train, marginals)
+        codes = self.design.codes(train)
         effects = y.new_zeros(self.design.n_entries, len(y))
         if view.shifts:
-            effects = fit_mean_effects(y, codes, self.design.n_entries)
+            effects = fit_mean_effects(y, codes, self.design.n_entries, weight)
         residuals = y - sum_embeddings(codes, effects)
         generator = torch.Generator().manual_seed(self.seed)
-        filled = impute(residuals, generator, self.design.clock)
+        filled = impute(residuals, generator, self.design.clock, weight)
         drawn = torch.randperm(len(train), generator=generator)[:EM_ROWS]
-        statistics = SufficientStatistics(filled[:, drawn].to(self.design.device))
-        return _Prepared(marginals, codes, effects, filled, statistics, bool(y.isnan().any()))
+        statistics = SufficientStatistics(
+            filled[:, drawn].to(self.design.device),
+            None if weight is None else weight[drawn].to(self.design.device),
+        )
+        has_absent = bool(y.isnan().any())
+        return _Prepared(marginals, codes, effects, filled, weight, statistics, has_absent)
 
     def _fit_mixture(self, prepared: _Prepared, candidate: InitialConfig, n_iter: int) -> Mixture:
         components = fit_gaussian_mixture(
@@ -358,11 +349,13 @@ class _Search:
         effects = None
         if self.design.n_entries:
             given = responsibilities(prepared.residuals, components)
-            on_weights = fit_weight_effects(given, prepared.codes, self.design.n_entries)
+            on_weights = fit_weight_effects(
+                given, prepared.codes, self.design.n_entries, prepared.weight
+            )
             effects = torch.cat((on_weights, prepared.mean_effects), dim=1)
         return Mixture(components, self.design.bound, effects, fills=prepared.has_absent)
 
-    def _component_counts(self, n_rows: int, n_columns: int) -> list[int]:
+    def _component_counts(self, n_rows: float, n_columns: int) -> list[int]:
         if self.n_components is not None:
             return [self.n_components]
         # Each component should rest on some rows; a step of the fit costs their number
@@ -371,14 +364,15 @@ class _Search:
         return [k for k in COMPONENTS if k == 1 or k <= most]
 
 
-def _mean_score(marginals: Marginals, mixture: Mixture, sample: Sample) -> float:
-    total = 0.0
-    for block in row_blocks(len(sample), mixture.intercept.numel()):
-        rows = sample.take(block)
-        y, log_det = rows.send(marginals)
-        with torch.inference_mode():
-            total += float((log_det + mixture.log_prob(y, rows.context())).sum())
-    return total / len(sample)
+def _gaussianize(rows: EncodedRows, marginals: Marginals) -> tuple[Tensor, Tensor]:
+    """Return gaussianized values ``(n_valued, n_rows)`` and log-determinants, in nats."""
+    y = torch.empty(rows.values.shape[::-1], dtype=torch.float64)
+    log_det = torch.empty(len(rows), dtype=torch.float64)
+    for block in row_blocks(*rows.values.shape):
+        x = torch.tensor(np.ascontiguousarray(rows.values[block].T))
+        with torch.no_grad():
+            y[:, block], log_det[block] = marginals.forward_and_log_det(x)
+    return y, log_det
 
 
 def prior_strengths(n_columns: int) -> dict[str, PriorStrength]:
@@ -392,6 +386,6 @@ def prior_strengths(n_columns: int) -> dict[str, PriorStrength]:
     }
 
 
-def gaussianizing_bins(n_rows: int) -> int:
-    """Bins of a Gaussianising marginal: resolution grows as the cube root of the rows."""
+def gaussianizing_bins(n_rows: float) -> int:
+    """Bins of a gaussianizing marginal: resolution grows as the cube root of the rows."""
     return int(np.clip(round(n_rows ** (1 / 3)), 4, 32))

@@ -1,7 +1,7 @@
-"""Pictures of densities and outliers, as scikit-learn's Displays.
+"""Displays of densities and outliers, in the style of scikit-learn.
 
-Each class has ``from_estimator``, which computes and draws, and ``plot``, which draws
-once more what was computed. They need matplotlib, which skflow does without otherwise.
+Each class has ``from_estimator``, which computes and draws, and ``plot``, which draws the
+computed result again. The displays need matplotlib, an optional dependency of skflow.
 """
 
 try:

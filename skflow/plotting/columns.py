@@ -1,4 +1,4 @@
-"""Columns as a picture shows them: numbers on an axis, and values in words."""
+"""Axes of columns, and values of columns as text."""
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -19,11 +19,11 @@ from skflow.table.storage import StoredColumn
 FloatArray = NDArray[np.float64]
 
 DAY = 86400
-UNITS = {"d": DAY, "h": 3600, "min": 60, "s": 1}  # of durations, in seconds
-MOST_LEVELS = 12  # of an axis; rarer ones share one place
-JITTER = 0.3  # of the distance of levels
-MOST_LETTERS = 45  # of all names along x, side by side
-STRIP = 0.08  # width of the strip for missing numbers, of the axis
+UNITS = {"d": DAY, "h": 3600, "min": 60, "s": 1}  # units of durations, in seconds
+MOST_LEVELS = 12  # levels on an axis; less frequent ones share one position
+JITTER = 0.3  # largest shift of a row, relative to the distance of two levels
+MOST_LETTERS = 45  # letters that fit along x, all names together
+BAND = 0.08  # width of the band for missing numbers, relative to the axis
 MISSING, OTHERS = "missing", "others"
 
 
@@ -33,7 +33,7 @@ def find_column(schema: Schema, column: Hashable) -> int:
     Raises
     ------
     ValueError
-        Where there is no such column.
+        If there is no such column.
     """
     names = [each.name for each in schema.columns]
     if column in names:
@@ -46,10 +46,10 @@ def find_column(schema: Schema, column: Hashable) -> int:
 
 
 def numbers_of(column: StoredColumn) -> FloatArray:
-    """Return numbers; days since 1970 for dates, seconds for durations; NaN where missing."""
+    """Return float64 numbers: days since 1970 for dates, seconds for durations, NaN if missing."""
     numbers = column.values.astype(np.float64)
     if column.family in ("date", "duration"):
-        # Divided last: whole seconds are then exact.
+        # The division comes last, so that whole seconds are exact.
         numbers = numbers * column.tick.numerator / column.tick.denominator
     if column.family == "date":
         numbers = numbers / DAY
@@ -62,7 +62,7 @@ def is_ordered(column: StoredColumn) -> bool:
 
 
 def spell_number(number: float, family: str, digits: int = 6) -> str:
-    """Return one of :func:`numbers_of` in words, with so many digits."""
+    """Return a number of :func:`numbers_of` as text, with ``digits`` significant digits."""
     if np.isnan(number):
         return MISSING
     if family == "date":
@@ -76,12 +76,12 @@ def spell_number(number: float, family: str, digits: int = 6) -> str:
 
 
 def unit_of(seconds: float) -> str:
-    """Return the largest unit that a duration has two of, else the smallest."""
+    """Return the largest unit of which a duration has at least two, else the smallest unit."""
     return next((unit for unit, size in UNITS.items() if seconds >= 2 * size), "s")
 
 
 def texts_of(column: StoredColumn) -> list[str]:
-    """Return each value in words."""
+    """Return each value as text."""
     if is_ordered(column):
         return [spell_number(number, column.family) for number in numbers_of(column)]
     pairs = zip(column.values.tolist(), column.present, strict=True)
@@ -89,9 +89,9 @@ def texts_of(column: StoredColumn) -> list[str]:
 
 
 def usual_values(column: StoredColumn) -> str:
-    """Say what a column usually holds: most of its numbers, or its commonest value."""
+    """Return a text with the central 90 % of a column's numbers, or its most frequent value."""
     if is_ordered(column) and 2 * np.count_nonzero(column.present) > len(column.values):
-        # Quantiles that occur: between two levels, or two days, there is nothing.
+        # Quantiles among the numbers that occur: no value lies between two levels or two days.
         numbers = numbers_of(column)[column.present]
         ends = np.quantile(numbers, [0.05, 0.95], method="inverted_cdf")
         low, high = (spell_number(end, column.family, digits=4) for end in ends)
@@ -100,10 +100,10 @@ def usual_values(column: StoredColumn) -> str:
     return f"mostly {shorten(text)} ({100 * count / len(column.values):.0f} %)"
 
 
-class Strip(NamedTuple):
-    """Where rows lie whose number is missing: below all that have one.
+class MissingBand(NamedTuple):
+    """Band below all numbers of an axis, for rows whose number is missing.
 
-    Its centre and width are places of the scale (:meth:`Scale.forward`).
+    Centre and width are positions on the scale (:meth:`Scale.forward`).
     """
 
     scale: Scale
@@ -112,21 +112,21 @@ class Strip(NamedTuple):
 
     @property
     def end(self) -> float:
-        """Where the numbers begin."""
+        """Number at the upper end of the band."""
         return float(self.at(np.array([0.5]))[0])
 
     def at(self, shares: FloatArray) -> FloatArray:
-        """Return numbers so many widths from the centre."""
+        """Return the numbers at a distance of ``shares`` widths from the centre."""
         return self.scale.inverse(self.centre + self.width * shares)
 
     @classmethod
     def below(cls, scale: Scale, numbers: FloatArray, edges: FloatArray) -> Self | None:
-        """Return a strip below numbers and cells, or None where no number is missing."""
+        """Return a band below numbers and edges, or None if no number is missing."""
         missing = np.isnan(numbers)
         if not missing.any():
             return None
         places = scale.forward(np.concatenate([numbers[~missing], edges]))
-        width = STRIP * float(np.ptp(places))
+        width = BAND * float(np.ptp(places))
         return cls(scale, float(places.min()) - width, width)
 
 
@@ -137,16 +137,17 @@ class ColumnAxis:
     Attributes
     ----------
     name : str
+        Name of the column.
     family : str
-        "number", "date", "duration", or "level": places 0, 1, ... with a name each.
+        "number", "date", "duration", or "level": positions 0, 1, ... with a name each.
     levels : tuple of str
-        The names of the places.
+        Names of the positions.
     unit : str
-        Of durations.
+        Unit of durations.
     step : float
-        Width of the grid that the numbers are on; 0 where there is none.
+        Step of the column's grid, in units of the axis; 0 without a grid.
     jitter : float
-        How far rows may be moved, so that those of one value do not hide each other.
+        Largest shift of a row, so that rows of one value do not hide each other.
     scale : Scale
         Linear, unless the column is skewed.
     """
@@ -161,7 +162,7 @@ class ColumnAxis:
 
     @classmethod
     def of(cls, schema: ColumnSchema, column: StoredColumn, rows: StoredColumn) -> Self:
-        """Choose the axis for a column by draws of the density, and by the rows to show."""
+        """Choose the axis of a column from samples of the density and the rows to show."""
         name, family = schema.name, column.family
         if not is_ordered(column) or not column.present.any():
             return cls(name, "level", _levels(schema, column, rows), jitter=JITTER)
@@ -172,13 +173,13 @@ class ColumnAxis:
             size = DAY if family == "date" else UNITS.get(unit, 1)
             step = float(schema.step or 0.0) / size
             return cls(name, family, unit=unit, step=step, scale=scale)
-        # A few levels: as far apart as the nearest two.
+        # A few levels: the step is the distance of the nearest two.
         step = float(np.diff(np.unique(numbers)).min(initial=np.inf)) / UNITS.get(unit, 1)
         step = step if np.isfinite(step) else 1.0
         return cls(name, family, unit=unit, step=step, jitter=JITTER * step, scale=scale)
 
     def place(self, column: StoredColumn) -> FloatArray:
-        """Return where each row lies on the axis; NaN where a number is missing."""
+        """Return the position of each row on the axis; NaN if its number is missing."""
         if self.family == "level":
             place = {level: i for i, level in enumerate(self.levels)}
             others = place.get(OTHERS, np.nan)
@@ -189,23 +190,23 @@ class ColumnAxis:
         return numbers / UNITS[self.unit] if self.family == "duration" else numbers
 
     def spread(self, places: FloatArray, generator: np.random.RandomState) -> FloatArray:
-        """Return places spread over the cell of the grid that each stands for."""
+        """Dequantize positions: add uniform noise of one step of the grid."""
         return places + self.step * generator.uniform(-0.5, 0.5, len(places))
 
-    def dress(self, axis: Axis, numbers: FloatArray, strip: Strip | None) -> None:
-        """Label an axis of a picture.
+    def format_axis(self, axis: Axis, numbers: FloatArray, band: MissingBand | None) -> None:
+        """Set label, ticks and tick labels of a matplotlib axis.
 
         Parameters
         ----------
         axis : matplotlib Axis
-            That has the column's scale already.
+            Axis with the column's scale already set.
         numbers : ndarray
-            What is drawn along it.
-        strip : Strip or None
-            For rows whose number is missing.
+            Positions that are drawn along it.
+        band : MissingBand or None
+            Band for rows whose number is missing.
         """
-        said = ", ".join(filter(None, [self.unit, self.scale.says(self._spell)]))
-        axis.set_label_text(shorten(self.name) + (f" ({said})" if said else ""))
+        notes = ", ".join(filter(None, [self.unit, self.scale.note(self._spell)]))
+        axis.set_label_text(shorten(self.name) + (f" ({notes})" if notes else ""))
         if self.family == "level":
             names = [shorten(level, 16) for level in self.levels]
             _name_places(axis, range(len(names)), names)
@@ -217,11 +218,11 @@ class ColumnAxis:
             axis.set_major_formatter(ConciseDateFormatter(locator))
         elif self.scale.kind == "linear" and self.step.is_integer() and self.step > 0:
             axis.set_major_locator(MaxNLocator(integer=True))
-        if strip is not None:
-            _name_strip(axis, strip)
+        if band is not None:
+            _name_band(axis, band)
 
     def _name_tails(self, axis: Axis, numbers: FloatArray) -> None:
-        """Write some numbers of the middle, and some outside."""
+        """Set ticks at some numbers in the middle of the axis, and some outside."""
         low, high = self.scale.low, self.scale.high
         if self.family == "date":
             inside = AutoDateLocator(minticks=1, maxticks=3).tick_values(*num2date([low, high]))
@@ -236,7 +237,7 @@ class ColumnAxis:
 
 
 def _levels(schema: ColumnSchema, drawn: StoredColumn, rows: StoredColumn) -> tuple[str, ...]:
-    """Return the names of an axis' places: the common levels, in order, and the rest."""
+    """Return the names of an axis' positions: the frequent levels, in order, and the rest."""
     texts = texts_of(drawn)
     if is_ordered(drawn):
         known = [spell_number(x, drawn.family) for x in np.unique(numbers_of(drawn))]
@@ -249,18 +250,18 @@ def _levels(schema: ColumnSchema, drawn: StoredColumn, rows: StoredColumn) -> tu
 
 
 def _name_places(axis: Axis, places: Sequence[float], names: list[str]) -> None:
-    """Write a name at each place, slanted where they would run into each other."""
+    """Set a name at each position, slanted if the names would overlap."""
     axis.set_ticks(places, names)
     if isinstance(axis, XAxis) and sum(map(len, names)) > MOST_LETTERS:
         for text in axis.get_ticklabels():
             text.set(rotation=35, ha="right", rotation_mode="anchor")
 
 
-def _name_strip(axis: Axis, strip: Strip) -> None:
-    """Write "missing" at the strip, and no number."""
+def _name_band(axis: Axis, band: MissingBand) -> None:
+    """Set the tick label "missing" at the band, and no number there."""
     high = axis.get_view_interval()[1]
-    ticks = [tick for tick in axis.get_majorticklocs() if strip.end < tick <= high]
+    ticks = [tick for tick in axis.get_majorticklocs() if band.end < tick <= high]
     texts = FixedFormatter([MISSING, *axis.get_major_formatter().format_ticks(ticks)])
     texts.set_offset_string(axis.get_major_formatter().get_offset())  # such as a date's year
-    axis.set_ticks([*strip.at(np.zeros(1)), *ticks])
+    axis.set_ticks([*band.at(np.zeros(1)), *ticks])
     axis.set_major_formatter(texts)

@@ -1,4 +1,4 @@
-"""LatentNormalityDisplay: whether latents are what they should be."""
+"""LatentNormalityDisplay: quantiles and correlations of latents beside their ideal."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -16,37 +16,37 @@ FloatArray = NDArray[np.float64]
 
 MOST_QUANTILES = 200
 STRONG = 0.5  # correlations from here on have one colour
-MOST_NAMES = 50  # that an axis has room for
-MOST_NUMBERS = 10  # of a row of the matrix
-MARGIN = 0.03  # of an axis, beyond the farthest
-MARKERS = {VERMILLION: "^", ORANGE: "s", GREEN: "o"}  # of the latents that are named
+MOST_NAMES = 50  # names that fit along an axis
+MOST_NUMBERS = 10  # largest matrix whose entries are written
+MARGIN = 0.03  # margin beyond the farthest quantile, relative to the axis
+MARKERS = {VERMILLION: "^", ORANGE: "s", GREEN: "o"}  # markers of the latents in the legend
 
 
 class LatentNormalityDisplay:
-    r"""Latents beside what they should be: standard normal, each by itself and together.
+    r"""Latents beside their ideal: standard normal and uncorrelated.
 
-    On the left the quantiles of each latent over those of the standard normal
-    distribution: on the diagonal if the fit is right, inside the shaded band where 99 % of
-    normal samples are at each quantile. The three farthest are named, with their Kolmogorov
-    distance :math:`\max_z |F(z) - \Phi(z)|`. On the right the absolute correlations between
-    latents.
+    The left panel shows the quantiles of each latent over those of the standard normal
+    distribution: on the diagonal if the fit is right. The shaded band holds 99 % of normal
+    samples at each quantile. The three latents farthest from normal are in the legend, with
+    their Kolmogorov distance :math:`\max_z |F(z) - \Phi(z)|`. The right panel shows the
+    absolute correlations between latents.
 
-    Latents of labels are left out: a step of a distribution is not normal. So are rows
-    where a value is absent, and its latent 0.
+    Latents of labels are left out, because a discrete distribution is not normal. So are
+    rows whose value is absent, with a latent of 0.
 
     It is drawn by :meth:`from_estimator`. All parameters are stored as attributes.
 
     Parameters
     ----------
     latents : array-like of shape (n_samples, n_latents)
-        Exactly 0 where there is none.
+        Latents of values; exactly 0 for an absent value.
     names : sequence of str
-        Of the latents.
+        Names of the latents.
 
     Attributes
     ----------
     distances : ndarray of shape (n_latents,)
-        Kolmogorov distance of each latent; NaN where fewer than two rows have it.
+        Kolmogorov distance of each latent; NaN if fewer than two rows have it.
     correlations : ndarray of shape (n_latents, n_latents)
         Absolute correlation between two latents, among the rows that have both; NaN on
         the diagonal.
@@ -76,14 +76,14 @@ class LatentNormalityDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: ArrayLike, *, ax: ArrayLike | None = None) -> Self:
-        """Send rows to latents and draw those.
+        """Transform rows to latents and draw these.
 
         Parameters
         ----------
         estimator : FlowDensity or FlowOutlierDetector
-            Fitted. Of a detector, its ``density_``.
+            Fitted estimator. For a detector, its ``density_`` is used.
         X : array-like of shape (n_samples, n_features)
-            Rows that were not fitted tell most.
+            Preferably rows that were not fitted.
         ax : array-like of two matplotlib Axes, default=None
             Where to draw; None draws in a new figure.
 
@@ -94,7 +94,7 @@ class LatentNormalityDisplay:
         Raises
         ------
         ValueError
-            Where no column has values, so that all latents are those of labels.
+            If no column has values, so that all latents are those of labels.
         """
         density = density_of(estimator)
         codec = density._density.codec
@@ -107,7 +107,7 @@ class LatentNormalityDisplay:
         return cls(latents, density.get_feature_names_out()[of_values].tolist()).plot(ax)
 
     def plot(self, ax: ArrayLike | None = None) -> Self:
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
@@ -131,7 +131,7 @@ class LatentNormalityDisplay:
 
     @property
     def _n_usual(self) -> int:
-        """Rows that have a latent: the median of all latents."""
+        """Median over latents of the number of rows that have the latent."""
         return int(np.median(np.count_nonzero(self.latents, axis=0)))
 
     def _plot_quantiles(self, ax: Axes) -> None:
@@ -141,7 +141,7 @@ class LatentNormalityDisplay:
         quantiles = np.concatenate([_quantiles(z)[1] for z in self.latents.T])
         scale, ends = _scale_of(quantiles, 1.5 * reach)
         scale.set_on(ax.yaxis)
-        # A share p of n uniform numbers lies below the p-quantile of theirs: a beta variable.
+        # The p-quantile of n uniform numbers is a beta variable.
         band = (ndtri(betaincinv(n * shares, n * (1 - shares), tail)) for tail in (0.005, 0.995))
         ax.fill_between(normal, *band, color="0.88", label="99 % of normal samples")
         ax.plot(normal, normal, color=BLACK, lw=1)
@@ -160,7 +160,7 @@ class LatentNormalityDisplay:
 
     def _plot_correlations(self, ax: Axes) -> None:
         image = ax.imshow(self.correlations, cmap="Blues", vmin=0, vmax=STRONG)
-        ax.set_facecolor("0.8")  # of the diagonal
+        ax.set_facecolor("0.8")  # colour of the diagonal
         shown = range(0, len(self.names), 1 + (len(self.names) - 1) // MOST_NAMES)
         size = float(np.clip(350 / len(shown), 4.5, 9))
         names = [shorten(self.names[j], 16) for j in shown]
@@ -178,7 +178,7 @@ class LatentNormalityDisplay:
 
 
 def _scale_of(quantiles: FloatArray, reach: float) -> tuple[Scale, FloatArray]:
-    """Return a scale that has its tails beyond the reach, where any quantile lies there."""
+    """Return a scale and its ends; with tails if any quantile lies beyond ``reach``."""
     ends = np.array([min(-reach, quantiles.min(initial=0)), max(reach, quantiles.max(initial=0))])
     if np.abs(ends).max() <= reach:
         return Scale(), ends
@@ -188,7 +188,7 @@ def _scale_of(quantiles: FloatArray, reach: float) -> tuple[Scale, FloatArray]:
 
 
 def _shares(n_rows: int) -> FloatArray:
-    """Return the shares of rows below each of so many quantiles, the extremes among them."""
+    """Return the shares of rows below each drawn quantile, the two extremes included."""
     n = min(n_rows, MOST_QUANTILES)
     shares = (np.arange(n) + 0.5) / n
     if n < n_rows:
@@ -197,7 +197,7 @@ def _shares(n_rows: int) -> FloatArray:
 
 
 def _quantiles(z: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return standard normal quantiles, and those of a latent where there is one."""
+    """Return standard normal quantiles, and those of a latent over the rows that have it."""
     present = z[z != 0]
     shares = _shares(len(present))
     return ndtri(shares), np.quantile(present, shares, method="hazen") if len(present) else shares
@@ -214,11 +214,11 @@ def _distance(z: FloatArray) -> float:
 
 
 def _absolute_correlations(latents: FloatArray) -> FloatArray:
-    """Return correlations of columns among rows where both are there, without signs."""
-    there = (latents != 0).astype(np.float64)
-    n_both = there.T @ there
-    sums = latents.T @ there  # of a column, where the other is there
-    squares = (latents**2).T @ there
+    """Return absolute correlations of columns, over the rows that have both."""
+    present = (latents != 0).astype(np.float64)
+    n_both = present.T @ present
+    sums = latents.T @ present  # sums of a column over the rows that have the other
+    squares = (latents**2).T @ present
     with np.errstate(divide="ignore", invalid="ignore"):
         variances = squares - sums**2 / n_both
         covariances = latents.T @ latents - sums * sums.T / n_both

@@ -1,4 +1,4 @@
-"""OutlierScoreDisplay: how scores are distributed, and where outliers begin."""
+"""OutlierScoreDisplay: distribution of outlier scores, with the threshold."""
 
 from typing import Any, Self
 
@@ -13,28 +13,29 @@ from skflow.plotting.style import BLUE, ORANGE, VERMILLION, axes_or_new
 FloatArray = NDArray[np.float64]
 
 N_BINS = 50
-FARTHEST = 10  # below the threshold, in how far the highest score is above it: still linear
+FARTHEST = 10  # end of the linear axis below the threshold, in distances of the highest score
 
 
 class OutlierScoreDisplay:
-    """Histogram of outlier scores, the threshold marked.
+    """Histogram of outlier scores, with the threshold.
 
-    Of one group of rows, or of two to compare: new rows that lie further left than the
-    reference have changed. The share of rows is on a logarithmic axis, as outliers are few;
-    where some lie very far out, the axis of scores is logarithmic there, which its label says.
+    The display shows one group of rows, or two groups to compare: new rows whose scores lie
+    further left than those of the reference have changed. The axis of shares is logarithmic,
+    because outliers are few; if some scores are very low, the axis of scores is logarithmic
+    there, as its label says.
 
     It is drawn by :meth:`from_estimator`. All parameters are stored as attributes.
 
     Parameters
     ----------
     scores : array-like of shape (n_samples,)
-        Lower is stranger.
+        Scores of rows; lower is more unusual.
     threshold : float
-        Rows below it are outliers.
+        Score below which rows are outliers.
     reference_scores : array-like of shape (n_reference,), default=None
-        Scores of rows to compare with.
+        Scores of the reference rows.
     names : pair of str, default=("rows", "reference")
-        What the legend calls the two groups.
+        Names of the two groups in the legend.
 
     Attributes
     ----------
@@ -43,15 +44,16 @@ class OutlierScoreDisplay:
 
     See Also
     --------
-    ReasonsDisplay : Why one row is strange.
+    ReasonsDisplay : Reasons why one row is unusual.
 
     Examples
     --------
     >>> from sklearn.datasets import load_iris
-    >>> from skflow import FlowOutlierDetector
+    >>> from skflow import FlowDensity, FlowOutlierDetector
     >>> from skflow.plotting import OutlierScoreDisplay
     >>> X = load_iris().data
-    >>> detector = FlowOutlierDetector(n_layers=0, n_components=1, random_state=0).fit(X)
+    >>> density = FlowDensity(n_layers=0, n_components=1)
+    >>> detector = FlowOutlierDetector(density, random_state=0).fit(X)
     >>> display = OutlierScoreDisplay.from_estimator(detector, X)
     >>> display.threshold == detector.offset_
     True
@@ -88,12 +90,12 @@ class OutlierScoreDisplay:
         Parameters
         ----------
         detector : FlowOutlierDetector
-            Fitted. Any of scikit-learn's with ``score_samples`` and ``offset_`` will do.
+            Fitted detector, also of scikit-learn, with ``score_samples`` and ``offset_``.
         X : array-like of shape (n_samples, n_features)
         reference : array-like of shape (n_reference, n_features), default=None
             Rows to compare with, such as the training rows.
         names : pair of str, default=("rows", "reference")
-            What the legend calls the two.
+            Names of the two groups in the legend.
         ax : matplotlib Axes, default=None
             Where to draw; None draws in a new figure.
 
@@ -104,7 +106,7 @@ class OutlierScoreDisplay:
         Raises
         ------
         TypeError
-            Where the estimator has no threshold, as a density has none.
+            If the estimator has no threshold, such as a density.
         """
         check_is_fitted(detector)
         if not (hasattr(detector, "score_samples") and hasattr(detector, "offset_")):
@@ -118,7 +120,7 @@ class OutlierScoreDisplay:
         return display.plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
@@ -137,7 +139,7 @@ class OutlierScoreDisplay:
         scale = self._choose_scale(everything)
         scale.set_on(ax.xaxis)
         edges = scale.inverse(np.histogram_bin_edges(scale.forward(everything), N_BINS))
-        edges[[0, -1]] = everything.min(), everything.max()  # not lost by rounding
+        edges[[0, -1]] = everything.min(), everything.max()  # exact ends, despite rounding
         styles: tuple[dict[str, Any], ...] = (
             {"color": BLUE, "histtype": "stepfilled", "alpha": 0.6},
             {"color": ORANGE, "histtype": "step", "linewidth": 2},
@@ -150,16 +152,18 @@ class OutlierScoreDisplay:
         label = f"threshold {self.threshold:.3g}"
         ax.axvline(self.threshold, color=VERMILLION, ls="--", label=label)
         beyond = f"; logarithmic below {scale.low:.3g}" if scale.kind == "tails" else ""
-        ax.set(xlabel=f"score (lower is stranger{beyond})", ylabel="share of rows", yscale="log")
+        ax.set(
+            xlabel=f"score (lower is more unusual{beyond})", ylabel="share of rows", yscale="log"
+        )
         if scale.kind == "tails":
             scale.set_ticks(ax.xaxis, everything)
-        ax.set_ylim(bottom=0.5 / max(map(len, groups)))  # where a single row can be seen
+        ax.set_ylim(bottom=0.5 / max(map(len, groups)))  # low enough to show a single row
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
     def _choose_scale(self, scores: FloatArray) -> Scale:
-        """Return a linear scale, but far below the threshold."""
+        """Return a linear scale, or one with tails if scores lie far below the threshold."""
         above = max(float(scores.max()) - self.threshold, 0.0)
         low = self.threshold - FARTHEST * above
         if above == 0 or scores.min() >= low:

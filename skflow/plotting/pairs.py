@@ -1,4 +1,4 @@
-"""PairDisplay: two columns of rows, over what the density learnt of them."""
+"""PairDisplay: two columns of rows, over the highest-density regions of the density."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any, Self
@@ -11,43 +11,43 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 from sklearn.utils import check_random_state
 
-from skflow.plotting.columns import ColumnAxis, Strip, find_column
+from skflow.plotting.columns import ColumnAxis, MissingBand, find_column
 from skflow.plotting.style import VERMILLION, axes_or_new, density_of
 
 FloatArray = NDArray[np.float64]
 
 N_DRAWS = 10_000
-N_CELLS = 100  # of a number's axis
-SMOOTHING = 2.5  # standard deviation of the blur, in cells
-REGIONS = {0.5: "#7FB2D5", 0.8: "#B3D1E6", 0.95: "#DDEAF4"}  # shares of the draws, shades
+N_BINS = 100  # histogram bins along an axis of numbers
+SMOOTHING = 2.5  # standard deviation of the Gaussian filter, in bins
+REGIONS = {0.5: "#7FB2D5", 0.8: "#B3D1E6", 0.95: "#DDEAF4"}  # mass of a region: its colour
 
 
 class PairDisplay:
-    """Two columns of rows, over the smallest regions that hold most of the density.
+    """Two columns of rows, over the highest-density regions of the density.
 
-    The regions hold 50, 80 and 95 % of rows drawn from the density, whatever their other
-    columns. Rows that a detector flags are marked; one inside all regions is strange for
-    other columns, or for what it is together with them (see :class:`ReasonsDisplay`).
-    Rows of equal categories or levels are spread a little. Where a number is missing, the
-    row lies in a strip along the edge; the regions are those of rows that have both. Where
-    a few rows lie so far out that the others would be squeezed into one spot, the axis is
-    logarithmic beyond the middle, which its label says; where positive numbers are skewed,
-    it is logarithmic.
+    The regions hold 50, 80 and 95 % of rows sampled from the density, whatever their other
+    columns. Flagged rows are marked; a flagged row inside all regions is unusual in other
+    columns, or in combination with them (see :class:`ReasonsDisplay`). Rows of equal
+    categories or levels are spread a little. A row whose number is missing lies in a band
+    along the edge; the regions are those of rows with both numbers. If a few rows lie so far
+    out that the others would be squeezed into one spot, the axis is logarithmic beyond the
+    middle, as its label says; for skewed positive numbers it is logarithmic.
 
     It is drawn by :meth:`from_estimator`. All parameters are stored as attributes.
 
     Parameters
     ----------
     positions : ndarray of shape (n_samples, 2)
-        Rows on the two axes; NaN where a number is missing.
+        Rows on the two axes; NaN if a number is missing.
     flagged : ndarray of bool of shape (n_samples,)
-    held : ndarray of shape (n_x, n_y)
-        Of each cell, the share of the density in those that are denser: a region that
-        holds 80 % consists of the cells below 0.8.
+        Rows that the detector calls outliers.
+    hdr_mass : ndarray of shape (n_x, n_y)
+        Probability mass of all denser bins, for each bin: the highest-density region of
+        80 % consists of the bins below 0.8.
     edges : pair of ndarray
-        Where cells end, along either axis.
+        Edges of the bins along the two axes.
     axes : pair of ColumnAxis
-        What the two columns are.
+        Axes of the two columns.
 
     Attributes
     ----------
@@ -57,10 +57,11 @@ class PairDisplay:
     Examples
     --------
     >>> from sklearn.datasets import load_iris
-    >>> from skflow import FlowOutlierDetector
+    >>> from skflow import FlowDensity, FlowOutlierDetector
     >>> from skflow.plotting import PairDisplay
     >>> X = load_iris(as_frame=True).data
-    >>> detector = FlowOutlierDetector(n_layers=0, n_components=1, random_state=0).fit(X)
+    >>> density = FlowDensity(n_layers=0, n_components=1)
+    >>> detector = FlowOutlierDetector(density, random_state=0).fit(X)
     >>> display = PairDisplay.from_estimator(
     ...     detector, X, features=("petal length (cm)", "petal width (cm)"), random_state=0
     ... )
@@ -75,13 +76,13 @@ class PairDisplay:
         self,
         positions: FloatArray,
         flagged: NDArray[np.bool_],
-        held: FloatArray,
+        hdr_mass: FloatArray,
         edges: tuple[FloatArray, FloatArray],
         axes: tuple[ColumnAxis, ColumnAxis],
     ) -> None:
         self.positions = positions
         self.flagged = flagged
-        self.held = held
+        self.hdr_mass = hdr_mass
         self.edges = edges
         self.axes = axes
 
@@ -95,7 +96,7 @@ class PairDisplay:
         random_state: int | np.random.RandomState | None = None,
         ax: Axes | None = None,
     ) -> Self:
-        """Draw rows from the density, and two columns of ``X`` over them.
+        """Sample rows from the density, and draw two columns of ``X`` over their regions.
 
         Parameters
         ----------
@@ -103,9 +104,9 @@ class PairDisplay:
             Fitted. A density flags no row.
         X : array-like of shape (n_samples, n_features)
         features : pair of str or int
-            The columns along x and y, by name or position.
+            Columns along x and y, by name or position.
         random_state : int, RandomState instance or None, default=None
-            Seed of the rows drawn from the density.
+            Seed of the rows sampled from the density.
         ax : matplotlib Axes, default=None
             Where to draw; None draws in a new figure.
 
@@ -116,7 +117,7 @@ class PairDisplay:
         Raises
         ------
         ValueError
-            Where ``features`` are not two columns of the table.
+            If ``features`` are not two columns of the table.
         """
         density = density_of(estimator)
         pair = _find_pair(density, features)
@@ -126,15 +127,15 @@ class PairDisplay:
         first, second = (ColumnAxis.of(density.schema_.columns[j], drawn[j], rows[j]) for j in pair)
         axes = (first, second)
         placed = [axis.place(drawn[j]) for axis, j in zip(axes, pair, strict=True)]
-        held, edges = _share_of_denser(axes, placed, generator)
+        hdr_mass, edges = _compute_hdr_mass(axes, placed, generator)
         positions = [axis.place(rows[j]) for axis, j in zip(axes, pair, strict=True)]
         flagged = np.zeros(len(positions[0]), dtype=bool)
         if hasattr(estimator, "predict"):
             flagged = estimator.predict(X) == -1
-        return cls(np.column_stack(positions), flagged, held, edges, axes).plot(ax)
+        return cls(np.column_stack(positions), flagged, hdr_mass, edges, axes).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
@@ -149,22 +150,22 @@ class PairDisplay:
         for column, axis in zip(self.axes, (ax.xaxis, ax.yaxis), strict=True):
             column.scale.set_on(axis)
         self._plot_regions(ax)
-        strips = [
-            Strip.below(column.scale, numbers, edges)
+        bands = [
+            MissingBand.below(column.scale, numbers, edges)
             for column, numbers, edges in zip(self.axes, self.positions.T, self.edges, strict=True)
         ]
-        self._plot_rows(ax, strips)
-        for column, strip, numbers, axis, draw_line in zip(
+        self._plot_rows(ax, bands)
+        for column, band, numbers, axis, draw_line in zip(
             self.axes,
-            strips,
+            bands,
             self.positions.T,
             (ax.xaxis, ax.yaxis),
             (ax.axvline, ax.axhline),
             strict=True,
         ):
-            column.dress(axis, numbers, strip)
-            if strip is not None:
-                draw_line(strip.end, color="0.6", lw=0.8, ls=":")
+            column.format_axis(axis, numbers, band)
+            if band is not None:
+                draw_line(band.end, color="0.6", lw=0.8, ls=":")
         handles = ax.get_legend_handles_labels()[0]
         handles += [Patch(color=c, label=f"{r:.0%} of the density") for r, c in REGIONS.items()]
         ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
@@ -172,24 +173,24 @@ class PairDisplay:
         return self
 
     def _plot_regions(self, ax: Axes) -> None:
-        """Colour each place by the smallest region that it belongs to."""
-        held = self.held.T
+        """Colour each point by the smallest region that contains it."""
+        hdr_mass = self.hdr_mass.T
         shares, colors = [0.0, *REGIONS], list(REGIONS.values())
         if all(axis.family != "level" for axis in self.axes):
             cells = zip(self.axes, self.edges, strict=True)
             centres = [axis.scale.inverse(_middles(axis.scale.forward(e))) for axis, e in cells]
-            ax.contourf(*centres, held, levels=shares, colors=colors, zorder=0)
-        else:  # between two levels there is nothing to draw a contour through
+            ax.contourf(*centres, hdr_mass, levels=shares, colors=colors, zorder=0)
+        else:  # no contour exists between two levels
             norm = BoundaryNorm(shares, len(colors))
-            masked = np.ma.masked_greater_equal(held, shares[-1])
+            masked = np.ma.masked_greater_equal(hdr_mass, shares[-1])
             ax.pcolormesh(*self.edges, masked, cmap=ListedColormap(colors), norm=norm, zorder=0)
 
-    def _plot_rows(self, ax: Axes, strips: Sequence[Strip | None]) -> None:
+    def _plot_rows(self, ax: Axes, bands: Sequence[MissingBand | None]) -> None:
         jitter = np.random.default_rng(0).uniform(-1, 1, self.positions.shape)
         places = self.positions + jitter * [axis.jitter for axis in self.axes]
-        for k, strip in enumerate(strips):
-            if strip is not None:
-                inside = strip.at(jitter[:, k] / 3)
+        for k, band in enumerate(bands):
+            if band is not None:
+                inside = band.at(jitter[:, k] / 3)
                 places[:, k] = np.where(np.isnan(places[:, k]), inside, places[:, k])
         x, y = places.T
         normal: dict[str, Any] = {"color": "0.15", "alpha": 0.6, "lw": 0}
@@ -199,7 +200,7 @@ class PairDisplay:
             (self.flagged, "flagged", (20, 55), strange),
         ):
             if n := np.count_nonzero(mask):
-                size = np.clip(8000 / n, *area)  # small where they are many
+                size = np.clip(8000 / n, *area)  # smaller markers for more rows
                 ax.scatter(x[mask], y[mask], s=size, label=f"{n} {name}", **style)
 
 
@@ -213,34 +214,34 @@ def _find_pair(density: Any, features: Sequence[Hashable]) -> list[int]:
     return pair
 
 
-def _share_of_denser(
+def _compute_hdr_mass(
     axes: Sequence[ColumnAxis], placed: Sequence[FloatArray], generator: np.random.RandomState
 ) -> tuple[FloatArray, tuple[FloatArray, FloatArray]]:
-    """Return the share of draws in all denser cells, for each cell; and the cells' edges."""
+    """Return the share of samples in all denser bins, for each bin; and the edges of the bins."""
     both = ~np.isnan(placed[0] + placed[1])
     x, y = (axis.spread(p[both], generator) for axis, p in zip(axes, placed, strict=True))
     edges = _edges(axes[0], x), _edges(axes[1], y)
     counts = np.histogram2d(x, y, bins=edges)[0]
     density, numeric = counts, [k for k, axis in enumerate(axes) if axis.family != "level"]
     for k in numeric:
-        # Along one axis alone fewer draws come together.
+        # Along one axis alone, fewer samples share a bin.
         density = gaussian_filter1d(density, SMOOTHING * 2 / len(numeric), axis=k, mode="constant")
     order = np.argsort(-density, axis=None, kind="stable")
-    # The draws themselves, not the blurred ones: the regions hold what they say.
+    # Masses are counts of samples, not smoothed ones, so that the regions hold their shares.
     in_order = counts.ravel()[order]
-    held = np.empty(counts.size)
-    held[order] = (np.cumsum(in_order) - in_order) / max(len(x), 1)
-    return held.reshape(counts.shape), edges
+    hdr_mass = np.empty(counts.size)
+    hdr_mass[order] = (np.cumsum(in_order) - in_order) / max(len(x), 1)
+    return hdr_mass.reshape(counts.shape), edges
 
 
 def _edges(axis: ColumnAxis, numbers: FloatArray) -> FloatArray:
-    """Return the edges of cells: one per level, else many, as wide as each other on the axis."""
+    """Return the edges of bins: one bin per level, else bins of equal width on the axis."""
     if axis.family == "level":
         return np.arange(-0.5, len(axis.levels))
     places = axis.scale.forward(numbers)
     low, high = np.quantile(places, [0.001, 0.999]).tolist() if len(places) else (0.0, 1.0)
     pad = 0.1 * (high - low) or 0.5
-    return axis.scale.inverse(np.linspace(low - pad, high + pad, N_CELLS + 1, dtype=np.float64))
+    return axis.scale.inverse(np.linspace(low - pad, high + pad, N_BINS + 1, dtype=np.float64))
 
 
 def _middles(edges: FloatArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""ReasonsDisplay: which columns make one row strange."""
+"""ReasonsDisplay: columns that make one row unusual."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -14,34 +14,34 @@ from skflow.plotting.style import BLUE, axes_or_new, density_of, shorten
 
 FloatArray = NDArray[np.float64]
 
-N_DRAWS = 1000  # that tell what is usual
+N_DRAWS = 1000  # samples from which usual values are computed
 MOST_TICKS = 6
 
 
 class ReasonsDisplay:
-    """The reasons why one row is strange, the strongest on top.
+    """Reasons why one row is unusual, the strongest on top.
 
-    A bar says how rare a column's value is given the row's other columns: "1 in 100" where
-    one in a hundred draws of that column would be no likelier. Beside it stand the value
-    and, for comparison, what the column holds in all rows, whatever the other columns: 5 % to
-    95 % of its numbers, or its commonest value. A value that is usual there may be rare given
-    the rest of its row. The title names the row, by its index or its position, with its score
-    and p-value.
+    A bar shows how unlikely a column's value is given the row's other columns: "1 in 100" if
+    one in a hundred draws of that column would be no likelier. Beside it are the value
+    and, for comparison, the usual values of the column in all rows, whatever the other columns:
+    the 5 % and 95 % quantiles of its numbers, or its most frequent value. A value that is usual
+    there may be unlikely given the rest of its row. The title names the row, by its index or its
+    position, with its score and p-value.
 
     It is drawn by :meth:`from_estimator`. All parameters are stored as attributes.
 
     Parameters
     ----------
     strangeness : ndarray of shape (n_features,)
-        Of each column: :meth:`FlowOutlierDetector.score_features` of the row, with its
-        sign turned.
+        Negative :meth:`FlowOutlierDetector.score_features` of the row, in nats.
     feature_names : sequence of str
+        Names of the columns.
     values : sequence of str
-        The row's values in words.
+        Values of the row, as text.
     usual : sequence of str
-        What is usual in the column, in words.
+        Usual values of each column, as text.
     title : str, default=""
-        The row, its score and its p-value.
+        Name of the row, its score and its p-value.
 
     Attributes
     ----------
@@ -50,16 +50,17 @@ class ReasonsDisplay:
 
     See Also
     --------
-    OutlierScoreDisplay : How strange rows are, all together.
+    OutlierScoreDisplay : Distribution of the scores of rows.
     PairDisplay : Two columns of all rows.
 
     Examples
     --------
     >>> from sklearn.datasets import load_iris
-    >>> from skflow import FlowOutlierDetector
+    >>> from skflow import FlowDensity, FlowOutlierDetector
     >>> from skflow.plotting import ReasonsDisplay
     >>> X = load_iris(as_frame=True).data
-    >>> detector = FlowOutlierDetector(n_layers=0, n_components=1, random_state=0).fit(X)
+    >>> density = FlowDensity(n_layers=0, n_components=1)
+    >>> detector = FlowOutlierDetector(density, random_state=0).fit(X)
     >>> strange = X.iloc[[0]].assign(**{"petal length (cm)": 6.0})
     >>> display = ReasonsDisplay.from_estimator(detector, strange, random_state=0)
     >>> display.feature_names[display.strangeness.argmax()]
@@ -94,20 +95,20 @@ class ReasonsDisplay:
         random_state: int | np.random.RandomState | None = None,
         ax: Axes | None = None,
     ) -> Self:
-        """Find the reasons of one row and draw them.
+        """Compute the reasons of one row and draw them.
 
         Parameters
         ----------
         detector : FlowOutlierDetector
-            Fitted.
+            Fitted detector.
         X : array-like of shape (n_samples, n_features)
-            One row, or the table that ``row`` is one of.
+            One row, or a table and the position ``row`` in it.
         row : int, default=None
-            Position of the row, from 0; None where ``X`` has no other.
+            Position of the row, from 0; None if ``X`` has only one row.
         max_features : int, default=10
-            Columns to show, the strangest.
+            Number of columns to show, the least likely ones.
         random_state : int, RandomState instance or None, default=None
-            Seed of the rows drawn to tell what is usual.
+            Seed of the rows sampled for usual values.
         ax : matplotlib Axes, default=None
             Where to draw; None draws in a new figure.
 
@@ -118,9 +119,9 @@ class ReasonsDisplay:
         Raises
         ------
         TypeError
-            Where the estimator gives no reasons, as a density does not.
+            If the estimator gives no reasons, such as a density.
         ValueError
-            Where it is not clear which row is meant.
+            If the row is ambiguous or does not exist.
         """
         density = density_of(detector)
         if not hasattr(detector, "score_features"):
@@ -135,18 +136,18 @@ class ReasonsDisplay:
             [column.name for column in cells],
             [texts_of(column)[0] for column in cells],
             [usual_values(column) for column in drawn],
-            _name_row(one, row) + _say_score(detector, one),
+            _name_row(one, row) + _score_text(detector, one),
         ).plot(ax, max_features=max_features)
 
     def plot(self, ax: Axes | None = None, *, max_features: int = 10) -> Self:
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Where to draw; None draws in a new figure.
         max_features : int, default=10
-            Columns to show, the strangest.
+            Number of columns to show, the least likely ones.
 
         Returns
         -------
@@ -160,7 +161,7 @@ class ReasonsDisplay:
         ax.barh(places, self.strangeness[shown], color=BLUE, height=0.6)
         ax.set_yticks(places, [self._label(j) for j in shown], fontsize="small")
         ax.invert_yaxis()
-        ticks, texts = _rarity_ticks(float(self.strangeness[shown[0]]))
+        ticks, texts = _one_in_ticks(float(self.strangeness[shown[0]]))
         ax.set_xticks(ticks, texts)
         ax.set_xlim(0, max(1.05 * self.strangeness[shown[0]], ticks[1]))
         ax.grid(axis="x", color="0.85")
@@ -182,7 +183,7 @@ def _take_row(X: Any, row: int | None) -> Any:
     Raises
     ------
     ValueError
-        Where it is not clear which one.
+        If the row is ambiguous or does not exist.
     """
     n_rows = _num_samples(X)
     if row is None:
@@ -195,19 +196,19 @@ def _take_row(X: Any, row: int | None) -> Any:
 
 
 def _name_row(one: Any, position: int | None) -> str:
-    """Return the name of a row: its index label, else its position where it has one."""
+    """Return the name of a row: its index label, else its position if given."""
     if hasattr(one, "iloc"):
         return f"row {shorten(str(one.index[0]))}: "
     return "" if position is None else f"row {position}: "
 
 
-def _say_score(detector: Any, one: Any) -> str:
+def _score_text(detector: Any, one: Any) -> str:
     score, p_value = detector.score_samples(one)[0], detector.p_values(one)[0]
     return f"score {score:.4g} (threshold {detector.offset_:.4g}), p-value {p_value:.2g}"
 
 
-def _rarity_ticks(largest: float) -> tuple[FloatArray, list[str]]:
-    """Return ticks at powers of ten of one in so many, and what to write there."""
+def _one_in_ticks(largest: float) -> tuple[FloatArray, list[str]]:
+    """Return ticks at probabilities of one in a power of ten, and their labels."""
     decades = max(int(largest / np.log(10)), 1)
     powers = range(0, decades + 1, 1 + decades // MOST_TICKS)
     texts = [f"1 in {10**k:,}" if k < 4 else f"1 in $10^{{{k}}}$" for k in powers]

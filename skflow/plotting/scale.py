@@ -1,4 +1,4 @@
-"""The scale of an axis: linear, or such that extremes are where they are and the rest is seen."""
+"""Scales of an axis: linear, logarithmic, or linear with logarithmic tails."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-CENTRAL = (0.01, 0.99)  # quantiles between which the middle lies
-WIDEST = 50.0  # range of a linear axis, in widths of the middle
-SKEWED = 10.0  # of positive numbers, the 99 % quantile over the median: from here, logarithmic
-SHRINK = 0.1  # of the middle's width, for each factor of e in the distance from it
-GAP = 0.15  # of the axis, between two ticks outside the middle
+CENTRAL = (0.01, 0.99)  # quantiles at the ends of the middle
+WIDEST = 50.0  # largest range of a linear axis, in widths of the middle
+SKEWED = 10.0  # least ratio of the 99 % quantile to the median for a logarithmic axis
+SHRINK = 0.1  # length of a factor of e of the distance from the middle, in widths of the middle
+GAP = 0.15  # least distance of two ticks outside the middle, relative to the axis
 LARGEST = float(np.finfo(np.float64).max) / 4
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How numbers are spread over an axis.
+    """Map between numbers and positions on an axis.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Scale:
         "tails" is linear from ``low`` to ``high``, at 0 and 1 of the axis, and logarithmic in
         the distance from there.
     low, high : float
-        The middle.
+        Ends of the middle.
     """
 
     kind: Literal["linear", "log", "tails"] = "linear"
@@ -38,12 +38,12 @@ class Scale:
 
     @classmethod
     def of(cls, usual: FloatArray, shown: FloatArray) -> Self:
-        """Choose a scale by what is usual, and by what there is to show besides.
+        """Choose a scale from usual numbers and the numbers to show.
 
         Parameters
         ----------
         usual, shown : ndarray
-            Numbers; those that are NaN do not count.
+            Numbers; NaN is ignored.
         """
         usual = usual[~np.isnan(usual)]
         everything = np.concatenate([usual, shown[~np.isnan(shown)]])
@@ -56,14 +56,14 @@ class Scale:
             is_wide = np.ptp(everything) > WIDEST * (high - low)
         if not is_wide:
             return cls()
-        if low == high:  # as wide as the distance to the next number
+        if low == high:  # the middle is as wide as the distance to the next number
             away = np.abs(everything - low)
             low, high = low - away[away > 0].min(), high + away[away > 0].min()
         return cls("tails", low, high)
 
     def forward(self, numbers: FloatArray) -> FloatArray:
-        """Return where numbers lie on the axis."""
-        numbers = np.ma.filled(numbers, np.nan)  # of matplotlib's masked ones, log masks more
+        """Return the positions of numbers on the axis."""
+        numbers = np.ma.filled(numbers, np.nan)  # the logarithm of a masked array masks more
         if self.kind == "linear":
             return numbers
         if self.kind == "log":
@@ -77,7 +77,7 @@ class Scale:
         return (inside - self.low) / width + tails
 
     def inverse(self, places: FloatArray) -> FloatArray:
-        """Return the number at each place of the axis."""
+        """Return the number at each position of the axis."""
         places = np.ma.filled(places, np.nan)
         if self.kind == "linear":
             return places
@@ -90,7 +90,7 @@ class Scale:
             return self.low + width * inside + tails
 
     def set_on(self, axis: Axis) -> None:
-        """Give an axis this scale. Before anything is drawn along it."""
+        """Set this scale on an axis, before anything is drawn along it."""
         along_x = isinstance(axis, XAxis)
         set_scale = axis.axes.set_xscale if along_x else axis.axes.set_yscale
         if self.kind == "log":
@@ -98,28 +98,28 @@ class Scale:
         elif self.kind == "tails":
             set_scale("function", functions=(self.forward, self.inverse))
 
-    def says(self, spell: Callable[[float], str]) -> str:
-        """Return what the label of an axis with tails adds; nothing of another scale."""
+    def note(self, spell: Callable[[float], str]) -> str:
+        """Return the note on logarithmic tails for the axis label; empty for other scales."""
         if self.kind != "tails":
             return ""
         return f"logarithmic beyond {spell(self.low)} to {spell(self.high)}"
 
     def set_ticks(self, axis: Axis, numbers: FloatArray) -> None:
-        """Write numbers along an axis with tails: some in the middle, some outside."""
+        """Set the ticks of an axis with tails: some in the middle, some outside."""
         inside = np.asarray(MaxNLocator(4).tick_values(self.low, self.high))
         inside = inside[(inside >= self.low) & (inside <= self.high)]
         ticks = [*inside.tolist(), *self.ticks_outside(numbers)]
         axis.set_ticks(ticks, [f"{tick:.4g}" for tick in ticks])
 
     def ticks_outside(self, numbers: FloatArray, *, powers: bool = True) -> list[float]:
-        """Return ticks outside the middle: powers of ten where some fit, else the extreme.
+        """Return ticks outside the middle: powers of ten if some fit, else the extreme.
 
         Parameters
         ----------
         numbers : ndarray
-            All that is drawn, without NaN.
+            All numbers that are drawn, without NaN.
         powers : bool, default=True
-            Whether powers of ten are round numbers, as they are not of dates.
+            Whether powers of ten are round numbers; they are not for dates.
         """
         lowest, highest = float(numbers.min()), float(numbers.max())
         ends = self._place(min(lowest, self.low)), self._place(max(highest, self.high))
@@ -133,7 +133,7 @@ class Scale:
         return ticks
 
     def _spaced(self, ticks: list[float], start: float, sign: float, gap: float) -> list[float]:
-        """Return those of the ticks that lie so far beyond the one before."""
+        """Return the ticks at a distance of ``gap`` or more from the one before."""
         found = [start]
         for tick in ticks:
             if sign * (self._place(tick) - self._place(found[-1])) >= gap:

@@ -1,4 +1,4 @@
-"""What all pictures share: colours, axes, names that fit."""
+"""Colours, axes and names shared by all displays."""
 
 from typing import Any
 
@@ -8,35 +8,35 @@ from sklearn.utils.validation import check_is_fitted
 
 from skflow.estimators.density import FlowDensity
 
-# Told apart by colour-blind readers too: M. Okabe and K. Ito, "Color Universal Design", 2008.
+# Distinguishable for colour-blind readers: M. Okabe and K. Ito, "Color Universal Design", 2008.
 BLACK, ORANGE, GREEN = "#000000", "#E69F00", "#009E73"
 BLUE, VERMILLION = "#0072B2", "#D55E00"
 
-LONGEST_NAME = 28  # letters of a column or a value
+LONGEST_NAME = 28  # letters of the name of a column or a value
 
 
 def axes_or_new(ax: Axes | None, width: float = 6.4, height: float = 4.4) -> Axes:
-    """Return the axes to draw in: those given, else those of a new figure."""
+    """Return the axes to draw in: ``ax`` if given, else axes of a new figure."""
     return plt.subplots(figsize=(width, height), layout="constrained")[1] if ax is None else ax
 
 
 def shorten(text: str, longest: int = LONGEST_NAME) -> str:
-    """Return a name as matplotlib should write it: on one line, not too long, no formula."""
+    """Return a name for matplotlib: one line, at most ``longest`` letters, no formula."""
     line = " ".join(text.split())
-    if len(line) > longest:  # the end tells as much: names of a family differ there
+    if len(line) > longest:  # the end is kept: similar names often differ there
         tail = (longest - 1) // 3
         line = line[: longest - 1 - tail].rstrip() + "…" + line[len(line) - tail :].lstrip()
     return line.replace("$", r"\$")
 
 
 def density_of(estimator: Any) -> FlowDensity:
-    """Return the fitted density that an estimator is or has.
+    """Return the fitted density of an estimator: itself, or its ``density_``.
 
     Raises
     ------
     NotFittedError
     TypeError
-        Where it is neither a FlowDensity nor has one.
+        If it is not a FlowDensity and has none.
     """
     check_is_fitted(estimator)
     density = getattr(estimator, "density_", estimator)

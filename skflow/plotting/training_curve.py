@@ -1,4 +1,4 @@
-"""TrainingCurveDisplay: the score of each epoch."""
+"""TrainingCurveDisplay: scores by epoch."""
 
 from typing import Any, Self
 
@@ -9,33 +9,34 @@ from numpy.typing import ArrayLike
 
 from skflow.plotting.style import BLUE, ORANGE, VERMILLION, axes_or_new, density_of
 
-FEW_EPOCHS = 30  # that a marker each is drawn of
+FEW_EPOCHS = 30  # most epochs for which each has a marker
 
 
 class TrainingCurveDisplay:
-    """Score of the training rows and of those held out, epoch by epoch.
+    """Scores of the training rows and of the held-out rows, by epoch.
 
-    Held-out rows that score ever better tell that more epochs would help; that score
-    worse and worse while training rows go on, that ``dropout`` or ``weight_decay`` may.
+    If the score of the held-out rows still rises at the end, more epochs would help. If it
+    falls while that of the training rows rises, ``dropout`` or ``weight_decay`` may help.
 
     It is drawn by :meth:`from_estimator`. All parameters are stored as attributes.
 
     Parameters
     ----------
     train_score : array-like of shape (n_epochs,)
-        Mean log-density of the training rows, in nats per row, while they were learnt
-        from: with dropout, so it may be the lower one.
+        Mean log-density of the training rows during training, in nats per row. It is
+        computed with dropout, so it may be the lower one.
     validation_score : array-like of shape (n_epochs,)
-        That of the rows held out; NaN without any.
+        Mean log-density of the held-out rows, in nats per row; NaN without held-out rows.
     best_score : float
-        That of the weights that were kept. Those from before the first epoch are among
-        them, and labels and values each keep their own: it may be above all epochs.
+        Score of the weights that were kept, in nats per row. The initial weights are among
+        the candidates, and labels and values have separate best weights, so it may be above
+        the scores of all epochs.
 
     Attributes
     ----------
     best_epoch : int
-        The epoch, counted from 1, of the highest held-out score; of the highest
-        training score where no rows were held out.
+        Epoch, counted from 1, of the highest held-out score, or of the highest training
+        score if no rows were held out.
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
 
@@ -65,17 +66,17 @@ class TrainingCurveDisplay:
         self.validation_score = np.asarray(validation_score, dtype=np.float64)
         self.best_score = best_score
         held_out = ~np.isnan(self.validation_score).all()
-        self._judged = self.validation_score if held_out else self.train_score
-        self.best_epoch = 1 + int(np.nanargmax(self._judged))
+        self._monitored = self.validation_score if held_out else self.train_score
+        self.best_epoch = 1 + int(np.nanargmax(self._monitored))
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Axes | None = None) -> Self:
-        """Draw how an estimator was trained.
+        """Draw the training history of an estimator.
 
         Parameters
         ----------
         estimator : FlowDensity or FlowOutlierDetector
-            Fitted. Of a detector, its ``density_``.
+            Fitted estimator. For a detector, its ``density_`` is used.
         ax : matplotlib Axes, default=None
             Where to draw; None draws in a new figure.
 
@@ -89,7 +90,7 @@ class TrainingCurveDisplay:
         return cls(*scores, density.best_validation_score_).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
@@ -106,9 +107,9 @@ class TrainingCurveDisplay:
         ax.plot(
             epochs, self.train_score, color=ORANGE, ls="--", marker=marker, label="training rows"
         )
-        if self._judged is self.validation_score:
-            ax.plot(epochs, self._judged, color=BLUE, marker=marker, label="held-out rows")
-        best = self._judged[self.best_epoch - 1]
+        if self._monitored is self.validation_score:
+            ax.plot(epochs, self._monitored, color=BLUE, marker=marker, label="held-out rows")
+        best = self._monitored[self.best_epoch - 1]
         kept = f"weights kept: {self.best_score:.4g}"
         ax.axhline(self.best_score, color="0.5", lw=1, ls=":", zorder=0, label=kept)
         ax.plot(

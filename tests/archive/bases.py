@@ -6,32 +6,30 @@ from typing import Any
 import numpy as np
 
 from skflow import FlowDensity, FlowOutlierDetector
-from tests.mixed import CLOSED, every_kind, every_polars_kind, small_mix
-from tests.tables import correlated
-
-TINY = {"n_layers": 1, "hidden_units": 4, "n_bins": 3, "n_components": 2, "max_iter": 2}
-SEEDED = TINY | {"random_state": 0}
+from tests.mixed import every_kind, every_polars_kind, small_mix
+from tests.settings import ONE_TINY_LAYER, TWO_GAUSSIANS
+from tests.tables import correlated, unfitted
 
 NUMBERS = correlated(120, 3, seed=0)
 MIXED = every_kind(120)
-SMALL = small_mix(150)
+MIX = small_mix(150)
 POLARS = every_polars_kind(120)
 TEXTS = np.random.default_rng(0).choice(["a", "bb", "ä", ""], size=(100, 2))
 
 ROWS: dict[str, Any] = {
     "numbers": NUMBERS,
     "mixed": MIXED,
-    "detector": SMALL,
+    "detector": MIX,
     "polars": POLARS,
     "texts": TEXTS,
 }
 
 BASES: dict[str, Callable[[], Any]] = {
-    "numbers": lambda: FlowDensity(**SEEDED).fit(NUMBERS),
-    "mixed": lambda: FlowDensity(**SEEDED).fit(MIXED),
-    "detector": lambda: FlowOutlierDetector(**SEEDED).fit(SMALL),
-    "polars": lambda: FlowDensity(**CLOSED).fit(POLARS),
-    "texts": lambda: FlowDensity(**CLOSED).fit(TEXTS),
+    "numbers": lambda: FlowDensity(**ONE_TINY_LAYER).fit(NUMBERS),
+    "mixed": lambda: FlowDensity(**ONE_TINY_LAYER).fit(MIXED),
+    "detector": lambda: unfitted(FlowOutlierDetector, **ONE_TINY_LAYER).fit(MIX),
+    "polars": lambda: FlowDensity(**TWO_GAUSSIANS).fit(POLARS),
+    "texts": lambda: FlowDensity(**TWO_GAUSSIANS).fit(TEXTS),
 }
 
 

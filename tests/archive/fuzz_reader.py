@@ -27,10 +27,11 @@ except ImportError:  # the tests replay the corpus without it
 with instrument_imports(["skflow.archive", "skflow.estimators.persistence"]):
     from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.exceptions import ModelFileError
-from tests.archive.bases import SEEDED
 from tests.archive.mutations import FORGERIES, PLAUSIBLE
 from tests.archive.parts import dumps, seal, take_apart
-from tests.mixed import CLOSED, every_kind, every_polars_kind
+from tests.mixed import every_kind, every_polars_kind
+from tests.settings import ONE_TINY_LAYER, TWO_GAUSSIANS
+from tests.tables import unfitted
 
 A = ord("a")
 NO_JSON = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -44,12 +45,12 @@ def models() -> list[bytes]:
     pandas, polars = every_kind(60), every_polars_kind(60)
     arrow = pandas[["when", "small", "same"]].convert_dtypes(dtype_backend="pyarrow")
     generator = {"random_state": np.random.RandomState(0), "bounds": {0: (-9, None)}}
-    density, detector = FlowDensity(**CLOSED), FlowOutlierDetector(**CLOSED)
+    density, detector = FlowDensity(**TWO_GAUSSIANS), unfitted(FlowOutlierDetector, **TWO_GAUSSIANS)
     return [
         _save(model.fit(table))
         for model, table in (
-            (FlowDensity(**SEEDED), numbers),
-            (FlowDensity(**CLOSED | generator), numbers),
+            (FlowDensity(**ONE_TINY_LAYER), numbers),
+            (FlowDensity(**TWO_GAUSSIANS | generator), numbers),
             (density, texts),
             (density, pandas[["object", "decimal"]]),
             (density, pandas[["when", "day", "while"]]),

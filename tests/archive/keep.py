@@ -12,9 +12,9 @@ import pandas as pd
 
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow.estimators.persistence import VERSION
-from tests.archive.bases import SEEDED
 from tests.mixed import small_mix
-from tests.tables import correlated
+from tests.settings import ONE_TINY_LAYER
+from tests.tables import correlated, unfitted
 
 FOLDER = Path(__file__).parent / "kept"
 
@@ -38,9 +38,9 @@ def main() -> None:
     """Write files of the present version and what they must say."""
     numbers = correlated(60, 2, seed=0)
     kept = {
-        "density": FlowDensity(**SEEDED).fit(numbers),
-        "mixed": FlowDensity(**SEEDED).fit(small_mix(80)),
-        "detector": FlowOutlierDetector(**SEEDED).fit(correlated(120, 2, seed=0)),
+        "density": FlowDensity(**ONE_TINY_LAYER).fit(numbers),
+        "mixed": FlowDensity(**ONE_TINY_LAYER).fit(small_mix(80)),
+        "detector": unfitted(FlowOutlierDetector, **ONE_TINY_LAYER).fit(correlated(120, 2, seed=0)),
     }
     for name, fitted in kept.items():
         stem = FOLDER / f"version_{VERSION}_{name}"

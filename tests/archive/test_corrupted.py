@@ -24,11 +24,13 @@ from tests.archive.mutations import (
     claims_without_values,
 )
 from tests.archive.parts import put_together, take_apart
+from tests.settings import slow_but
 
 N_SCORED = 8
 MOST_MEMORY = 2**28  # bytes beyond what is in use, for files of a tenth of a megabyte
-QUICK = 1000 // (len(BASES) * len(DAMAGE | FORGERIES | HARMLESS | IDLE | PLAUSIBLE)) + 1
-SLOW = 9 * QUICK + 5
+N_SLOW = (
+    60  # files of each mutation of each base, ten thousand in all; one of each second by default
+)
 
 
 @pytest.fixture(scope="module")
@@ -86,17 +88,18 @@ def spoil(
     return outcomes
 
 
-def counts(function: Callable[..., None]) -> Callable[..., None]:
-    numbers = [
-        pytest.param(QUICK, id="quick"),
-        pytest.param(SLOW, id="slow", marks=pytest.mark.slow),
+def mutations(mutators: dict[str, Mutator]) -> pytest.MarkDecorator:
+    """Each mutation of each base: a hundred files by default, ten thousand with the slow tests."""
+    pairs = [(name, base) for name in mutators for base in BASES]
+    quick = [pytest.param(*pair, 1, id="-".join((*pair, "quick"))) for pair in pairs[::2]]
+    slow = [
+        pytest.param(*pair, N_SLOW, id="-".join((*pair, "slow")), marks=pytest.mark.slow)
+        for pair in pairs
     ]
-    every_base = pytest.mark.parametrize("base", BASES)
-    return pytest.mark.parametrize("n", numbers)(every_base(function))
+    return pytest.mark.parametrize(("name", "base", "n"), quick + slow)
 
 
-@counts
-@pytest.mark.parametrize("name", DAMAGE | IDLE)
+@mutations(DAMAGE | IDLE)
 def test_nothing_else_is_read_from_what_is_damaged(name, base, n, saved, tmp_path) -> None:
     path = tmp_path / "model"
     path.write_bytes(saved(base))
@@ -106,14 +109,13 @@ def test_nothing_else_is_read_from_what_is_damaged(name, base, n, saved, tmp_pat
             np.testing.assert_array_equal(scores, whole)
 
 
-@counts
-@pytest.mark.parametrize("name", FORGERIES)
+@mutations(FORGERIES)
 def test_forgeries_are_refused(name, base, n, saved, tmp_path) -> None:
     outcomes = spoil(FORGERIES[name], base, n, saved, tmp_path / "model")
     assert [i for i, scores in enumerate(outcomes) if scores is not None] == []
 
 
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("base", slow_but(["detector", "texts"], BASES))
 def test_sizes_that_no_value_bears_out_take_no_memory(base, saved, tmp_path) -> None:
     """Every axis of every array, one after the other."""
     path = tmp_path / "model"
@@ -124,8 +126,7 @@ def test_sizes_that_no_value_bears_out_take_no_memory(base, saved, tmp_path) -> 
         assert "alloc" not in str(refused.value)  # refused for want of memory
 
 
-@counts
-@pytest.mark.parametrize("name", HARMLESS)
+@mutations(HARMLESS)
 def test_other_spellings_say_the_same(name, base, n, saved, tmp_path) -> None:
     path = tmp_path / "model"
     path.write_bytes(saved(base))
@@ -134,8 +135,7 @@ def test_other_spellings_say_the_same(name, base, n, saved, tmp_path) -> None:
         np.testing.assert_array_equal(scores, whole)
 
 
-@counts
-@pytest.mark.parametrize("name", PLAUSIBLE)
+@mutations(PLAUSIBLE)
 def test_other_models_have_sound_scores(name, base, n, saved, tmp_path) -> None:
     """A number that was another one is a model as well: no digest tells who wrote it."""
     for i, scores in enumerate(spoil(PLAUSIBLE[name], base, n, saved, tmp_path / "model")):

@@ -7,15 +7,16 @@ import pytest
 
 from skflow import FlowOutlierDetector, load
 from skflow.exceptions import ModelFileError
-from tests.archive.bases import SEEDED
 from tests.archive.parts import Parts, put_together, take_apart
 from tests.mixed import small_mix
+from tests.settings import ONE_TINY_LAYER
+from tests.tables import unfitted
 
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory) -> Parts:
     path = tmp_path_factory.mktemp("detector") / "saved.skflow"
-    FlowOutlierDetector(**SEEDED).fit(small_mix(150)).save(path)
+    unfitted(FlowOutlierDetector, **ONE_TINY_LAYER).fit(small_mix(150)).save(path)
     return take_apart(path.read_bytes())
 
 

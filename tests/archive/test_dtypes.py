@@ -14,7 +14,7 @@ import pytest
 
 from skflow import FlowDensity, load
 from tests.archive.bases import Thing
-from tests.mixed import CLOSED
+from tests.settings import ONE_GAUSSIAN, TWO_GAUSSIANS
 
 N = 60
 COUNTS = np.arange(N) % 50
@@ -108,7 +108,7 @@ def assert_same(one: Any, other: Any) -> None:
 @pytest.mark.parametrize("make", [polars_frame, pandas_frame, arrow_frame])
 def test_every_dtype_comes_back(make: Any, tmp_path: Path) -> None:
     frame = make()
-    flow = FlowDensity(**CLOSED, n_components=1).fit(frame)
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(frame)
     latents = flow.transform(frame)
     assert_same(flow.inverse_transform(latents), frame)
     flow.save(tmp_path / "model")
@@ -121,7 +121,7 @@ def test_every_dtype_comes_back(make: Any, tmp_path: Path) -> None:
 def test_objects_that_no_file_holds_are_pickled(make: Any, tmp_path: Path) -> None:
     cells = make([Thing(i % 2) for i in range(N)], dtype=pl.Object if make is pl.Series else object)
     frame = cells.to_frame("odd")
-    flow = FlowDensity(**CLOSED).fit(frame)
+    flow = FlowDensity(**TWO_GAUSSIANS).fit(frame)
     loaded = pickle.loads(pickle.dumps(flow))
     assert_same(loaded.inverse_transform(loaded.transform(frame)), frame)
     with pytest.raises(TypeError, match=r"'odd'.*Thing.* save the model with joblib\.dump"):
@@ -140,4 +140,4 @@ def test_objects_that_no_file_holds_are_pickled(make: Any, tmp_path: Path) -> No
 def test_dtypes_that_are_not_supported_are_refused_without_values_as_well(column: Any) -> None:
     frame = column.to_frame("odd")
     with pytest.raises(TypeError, match=r"'odd': dtype .* is not supported"):
-        FlowDensity(**CLOSED).fit(frame)
+        FlowDensity(**TWO_GAUSSIANS).fit(frame)

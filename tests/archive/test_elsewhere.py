@@ -5,6 +5,7 @@ import os
 import pickle
 from collections.abc import Callable
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.exceptions import ModelFileError
-from tests.archive.bases import MIXED, NUMBERS, POLARS, SEEDED
-from tests.mixed import CLOSED
+from tests.archive.bases import MIXED, NUMBERS, POLARS
+from tests.settings import ONE_TINY_LAYER, TWO_GAUSSIANS
 
 
 def by_pickle(fitted: Any, path: Path) -> Any:
@@ -45,11 +46,26 @@ STORES = [by_pickle, by_joblib, by_mapped_joblib, by_skops]
 Store = Callable[[Any, Path], Any]
 
 
+TABLES = {"array": NUMBERS, "pandas": MIXED, "polars": POLARS}
+
+
+@cache
+def fit(kind: type, table: str) -> Any:
+    return kind(**ONE_TINY_LAYER).fit(TABLES[table])
+
+
 @pytest.mark.parametrize("store", STORES)
-@pytest.mark.parametrize("X", [NUMBERS, MIXED, POLARS], ids=["array", "pandas", "polars"])
-@pytest.mark.parametrize("kind", [FlowDensity, FlowOutlierDetector])
-def test_stored_elsewhere(X: Any, kind: Any, store: Store, tmp_path: Path) -> None:
-    fitted = kind(**SEEDED).fit(X)
+@pytest.mark.parametrize(
+    ("kind", "table"),
+    [
+        *((FlowDensity, table) for table in TABLES),
+        (FlowOutlierDetector, "array"),
+        pytest.param(FlowOutlierDetector, "pandas", marks=pytest.mark.slow),
+        pytest.param(FlowOutlierDetector, "polars", marks=pytest.mark.slow),
+    ],
+)
+def test_stored_elsewhere(kind: type, table: str, store: Store, tmp_path: Path) -> None:
+    fitted, X = fit(kind, table), TABLES[table]
     back = store(fitted, tmp_path / "stored")
     np.testing.assert_array_equal(back.score_samples(X), fitted.score_samples(X))
     back.save(tmp_path / "model")  # which is as good as the one that was fitted
@@ -62,7 +78,7 @@ def test_stored_elsewhere(X: Any, kind: Any, store: Store, tmp_path: Path) -> No
 def test_what_no_file_holds(store: Store, tmp_path: Path) -> None:
     """Categories of whatever class come back by pickle, as before."""
     X = pd.DataFrame({"number": np.arange(40) / 4, "odd": [Sort(i % 2) for i in range(40)]})
-    fitted = FlowDensity(**CLOSED).fit(X)
+    fitted = FlowDensity(**TWO_GAUSSIANS).fit(X)
     back = store(fitted, tmp_path / "stored")
     np.testing.assert_array_equal(back.score_samples(X), fitted.score_samples(X))
 
@@ -73,19 +89,24 @@ class Sort(Enum):
     EVEN, ODD = range(2)
 
 
+@cache
+def fit_pipeline(kind: type) -> Pipeline:
+    return make_pipeline(StandardScaler(), kind(**ONE_TINY_LAYER)).fit(NUMBERS)
+
+
 @pytest.mark.parametrize("store", STORES)
 def test_pipelines(store: Store, tmp_path: Path) -> None:
-    pipeline = make_pipeline(StandardScaler(), FlowDensity(**SEEDED)).fit(NUMBERS)
+    pipeline = fit_pipeline(FlowDensity)
     back = store(pipeline, tmp_path / "stored")
     np.testing.assert_array_equal(back.score_samples(NUMBERS), pipeline.score_samples(NUMBERS))
-    detector = make_pipeline(StandardScaler(), FlowOutlierDetector(**CLOSED)).fit(NUMBERS)
+    detector = fit_pipeline(FlowOutlierDetector)
     back = store(detector, tmp_path / "stored")
     np.testing.assert_array_equal(back.predict(NUMBERS), detector.predict(NUMBERS))
 
 
 @pytest.mark.parametrize("store", [by_joblib, by_skops])
 def test_files_of_others_are_not_read(store: Store, tmp_path: Path) -> None:
-    store(FlowDensity(**CLOSED).fit(NUMBERS), tmp_path / "stored")
+    store(FlowDensity(**TWO_GAUSSIANS).fit(NUMBERS), tmp_path / "stored")
     with pytest.raises(ModelFileError, match=r"was not written by skflow\. It looks like a"):
         load(tmp_path / "stored")
 
@@ -98,7 +119,7 @@ def fail_to_sync(descriptor: int) -> None:
 def test_a_full_disk_leaves_the_former_file(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flow = FlowDensity(**CLOSED).fit(NUMBERS)
+    flow = FlowDensity(**TWO_GAUSSIANS).fit(NUMBERS)
     path = tmp_path / "model"
     flow.save(path)
     before = path.read_bytes()
@@ -107,7 +128,7 @@ def test_a_full_disk_leaves_the_former_file(
     else:
         monkeypatch.setattr(Path, "replace", lambda self, target: fail_to_sync(0))
     with pytest.raises(OSError, match="No space left"):
-        FlowDensity(**CLOSED).fit(NUMBERS[:50]).save(path)
+        FlowDensity(**TWO_GAUSSIANS).fit(NUMBERS[:50]).save(path)
     assert [each.name for each in tmp_path.iterdir()] == ["model"]
     assert path.read_bytes() == before
 
@@ -120,7 +141,7 @@ def test_an_interrupt_leaves_nothing_behind(
 
     monkeypatch.setattr(os, "fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        FlowDensity(**CLOSED).fit(NUMBERS).save(tmp_path / "model")
+        FlowDensity(**TWO_GAUSSIANS).fit(NUMBERS).save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -129,7 +150,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         load(tmp_path / "nothing")
     with pytest.raises(ModelFileError, match="is not a file"):
         load(tmp_path)
-    flow = FlowDensity(**CLOSED).fit(NUMBERS)
+    flow = FlowDensity(**TWO_GAUSSIANS).fit(NUMBERS)
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         flow.save(tmp_path / "none" / "model")
     with pytest.raises(IsADirectoryError, match="name a file"):

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,44 +12,25 @@ import pytest
 from skflow import FlowDensity
 from tests.archive.bases import NUMBERS, TEXTS
 from tests.archive.parts import DIGEST, Parts, dumps, put_together, seal, take_apart
-from tests.mixed import CLOSED
+from tests.settings import ROOT, TWO_GAUSSIANS, script
 
 if not Path("/proc/self/status").exists():
     pytest.skip("needs Linux, to tell the peak of a process", allow_module_level=True)
-# Prints by how much loading a file raises the peak over that of loading a small one. The peak is
-# the kernel's for this program: that of getrusage is, at first, the parent's.
-SCRIPT = """
-import json, sys
-import skflow
-
-def peak():
-    lines = open("/proc/self/status").read().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-skflow.load(sys.argv[1])
-before, error = peak(), ""
-try:
-    skflow.load(sys.argv[2])
-except skflow.exceptions.ModelFileError as refused:
-    error = str(refused)
-print(json.dumps([peak() - before, error]))
-"""
 CONSTANT = 2**27
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("small") / "model"
-    FlowDensity(**CLOSED).fit(NUMBERS).save(path)
+    FlowDensity(**TWO_GAUSSIANS).fit(NUMBERS).save(path)
     return path
 
 
 def rise(small: Path, path: Path) -> tuple[int, str]:
     """Return by how many bytes reading a file raises the peak, and the error."""
-    command = [sys.executable, "-c", SCRIPT, str(small), str(path)]
-    root = Path(__file__).parents[2]
-    told = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root)
-    n_bytes, error = json.loads(told.stdout)
+    command = script("peak_of_loading", small, path)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    n_bytes, error = json.loads(done.stdout)
     return n_bytes, error
 
 
@@ -58,7 +38,7 @@ def rise(small: Path, path: Path) -> tuple[int, str]:
 def test_an_honest_large_file(small: Path, tmp_path: Path) -> None:
     wide = {"n_layers": 6, "hidden_units": 1500, "max_iter": 1, "n_components": 1}
     path = tmp_path / "large"
-    FlowDensity(**CLOSED | wide, early_stopping=False).fit(NUMBERS[:40]).save(path)
+    FlowDensity(**TWO_GAUSSIANS | wide, early_stopping=False).fit(NUMBERS[:40]).save(path)
     size = path.stat().st_size
     assert size > 10**8
     n_bytes, error = rise(small, path)
@@ -71,7 +51,7 @@ def test_an_honest_large_file_of_labels(small: Path, tmp_path: Path) -> None:
     label = np.arange(4000) % 990
     columns = [np.char.mod(f"{j}-%d", label) for j in range(15)]
     path = tmp_path / "large"
-    FlowDensity(**CLOSED).fit(np.array(columns).T).save(path)
+    FlowDensity(**TWO_GAUSSIANS).fit(np.array(columns).T).save(path)
     size = path.stat().st_size
     assert size > 10**8
     n_bytes, error = rise(small, path)
@@ -82,7 +62,7 @@ def test_an_honest_large_file_of_labels(small: Path, tmp_path: Path) -> None:
 def test_arrays_without_values(tmp_path: Path) -> None:
     """Arrays that hold nothing, 30 million times: a table of labels has no knots at all."""
     path, hostile = tmp_path / "labels", tmp_path / "hostile"
-    FlowDensity(**CLOSED).fit(TEXTS).save(path)
+    FlowDensity(**TWO_GAUSSIANS).fit(TEXTS).save(path)
     parts = take_apart(path.read_bytes())
     for name in ("x_knots", "y_knots", "derivatives"):
         parts.tensors[f"model.values.marginals.{name}"]["shape"][0] = 30_000_000
@@ -93,7 +73,12 @@ def test_arrays_without_values(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "n_true", [0, DIGEST.stop, 10_000], ids=["foreign", "beginning", "damaged"]
+    "n_true",
+    [
+        pytest.param(0, id="foreign", marks=pytest.mark.slow),
+        pytest.param(DIGEST.stop, id="beginning", marks=pytest.mark.slow),
+        pytest.param(10_000, id="damaged"),
+    ],
 )
 def test_a_large_file_of_others(n_true: int, small: Path, tmp_path: Path) -> None:
     """Memory is taken for what was written by skflow only, however large a file is."""

@@ -12,7 +12,7 @@ from skflow.command_line.main import main
 # Numbers are read to the last digit: by default from pandas 3.1 on, before by an option.
 _VERSION = tuple(int(part) for part in pd.__version__.split(".")[:2])
 EXACT: dict[str, Any] = {} if _VERSION >= (3, 1) else {"float_precision": "round_trip"}
-QUICK = ["--max-iter", "1", "--max-time", "100", "--random-state", "0", "--quiet"]
+ONE_EPOCH = ["--max-iter", "1", "--max-time", "100", "--random-state", "0", "--quiet"]
 
 
 def make_trips(n_rows: int, seed: int) -> pd.DataFrame:
@@ -44,6 +44,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train.to_parquet(folder / "train.parquet")
     new.to_parquet(folder / "new.parquet")
     for name, more in (("flow", []), ("detector", ["--outliers"])):
-        arguments = ["fit", str(folder / "train.csv"), "-o", str(folder / name), *more, *QUICK]
+        arguments = ["fit", str(folder / "train.csv"), "-o", str(folder / name), *more, *ONE_EPOCH]
         assert main(arguments) == 0
     return folder

@@ -10,7 +10,8 @@ import pytest
 from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.command_line.main import main
 from skflow.command_line.streaming import merge_ranked
-from tests.command_line.conftest import EXACT, QUICK, make_trips
+from tests.command_line.conftest import EXACT, ONE_EPOCH, make_trips
+from tests.settings import one_of_each
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> pd.DataFrame:
@@ -40,7 +41,9 @@ def test_fit_takes_columns_as_the_class_does(files: Path) -> None:
 
 
 def test_fit_of_parquet_is_that_of_csv(files: Path, tmp_path: Path) -> None:
-    assert main(["fit", str(files / "train.parquet"), "-o", str(tmp_path / "model"), *QUICK]) == 0
+    assert (
+        main(["fit", str(files / "train.parquet"), "-o", str(tmp_path / "model"), *ONE_EPOCH]) == 0
+    )
     scores = [
         load(path).score_samples(new_trips()) for path in (tmp_path / "model", files / "flow")
     ]
@@ -52,7 +55,7 @@ def test_fit_tells_what_it_took_columns_for(
 ) -> None:
     model = tmp_path / "model"
     chosen = ["--drop", "km", "day", "--categorical", "riders"]
-    arguments = ["fit", str(files / "train.csv"), "-o", str(model), *chosen, *QUICK[:-1]]
+    arguments = ["fit", str(files / "train.csv"), "-o", str(model), *chosen, *ONE_EPOCH[:-1]]
     assert main(arguments) == 0
     assert repr(load(model).schema_) in capsys.readouterr().err
     kinds = {column.name: column.kind for column in load(model).schema_.columns}
@@ -61,14 +64,18 @@ def test_fit_tells_what_it_took_columns_for(
 
 
 def test_fit_goes_on_from_its_checkpoint(files: Path, tmp_path: Path) -> None:
-    arguments = ["fit", str(files / "train.csv"), "--checkpoint", str(tmp_path / "fit"), *QUICK]
+    arguments = ["fit", str(files / "train.csv"), "--checkpoint", str(tmp_path / "fit"), *ONE_EPOCH]
     for name in ("first", "second"):
         assert main([*arguments, "-o", str(tmp_path / name)]) == 0
     assert load(tmp_path / "first").history_ == load(tmp_path / "second").history_  # seconds, too
 
 
-@pytest.mark.parametrize("table", ["new.csv", "new.parquet"])
-@pytest.mark.parametrize("more", [[], ["--batch-rows", 7], ["--batch-rows", 25, "--n-jobs", 2]])
+@pytest.mark.parametrize(
+    ("more", "table"),
+    one_of_each(
+        [[], ["--batch-rows", 7], ["--batch-rows", 25, "--n-jobs", 2]], ["new.csv", "new.parquet"]
+    ),
+)
 def test_score(files: Path, table: str, more: list, capsys: pytest.CaptureFixture[str]) -> None:
     scores = run(capsys, "score", files / "flow", files / table, *more)
     expected = load(files / "flow").score_samples(new_trips())
@@ -128,8 +135,7 @@ def test_outliers(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert judged.loc[~judged["outlier"], ["reason_1", "log_prob_1"]].isna().all(axis=None)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("batch_rows", [7, 100])
+@pytest.mark.parametrize(("batch_rows", "n_jobs"), one_of_each([100, 7], [1, 2]))
 def test_outliers_are_those_of_predict_and_come_strangest_first(
     batch_rows: int, n_jobs: int, files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,8 +149,10 @@ def test_outliers_are_those_of_predict_and_come_strangest_first(
     assert judged["reason_1"].notna().all()
 
 
-@pytest.mark.parametrize("more", [[], ["--keep"], ["--only"], ["--alpha", 0.05, "--only"]])
-@pytest.mark.parametrize("batch_rows", [7, 100])
+@pytest.mark.parametrize(
+    ("more", "batch_rows"),
+    one_of_each([[], ["--keep"], ["--only"], ["--alpha", 0.05, "--only"]], [7, 100]),
+)
 def test_the_strangest_rows(
     batch_rows: int, more: list, files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,9 +179,16 @@ def test_only_the_strangest_rows_are_held() -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "written", "said"), [(".csv", ";", ";"), (".csv", "\t", "\\t"), (".tsv", "\t", "")]
+    ("suffix", "written", "said", "packed"),
+    [
+        (".csv", ";", ";", ""),
+        (".csv", "\t", "\\t", ".gz"),
+        (".tsv", "\t", "", ""),
+        pytest.param(".csv", ";", ";", ".gz", marks=pytest.mark.slow),
+        pytest.param(".csv", "\t", "\\t", "", marks=pytest.mark.slow),
+        pytest.param(".tsv", "\t", "", ".gz", marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("packed", ["", ".gz"])
 def test_delimiters_and_compression(
     suffix: str,
     written: str,
@@ -186,7 +201,7 @@ def test_delimiters_and_compression(
     table, model, out = (tmp_path / name for name in (f"a{suffix}{packed}", "m", f"b.csv{packed}"))
     make_trips(100, 0).to_csv(table, index=False, sep=written)
     sep = ["--sep", said] if said else []
-    assert main(["fit", str(table), "-o", str(model), *sep, *QUICK]) == 0
+    assert main(["fit", str(table), "-o", str(model), *sep, *ONE_EPOCH]) == 0
     assert load(model).schema_ == load(files / "flow").schema_
     new_trips().to_csv(table, index=False, sep=written)
     assert main(["score", str(model), str(table), "-o", str(out), *sep, "--batch-rows", "9"]) == 0
@@ -223,7 +238,7 @@ def test_inspect(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(files / "detector")]) == 0
     told = capsys.readouterr().out
     assert told.startswith("FlowOutlierDetector, written by skflow ")
-    assert "parameters: max_iter=1, max_time=100.0, random_state=0\n" in told
+    assert "parameters: density__max_iter=1, density__max_time=100.0, random_state=0\n" in told
     assert repr(load(files / "detector").density_.schema_) in told
     assert "p-values: down to 0.0099, counted among 100 rows\n" in told
 

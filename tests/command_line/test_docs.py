@@ -12,14 +12,13 @@ import pytest
 from skflow.command_line.main import main
 from tests.command_line.conftest import make_trips
 
-GUIDE = Path(__file__).parents[2] / "docs" / "user_guide.rst"
-QUICK = ["--max-iter", "1", "--max-time", "100", "--quiet"]
+PAGE = Path(__file__).parents[2] / "docs" / "user_guide" / "command_line.rst"
+DOCUMENTED = ["--max-iter", "1", "--max-time", "100", "--quiet"]
 
 
 def commands() -> list[str]:
     """The lines that begin with a prompt, in their order."""
-    section = GUIDE.read_text().partition(".. _command-line:")[2].partition("\n.. _")[0]
-    return re.findall(r"^   \$ (.+)$", section, flags=re.MULTILINE)
+    return re.findall(r"^   \$ (.+)$", PAGE.read_text(), flags=re.MULTILINE)
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def test_every_command_of_the_guide_runs(folder: Path, capsys: pytest.CaptureFix
             continue
         program, *arguments = shlex.split(line)
         assert program == "skflow"
-        quick = QUICK if arguments[0] == "fit" else []
+        quick = DOCUMENTED if arguments[0] == "fit" else []
         assert main([*arguments, *quick]) == 0, line
     assert len(pd.read_csv(folder / "scores.csv")) == 40
     assert len(pd.read_csv(folder / "rows.csv")) == 1_000

@@ -20,7 +20,7 @@ from skflow.command_line.main import main
 from skflow.command_line.matching import ModelColumns, as_fitted, as_inferred
 from skflow.command_line.streaming import refuse_unclear_names
 from skflow.table.schema import ColumnSchema
-from tests.command_line.conftest import EXACT, QUICK, make_trips
+from tests.command_line.conftest import EXACT, ONE_EPOCH, make_trips
 
 CLOSED_FORM = {"n_layers": 0, "n_components": 1, "random_state": 0}
 
@@ -356,7 +356,7 @@ def test_what_was_sampled_can_be_fitted_again(files: Path, tmp_path: Path) -> No
     again, drawn = tmp_path / "again", tmp_path / "drawn.csv"
     arguments = ["-n", "150", "--random-state", "0", "--batch-rows", "40", "-o", str(drawn)]
     assert main(["sample", str(files / "flow"), *arguments]) == 0
-    assert main(["fit", str(drawn), "-o", str(again), *QUICK]) == 0
+    assert main(["fit", str(drawn), "-o", str(again), *ONE_EPOCH]) == 0
     kinds = [[c.kind for c in load(path).schema_.columns] for path in (files / "flow", again)]
     assert kinds[0] == kinds[1]
 
@@ -365,7 +365,7 @@ def test_labels_with_leading_zeros(tmp_path: Path) -> None:
     frame = make_trips(100, 0).assign(zip=lambda trips: trips["zone"].map({"1": "01", "2": "1"}))
     frame = frame[["zip", "fare"]].fillna({"zip": "2"})
     frame.to_csv(tmp_path / "table.csv", index=False)
-    options = ["--categorical", "zip", "-o", str(tmp_path / "model"), *QUICK]
+    options = ["--categorical", "zip", "-o", str(tmp_path / "model"), *ONE_EPOCH]
     assert main(["fit", str(tmp_path / "table.csv"), *options]) == 0
     assert load(tmp_path / "model").schema_.columns[0].levels == ("01", "1", "2")
     scores = scores_of(tmp_path / "model", tmp_path / "table.csv", tmp_path)

@@ -17,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow.exceptions import DegenerateDensityWarning, DivergenceWarning
 from skflow.reporter import Reporter
-from tests.tables import QUICK, Table, correlated
+from tests.settings import ONE_GAUSSIAN, TWO_EPOCHS, one_of_each, slow_but
+from tests.tables import Table, correlated, unfitted
 
 
 def assert_sound(flow: FlowDensity, X: NDArray) -> None:
@@ -35,7 +36,7 @@ def assert_sound(flow: FlowDensity, X: NDArray) -> None:
 
 
 def fit_quickly(X: NDArray, **params) -> FlowDensity:
-    return FlowDensity(**QUICK | params).fit(X)
+    return FlowDensity(**TWO_EPOCHS | params).fit(X)
 
 
 def test_constant_columns() -> None:
@@ -82,16 +83,13 @@ def test_duplicate_and_collinear_columns(copy: str) -> None:
     assert_sound(flow, X[::-1] * np.array([1, 1, 1, -1]))
 
 
-CLOSED = {"n_layers": 0, "n_components": 1}
-
-
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda X: FlowDensity(**CLOSED).fit(X),
-        lambda X: FlowOutlierDetector(**CLOSED).fit(X),
-        lambda X: make_pipeline(FlowDensity(**CLOSED), StandardScaler()).fit(X),
-        lambda X: cross_val_score(FlowDensity(**CLOSED), X, cv=2),
+        lambda X: FlowDensity(**ONE_GAUSSIAN).fit(X),
+        lambda X: unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).fit(X),
+        lambda X: make_pipeline(FlowDensity(**ONE_GAUSSIAN), StandardScaler()).fit(X),
+        lambda X: cross_val_score(FlowDensity(**ONE_GAUSSIAN), X, cv=2),
     ],
 )
 def test_warnings_point_at_the_line_that_asked(ask) -> None:
@@ -102,8 +100,7 @@ def test_warnings_point_at_the_line_that_asked(ask) -> None:
     assert {warning.filename for warning in told} == {__file__}
 
 
-@pytest.mark.parametrize("n_rows", [2, 3, 5, 50])
-@pytest.mark.parametrize("n_columns", [1, 2, 6])
+@pytest.mark.parametrize(("n_rows", "n_columns"), one_of_each([2, 3, 5, 50], [1, 2, 6]))
 def test_small_tables(n_rows: int, n_columns: int) -> None:
     X = correlated(n_rows, n_columns, seed=3)
     for params in ({}, {"n_components": 4}, {"early_stopping": True}):
@@ -117,7 +114,7 @@ def test_duplicate_rows() -> None:
     assert_sound(fit_quickly(X), X)
 
 
-@pytest.mark.parametrize("size", [1e-300, 1e-30, 1e30, 1e300])
+@pytest.mark.parametrize("size", slow_but([1e-300, 1e300], [1e-300, 1e-30, 1e30, 1e300]))
 def test_columns_of_any_size(size: float) -> None:
     X = correlated(120, 3, seed=5)
     flow, scaled = fit_quickly(X / 10), fit_quickly(X / 1e4 * size)
@@ -156,7 +153,11 @@ def test_scores_fall_strictly_outward(trained: FlowDensity, table: Table, column
 
 
 @pytest.mark.parametrize(
-    "dtype", [np.float16, np.float32, np.float64, np.longdouble, ">f4", ">f8", ">f2", object]
+    "dtype",
+    slow_but(
+        [np.float32, np.longdouble, ">f2", object],
+        [np.float16, np.float32, np.float64, np.longdouble, ">f4", ">f8", ">f2", object],
+    ),
 )
 def test_dtypes_fit_like_their_float64_copy(dtype) -> None:
     X = correlated(100, 3, seed=6).astype(dtype)
@@ -182,7 +183,9 @@ def test_half_floats_fit_like_their_float64_copy_but_for_its_grid(dtype) -> None
     np.testing.assert_allclose(flow.score_samples(X), reference.score_samples(copy), atol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int64, ">i4", bool])
+@pytest.mark.parametrize(
+    "dtype", slow_but([np.int8, ">i4", bool], [np.int8, np.uint16, np.int64, ">i4", bool])
+)
 def test_integer_dtypes_fit_alike(dtype) -> None:
     X = np.random.default_rng(7).integers(0, 2, size=(100, 2)) + 0
     X[:, 1] *= 1 if dtype is bool else 50
@@ -206,7 +209,7 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", slow_but(["read-only", "negative strides", "list"], LAYOUTS))
 def test_memory_layout_changes_nothing(name: str) -> None:
     X = correlated(100, 3, seed=8)
     laid_out = LAYOUTS[name](X)
@@ -237,7 +240,7 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, n_epochs: int, error: type)
     monkeypatch.setattr(Reporter, "epoch", raise_in_time)
 
 
-LAYERED = {"n_layers": 2, "max_iter": 8, "early_stopping": False}
+LONG = {"max_iter": 8, "early_stopping": False}
 
 
 def state_of(flow: FlowDensity, X: NDArray) -> tuple:
@@ -247,22 +250,23 @@ def state_of(flow: FlowDensity, X: NDArray) -> tuple:
 def test_interrupt_of_a_first_fit_keeps_the_best_weights(
     monkeypatch: pytest.MonkeyPatch, table: Table
 ) -> None:
-    flow = FlowDensity(**QUICK | LAYERED)
+    flow = FlowDensity(**TWO_EPOCHS | LONG)
     interrupt_after(monkeypatch, 5, KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         flow.fit(table)
     assert flow.n_iter_ == 5
     assert_sound(flow, table)
-    closed_form = FlowDensity(**QUICK | {"n_layers": 0, "early_stopping": False}).fit(table)
+    closed_form = FlowDensity(**TWO_EPOCHS | {"n_layers": 0, "early_stopping": False}).fit(table)
     assert flow.score(table) > closed_form.score(table)
 
 
-@pytest.mark.parametrize("warm_start", [False, True])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize(
+    ("error", "warm_start"), one_of_each([KeyboardInterrupt, RuntimeError], [False, True])
+)
 def test_interrupt_of_a_refit_keeps_the_earlier_fit(
     monkeypatch: pytest.MonkeyPatch, table: Table, error: type, warm_start: bool
 ) -> None:
-    flow = FlowDensity(**QUICK | LAYERED | {"warm_start": warm_start}).fit(table)
+    flow = FlowDensity(**TWO_EPOCHS | LONG | {"warm_start": warm_start}).fit(table)
     before = state_of(flow, table)
     interrupt_after(monkeypatch, 3, error)
     with pytest.raises(error):
@@ -271,7 +275,7 @@ def test_interrupt_of_a_refit_keeps_the_earlier_fit(
 
 
 def test_failed_first_fit_leaves_nothing(monkeypatch: pytest.MonkeyPatch, table: Table) -> None:
-    flow = FlowDensity(**QUICK | LAYERED)
+    flow = FlowDensity(**TWO_EPOCHS | LONG)
     before = vars(flow).copy()
     interrupt_after(monkeypatch, 3, RuntimeError)
     with pytest.raises(RuntimeError):
@@ -300,11 +304,11 @@ def test_failed_refit_leaves_the_earlier_fit(table: Table, X: NDArray, params: d
 
 
 def test_diverging_training_rolls_back(table: Table) -> None:
-    flow = FlowDensity(**QUICK | LAYERED | {"learning_rate": 1e6})
+    flow = FlowDensity(**TWO_EPOCHS | LONG | {"learning_rate": 1e6})
     with pytest.warns(DivergenceWarning, match="Set learning_rate to"):
         flow.fit(table)
     assert_sound(flow, table)
-    closed_form = FlowDensity(**QUICK | {"n_layers": 0, "early_stopping": False}).fit(table)
+    closed_form = FlowDensity(**TWO_EPOCHS | {"n_layers": 0, "early_stopping": False}).fit(table)
     assert flow.score(table) >= closed_form.score(table) - 1e-6
 
 

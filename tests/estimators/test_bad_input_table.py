@@ -16,12 +16,13 @@ from pandas.testing import assert_frame_equal
 from sklearn.exceptions import NotFittedError
 
 from skflow import FlowDensity, FlowOutlierDetector
-from skflow.exceptions import DegenerateDensityWarning, StrangeLabelsWarning
+from skflow.exceptions import StrangeLabelsWarning
 from skflow.reporter import Reporter
 from tests.estimators.bad_rows import LATER, Nearest, Rare, sound_table
 from tests.estimators.bad_tables import BY_FIT_ALONE, FITTED, NEVER_FITTED, Refused, frame, numbers
+from tests.settings import ONE_GAUSSIAN, one_of_each, slow_but
+from tests.tables import correlated, unfitted
 
-CLOSED = {"n_layers": 0, "n_components": 1, "random_state": 0}
 ESTIMATORS = [FlowDensity, FlowOutlierDetector]
 OF_DENSITY = ["score_samples", "score", "transform"]
 OF_DETECTOR = [
@@ -43,7 +44,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def fit_both(X: Any) -> Fitted:
-    return {cls: cls(**CLOSED).fit(X) for cls in ESTIMATORS}
+    return {cls: unfitted(cls, **ONE_GAUSSIAN).fit(X) for cls in ESTIMATORS}
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +68,10 @@ def calls(fitted: Fitted) -> list:
 # What cannot be fitted
 
 
-@pytest.mark.parametrize("cls", ESTIMATORS)
-@pytest.mark.parametrize("name", NEVER_FITTED)
+@pytest.mark.parametrize(("name", "cls"), one_of_each(NEVER_FITTED, ESTIMATORS))
 def test_it_is_not_fitted(name: str, cls: type) -> None:
     make, (error, message) = NEVER_FITTED[name]
-    estimator = cls(**CLOSED)
+    estimator = unfitted(cls, **ONE_GAUSSIAN)
     before = vars(estimator).copy()
     with pytest.raises(error, match=message):
         estimator.fit(make())
@@ -86,12 +86,12 @@ def test_nor_read_later(of_numbers: Fitted, name: str) -> None:
             call(make())
     if make() is not None:  # no rows to validate with
         with pytest.raises(error, match=message):
-            FlowDensity(**CLOSED).fit(frame(a=numbers()[:, 1]), X_val=make())
+            FlowDensity(**ONE_GAUSSIAN).fit(frame(a=numbers()[:, 1]), X_val=make())
 
 
 def test_a_detector_needs_three_rows() -> None:
     with pytest.raises(ValueError, match=r"2 sample\(s\) .* minimum of 3 is required by FlowOut"):
-        FlowOutlierDetector(**CLOSED).fit(numbers(2))
+        unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).fit(numbers(2))
 
 
 # What can
@@ -148,13 +148,20 @@ def assert_detector_is_sound(detector: FlowOutlierDetector, X: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", FITTED)
+@pytest.mark.filterwarnings(
+    "ignore::skflow.exceptions.DegenerateDensityWarning"
+)  # few bits, or rows
 def test_it_is_fitted(name: str) -> None:
     X = FITTED[name]()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DegenerateDensityWarning)  # few bits, or rows
-        assert_density_is_sound(FlowDensity(**CLOSED).fit(X), X)
-        if len(X) > 2:
-            assert_detector_is_sound(FlowOutlierDetector(**CLOSED).fit(X), X)
+    assert_density_is_sound(FlowDensity(**ONE_GAUSSIAN).fit(X), X)
+
+
+@pytest.mark.parametrize("name", slow_but(list(FITTED)[::5], FITTED))
+@pytest.mark.filterwarnings("ignore::skflow.exceptions.DegenerateDensityWarning")
+def test_it_is_fitted_by_a_detector(name: str) -> None:
+    X = FITTED[name]()
+    if len(X) > 2:
+        assert_detector_is_sound(unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).fit(X), X)
 
 
 # What comes later
@@ -257,7 +264,7 @@ def test_samples_beyond_memory(of_numbers: Fitted) -> None:
 @pytest.mark.parametrize("cls", ESTIMATORS)
 def test_layers_beyond_memory(cls: type) -> None:
     with pytest.raises(MemoryError, match="Lower hidden_units, n_layers, n_bins or batch_size"):
-        cls(n_layers=1, hidden_units=10**7).fit(np.random.default_rng(0).standard_normal((30, 3)))
+        unfitted(cls, n_layers=1, hidden_units=10**7).fit(correlated(30, 3, seed=0))
 
 
 # Parameters: scikit-learn's own check_param_validation tries values out of range, of all of them
@@ -319,12 +326,11 @@ CONTRADICTIONS = {
 }
 
 
-@pytest.mark.parametrize("cls", ESTIMATORS)
-@pytest.mark.parametrize("name", CONTRADICTIONS)
+@pytest.mark.parametrize(("name", "cls"), one_of_each(CONTRADICTIONS, ESTIMATORS))
 def test_parameters_that_contradict_the_table(name: str, cls: type) -> None:
     params, message = CONTRADICTIONS[name]
     with pytest.raises(ValueError, match=message):
-        cls(**CLOSED | params).fit(sound_table())
+        unfitted(cls, **ONE_GAUSSIAN | params).fit(sound_table())
 
 
 @pytest.mark.parametrize("contamination", [0, 0.6, -0.1, np.nan, "x", None])
@@ -343,7 +349,7 @@ def test_contamination_out_of_range(contamination: Any) -> None:
 def test_a_schema_is_contradicted(of_everything: Fitted, params: dict, message: str) -> None:
     schema = of_everything[FlowDensity].schema_
     with pytest.raises(ValueError, match=f"(?s)schema, which other.*{message}.*Leave these"):
-        FlowDensity(**CLOSED, column_kinds=schema, **params).fit(sound_table())
+        FlowDensity(**ONE_GAUSSIAN, column_kinds=schema, **params).fit(sound_table())
 
 
 # A fit that fails
@@ -353,7 +359,7 @@ def test_a_schema_is_contradicted(of_everything: Fitted, params: dict, message: 
 @pytest.mark.parametrize("name", ["inf in an array", "identifiers", "one row", "a generator"])
 def test_a_failed_refit_leaves_the_earlier_fit(name: str, cls: type) -> None:
     X, (make, (error, message)) = frame(a=numbers()[:, 1]), NEVER_FITTED[name]
-    estimator = cls(**CLOSED).fit(X)
+    estimator = unfitted(cls, **ONE_GAUSSIAN).fit(X)
     before, scores = vars(estimator).copy(), estimator.score_samples(X)
     with pytest.raises(error, match=message):
         estimator.fit(make())
@@ -363,8 +369,8 @@ def test_a_failed_refit_leaves_the_earlier_fit(name: str, cls: type) -> None:
 
 def test_an_interrupted_detector_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     X = frame(a=numbers()[:, 1])
-    params = CLOSED | {"n_layers": 1, "hidden_units": 4, "max_iter": 1}
-    fresh, fitted = (FlowOutlierDetector(**params) for _ in range(2))
+    params = ONE_GAUSSIAN | {"n_layers": 1, "hidden_units": 4, "max_iter": 1}
+    fresh, fitted = (unfitted(FlowOutlierDetector, **params) for _ in range(2))
     scores = fitted.fit(X).score_samples(X)
 
     def interrupt(*_: Any) -> None:

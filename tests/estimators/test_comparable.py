@@ -10,10 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skflow import FlowDensity
-from tests.mixed import CLOSED as CHOSEN
-from tests.mixed import LAYERED, small_mix
-
-CLOSED = CHOSEN | {"n_components": 2}
+from tests.mixed import small_mix
+from tests.settings import TWO_GAUSSIANS, TWO_LAYERS
 
 
 def borderline(n_rows: int = 600) -> pd.DataFrame:
@@ -38,16 +36,16 @@ def folds() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def test_schemas_of_folds_differ(folds: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     """Else the tests below prove nothing."""
-    first, second = (FlowDensity(**CLOSED).fit(fold).schema_ for fold in folds)
+    first, second = (FlowDensity(**TWO_GAUSSIANS).fit(fold).schema_ for fold in folds)
     assert first != second
     differing = {a.name for a, b in zip(first.columns, second.columns, strict=True) if a != b}
     assert differing >= {"x", "hole", "odd"}
 
 
 def test_a_pinned_schema_is_kept(folds: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    reference = FlowDensity(**CLOSED).fit(borderline()).schema_
+    reference = FlowDensity(**TWO_GAUSSIANS).fit(borderline()).schema_
     for fold in folds:
-        flow = FlowDensity(**CLOSED, column_kinds=reference).fit(fold)
+        flow = FlowDensity(**TWO_GAUSSIANS, column_kinds=reference).fit(fold)
         assert flow.schema_ == reference
         again = clone(flow).fit(fold)
         assert again.schema_ == reference
@@ -56,14 +54,15 @@ def test_a_pinned_schema_is_kept(folds: tuple[pd.DataFrame, pd.DataFrame]) -> No
 def test_pinned_folds_score_on_one_measure(folds: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     """A zero is an event for both, or a number for both."""
     df = borderline()
-    reference = FlowDensity(**CLOSED).fit(df).schema_
+    reference = FlowDensity(**TWO_GAUSSIANS).fit(df).schema_
     assert reference.columns[0].atoms == (0.0,)
-    pinned = [FlowDensity(**CLOSED, column_kinds=reference).fit(fold) for fold in folds]
+    pinned = [FlowDensity(**TWO_GAUSSIANS, column_kinds=reference).fit(fold) for fold in folds]
     # Rescaling x shifts a density and leaves the probability of an event as it is.
     zero, hole = df.iloc[[5]], df.iloc[[0]].assign(x=1.5)
     for flow, fold in zip(pinned, folds, strict=True):
         rescaled = FlowDensity(
-            **CLOSED, column_kinds=FlowDensity(**CLOSED).fit(df.assign(x=1000 * df["x"])).schema_
+            **TWO_GAUSSIANS,
+            column_kinds=FlowDensity(**TWO_GAUSSIANS).fit(df.assign(x=1000 * df["x"])).schema_,
         ).fit(fold.assign(x=1000 * fold["x"]))
         for row, shift in ((zero, 0.0), (hole, -np.log(1000)), (df.iloc[[50]], -np.log(1000))):
             found = rescaled.score_samples(row.assign(x=1000 * row["x"]))
@@ -73,21 +72,21 @@ def test_pinned_folds_score_on_one_measure(folds: tuple[pd.DataFrame, pd.DataFra
 def test_schema_does_not_depend_on_anything_but_rows_and_options() -> None:
     df = small_mix(300)
     schemas = [
-        FlowDensity(**LAYERED | params).fit(df).schema_
+        FlowDensity(**TWO_LAYERS | params).fit(df).schema_
         for params in ({}, {"random_state": 5}, {"n_layers": 0}, {"early_stopping": False})
     ]
-    schemas.append(FlowDensity(**LAYERED).fit(df[::-1]).schema_)
-    schemas.append(FlowDensity(**LAYERED).fit(df, X_val=df[:50]).schema_)
+    schemas.append(FlowDensity(**TWO_LAYERS).fit(df[::-1]).schema_)
+    schemas.append(FlowDensity(**TWO_LAYERS).fit(df, X_val=df[:50]).schema_)
     assert all(schema == schemas[0] for schema in schemas)
 
 
 def test_a_pinned_schema_of_other_columns_is_refused() -> None:
     df = small_mix(200)
-    schema = FlowDensity(**CLOSED).fit(df).schema_
+    schema = FlowDensity(**TWO_GAUSSIANS).fit(df).schema_
     with pytest.raises(ValueError, match="column_kinds is a schema of columns"):
-        FlowDensity(**CLOSED, column_kinds=schema).fit(df.rename(columns={"flag": "f"}))
+        FlowDensity(**TWO_GAUSSIANS, column_kinds=schema).fit(df.rename(columns={"flag": "f"}))
     with pytest.raises(ValueError, match=r"(?s)other columns.*'length'"):
-        FlowDensity(**CLOSED, column_kinds=schema).fit(df.assign(length=df["colour"]))
+        FlowDensity(**TWO_GAUSSIANS, column_kinds=schema).fit(df.assign(length=df["colour"]))
 
 
 def dependent(n_rows: int = 600) -> pd.DataFrame:
@@ -109,7 +108,7 @@ def dependent(n_rows: int = 600) -> pd.DataFrame:
 
 def test_grid_search_ranks_the_planted_model_first() -> None:
     df = dependent()
-    pinned = FlowDensity(**CLOSED).fit(df).schema_
+    pinned = FlowDensity(**TWO_GAUSSIANS).fit(df).schema_
     search = GridSearchCV(
         FlowDensity(hidden_units=32, n_components=2, random_state=0, column_kinds=pinned),
         [{"n_layers": [4], "max_iter": [15]}, {"n_layers": [0], "max_iter": [1]}],
@@ -123,8 +122,8 @@ def test_grid_search_ranks_the_planted_model_first() -> None:
 
 def test_cross_validation_of_a_mixed_table() -> None:
     df = small_mix(300)
-    pinned = FlowDensity(**CLOSED).fit(df).schema_
-    flow = FlowDensity(**LAYERED, column_kinds=pinned)
+    pinned = FlowDensity(**TWO_GAUSSIANS).fit(df).schema_
+    flow = FlowDensity(**TWO_LAYERS, column_kinds=pinned)
     scores = cross_val_score(flow, df, cv=3)
     assert np.isfinite(scores).all()
     assert np.ptp(scores) < 1
@@ -135,14 +134,14 @@ def test_cross_validation_of_a_mixed_table() -> None:
 def test_pipelines_of_mixed_tables() -> None:
     df = small_mix(300)
     pipeline = make_pipeline(
-        FunctionTransformer(lambda X: X.assign(length=2 * X["length"])), FlowDensity(**LAYERED)
+        FunctionTransformer(lambda X: X.assign(length=2 * X["length"])), FlowDensity(**TWO_LAYERS)
     )
     pipeline.fit(df)
-    by_hand = FlowDensity(**LAYERED).fit(df.assign(length=2 * df["length"]))
+    by_hand = FlowDensity(**TWO_LAYERS).fit(df.assign(length=2 * df["length"]))
     np.testing.assert_array_equal(
         pipeline.score_samples(df), by_hand.score_samples(df.assign(length=2 * df["length"]))
     )
-    last = make_pipeline(FlowDensity(**LAYERED)).fit(df)
+    last = make_pipeline(FlowDensity(**TWO_LAYERS)).fit(df)
     pd.testing.assert_frame_equal(
         last.inverse_transform(last.transform(df))[["colour", "flag"]], df[["colour", "flag"]]
     )
@@ -156,7 +155,7 @@ def test_clone_keeps_options_of_columns() -> None:
         "categorical_features": ["colour"],
         "bounds": {"length": (None, 100)},
     }
-    flow = FlowDensity(**LAYERED, **options).fit(small_mix(200))
+    flow = FlowDensity(**TWO_LAYERS, **options).fit(small_mix(200))
     twin = clone(flow)
     assert {name: twin.get_params()[name] for name in options} == options
     assert twin.fit(small_mix(200)).schema_ == flow.schema_
@@ -165,7 +164,7 @@ def test_clone_keeps_options_of_columns() -> None:
 def test_options_of_columns_are_left_as_they_are() -> None:
     kinds, bounds, names = {"length": "continuous"}, {"length": (-50, None)}, ["colour", "flag"]
     flow = FlowDensity(
-        **LAYERED, column_kinds=kinds, bounds=bounds, categorical_features=names
+        **TWO_LAYERS, column_kinds=kinds, bounds=bounds, categorical_features=names
     ).fit(small_mix(200))
     assert flow.column_kinds is kinds
     assert flow.bounds is bounds
@@ -180,7 +179,7 @@ def test_options_of_columns_are_left_as_they_are() -> None:
 def test_warm_start_keeps_the_schema_and_takes_other_rows() -> None:
     """Rows of which some are new to the schema: they are rare events, not errors."""
     df = small_mix(300)
-    flow = FlowDensity(**LAYERED, warm_start=True).fit(df)
+    flow = FlowDensity(**TWO_LAYERS, warm_start=True).fit(df)
     schema = flow.schema_
     more = df.assign(colour=np.where(df.index < 3, "violet", df["colour"]))
     flow.fit(more)

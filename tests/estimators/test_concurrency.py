@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from skflow import FlowDensity, FlowOutlierDetector
-from tests.mixed import CLOSED, LAYERED, every_kind
-from tests.tables import correlated
+from tests.mixed import every_kind
+from tests.settings import TWO_GAUSSIANS, TWO_LAYERS
+from tests.tables import correlated, unfitted
 
 N_THREADS = 16
 MIXED = every_kind(200)
@@ -49,12 +50,12 @@ def assert_same(one: Answers, other: Answers) -> None:
 
 @pytest.fixture(scope="module")
 def flow() -> FlowDensity:
-    return FlowDensity(**LAYERED).fit(NUMBERS)
+    return FlowDensity(**TWO_LAYERS).fit(NUMBERS)
 
 
 @pytest.fixture(scope="module")
 def detector() -> FlowOutlierDetector:
-    return FlowOutlierDetector(**CLOSED, n_components=2).fit(NUMBERS)
+    return unfitted(FlowOutlierDetector, **TWO_GAUSSIANS).fit(NUMBERS)
 
 
 def test_threads_share_a_density(flow: FlowDensity) -> None:
@@ -80,7 +81,7 @@ def test_threads_fit_and_score_at_once(flow: FlowDensity) -> None:
     """Fits set the number of torch's threads for a while, which scores of others must survive."""
     expected = flow.score_samples(NUMBERS)
     with ThreadPoolExecutor(4) as threads:
-        fits = [threads.submit(FlowDensity(**LAYERED).fit, NUMBERS) for _ in range(2)]
+        fits = [threads.submit(FlowDensity(**TWO_LAYERS).fit, NUMBERS) for _ in range(2)]
         scores = [threads.submit(flow.score_samples, NUMBERS) for _ in range(40)]
         for answer in scores:
             np.testing.assert_allclose(answer.result(), expected, rtol=1e-12)
@@ -98,7 +99,7 @@ def test_processes_share_a_density(flow: FlowDensity, method: str) -> None:
 
 
 def test_loky_shares_a_mixed_density() -> None:
-    flow = FlowDensity(**LAYERED).fit(MIXED)
+    flow = FlowDensity(**TWO_LAYERS).fit(MIXED)
     expected = flow.score_samples(MIXED)
     scores = joblib.Parallel(n_jobs=2)(joblib.delayed(flow.score_samples)(MIXED) for _ in range(4))
     for answer in scores:

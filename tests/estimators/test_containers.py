@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from skflow import FlowDensity
-from tests.tables import QUICK, Table, correlated
+from tests.settings import TWO_EPOCHS
+from tests.tables import Table, correlated
 
 DTYPES = {
     "i8": np.int8,
@@ -43,12 +44,12 @@ def polars_table(n_rows: int = 150) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def pandas_flow() -> FlowDensity:
-    return FlowDensity(**QUICK).fit(pandas_table())
+    return FlowDensity(**TWO_EPOCHS).fit(pandas_table())
 
 
 @pytest.fixture(scope="module")
 def polars_flow() -> FlowDensity:
-    return FlowDensity(**QUICK).fit(polars_table())
+    return FlowDensity(**TWO_EPOCHS).fit(polars_table())
 
 
 def test_pandas_round_trip(pandas_flow: FlowDensity) -> None:
@@ -59,7 +60,7 @@ def test_pandas_round_trip(pandas_flow: FlowDensity) -> None:
 
 def test_pandas_index_travels_with_the_latents() -> None:
     df = pandas_table()
-    flow = FlowDensity(**QUICK).set_output(transform="pandas").fit(df)
+    flow = FlowDensity(**TWO_EPOCHS).set_output(transform="pandas").fit(df)
     Z = flow.transform(df)
     assert list(Z.columns) == list(df.columns)
     pd.testing.assert_frame_equal(flow.inverse_transform(Z), df, check_exact=True)
@@ -79,7 +80,7 @@ def test_pandas_samples(pandas_flow: FlowDensity) -> None:
 def test_pandas_nullable_dtypes(dtype: str) -> None:
     X = np.random.default_rng(1).integers(0, 2, size=(120, 2))
     df = pd.DataFrame(X, columns=["a", "b"]).astype(dtype)
-    flow = FlowDensity(**QUICK).fit(df)
+    flow = FlowDensity(**TWO_EPOCHS).fit(df)
     back = flow.inverse_transform(flow.transform(df))
     pd.testing.assert_frame_equal(back, df, check_exact=True)
     assert (flow.sample(3).dtypes == df.dtypes).all()
@@ -95,7 +96,7 @@ def test_polars_round_trip(polars_flow: FlowDensity) -> None:
 
 def test_polars_latents_and_samples() -> None:
     df = polars_table()
-    flow = FlowDensity(**QUICK).set_output(transform="polars").fit(df)
+    flow = FlowDensity(**TWO_EPOCHS).set_output(transform="polars").fit(df)
     Z = flow.transform(df)
     assert isinstance(Z, pl.DataFrame)
     assert Z.columns == df.columns
@@ -116,7 +117,7 @@ def test_containers_score_alike(pandas_flow: FlowDensity, polars_flow: FlowDensi
 def test_array_dtypes(dtype: type) -> None:
     X = np.random.default_rng(2).integers(0, 2, size=(120, 3)) * 5
     X = (X + np.arange(120)[:, None] % 7 if dtype is not bool else X).astype(dtype)
-    flow = FlowDensity(**QUICK).fit(X)
+    flow = FlowDensity(**TWO_EPOCHS).fit(X)
     for rows in (flow.inverse_transform(flow.transform(X)), flow.sample(20, random_state=0)):
         assert type(rows) is np.ndarray
         assert rows.dtype == X.dtype
@@ -124,7 +125,7 @@ def test_array_dtypes(dtype: type) -> None:
 
 
 def test_lists_come_back_as_arrays(table: Table) -> None:
-    flow = FlowDensity(**QUICK).fit(table.tolist())
+    flow = FlowDensity(**TWO_EPOCHS).fit(table.tolist())
     assert flow.sample(2).dtype == np.float64
 
 
@@ -155,17 +156,17 @@ def test_schema_says_what_columns_are_taken_for(pandas_flow: FlowDensity) -> Non
 def test_schema_depends_on_the_rows_alone() -> None:
     df = pandas_table()
     schemas = [
-        FlowDensity(**QUICK | params).fit(df).schema_
+        FlowDensity(**TWO_EPOCHS | params).fit(df).schema_
         for params in ({}, {"random_state": 9}, {"n_layers": 0}, {"early_stopping": False})
     ]
     assert all(schema == schemas[0] for schema in schemas)
     constant = df.assign(f64=1.0)
-    assert FlowDensity(**QUICK).fit(constant).schema_ != schemas[0]
+    assert FlowDensity(**TWO_EPOCHS).fit(constant).schema_ != schemas[0]
 
 
 def test_rows_are_numbered_where_z_is_no_frame() -> None:
     df = pd.DataFrame(correlated(50, 2, seed=3), columns=["a", "b"], index=range(100, 150))
-    flow = FlowDensity(**QUICK).fit(df)
+    flow = FlowDensity(**TWO_EPOCHS).fit(df)
     assert list(flow.inverse_transform(flow.transform(df)).index) == list(range(50))
 
 

@@ -19,7 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skflow import FlowDensity
-from tests.tables import QUICK, Table, correlated
+from tests.settings import TWO_EPOCHS
+from tests.tables import Table, correlated
 
 
 def test_score_is_the_mean_as_a_python_float(trained: FlowDensity, table: Table) -> None:
@@ -74,7 +75,7 @@ def test_blocks_agree(trained: FlowDensity, table: Table, monkeypatch: pytest.Mo
 
 def test_latents_are_standard_normal() -> None:
     X = correlated(3000, 3, seed=1)
-    Z = FlowDensity(**QUICK).fit(X[:2000]).transform(X[2000:])
+    Z = FlowDensity(**TWO_EPOCHS).fit(X[:2000]).transform(X[2000:])
     np.testing.assert_allclose(Z.mean(axis=0), 0, atol=0.15)
     np.testing.assert_allclose(np.cov(Z.T), np.eye(3), atol=0.2)
 
@@ -83,10 +84,10 @@ def test_latents_are_standard_normal() -> None:
 
 
 def test_integer_random_state_fits_bitwise_alike(table: Table) -> None:
-    first, second = (FlowDensity(**QUICK).fit(table) for _ in range(2))
+    first, second = (FlowDensity(**TWO_EPOCHS).fit(table) for _ in range(2))
     np.testing.assert_array_equal(first.score_samples(table), second.score_samples(table))
     assert first.history_["train_score"] == second.history_["train_score"]
-    other = FlowDensity(**QUICK | {"random_state": 1}).fit(table)
+    other = FlowDensity(**TWO_EPOCHS | {"random_state": 1}).fit(table)
     assert (first.score_samples(table) != other.score_samples(table)).any()
 
 
@@ -94,7 +95,7 @@ def test_integer_random_state_touches_no_global_generator(table: Table) -> None:
     np.random.seed(0)  # noqa: NPY002
     torch.manual_seed(0)
     numpy_state, torch_state = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    flow = FlowDensity(**QUICK, dropout=0.1).fit(table)
+    flow = FlowDensity(**TWO_EPOCHS, dropout=0.1).fit(table)
     flow.sample(3, random_state=0)
     flow.transform(table)
     assert (np.random.get_state()[1] == numpy_state[1]).all()  # noqa: NPY002
@@ -107,7 +108,7 @@ def test_a_fit_does_not_depend_on_global_generators(table: Table) -> None:
     for seed in (1, 2):
         np.random.seed(seed)  # noqa: NPY002
         torch.manual_seed(seed)
-        scores.append(FlowDensity(**QUICK, dropout=0.1).fit(table).score_samples(table))
+        scores.append(FlowDensity(**TWO_EPOCHS, dropout=0.1).fit(table).score_samples(table))
     np.testing.assert_array_equal(*scores)
 
 
@@ -116,7 +117,7 @@ def test_none_draws_from_numpys_global_generator(table: Table) -> None:
     for seed in (0, 0, 1):
         np.random.seed(seed)  # noqa: NPY002
         torch_state = torch.get_rng_state()
-        flow = FlowDensity(**QUICK | {"random_state": None}).fit(table)
+        flow = FlowDensity(**TWO_EPOCHS | {"random_state": None}).fit(table)
         assert (torch.get_rng_state() == torch_state).all()
         scores.append(flow.score_samples(table))
     np.testing.assert_array_equal(scores[0], scores[1])
@@ -147,7 +148,7 @@ def test_samples_are_like_the_table(trained: FlowDensity, table: Table) -> None:
 
 
 def test_history(table: Table) -> None:
-    flow = FlowDensity(**QUICK).fit(table)
+    flow = FlowDensity(**TWO_EPOCHS).fit(table)
     assert set(flow.history_) == {"train_score", "validation_score", "learning_rate", "seconds"}
     assert {len(values) for values in flow.history_.values()} == {flow.n_iter_} == {2}
     assert np.isfinite(flow.history_["validation_score"]).all()
@@ -156,14 +157,14 @@ def test_history(table: Table) -> None:
 
 
 def test_history_without_held_out_rows(table: Table) -> None:
-    flow = FlowDensity(**QUICK, early_stopping=False).fit(table)
+    flow = FlowDensity(**TWO_EPOCHS, early_stopping=False).fit(table)
     assert np.isnan(flow.history_["validation_score"]).all()
     assert flow.best_validation_score_ >= max(flow.history_["train_score"]) - 1e-9
 
 
 def test_history_is_in_nats_of_the_original_columns(table: Table) -> None:
     """Of rows handed over as X_val, so that they are known."""
-    flow = FlowDensity(**QUICK).fit(table[:300], X_val=table[300:])
+    flow = FlowDensity(**TWO_EPOCHS).fit(table[:300], X_val=table[300:])
     assert flow.score(table[300:]) == pytest.approx(flow.best_validation_score_, abs=1e-3)
 
 
@@ -179,12 +180,12 @@ def test_training_improves_on_its_start() -> None:
 
 
 def test_early_stopping_stops(table: Table) -> None:
-    flow = FlowDensity(**QUICK | {"max_iter": 200}, n_iter_no_change=2, tol=10.0).fit(table)
+    flow = FlowDensity(**TWO_EPOCHS | {"max_iter": 200}, n_iter_no_change=2, tol=10.0).fit(table)
     assert flow.n_iter_ == 2
 
 
 def test_max_iter_is_kept(table: Table) -> None:
-    flow = FlowDensity(**QUICK | {"max_iter": 4}, early_stopping=False).fit(table)
+    flow = FlowDensity(**TWO_EPOCHS | {"max_iter": 4}, early_stopping=False).fit(table)
     assert flow.n_iter_ == 4
 
 
@@ -194,7 +195,7 @@ def test_max_time_is_kept_to_within_one_epoch(
     """By a clock that each reading moves: no timing on a busy machine."""
     clock = iter(np.arange(0.0, 1e5, 0.02))
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
-    flow = FlowDensity(**QUICK | {"max_iter": 100_000}, max_time=3.0, early_stopping=False)
+    flow = FlowDensity(**TWO_EPOCHS | {"max_iter": 100_000}, max_time=3.0, early_stopping=False)
     flow.fit(table)
     assert 1 < flow.n_iter_ < 60
     rates = flow.history_["learning_rate"]
@@ -203,23 +204,23 @@ def test_max_time_is_kept_to_within_one_epoch(
 
 def test_x_val_replaces_the_split(table: Table) -> None:
     far = table + 100 * table.std(axis=0)
-    flow = FlowDensity(**QUICK, early_stopping=False).fit(table, X_val=far)
-    near = FlowDensity(**QUICK, early_stopping=False).fit(table, X_val=table)
+    flow = FlowDensity(**TWO_EPOCHS, early_stopping=False).fit(table, X_val=far)
+    near = FlowDensity(**TWO_EPOCHS, early_stopping=False).fit(table, X_val=table)
     assert flow.best_validation_score_ < near.best_validation_score_ - 10
 
 
 @pytest.mark.parametrize("X_val", [np.zeros((3, 2)), np.full((3, 5), np.inf), np.zeros(5)])
 def test_x_val_is_checked(table: Table, X_val: Table) -> None:
     with pytest.raises(ValueError, match=r"features|infinity|2D array"):
-        FlowDensity(**QUICK).fit(table, X_val=X_val)
+        FlowDensity(**TWO_EPOCHS).fit(table, X_val=X_val)
 
 
 def test_x_val_in_a_pipeline(table: Table) -> None:
     with config_context(enable_metadata_routing=True):
-        flow = FlowDensity(**QUICK).set_fit_request(X_val=True)
+        flow = FlowDensity(**TWO_EPOCHS).set_fit_request(X_val=True)
         pipeline = make_pipeline(StandardScaler(), flow, transform_input=["X_val"])
         pipeline.fit(table[:300], X_val=table[300:])
-        by_hand = FlowDensity(**QUICK)
+        by_hand = FlowDensity(**TWO_EPOCHS)
         scaler = StandardScaler().fit(table[:300])
         by_hand.fit(scaler.transform(table[:300]), X_val=scaler.transform(table[300:]))
         np.testing.assert_array_equal(
@@ -228,7 +229,7 @@ def test_x_val_in_a_pipeline(table: Table) -> None:
 
 
 def test_warm_start_goes_on(table: Table) -> None:
-    flow = FlowDensity(**QUICK, early_stopping=False, warm_start=True).fit(table)
+    flow = FlowDensity(**TWO_EPOCHS, early_stopping=False, warm_start=True).fit(table)
     schema, first = flow.schema_, flow.best_validation_score_
     values = flow._density.model.values
     flow.fit(table)
@@ -240,7 +241,7 @@ def test_warm_start_goes_on(table: Table) -> None:
 
 
 def test_warm_start_refuses_other_columns(table: Table) -> None:
-    flow = FlowDensity(**QUICK, warm_start=True).fit(table)
+    flow = FlowDensity(**TWO_EPOCHS, warm_start=True).fit(table)
     with pytest.raises(ValueError, match="X has 3 features, but FlowDensity is expecting 5"):
         flow.fit(table[:, :3])
     assert flow.set_params(warm_start=False).fit(table[:, :3]).n_features_in_ == 3
@@ -250,9 +251,9 @@ def test_verbose_draws_one_bar_on_stderr(
     table: Table, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    FlowDensity(**QUICK).fit(table)
+    FlowDensity(**TWO_EPOCHS).fit(table)
     assert capfd.readouterr() == ("", "")
-    FlowDensity(**QUICK, verbose=1).fit(table)
+    FlowDensity(**TWO_EPOCHS, verbose=1).fit(table)
     out, err = capfd.readouterr()
     assert out == ""
     assert "nats/row" in err
@@ -294,16 +295,16 @@ def test_clone_keeps_parameters_and_drops_the_fit(trained: FlowDensity) -> None:
 
 
 def test_grid_search_and_cross_validation(table: Table) -> None:
-    search = GridSearchCV(FlowDensity(**QUICK), {"n_components": [1, 2]}, cv=2).fit(table)
+    search = GridSearchCV(FlowDensity(**TWO_EPOCHS), {"n_components": [1, 2]}, cv=2).fit(table)
     assert search.best_params_["n_components"] in (1, 2)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert search.score(table) == search.best_estimator_.score(table)
-    assert cross_val_score(FlowDensity(**QUICK), table, cv=2).shape == (2,)
+    assert cross_val_score(FlowDensity(**TWO_EPOCHS), table, cv=2).shape == (2,)
 
 
 def test_halving_search_over_max_iter(table: Table) -> None:
     search = HalvingGridSearchCV(
-        FlowDensity(**QUICK),
+        FlowDensity(**TWO_EPOCHS),
         {"n_layers": [0, 2]},
         resource="max_iter",
         min_resources=1,
@@ -326,14 +327,17 @@ def test_pipeline_and_frozen(trained: FlowDensity, table: Table) -> None:
 
 def test_fit_transform_is_fit_then_transform(table: Table) -> None:
     np.testing.assert_array_equal(
-        FlowDensity(**QUICK).fit_transform(table),
-        FlowDensity(**QUICK).fit(table).transform(table),
+        FlowDensity(**TWO_EPOCHS).fit_transform(table),
+        FlowDensity(**TWO_EPOCHS).fit(table).transform(table),
     )
 
 
 def test_y_is_ignored(table: Table) -> None:
     labels = np.arange(len(table)) % 2
-    flow, reference = FlowDensity(**QUICK).fit(table, labels), FlowDensity(**QUICK).fit(table)
+    flow, reference = (
+        FlowDensity(**TWO_EPOCHS).fit(table, labels),
+        FlowDensity(**TWO_EPOCHS).fit(table),
+    )
     assert flow.score(table, labels) == reference.score(table)
 
 
@@ -359,7 +363,7 @@ def test_copies_are_the_same(trained: FlowDensity, table: Table, copied) -> None
 
 
 def test_a_fitted_pickle_goes_on_training(table: Table) -> None:
-    flow = FlowDensity(**QUICK, warm_start=True).fit(table)
+    flow = FlowDensity(**TWO_EPOCHS, warm_start=True).fit(table)
     twin = pickle.loads(pickle.dumps(flow)).fit(table)
     np.testing.assert_array_equal(twin.score_samples(table), flow.fit(table).score_samples(table))
 
@@ -404,7 +408,7 @@ def test_device_is_read_at_each_call(trained: FlowDensity, table: Table) -> None
 
 @pytest.mark.cuda
 def test_cuda(table: Table) -> None:
-    flow = FlowDensity(**QUICK, device="cuda").fit(table)
+    flow = FlowDensity(**TWO_EPOCHS, device="cuda").fit(table)
     assert flow.device_.startswith("cuda")
     on_gpu = flow.score_samples(table), flow.transform(table)
     flow = pickle.loads(pickle.dumps(flow)).set_params(device="cpu")
@@ -419,7 +423,7 @@ def test_cuda(table: Table) -> None:
 def test_integer_scores_are_probabilities(n_levels: int) -> None:
     rng = np.random.default_rng(3)
     X = rng.binomial(n_levels - 1, 0.4, size=(3000, 1))
-    flow = FlowDensity(**QUICK | {"n_components": "auto", "max_iter": 5}).fit(X)
+    flow = FlowDensity(**TWO_EPOCHS | {"n_components": "auto", "max_iter": 5}).fit(X)
     levels = np.arange(-50, n_levels + 50)[:, None]
     probabilities = np.exp(flow.score_samples(levels))
     assert probabilities.sum() == pytest.approx(1, abs=0.05)
@@ -431,7 +435,7 @@ def test_pairs_of_integers_sum_to_one() -> None:
     rng = np.random.default_rng(4)
     a = rng.integers(0, 5, size=4000)
     X = np.column_stack((a, a + rng.integers(0, 3, size=4000)))
-    flow = FlowDensity(**QUICK | {"n_components": "auto", "max_iter": 10}).fit(X)
+    flow = FlowDensity(**TWO_EPOCHS | {"n_components": "auto", "max_iter": 10}).fit(X)
     grid = np.stack(np.meshgrid(np.arange(-20, 30), np.arange(-20, 30)), axis=-1).reshape(-1, 2)
     assert np.exp(flow.score_samples(grid)).sum() == pytest.approx(1, abs=0.1)
     assert flow.score(X) < 0

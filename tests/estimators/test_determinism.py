@@ -5,7 +5,6 @@ Twenty refits of each: pytest -m slow tests/estimators/test_determinism.py
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from threading import Thread
 
@@ -15,23 +14,18 @@ import torch
 
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow.flow.recipe import model_state
-from tests.mixed import CLOSED, LAYERED, every_kind
-from tests.tables import correlated
+from tests.mixed import every_kind
+from tests.settings import ROOT, TWO_GAUSSIANS, TWO_LAYERS, script
+from tests.tables import correlated, unfitted
 
 Fitted = FlowDensity | FlowOutlierDetector
 
 NUMBERS = correlated(150, 3, seed=0)
 FITS: dict[str, Callable[[], Fitted]] = {
-    "numbers": lambda: FlowDensity(**LAYERED).fit(NUMBERS),
-    "mixed": lambda: FlowDensity(**LAYERED).fit(every_kind(150)),
-    "detector": lambda: FlowOutlierDetector(**CLOSED, n_components=2).fit(NUMBERS),
+    "numbers": lambda: FlowDensity(**TWO_LAYERS).fit(NUMBERS),
+    "mixed": lambda: FlowDensity(**TWO_LAYERS).fit(every_kind(150)),
+    "detector": lambda: unfitted(FlowOutlierDetector, **TWO_GAUSSIANS).fit(NUMBERS),
 }
-DIGEST = """
-import hashlib
-from tests.estimators.test_determinism import FITS, state_of
-state = state_of(FITS[{name!r}]())
-print(hashlib.sha256(b"".join(state[key].tobytes() for key in sorted(state))).hexdigest())
-"""
 
 
 def state_of(fitted: Fitted) -> dict[str, np.ndarray]:
@@ -81,7 +75,8 @@ def test_processes_fit_the_same_whatever_the_order_of_sets(name: str) -> None:
     digests = set()
     for seed in ("1", "2"):
         done = subprocess.run(
-            [sys.executable, "-c", DIGEST.format(name=name)],
+            script("digest", name),
+            cwd=ROOT,
             env=os.environ | {"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,

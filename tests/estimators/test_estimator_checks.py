@@ -7,8 +7,6 @@ from sklearn.utils.estimator_checks import check_estimator, parametrize_with_che
 from skflow import FlowDensity, FlowOutlierDetector
 
 ESTIMATORS = [
-    FlowDensity(),
-    FlowDensity(max_iter=5),
     FlowDensity(
         n_layers=2,
         hidden_units=4,
@@ -18,7 +16,7 @@ ESTIMATORS = [
         max_iter=2,
         early_stopping=False,
     ),
-    FlowOutlierDetector(n_layers=0, n_components=1),
+    FlowOutlierDetector(FlowDensity(n_layers=0, n_components=1)),
 ]
 
 
@@ -37,16 +35,18 @@ class CategoricalFlowDensity(FlowDensity):
 
 # A warm start of trained layers goes on where it was: two fits cannot agree.
 MORE_ESTIMATORS = [
+    FlowDensity(),
+    FlowDensity(max_iter=5),
     FlowDensity(n_layers=0, warm_start=True),
     FlowDensity(n_layers=0, n_components=1),
     FlowDensity(n_layers=1, hidden_units=4, batch_size=8, max_iter=2, early_stopping=True),
     FlowDensity(n_layers=2, hidden_units=4, weight_decay=0.01, learning_rate=0.01, max_iter=2),
     FlowDensity(n_layers=2, hidden_units=4, max_time=0.05, tol=0.1, n_iter_no_change=1),
     FlowOutlierDetector(),
-    FlowOutlierDetector(max_iter=2),
-    FlowOutlierDetector(n_layers=0, robust=True),
-    FlowOutlierDetector(n_layers=0, contamination=0.1),
-    FlowOutlierDetector(n_layers=0, warm_start=True),
+    FlowOutlierDetector(FlowDensity(max_iter=2)),
+    FlowOutlierDetector(FlowDensity(n_layers=0), robust=True),
+    FlowOutlierDetector(FlowDensity(n_layers=0), contamination=0.1),
+    FlowOutlierDetector(FlowDensity(n_layers=0, warm_start=True)),
 ]
 
 # check_array_api_input fits columns that are linear functions of others, and is told so.
@@ -96,7 +96,7 @@ def test_generated_checks_of_more_parameters(estimator, check) -> None:
 
 SEEDED = [
     FlowDensity(n_layers=1, hidden_units=4, n_components=2, max_iter=2),
-    FlowOutlierDetector(n_layers=0, n_components=1),
+    FlowOutlierDetector(FlowDensity(n_layers=0, n_components=1)),
 ]
 
 
@@ -127,7 +127,7 @@ def test_further_checks(name: str) -> None:
 )
 def test_further_checks_of_the_detector(name: str) -> None:
     check = getattr(estimator_checks, name)
-    check("FlowOutlierDetector", FlowOutlierDetector(n_layers=0))
+    check("FlowOutlierDetector", FlowOutlierDetector(FlowDensity(n_layers=0)))
 
 
 @pytest.mark.filterwarnings("default")

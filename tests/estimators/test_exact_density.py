@@ -9,6 +9,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from skflow import FlowDensity
+from tests.settings import slow_but
 from tests.tables import randomise
 
 FloatArray = NDArray[np.float64]
@@ -53,12 +54,12 @@ def test_trained_densities_integrate_to_one(n_columns: int, n_points: int, reach
 def test_a_random_density_integrates_to_one() -> None:
     """Layers of random weights bend so sharply that one column alone can be resolved."""
     X = bent_table(1000, 1)
-    flow = randomise(FlowDensity(n_components=4, random_state=0).fit(X), seed=1)
+    flow = randomise(FlowDensity(n_components=4, max_iter=1, random_state=0).fit(X), seed=1)
     assert integral(flow, X, 20_001, 60.0) == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize("n_components", [1, "auto"])
-def test_the_closed_form_integrates_to_one(n_components: int | str) -> None:
+def test_the_initialization_integrates_to_one(n_components: int | str) -> None:
     X = np.append(bent_table(300, 2), bent_table(300, 2) + 7, axis=0)
     flow = FlowDensity(n_layers=0, n_components=n_components, random_state=0).fit(X)
     assert integral(flow, X, 2401, 22.0) == pytest.approx(1, abs=1e-3)
@@ -68,7 +69,7 @@ def test_wide_columns_integrate_to_one() -> None:
     """Values from 1e-12 to 1e3, both signs: the codec bends the column by asinh."""
     rng = np.random.default_rng(1)
     X = (10 ** rng.uniform(-12, 3, 400) * rng.choice([-1, 1], 400))[:, None]
-    flow = FlowDensity(random_state=0).fit(X)
+    flow = FlowDensity(n_components=8, max_iter=5, random_state=0).fit(X)
     assert integral(flow, X, 400_001, 300.0, width=1e-14) == pytest.approx(1, abs=1e-3)
 
 
@@ -176,9 +177,15 @@ def mean_error(flow: FlowDensity, name: str, n_rows: int) -> float:
     return float(error.mean() / train.shape[1])
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize(
+    "name",
+    slow_but(
+        ["mixture, 2 columns", "Gaussian copula, 4 columns", "far modes, 1 column"],
+        KNOWN,
+    ),
+)
 def test_known_densities_from_few_rows(name: str) -> None:
-    """A sanity check of the closed form: no unit, no factor is lost."""
+    """A sanity check of the initialization: no unit, no factor is lost."""
     flow = FlowDensity(n_layers=0, n_components=3, random_state=0)
     assert mean_error(flow, name, 2000) < 0.2
 
@@ -195,7 +202,7 @@ def test_known_densities(name: str, record_property: Callable[[str, object], Non
 
 def test_a_thousand_columns() -> None:
     table = np.random.default_rng(0).normal(size=(120, 1000))
-    flow = FlowDensity(n_layers=2, max_iter=1, random_state=0).fit(table)
+    flow = FlowDensity(n_layers=2, n_components=1, max_iter=1, random_state=0).fit(table)
     scores = flow.score_samples(table)
     assert np.isfinite(scores).all()
     # Independent standard normal columns have an entropy of 1.419 nats each.

@@ -14,7 +14,9 @@ from sklearn.pipeline import make_pipeline
 
 from skflow import FlowDensity, FlowOutlierDetector, load
 from tests.estimators.test_any_mixed_table import are_words, tables
-from tests.mixed import CLOSED, LAYERED, every_kind, every_polars_kind
+from tests.mixed import every_kind, every_polars_kind
+from tests.settings import TWO_GAUSSIANS, TWO_LAYERS
+from tests.tables import unfitted
 
 pytestmark = pytest.mark.filterwarnings("ignore::skflow.exceptions.StrangeLabelsWarning")
 
@@ -53,10 +55,7 @@ def assert_unknown_is_missing(flow: FlowDensity, rows: pd.DataFrame, lost: np.nd
         assert came == given_back, name
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=QUIET)
-@given(df=tables(), layers=st.sampled_from([0, 2]), seed=st.integers(0, 99))
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_any_mixed_table(df: pd.DataFrame, layers: int, seed: int) -> None:
+def check(df: pd.DataFrame, layers: int, seed: int) -> None:
     insisted = {name: "categorical" for name in df if are_words(df[name])}
     parameters = {"hidden_units": 4, "max_iter": 1, "random_state": 0, "n_layers": layers}
     flow = FlowDensity(**parameters, **IGNORE, column_kinds=insisted or None).fit(df)
@@ -71,7 +70,28 @@ def test_any_mixed_table(df: pd.DataFrame, layers: int, seed: int) -> None:
     assert not (drawn.isna().any() & ~seen).any()
 
 
-@pytest.fixture(scope="module", params=[CLOSED, LAYERED], ids=["closed", "trained"])
+any_case = given(df=tables(), layers=st.sampled_from([0, 2]), seed=st.integers(0, 99))
+
+
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=QUIET)
+@any_case
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_any_mixed_table(df: pd.DataFrame, layers: int, seed: int) -> None:
+    check(df, layers, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@settings(max_examples=400, deadline=None, suppress_health_check=QUIET)
+@any_case
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_any_of_many_mixed_tables(df: pd.DataFrame, layers: int, seed: int) -> None:
+    check(df, layers, seed)
+
+
+@pytest.fixture(
+    scope="module", params=[TWO_GAUSSIANS, pytest.param(TWO_LAYERS, marks=pytest.mark.slow)]
+)
 def flows(request: pytest.FixtureRequest) -> tuple[FlowDensity, FlowDensity]:
     """Two that differ in this parameter alone."""
     rows = every_kind(300)
@@ -101,7 +121,7 @@ def test_every_kind(flows: tuple[FlowDensity, FlowDensity]) -> None:
 
 def test_latents_of_labels_never_seen_are_at_the_end_of_the_line() -> None:
     rows = pd.DataFrame({"letter": list("aabc") * 50, "x": np.arange(200) / 8})
-    flow = FlowDensity(**CLOSED, **IGNORE).fit(rows)
+    flow = FlowDensity(**TWO_GAUSSIANS, **IGNORE).fit(rows)
     usual = flow.transform(rows)
     unknown = flow.transform(rows.assign(letter="z", x=np.nan))
     assert (unknown[:, 0] < usual[:, 0].min()).all()
@@ -112,7 +132,7 @@ def test_latents_of_labels_never_seen_are_at_the_end_of_the_line() -> None:
 def test_numbers_never_seen_still_come_back() -> None:
     """In a column of levels a hole has a place of its own beside them."""
     rows = pd.DataFrame({"level": np.arange(200) % 4})
-    flow = FlowDensity(**CLOSED, **IGNORE).fit(rows)
+    flow = FlowDensity(**TWO_GAUSSIANS, **IGNORE).fit(rows)
     odd = pd.DataFrame({"level": pd.array([1, 7, None, -5, 10**6, None, 2], dtype="Int64")})
     assert_frame_equal(flow.inverse_transform(flow.transform(odd)), odd, check_exact=True)
 
@@ -133,7 +153,7 @@ ARRAYS = {
 @pytest.mark.parametrize("name", ARRAYS)
 def test_arrays(name: str) -> None:
     X, promoted = ARRAYS[name]
-    flow = FlowDensity(**CLOSED, **IGNORE).fit(X)
+    flow = FlowDensity(**TWO_GAUSSIANS, **IGNORE).fit(X)
     assert flow.inverse_transform(flow.transform(X)).dtype == X.dtype
     odd = X[:5].astype(object)
     odd[2, 0] = None
@@ -147,7 +167,7 @@ def test_arrays(name: str) -> None:
 
 def test_polars() -> None:
     rows = every_polars_kind(200)
-    flow = FlowDensity(**CLOSED, **IGNORE).fit(rows)
+    flow = FlowDensity(**TWO_GAUSSIANS, **IGNORE).fit(rows)
     assert flow.inverse_transform(flow.transform(rows)).equals(rows)
     odd = rows.with_columns(pl.when(pl.int_range(pl.len()) % 3 > 0).then(pl.all()))
     back = flow.inverse_transform(flow.transform(odd))
@@ -157,7 +177,7 @@ def test_polars() -> None:
 
 def test_in_a_pipeline(tmp_path: Path) -> None:
     rows = every_kind(200)[["colour", "flag", "decimal"]].dropna().reset_index(drop=True)
-    flow = FlowDensity(**CLOSED, **IGNORE).set_output(transform="pandas")
+    flow = FlowDensity(**TWO_GAUSSIANS, **IGNORE).set_output(transform="pandas")
     pipeline = make_pipeline(flow, PCA(2)).fit(rows)
     odd = rows.assign(colour=NEVER, decimal=np.nan)
     assert np.isfinite(pipeline.transform(odd)).all()
@@ -177,7 +197,7 @@ def test_in_a_pipeline(tmp_path: Path) -> None:
 
 def test_detectors_pass_it_on() -> None:
     rows = every_kind(120)[["colour", "decimal"]]
-    detector = FlowOutlierDetector(**CLOSED, **IGNORE).fit(rows)
+    detector = unfitted(FlowOutlierDetector, **TWO_GAUSSIANS, **IGNORE).fit(rows)
     assert detector.density_.handle_unknown == "ignore"
     assert np.isfinite(detector.density_.transform(rows.assign(colour=NEVER))).all()
 

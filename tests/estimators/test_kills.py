@@ -16,10 +16,11 @@ import pytest
 from skflow import FlowDensity, load
 from skflow.archive.files import read
 from skflow.flow.recipe import model_state
-from tests.mixed import LAYERED, every_kind
+from tests.mixed import small_mix
+from tests.settings import TWO_LAYERS
 
-PARAMETERS = LAYERED | {"max_iter": 12, "hidden_units": 32}
-X = every_kind(200)
+PARAMETERS = TWO_LAYERS | {"max_iter": 12, "hidden_units": 32}
+X = small_mix(200)
 
 MODELS: list[FlowDensity] = []  # which processes save in turn
 
@@ -98,7 +99,7 @@ def count_epochs(path: Path) -> int:
 def kill_saves(folder: Path, n_kills: int, sent: list[signal.Signals], seed: int) -> set[int]:
     """Kill processes that save two models in turn; return which of them were found."""
     rng = np.random.default_rng(seed)
-    MODELS[:] = [FlowDensity(**LAYERED | {"n_bins": n, "max_iter": 1}).fit(X) for n in (4, 6)]
+    MODELS[:] = [FlowDensity(**TWO_LAYERS | {"n_bins": n, "max_iter": 1}).fit(X) for n in (4, 6)]
     MODELS[0].save(folder / "model")
     found = set()
     for i in range(n_kills):

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from skflow import FlowDensity
-from tests.mixed import LAYERED, every_kind, every_polars_kind, small_mix
+from tests.mixed import every_kind, every_polars_kind, small_mix
+from tests.settings import TWO_LAYERS
 
 N_SAMPLES = 3000
 
@@ -19,7 +20,7 @@ def table() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def flow(table: pd.DataFrame) -> FlowDensity:
-    return FlowDensity(**LAYERED).set_output(transform="pandas").fit(table)
+    return FlowDensity(**TWO_LAYERS).set_output(transform="pandas").fit(table)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_given_bounds_are_kept_by_samples() -> None:
     rng = np.random.default_rng(0)
     df = pd.DataFrame({"x": rng.uniform(2, 5, 400), "k": rng.integers(1, 100, 400)})
     bounds = {"x": (2, 5), "k": (1, 99)}
-    drawn = FlowDensity(**LAYERED, bounds=bounds).fit(df).sample(5000, random_state=0)
+    drawn = FlowDensity(**TWO_LAYERS, bounds=bounds).fit(df).sample(5000, random_state=0)
     assert drawn["x"].between(2, 5).all()
     assert drawn["k"].between(1, 99).all()
 
@@ -85,7 +86,7 @@ def test_patterns_of_missing_values_are_those_of_the_table() -> None:
     together = rng.random(1000) < 0.3
     df.loc[together, ["a", "b"]] = np.nan  # never one without the other
     df.loc[~together & (rng.random(1000) < 0.2), "c"] = np.nan  # never with them
-    flow = FlowDensity(**LAYERED | {"max_iter": 20}).fit(df)
+    flow = FlowDensity(**TWO_LAYERS | {"max_iter": 20}).fit(df)
     drawn = flow.sample(4000, random_state=0)
     shares = [frame.isna().value_counts(normalize=True) for frame in (drawn, df)]
     found, expected = shares[0].align(shares[1], fill_value=0.0)
@@ -100,7 +101,7 @@ def test_atoms_are_as_frequent_as_in_the_table(samples: pd.DataFrame, table: pd.
 
 def test_relations_are_those_of_the_table() -> None:
     df = small_mix(2000)
-    drawn = FlowDensity(**LAYERED | {"max_iter": 15}).fit(df).sample(4000, random_state=0)
+    drawn = FlowDensity(**TWO_LAYERS | {"max_iter": 15}).fit(df).sample(4000, random_state=0)
     shares = [pd.crosstab(frame["colour"], frame["flag"], normalize=True) for frame in (drawn, df)]
     pd.testing.assert_frame_equal(*shares, check_exact=False, atol=0.04, rtol=0)
     means = [frame.groupby("flag")[["length", "weight"]].mean() for frame in (drawn, df)]
@@ -120,7 +121,7 @@ def test_samples_are_scored_and_come_back(flow: FlowDensity, samples: pd.DataFra
 
 def test_samples_of_polars_tables() -> None:
     df = every_polars_kind(300)
-    drawn = FlowDensity(**LAYERED).fit(df).sample(500, random_state=0)
+    drawn = FlowDensity(**TWO_LAYERS).fit(df).sample(500, random_state=0)
     assert isinstance(drawn, pl.DataFrame)
     assert drawn.schema == df.schema
     assert set(drawn["enum"]) <= {"a", "b"}
@@ -133,7 +134,7 @@ def test_a_level_never_seen_is_not_sampled() -> None:
     rng = np.random.default_rng(2)
     labels = [f"rare {i}" for i in range(80)] + ["often"] * 320
     df = pd.DataFrame({"x": labels, "y": rng.integers(0, 3, 400)})
-    drawn = FlowDensity(**LAYERED, column_kinds={"x": "categorical"}).fit(df).sample(4000, 0)
+    drawn = FlowDensity(**TWO_LAYERS, column_kinds={"x": "categorical"}).fit(df).sample(4000, 0)
     assert set(drawn["x"]) <= set(labels)
     assert (drawn["x"] == "often").mean() == pytest.approx(0.8, abs=0.1)
     assert drawn["x"].value_counts().drop("often").max() < 60
@@ -156,7 +157,7 @@ def test_names_of_latents_do_not_collide() -> None:
     rng = np.random.default_rng(3)
     x = np.where(rng.random(200) < 0.3, np.nan, rng.standard_normal(200))
     df = pd.DataFrame({"x": x, "x_label": rng.standard_normal(200)})
-    names = FlowDensity(**LAYERED).fit(df).get_feature_names_out()
+    names = FlowDensity(**TWO_LAYERS).fit(df).get_feature_names_out()
     assert len(set(names)) == 3
     assert {"x", "x_label"} < set(names)
 

@@ -8,7 +8,8 @@ import torch
 from sklearn.model_selection import GridSearchCV
 
 from skflow import FlowDensity
-from tests.tables import QUICK, Table
+from tests.settings import TWO_EPOCHS
+from tests.tables import Table
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def two_threads() -> Iterator[None]:
 def test_grid_search_in_two_processes_gives_the_same_results(table: Table) -> None:
     grid = {"dropout": [0.0, 0.2]}
     searches = [
-        GridSearchCV(FlowDensity(**QUICK), grid, cv=2, n_jobs=n_jobs).fit(table[:200])
+        GridSearchCV(FlowDensity(**TWO_EPOCHS), grid, cv=2, n_jobs=n_jobs).fit(table[:200])
         for n_jobs in (1, 2)
     ]
     alone, together = (search.cv_results_ for search in searches)

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from skflow import FlowDensity
+from tests.settings import one_of_each
 
 FloatArray = NDArray[np.float64]
 
@@ -169,16 +170,20 @@ def assert_nothing_memorised(flow: FlowDensity, df: pd.DataFrame) -> None:
     assert leaks == {}
 
 
-@pytest.mark.parametrize("n_rows", [11, 25, 101, 400])
-@pytest.mark.parametrize("params", PARAMS.values(), ids=PARAMS)
-def test_no_unique_number_is_kept(params: dict, n_rows: int) -> None:
+@pytest.mark.parametrize(("n_rows", "weights"), one_of_each([11, 25, 101, 400], PARAMS))
+def test_no_unique_number_is_kept(n_rows: int, weights: str) -> None:
     df = rows(n_rows)
-    flow = FlowDensity(random_state=0, **params).fit(df)
+    flow = FlowDensity(random_state=0, **PARAMS[weights]).fit(df)
     assert_nothing_memorised(flow, df)
 
 
-@pytest.mark.parametrize("n_rows", [2, 3, 11, 101])
-@pytest.mark.parametrize("column", ["float", "far", "integer", "price", "hole", "when", "level"])
+@pytest.mark.parametrize(
+    ("column", "n_rows"),
+    one_of_each(
+        ["float", "far", "integer", "price", "hole", "when", "level"],
+        [2, 3, 11, 101],
+    ),
+)
 def test_no_unique_number_of_a_single_column_is_kept(column: str, n_rows: int) -> None:
     df = rows(n_rows, seed=1)[[column]]
     for params in ({"n_components": 1}, {"n_components": 3}):
@@ -198,8 +203,7 @@ OUTLIERS: dict[str, Callable[[FloatArray], FloatArray]] = {
 }
 
 
-@pytest.mark.parametrize("n_components", [1, 8, "auto"])
-@pytest.mark.parametrize("name", OUTLIERS)
+@pytest.mark.parametrize(("name", "n_components"), one_of_each(OUTLIERS, [1, 8, "auto"]))
 def test_outliers_are_not_kept(name: str, n_components: int | str) -> None:
     """A component of its own, or the last knot, could hold one."""
     rng = np.random.default_rng(2)

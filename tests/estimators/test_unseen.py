@@ -9,7 +9,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from skflow import FlowDensity
-from tests.mixed import LAYERED
+from tests.settings import CHOSEN_GAUSSIANS, TWO_LAYERS, one_of_each
 
 N_ROWS = 300
 
@@ -43,7 +43,7 @@ def tidy(n_rows: int = N_ROWS) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def flow() -> FlowDensity:
-    return FlowDensity(**LAYERED).fit(tidy())
+    return FlowDensity(**TWO_LAYERS).fit(tidy())
 
 
 def with_cell(name: str, value: object) -> pd.DataFrame:
@@ -203,11 +203,12 @@ ODD_TABLES = {
 }
 
 
-@pytest.mark.parametrize("params", [{}, {"n_layers": 0, "n_components": "auto"}], ids=str)
-@pytest.mark.parametrize("name", ODD_TABLES)
+@pytest.mark.parametrize(
+    ("name", "params"), one_of_each(ODD_TABLES, [TWO_LAYERS, CHOSEN_GAUSSIANS])
+)
 def test_odd_tables(name: str, params: dict) -> None:
     df = pd.DataFrame(ODD_TABLES[name])
-    assert_usable(FlowDensity(**LAYERED | params).fit(df), df)
+    assert_usable(FlowDensity(**params).fit(df), df)
 
 
 def test_identifiers_are_refused_all_at_once() -> None:
@@ -215,12 +216,12 @@ def test_identifiers_are_refused_all_at_once() -> None:
         key=[f"id {i}" for i in range(N_ROWS)], text=[f"{i} words" for i in range(N_ROWS)]
     )
     with pytest.raises(ValueError, match="identifiers or free text") as caught:
-        FlowDensity(**LAYERED).fit(df)
+        FlowDensity(**TWO_LAYERS).fit(df)
     message = str(caught.value)
     assert "X = X.drop(columns=['key', 'text'])" in message
     assert "column_kinds={'key': 'categorical', 'text': 'categorical'}" in message
     insisted = FlowDensity(
-        **LAYERED, column_kinds={"key": "categorical", "text": "categorical"}
+        **TWO_LAYERS, column_kinds={"key": "categorical", "text": "categorical"}
     ).fit(df)
     assert_usable(insisted, df)
 
@@ -228,7 +229,7 @@ def test_identifiers_are_refused_all_at_once() -> None:
 def test_values_outside_bounds_are_rare_and_come_back() -> None:
     rng = np.random.default_rng(1)
     df = pd.DataFrame({"x": rng.uniform(2, 5, 400), "y": rng.choice(["a", "b"], 400)})
-    flow = FlowDensity(**LAYERED, bounds={"x": (2, 5)}).fit(df)
+    flow = FlowDensity(**TWO_LAYERS, bounds={"x": (2, 5)}).fit(df)
     rows = pd.concat([df.iloc[[0]]] * 6, ignore_index=True)
     rows["x"] = [2.5, 1.999, 1.0, -100.0, 5.5, 1e9]
     scores = flow.score_samples(rows)

@@ -3,7 +3,6 @@
 import copy
 import pickle
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from skflow import FlowDensity
 from skflow.fitted import blocks
 from skflow.fitted.blocks import apply_by_blocks
 from skflow.flow.model import Model
-from tests.mixed import LAYERED, every_kind
-from tests.tables import SMALL, Table, randomise
+from tests.mixed import every_kind
+from tests.settings import FOUR_LAYERS, ROOT, TWO_LAYERS, script
+from tests.tables import Table, randomise
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -84,7 +84,7 @@ def mixed() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def trained_mixed(mixed: pd.DataFrame) -> FlowDensity:
-    return FlowDensity(**LAYERED, device="cpu").fit(mixed)
+    return FlowDensity(**TWO_LAYERS, device="cpu").fit(mixed)
 
 
 def on(flow: FlowDensity, device: str) -> FlowDensity:
@@ -107,7 +107,7 @@ def test_scores_on_cuda_are_those_of_the_cpu(
 
 @pytest.mark.cuda
 def test_far_scores_on_cuda_are_those_of_the_cpu(table: Table) -> None:
-    flow = randomise(FlowDensity(**SMALL, max_iter=2, device="cpu").fit(table), seed=3)
+    flow = randomise(FlowDensity(**FOUR_LAYERS, max_iter=2, device="cpu").fit(table), seed=3)
     far = np.concatenate([table, *(scale * table for scale in (10.0, 1e3, 1e6))])
     scores = [on(flow, device).score_samples(far) for device in ("cuda", "cpu")]
     np.testing.assert_allclose(*scores, rtol=1e-12, atol=1e-9)
@@ -137,25 +137,16 @@ def test_small_blocks_on_cuda(
     np.testing.assert_allclose(trained_mixed.score_samples(mixed), expected, rtol=0, atol=1e-9)
 
 
-LOAD = """
-import pickle, sys
-import numpy as np, pandas as pd, torch
-assert not torch.cuda.is_available()
-flow, df = pickle.load(open(sys.argv[1], "rb"))
-np.save(sys.argv[2], flow.set_params(device="auto").score_samples(df))
-"""
-
-
 @pytest.mark.cuda
 def test_a_fit_on_cuda_loads_without_one(
     mixed: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flow = FlowDensity(**LAYERED, device="cuda").fit(mixed)
+    flow = FlowDensity(**TWO_LAYERS, device="cuda").fit(mixed)
     assert flow.device_.startswith("cuda")
     (tmp_path / "flow.pkl").write_bytes(pickle.dumps((flow, mixed)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    files = [str(tmp_path / name) for name in ("flow.pkl", "scores.npy")]
-    subprocess.run([sys.executable, "-c", LOAD, *files], check=True)
+    files = [tmp_path / name for name in ("flow.pkl", "scores.npy")]
+    subprocess.run(script("score_without_cuda", *files), check=True, cwd=ROOT)
     np.testing.assert_allclose(np.load(files[1]), flow.score_samples(mixed), rtol=0, atol=1e-9)
 
 

@@ -16,14 +16,15 @@ from skflow.clock import Clock
 from skflow.exceptions import ModelFileError
 from skflow.fitted.checkpoint import Checkpoint
 from skflow.flow.recipe import model_state
-from tests.mixed import LAYERED, every_kind
+from tests.mixed import every_kind
+from tests.settings import TWO_LAYERS, one_of_each, slow_but
 from tests.tables import correlated
 
 Fitted = FlowDensity | FlowOutlierDetector
 
 NUMBERS = correlated(150, 3, seed=0)
 MIXED = every_kind(150)
-PATIENT = LAYERED | {"max_iter": 6}
+PATIENT = TWO_LAYERS | {"max_iter": 6}
 
 
 def densities_of(fitted: Fitted) -> FlowDensity:
@@ -65,8 +66,7 @@ def stopped_after(n_writes: int, error: type[BaseException] = StoppedError) -> I
             yield
 
 
-@pytest.mark.parametrize("n_writes", [1, 5, 7, 8, 13])
-@pytest.mark.parametrize("table", ["numbers", "mixed"])
+@pytest.mark.parametrize(("n_writes", "table"), one_of_each([1, 5, 7, 8, 13], ["numbers", "mixed"]))
 def test_goes_on_to_the_same_weights(
     table: str, n_writes: int, tmp_path: Path, uninterrupted: Callable[[str], Fitted]
 ) -> None:
@@ -87,13 +87,14 @@ def uninterrupted() -> Callable[[str], Fitted]:
     return fits.__getitem__
 
 
-@pytest.mark.parametrize("n_writes", [3, 16])
+@pytest.mark.parametrize("n_writes", slow_but([16], [3, 16]))
 def test_detectors_go_on(n_writes: int, tmp_path: Path) -> None:
-    detector = FlowOutlierDetector(**LAYERED | {"max_iter": 2}, checkpoint_path=tmp_path / "fit")
+    density = FlowDensity(**TWO_LAYERS | {"max_iter": 2}, checkpoint_path=tmp_path / "fit")
+    detector = FlowOutlierDetector(density, random_state=0)
     with stopped_after(n_writes):
         detector.fit(NUMBERS)
     resumed = clone(detector).fit(NUMBERS)
-    whole = clone(detector).set_params(checkpoint_path=None).fit(NUMBERS)
+    whole = clone(detector).set_params(density__checkpoint_path=None).fit(NUMBERS)
     assert_same_fit(resumed, whole)
     np.testing.assert_array_equal(resumed.p_values(NUMBERS), whole.p_values(NUMBERS))
     assert len(list(tmp_path.iterdir())) == 1 + 5  # of the density, and of each part
@@ -129,7 +130,7 @@ OTHERS: dict[str, Callable[[FlowDensity], FlowDensity]] = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_fits_are_refused(name: str, tmp_path: Path) -> None:
     path = tmp_path / "fit"
-    flow = FlowDensity(**LAYERED, checkpoint_path=str(path)).fit(NUMBERS)
+    flow = FlowDensity(**TWO_LAYERS, checkpoint_path=str(path)).fit(NUMBERS)
     before = path.read_bytes()
     with pytest.raises(ModelFileError, match=r"checkpoint of another fit: .* Delete it .* or give"):
         OTHERS[name](clone(flow))
@@ -137,7 +138,7 @@ def test_other_fits_are_refused(name: str, tmp_path: Path) -> None:
 
 
 def test_where_and_how_loudly_it_runs_does_not_matter(tmp_path: Path) -> None:
-    flow = FlowDensity(**LAYERED, checkpoint_path=tmp_path / "fit").fit(NUMBERS)
+    flow = FlowDensity(**TWO_LAYERS, checkpoint_path=tmp_path / "fit").fit(NUMBERS)
     moved = tmp_path / "moved"
     (tmp_path / "fit").rename(moved)
     again = clone(flow).set_params(device="cpu", verbose=1, checkpoint_path=moved)
@@ -145,7 +146,7 @@ def test_where_and_how_loudly_it_runs_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_clones_of_a_search_do_not_share(tmp_path: Path) -> None:
-    flow = FlowDensity(**LAYERED, checkpoint_path=tmp_path / "fit")
+    flow = FlowDensity(**TWO_LAYERS, checkpoint_path=tmp_path / "fit")
     search = GridSearchCV(flow, {"n_bins": [4, 8]}, cv=2, error_score="raise", refit=False)
     with pytest.raises(ValueError, match="another fit"):
         search.fit(NUMBERS)
@@ -159,13 +160,13 @@ def test_fits_at_the_same_time_do_not_overwrite_each_other(tmp_path: Path) -> No
             if not (tmp_path / "done").exists():
                 (tmp_path / "done").touch()
                 path.unlink()
-                FlowDensity(**LAYERED, checkpoint_path=path).fit(NUMBERS[:100])
+                FlowDensity(**TWO_LAYERS, checkpoint_path=path).fit(NUMBERS[:100])
             super().keep(standing)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("skflow.estimators.density.Checkpoint", Rival)
         with pytest.raises(ModelFileError, match="Another fit has written"):
-            FlowDensity(**LAYERED, checkpoint_path=path).fit(NUMBERS)
+            FlowDensity(**TWO_LAYERS, checkpoint_path=path).fit(NUMBERS)
 
 
 def test_a_file_that_was_deleted_meanwhile_is_written_anew(tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_a_file_that_was_deleted_meanwhile_is_written_anew(tmp_path: Path) -> No
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("skflow.estimators.density.Checkpoint", Deleted)
-        flow = FlowDensity(**LAYERED, checkpoint_path=path).fit(NUMBERS)
+        flow = FlowDensity(**TWO_LAYERS, checkpoint_path=path).fit(NUMBERS)
     assert_same_fit(flow, clone(flow).fit(NUMBERS))
     assert path.exists()
 
@@ -191,14 +192,14 @@ def test_numbers_of_numpy_are_kept(tmp_path: Path) -> None:
         "tol": np.float32(1e-3),
         "max_time": np.float32(1e4),
     }
-    flow = FlowDensity(**LAYERED | numbers, checkpoint_path=tmp_path / "fit")
+    flow = FlowDensity(**TWO_LAYERS | numbers, checkpoint_path=tmp_path / "fit")
     with stopped_after(3):
         flow.fit(NUMBERS)
-    assert_same_fit(clone(flow).fit(NUMBERS), FlowDensity(**LAYERED | numbers).fit(NUMBERS))
+    assert_same_fit(clone(flow).fit(NUMBERS), FlowDensity(**TWO_LAYERS | numbers).fit(NUMBERS))
 
 
 def test_the_fit_that_a_warm_start_goes_on_from_has_its_own(tmp_path: Path) -> None:
-    flow = FlowDensity(**LAYERED, warm_start=True, checkpoint_path=tmp_path / "fit").fit(NUMBERS)
+    flow = FlowDensity(**TWO_LAYERS, warm_start=True, checkpoint_path=tmp_path / "fit").fit(NUMBERS)
     with pytest.raises(ModelFileError, match="of the fit that a warm start is to go on from"):
         flow.fit(NUMBERS)
 
@@ -209,7 +210,7 @@ def test_what_is_no_checkpoint_can_be_deleted(
     content: bytes, seed: int | None, tmp_path: Path
 ) -> None:
     (tmp_path / "fit").write_bytes(content)
-    flow = FlowDensity(**LAYERED | {"random_state": seed}, checkpoint_path=tmp_path / "fit")
+    flow = FlowDensity(**TWO_LAYERS | {"random_state": seed}, checkpoint_path=tmp_path / "fit")
     with pytest.raises(ModelFileError, match=r"no checkpoint to go on from\. Delete it to begin"):
         flow.fit(NUMBERS)
 
@@ -221,7 +222,7 @@ def test_a_folder_is_no_checkpoint(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
-    flow = FlowDensity(**LAYERED | {"random_state": seed}, checkpoint_path=path)
+    flow = FlowDensity(**TWO_LAYERS | {"random_state": seed}, checkpoint_path=path)
     with pytest.raises(IsADirectoryError, match="is a folder; name a file"):
         flow.fit(NUMBERS)
 
@@ -230,7 +231,7 @@ def test_a_folder_is_no_checkpoint(
 def test_seeds_that_are_drawn_are_kept(state: str | None, tmp_path: Path) -> None:
     def make() -> FlowDensity:
         seed = None if state is None else np.random.RandomState(3)
-        parameters = LAYERED | {"random_state": seed, "checkpoint_path": tmp_path / "fit"}
+        parameters = TWO_LAYERS | {"random_state": seed, "checkpoint_path": tmp_path / "fit"}
         return FlowDensity(**parameters)
 
     with stopped_after(3):
@@ -238,7 +239,7 @@ def test_seeds_that_are_drawn_are_kept(state: str | None, tmp_path: Path) -> Non
     resumed = make().fit(NUMBERS)
     assert_same_fit(make().fit(NUMBERS), resumed)
     if state is not None:
-        whole = FlowDensity(**LAYERED | {"random_state": np.random.RandomState(3)})
+        whole = FlowDensity(**TWO_LAYERS | {"random_state": np.random.RandomState(3)})
         assert_same_fit(whole.fit(NUMBERS), resumed)
 
 
@@ -273,7 +274,7 @@ def test_a_full_disk_stops_the_fit_and_loses_nothing(tmp_path: Path) -> None:
 
 def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "fit"
-    flow = FlowDensity(**LAYERED, checkpoint_path=path).fit(NUMBERS)
+    flow = FlowDensity(**TWO_LAYERS, checkpoint_path=path).fit(NUMBERS)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -287,7 +288,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_is_no_model(tmp_path: Path) -> None:
-    FlowDensity(**LAYERED, checkpoint_path=tmp_path / "fit").fit(NUMBERS)
+    FlowDensity(**TWO_LAYERS, checkpoint_path=tmp_path / "fit").fit(NUMBERS)
     with pytest.raises(ModelFileError, match="'skflow checkpoint', not a 'skflow model'"):
         load(tmp_path / "fit")
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 from scipy import stats
 
-from skflow.flow.marginals import Marginals
+from skflow.initialization.marginals import fit_marginals
 
 N_ROWS = 4000
 
 
 def fit_and_map(x: np.ndarray, n_bins: int, rows: np.ndarray | None = None) -> np.ndarray:
-    marginals = Marginals.fit(x[:, None], n_bins)
+    marginals = fit_marginals(x[:, None], n_bins)
     rows = x if rows is None else rows
     return marginals.forward_and_log_det(torch.tensor(rows[None]))[0][0].numpy()
 
@@ -64,7 +64,7 @@ def test_maps_rise_strictly_out_to_1e300(name: str, n_bins: int) -> None:
     inner = np.linspace(-50, 50, 1001)
     far = np.geomspace(51, 1e300, 500)
     rows = np.concatenate((-far[::-1], inner, far))
-    marginals = Marginals.fit(x[:, None], n_bins)
+    marginals = fit_marginals(x[:, None], n_bins)
     z, log_det = marginals.forward_and_log_det(torch.tensor(rows[None]))
     assert (z.diff() > 0).all()
     assert torch.isfinite(z.square()).all()
@@ -96,7 +96,7 @@ def test_heavier_tails_are_stretched_less() -> None:
     ids=["two rows", "four rows", "three levels", "one other value", "an atom"],
 )
 def test_repeated_values(x: np.ndarray, n_bins: int) -> None:
-    marginals = Marginals.fit(x[:, None], n_bins)
+    marginals = fit_marginals(x[:, None], n_bins)
     rows = torch.tensor(np.unique(x)[None])
     z, log_det = marginals.forward_and_log_det(rows)
     assert torch.isfinite(log_det).all()
@@ -108,10 +108,10 @@ def test_repeated_values(x: np.ndarray, n_bins: int) -> None:
 def test_columns_are_mapped_each_on_its_own() -> None:
     table = np.random.default_rng(6).standard_normal((300, 3)) * [1, 10, 100]
     rows = torch.tensor(table.T.copy())
-    together, log_det = Marginals.fit(table, 6).forward_and_log_det(rows)
+    together, log_det = fit_marginals(table, 6).forward_and_log_det(rows)
     total = torch.zeros(300, dtype=torch.float64)
     for j in range(3):
-        alone, log_derivative = Marginals.fit(table[:, [j]], 6).forward_and_log_det(rows[[j]])
+        alone, log_derivative = fit_marginals(table[:, [j]], 6).forward_and_log_det(rows[[j]])
         assert torch.equal(alone[0], together[j])
         total += log_derivative
     torch.testing.assert_close(total, log_det)

@@ -78,7 +78,9 @@ def density(frame: pd.DataFrame, **parameters: Any) -> Numbers:
 
 def detector(frame: pd.DataFrame, robust: bool, **parameters: Any) -> Numbers:
     """Scores, p-values, reasons and repairs."""
-    fitted = FlowOutlierDetector(robust=robust, random_state=0, **parameters).fit(frame)
+    fitted = FlowOutlierDetector(FlowDensity(**parameters), robust=robust, random_state=0).fit(
+        frame
+    )
     fresh = frame.sample(12, random_state=0).reset_index(drop=True)
     fresh.iloc[0, -1] = frame.iloc[:, -1].dropna().max()
     return {

@@ -9,7 +9,8 @@ from skflow import FlowDensity
 from skflow.outliers import value_densities
 from skflow.outliers.conditionals import Conditional
 from skflow.outliers.reasons import tail_log_probs
-from tests.mixed import LAYERED, small_mix
+from tests.mixed import small_mix
+from tests.settings import TWO_LAYERS
 
 
 def explain(flow: FlowDensity, X) -> np.ndarray:
@@ -25,7 +26,7 @@ def given(flow: FlowDensity, X, j: int) -> Conditional:
 
 @pytest.fixture(scope="module")
 def mixed() -> tuple[FlowDensity, pd.DataFrame]:
-    return FlowDensity(**LAYERED).fit(small_mix(600)), small_mix(300, seed=1)
+    return FlowDensity(**TWO_LAYERS).fit(small_mix(600)), small_mix(300, seed=1)
 
 
 def test_gaussian_columns_are_those_of_the_closed_form() -> None:

@@ -3,6 +3,9 @@
 Widths of conditionals are shares of the column's own.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,18 +13,22 @@ from scipy.special import logsumexp
 
 from skflow import FlowDensity
 from skflow.outliers.reasons import tail_log_probs
-from tests.mixed import CLOSED, LAYERED
+from tests.settings import TWO_GAUSSIANS, TWO_LAYERS, one_of_each, slow_but
 
-# All of them with the slow tests; by default the widest, one between, and the narrowest.
-WIDTHS = [
-    1.0,
-    pytest.param(1e-1, marks=pytest.mark.slow),
-    1e-2,
-    pytest.param(1e-3, marks=pytest.mark.slow),
-    1e-4,
-]
 FARTHEST = 20.0  # of the columns' ranges, in standard deviations
 STEPS = {"decimal": 0.01, "integer": 1, "date": np.timedelta64(1, "D")}
+
+
+def widths_and(others: Iterable[Any]) -> list[Any]:
+    """Pairs with a width: all of them with the slow tests, by default the widest, one between,
+    and the narrowest."""
+    others = list(others)
+    between = [
+        pytest.param(width, other, marks=pytest.mark.slow)
+        for width in (1e-1, 1e-3)
+        for other in others
+    ]
+    return one_of_each([1.0, 1e-2, 1e-4], others) + between
 
 
 def explain(flow: FlowDensity, X: pd.DataFrame) -> np.ndarray:
@@ -63,8 +70,7 @@ def assert_near(told: np.ndarray, expected: list[float]) -> None:
     np.testing.assert_allclose(told, expected, atol=0.1)
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("parameters", [CLOSED, LAYERED], ids=["closed", "layered"])
+@pytest.mark.parametrize(("width", "parameters"), widths_and([TWO_GAUSSIANS, TWO_LAYERS]))
 def test_floats(width, parameters) -> None:
     flow = FlowDensity(**parameters).fit(related(500, width))
     right = related(3, width, seed=1)
@@ -76,9 +82,8 @@ def test_floats(width, parameters) -> None:
     assert_near(explain(flow, rows)[:, 1], expected)
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("kind", list(STEPS))
-def test_grids(kind, width) -> None:
+@pytest.mark.parametrize(("width", "kind"), widths_and(STEPS))
+def test_grids(width, kind) -> None:
     """Right cells, wrong ones, and some beyond the column's range; those between points too."""
     n_steps = 500  # of a standard deviation
 
@@ -93,7 +98,7 @@ def test_grids(kind, width) -> None:
             return pd.Series(whole)
         return pd.Series(np.datetime64("2000-01-01") + whole * STEPS[kind])
 
-    flow = FlowDensity(**CLOSED).fit(on_grid(related(500, width)))
+    flow = FlowDensity(**TWO_GAUSSIANS).fit(on_grid(related(500, width)))
     right = related(3, width, seed=1)
     shifts = [0.0, 8 * width, -0.3, 3.0, -5.0]
     rows = pd.concat([on_grid(right.assign(y=right["y"] + shift)) for shift in shifts])
@@ -103,14 +108,14 @@ def test_grids(kind, width) -> None:
     assert_near(explain(flow, rows)[:, 1], expected)
 
 
-@pytest.mark.parametrize("width", [1e-1, 1e-4])
+@pytest.mark.parametrize("width", slow_but([1e-4], [1e-1, 1e-4]))
 def test_modes_far_apart(width) -> None:
     """Given a label, or whichever of two columns is wrong, peaks lie far from each other."""
     rng = np.random.default_rng(0)
     group = rng.choice(["cheap", "dear"], 600)
     price = np.where(group == "cheap", 0.0, 100.0) + width * rng.standard_normal(600)
     frame = pd.DataFrame({"group": group, "price": price})
-    flow = FlowDensity(**CLOSED).fit(frame)
+    flow = FlowDensity(**TWO_GAUSSIANS).fit(frame)
     prices = [0.0, 3 * width, 100.0, 50.0, 90.0]
     rows = pd.DataFrame({"group": ["cheap"] * 5, "price": prices})
     cells = [rows.iloc[[i]] for i in range(len(rows))]
@@ -124,7 +129,7 @@ def test_two_others_that_disagree() -> None:
     x = rng.standard_normal(500)
     copies = x[:, None] + width * rng.standard_normal((500, 2))
     frame = pd.DataFrame({"x": x, "y": copies[:, 0], "z": copies[:, 1]})
-    flow = FlowDensity(**CLOSED).fit(frame)
+    flow = FlowDensity(**TWO_GAUSSIANS).fit(frame)
     rows = pd.DataFrame({"x": [0.2, 0.0, 0.7, 2.0], "y": 0.2, "z": [0.25, 1.0, 1.0, 0.2]})
     cells = [rows.iloc[[i]] for i in range(len(rows))]
     peaks = [rows[["y", "z"]].iloc[i].tolist() for i in range(len(rows))]
@@ -140,7 +145,7 @@ def test_values_beside_atoms_and_holes() -> None:
     x = rng.lognormal(4, 0.8, 800).round(2)
     tax = np.where(rng.random(800) < 0.3, 0.0, (0.19 * x).round(2))
     tax[rng.random(800) < 0.1] = np.nan
-    flow = FlowDensity(**CLOSED).fit(pd.DataFrame({"x": x, "tax": tax}))
+    flow = FlowDensity(**TWO_GAUSSIANS).fit(pd.DataFrame({"x": x, "tax": tax}))
     rows = pd.DataFrame({"x": [60.0] * 5, "tax": [11.4, 1.14, 25.0, 0.0, np.nan]})
     line = pd.DataFrame({"x": 60.0, "tax": np.arange(1, 200_000) / 100})
     values = flow.score_samples(line) + np.log(0.01)

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skflow import FlowOutlierDetector
+from skflow import FlowDensity, FlowOutlierDetector
 from tests.mixed import small_mix
-
-CLOSED = {"n_layers": 0, "n_components": 1, "random_state": 0}
+from tests.settings import ONE_GAUSSIAN
+from tests.tables import unfitted
 
 
 def related(n_rows: int, seed: int = 0) -> np.ndarray:
@@ -22,7 +22,7 @@ def related(n_rows: int, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def detector() -> FlowOutlierDetector:
-    return FlowOutlierDetector(**CLOSED).fit(related(2_000))
+    return unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).fit(related(2_000))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,9 @@ def test_ordinary_rows_come_back_as_they_are(detector) -> None:
 
 
 def test_labels_holes_and_grids_are_kept_to() -> None:
-    detector = FlowOutlierDetector(**CLOSED).fit(small_mix(600).round({"length": 1}))
+    detector = unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).fit(
+        small_mix(600).round({"length": 1})
+    )
     odd = small_mix(4, seed=5).round({"length": 1}).set_index(np.arange(10, 14))
     odd.loc[10, "colour"] = "never seen"
     odd.loc[11, "length"] = 90.0
@@ -117,7 +119,7 @@ def test_a_hole_where_none_was_is_filled_with_what_is_usual() -> None:
     rng = np.random.default_rng(0)
     counts = rng.integers(400, 500, 300)
     frame = pd.DataFrame({"count": counts, "twice": 2 * counts + rng.standard_normal(300)})
-    detector = FlowOutlierDetector(n_layers=0, n_components=1, random_state=0).fit(frame)
+    detector = unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).fit(frame)
     rows = frame[:3].astype({"count": float})
     rows.loc[1, "count"] = np.nan
     repaired = detector.repair(rows)
@@ -131,7 +133,7 @@ def test_holes_of_another_dtype_stay_holes() -> None:
     counts = pd.Series(rng.integers(400, 500, 300), dtype="Int64")
     frame = pd.DataFrame({"count": counts, "other": rng.standard_normal(300)})
     frame.loc[::3, "count"] = pd.NA
-    detector = FlowOutlierDetector(n_layers=0, n_components=1, random_state=0).fit(frame)
+    detector = unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).fit(frame)
     rows = frame[:60].astype({"count": float})
     ordinary = detector.p_values(rows) >= 0.1
     repaired = detector.repair(rows)
@@ -157,7 +159,9 @@ def sums() -> tuple[FlowOutlierDetector, pd.DataFrame]:
         speed = rng.normal(140, 30, n_rows).round()
         return pd.DataFrame({"part": part, "other": other, "total": part + other, "speed": speed})
 
-    return FlowOutlierDetector(n_layers=0, random_state=0).fit(draw(1_000, 0)), draw(12, 1)
+    return FlowOutlierDetector(FlowDensity(n_layers=0), random_state=0).fit(draw(1_000, 0)), draw(
+        12, 1
+    )
 
 
 def test_wrong_cells_that_bear_each_other_out_are_changed_together(sums) -> None:

@@ -14,8 +14,8 @@ import polars as pl
 import pytest
 
 from skflow import FlowDensity, FlowOutlierDetector
-
-QUICK = {"n_layers": 0, "n_components": 1, "max_iter": 2, "random_state": 0}
+from tests.settings import ONE_GAUSSIAN
+from tests.tables import unfitted
 
 
 def subscriptions(n_rows: int = 160) -> pd.DataFrame:
@@ -55,19 +55,24 @@ def table(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(scope="session")
 def detector(table: Any) -> FlowOutlierDetector:
     """A detector of that table. Do not fit it again."""
-    return FlowOutlierDetector(contamination=0.05, **QUICK).fit(table)
+    detector = unfitted(FlowOutlierDetector, **ONE_GAUSSIAN)
+    return detector.set_params(contamination=0.05).fit(table)
 
 
 @pytest.fixture(scope="session")
 def mixed() -> FlowOutlierDetector:
     """A detector of :func:`subscriptions`."""
-    return FlowOutlierDetector(contamination=0.05, **QUICK).fit(subscriptions())
+    return (
+        unfitted(FlowOutlierDetector, **ONE_GAUSSIAN)
+        .set_params(contamination=0.05)
+        .fit(subscriptions())
+    )
 
 
 @pytest.fixture(scope="session")
 def flow() -> FlowDensity:
     """A trained density of :func:`numbers`."""
-    return FlowDensity(**QUICK | {"n_layers": 1, "max_iter": 3}).fit(numbers())
+    return FlowDensity(**ONE_GAUSSIAN | {"n_layers": 1, "max_iter": 3}).fit(numbers())
 
 
 @pytest.fixture(autouse=True)

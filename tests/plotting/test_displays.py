@@ -21,7 +21,9 @@ from skflow.plotting import (
     ReasonsDisplay,
     TrainingCurveDisplay,
 )
-from tests.plotting.conftest import QUICK, numbers, subscriptions
+from tests.plotting.conftest import numbers, subscriptions
+from tests.settings import ONE_GAUSSIAN
+from tests.tables import unfitted
 
 Draw = Callable[..., Any]
 
@@ -73,12 +75,21 @@ def picture_of(figure: Any) -> np.ndarray:
     return np.asarray(figure.canvas.buffer_rgba()).copy()
 
 
-@every_display
-def test_names_that_matplotlib_would_misread(draw: Draw) -> None:
+@pytest.fixture(scope="module")
+def misread() -> tuple[FlowOutlierDetector, pd.DataFrame]:
+    """A detector of columns with names that matplotlib takes for something else."""
     names = ["_hidden", "$ in \n dollars $x_", "a very long name " * 9]
     table = pd.DataFrame(numbers(), columns=names)
-    detector = FlowOutlierDetector(contamination=0.1, **QUICK).fit(table)
-    display = draw(detector, table)
+    return unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).set_params(contamination=0.1).fit(
+        table
+    ), table
+
+
+@every_display
+def test_names_that_matplotlib_would_misread(
+    draw: Draw, misread: tuple[FlowOutlierDetector, pd.DataFrame]
+) -> None:
+    display = draw(*misread)
     picture_of(display.figure_)
     assert all(ax.get_window_extent().width > 150 for ax in np.ravel(display.ax_))
 
@@ -105,7 +116,12 @@ def test_a_density_flags_no_rows(name: str, flow: FlowDensity) -> None:
 
 @pytest.mark.parametrize("name", ["latents", "pair", "curve"])
 def test_a_density_alone_can_be_drawn(name: str, flow: FlowDensity) -> None:
-    DISPLAYS[name](flow, numbers()).figure_.canvas.draw()
+    display = DISPLAYS[name](flow, numbers())
+    assert all(ax.has_data() for ax in np.ravel(display.ax_))
+    drawn = picture_of(display.figure_)
+    for ax in display.figure_.axes:
+        ax.clear()
+    assert (picture_of(display.figure_) != drawn).any()
 
 
 def test_public_names() -> None:

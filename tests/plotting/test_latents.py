@@ -8,7 +8,8 @@ from scipy.stats import kstest, norm
 
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow.plotting import LatentNormalityDisplay
-from tests.plotting.conftest import QUICK, numbers, subscriptions
+from tests.plotting.conftest import numbers, subscriptions
+from tests.settings import ONE_GAUSSIAN
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def test_a_latent_that_no_row_has() -> None:
 
 def test_a_table_of_labels_has_nothing_to_show() -> None:
     X = pd.DataFrame({"a": list("xy" * 60), "b": list("uvw" * 40)})
-    flow = FlowDensity(**QUICK).fit(X)
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(X)
     with pytest.raises(ValueError, match="Every column is taken for labels alone"):
         LatentNormalityDisplay.from_estimator(flow, X)
     assert plt.get_fignums() == []

@@ -5,7 +5,9 @@ import pytest
 
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow.plotting import PairDisplay
-from tests.plotting.conftest import QUICK, numbers, subscriptions
+from tests.plotting.conftest import numbers, subscriptions
+from tests.settings import ONE_GAUSSIAN
+from tests.tables import unfitted
 
 
 def points(display: PairDisplay, name: str) -> np.ndarray:
@@ -22,7 +24,9 @@ def points(display: PairDisplay, name: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def plain() -> FlowOutlierDetector:
-    return FlowOutlierDetector(contamination=0.05, **QUICK).fit(numbers())
+    return (
+        unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).set_params(contamination=0.05).fit(numbers())
+    )
 
 
 def test_rows_lie_where_their_values_are_and_are_flagged(plain: FlowOutlierDetector) -> None:
@@ -60,9 +64,9 @@ def test_regions_hold_their_share_of_fresh_rows(
     both = (cells[0] >= 0) & (cells[1] >= 0)
     inside = [both & (cell < len(e) - 1) for cell, e in zip(cells, display.edges, strict=True)]
     shown = inside[0] & inside[1]
-    held = display.held[cells[0][shown], cells[1][shown]]
+    hdr_mass = display.hdr_mass[cells[0][shown], cells[1][shown]]
     for share in (0.5, 0.8, 0.95):
-        assert np.count_nonzero(held < share) / np.count_nonzero(both) == pytest.approx(
+        assert np.count_nonzero(hdr_mass < share) / np.count_nonzero(both) == pytest.approx(
             share, abs=0.04
         )
 
@@ -80,7 +84,7 @@ def test_columns_by_name_and_by_position(mixed: FlowOutlierDetector) -> None:
     named = PairDisplay.from_estimator(mixed, X, ("stay", "plan"), random_state=0)
     placed = PairDisplay.from_estimator(mixed, X, (-1, 0), random_state=0)
     np.testing.assert_array_equal(named.positions, placed.positions)
-    np.testing.assert_array_equal(named.held, placed.held)
+    np.testing.assert_array_equal(named.hdr_mass, placed.hdr_mass)
 
 
 def test_categories_have_a_place_each(mixed: FlowOutlierDetector) -> None:
@@ -97,7 +101,7 @@ def test_categories_never_seen_and_rare_ones_share_a_place() -> None:
     rng = np.random.default_rng(0)
     letters = rng.choice(list("abcdefghijklmnopqrst"), 400)
     X = pd.DataFrame({"letter": letters, "number": rng.standard_normal(400)})
-    flow = FlowDensity(**QUICK).fit(X)
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(X)
     new = pd.DataFrame({"letter": ["new"], "number": [0.0]})
     display = PairDisplay.from_estimator(flow, new, ("number", "letter"))
     ticks = [text.get_text() for text in display.ax_.get_yticklabels()]
@@ -107,7 +111,7 @@ def test_categories_never_seen_and_rare_ones_share_a_place() -> None:
     assert display.positions[0, 1] == 12
 
 
-def test_missing_numbers_lie_in_a_strip(mixed: FlowOutlierDetector) -> None:
+def test_missing_numbers_lie_in_a_band(mixed: FlowOutlierDetector) -> None:
     X = subscriptions()
     display = PairDisplay.from_estimator(mixed, X, ("start", "stay"))
     both = np.concatenate([points(display, "rows"), points(display, "flagged")])
@@ -170,8 +174,8 @@ def test_far_rows_lie_where_they_are_and_the_others_can_be_told_apart(
 def test_skewed_columns_have_a_logarithmic_axis() -> None:
     rng = np.random.default_rng(0)
     X = rng.lognormal(0, [3, 0.3], (300, 2))
-    X[::7, 0] = np.nan  # in a strip, left of the smallest
-    flow = FlowDensity(**QUICK).fit(X)
+    X[::7, 0] = np.nan  # in the band of missing numbers, left of the smallest
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(X)
     display = PairDisplay.from_estimator(flow, X, (0, 1), random_state=0)
     display.figure_.canvas.draw()
     assert (display.ax_.get_xscale(), display.ax_.get_yscale()) == ("log", "linear")
@@ -196,7 +200,7 @@ def test_long_names_of_categories_do_not_overlap() -> None:
     rng = np.random.default_rng(0)
     names = [f"a long name, number {k}" for k in range(12)]
     X = pd.DataFrame({"name": rng.choice(names, 300), "number": rng.standard_normal(300)})
-    flow = FlowDensity(**QUICK).fit(X)
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(X)
     display = PairDisplay.from_estimator(flow, X, ("name", "number"), random_state=0)
     display.figure_.canvas.draw()
     assert {text.get_rotation() for text in display.ax_.get_xticklabels()} == {35}

@@ -1,10 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
 from skflow import FlowOutlierDetector
 from skflow.plotting import ReasonsDisplay
-from tests.plotting.conftest import QUICK, numbers, subscriptions
+from tests.plotting.conftest import numbers, subscriptions
+from tests.settings import ONE_GAUSSIAN
+from tests.tables import unfitted
 
 
 def widths(display: ReasonsDisplay) -> list[float]:
@@ -71,7 +74,7 @@ def test_the_title_names_the_row_and_its_score(mixed: FlowOutlierDetector) -> No
     ):
         display = ReasonsDisplay.from_estimator(mixed, table, row=row)
         assert display.ax_.get_title() == expected
-    unnamed = FlowOutlierDetector(**QUICK).fit(numbers())
+    unnamed = unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).fit(numbers())
     title = ReasonsDisplay.from_estimator(unnamed, numbers(), row=159).title
     assert title.startswith("row 159: score ")
     assert ReasonsDisplay.from_estimator(unnamed, numbers()[-1:]).title.startswith("score ")
@@ -85,7 +88,7 @@ def test_a_missing_value_is_said(mixed: FlowOutlierDetector) -> None:
 
 def test_what_is_mostly_missing_is_said(mixed: FlowOutlierDetector) -> None:
     X = subscriptions().assign(stay=lambda table: table["stay"].where(table.index < 20))
-    holed = type(mixed)(**mixed.get_params()).fit(X)
+    holed = clone(mixed).fit(X)
     usual = ReasonsDisplay.from_estimator(holed, X, row=0).usual
     assert usual[3].startswith("mostly missing (")
 

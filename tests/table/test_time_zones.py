@@ -18,7 +18,7 @@ from skflow import FlowDensity, load
 from skflow.archive.dtypes import pack_dtype, unpack_dtype
 from skflow.command_line.main import main
 from skflow.table.frames import Container
-from tests.mixed import CLOSED
+from tests.settings import TWO_GAUSSIANS
 
 ZONES = sorted(zoneinfo.available_timezones())
 OF_POLARS = [zone for zone in ZONES if zone not in ("Factory", "localtime")]
@@ -107,7 +107,7 @@ def test_files_hold_dtypes_of_every_zone(unit: str) -> None:
 @pytest.mark.parametrize("make", [pandas_frame, arrow_frame, polars_frame])
 def test_models_come_back_from_files_and_pickles(make: Any, tmp_path: Path) -> None:
     frame = make("us", NAMES if make is polars_frame else [*NAMES, "+01:00"])
-    flow = FlowDensity(**CLOSED).fit(frame)
+    flow = FlowDensity(**TWO_GAUSSIANS).fit(frame)
     flow.save(tmp_path / "model")
     latents = flow.transform(frame)
     assert_same(flow.inverse_transform(latents), frame)
@@ -119,7 +119,7 @@ def test_models_come_back_from_files_and_pickles(make: Any, tmp_path: Path) -> N
 @pytest.mark.parametrize("zone", UNNAMED, ids=str)
 def test_zones_without_a_name_are_pickled_and_refused_by_files(zone: Any, tmp_path: Path) -> None:
     frame = pandas_frame("us", [zone])
-    flow = FlowDensity(**CLOSED).fit(frame)
+    flow = FlowDensity(**TWO_GAUSSIANS).fit(frame)
     loaded = pickle.loads(pickle.dumps(flow))
     assert_same(loaded.inverse_transform(loaded.transform(frame)), frame)
     with pytest.raises(TypeError, match=r"Column '0': .*time zone .*; convert it to UTC"):

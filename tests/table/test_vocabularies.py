@@ -14,10 +14,11 @@ from skflow import FlowDensity, FlowOutlierDetector
 from skflow.exceptions import DoubtfulColumnsWarning, StrangeLabelsWarning
 from skflow.table.frames import Container
 from skflow.table.inference import infer_schema
+from tests.settings import ONE_GAUSSIAN
+from tests.tables import unfitted
 
 N = 1000
 RNG = np.random.default_rng(0)
-QUICK: dict[str, Any] = {"n_layers": 0, "n_components": 1, "random_state": 0}
 
 
 def words(n_distinct: int, n_rows: int, prefix: str = "word") -> list[str]:
@@ -120,7 +121,7 @@ def test_detectors_warn_once(robust: bool) -> None:
     frame = pd.DataFrame({"a": words(200, 300), "x": RNG.normal(size=300)})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        FlowOutlierDetector(**QUICK, robust=robust).fit(frame)
+        unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).set_params(robust=robust).fit(frame)
     assert [w.category for w in caught].count(DoubtfulColumnsWarning) == 1
 
 
@@ -128,7 +129,7 @@ def test_cross_validation_warns_once_a_fit() -> None:
     frame = pd.DataFrame({"a": words(200, 300), "x": RNG.normal(size=300)})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        cross_val_score(FlowDensity(**QUICK), frame, cv=3)
+        cross_val_score(FlowDensity(**ONE_GAUSSIAN), frame, cv=3)
     assert [w.category for w in caught].count(DoubtfulColumnsWarning) == 3
 
 
@@ -152,7 +153,7 @@ def categories(cells: list[Any], n_rows: int) -> pd.DataFrame:
 @pytest.mark.parametrize("name", LABELS)
 def test_labels_of_another_type_are_named(name: str, n_rows: int) -> None:
     fitted, came, message = LABELS[name]
-    flow = FlowDensity(**QUICK).fit(categories(fitted, 60))
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(categories(fitted, 60))
     rows = categories(came, n_rows)
     with pytest.warns(StrangeLabelsWarning, match=r"'a' holds " + message) as w:
         scores = flow.score_samples(rows)
@@ -166,13 +167,13 @@ def test_labels_of_another_type_are_named(name: str, n_rows: int) -> None:
 
 
 def test_detectors_warn_as_well() -> None:
-    detector = FlowOutlierDetector(**QUICK).fit(categories([5, 6, 7], 120))
+    detector = unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).fit(categories([5, 6, 7], 120))
     with pytest.warns(StrangeLabelsWarning, match="'a' holds '5'"):
         detector.score_samples(categories(["5", "6"], 20))
 
 
 def test_new_labels_among_known_ones_are_no_reason_to_warn() -> None:
-    flow = FlowDensity(**QUICK).fit(categories(["a", "b"], 60))
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(categories(["a", "b"], 60))
     flow.score_samples(categories(["a", "z"], 50))
     flow.score_samples(categories(["z"], 5))  # too few to tell
     flow.score_samples(categories(["a"], 5).assign(a=None))
@@ -181,5 +182,5 @@ def test_new_labels_among_known_ones_are_no_reason_to_warn() -> None:
 
 
 def test_integers_with_holes_are_the_integers() -> None:
-    flow = FlowDensity(**QUICK).fit(categories([5, 6, 7], 60))
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(categories([5, 6, 7], 60))
     flow.score_samples(pd.DataFrame({"a": [17.0, np.nan], "x": [0.25, 0.5]}))

@@ -14,7 +14,8 @@ from skflow.training.optimizer import Descent
 from skflow.training.options import choose_options
 from skflow.training.step import EagerStep, Step
 from tests.laws import seeded
-from tests.mixed import LAYERED, every_kind
+from tests.mixed import every_kind
+from tests.settings import TWO_LAYERS
 from tests.tables import randomise
 
 N_ROWS, N_EPOCHS, N_BATCHES = 200, 3, 4
@@ -28,7 +29,7 @@ class Part:
 
     def __init__(self, name: str, dropout: float, device: str = "cpu") -> None:
         df = every_kind(N_ROWS)
-        flow = FlowDensity(**LAYERED | {"max_iter": 1}, dropout=dropout).fit(df)
+        flow = FlowDensity(**TWO_LAYERS | {"max_iter": 1}, dropout=dropout).fit(df)
         randomise(flow, seed=1)
         self.generator = torch.Generator(device).manual_seed(0)
         density = flow._density

@@ -10,8 +10,9 @@ import torch
 from skflow import FlowDensity
 from skflow.exceptions import CaptureWarning
 from skflow.training.step import CapturedStep, CudaRecorder, EagerStep
-from tests.mixed import LAYERED, every_kind
-from tests.tables import QUICK, Table
+from tests.mixed import every_kind
+from tests.settings import TWO_EPOCHS, TWO_LAYERS
+from tests.tables import Table
 from tests.training.steps import N_BATCHES, PARTS, RATE, Part, run_steps
 
 pytestmark = pytest.mark.cuda
@@ -113,7 +114,7 @@ def test_a_failed_capture_leaves_the_device_in_order() -> None:
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 def test_fits_on_cuda_are_about_those_on_the_cpu(dropout: float, table: Table) -> None:
-    params = QUICK | {"max_iter": 8, "dropout": dropout}
+    params = TWO_EPOCHS | {"max_iter": 8, "dropout": dropout}
     on_cuda, on_cpu = (
         FlowDensity(**params, device=device).fit(table) for device in ("cuda", "cpu")
     )
@@ -125,7 +126,7 @@ def test_fits_on_cuda_are_about_those_on_the_cpu(dropout: float, table: Table) -
 
 def test_fits_leave_no_memory_behind() -> None:
     df = every_kind(400)
-    params = LAYERED | {"max_iter": 6, "batch_size": 32, "device": "cuda"}
+    params = TWO_LAYERS | {"max_iter": 6, "batch_size": 32, "device": "cuda"}
     FlowDensity(**params).fit(df)  # libraries keep their workspaces
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
@@ -135,6 +136,6 @@ def test_fits_leave_no_memory_behind() -> None:
 
 
 def test_the_same_seed_gives_the_same_fit_on_cuda(table: Table) -> None:
-    params = QUICK | {"max_iter": 6, "dropout": 0.2, "device": "cuda"}
+    params = TWO_EPOCHS | {"max_iter": 6, "dropout": 0.2, "device": "cuda"}
     first, second = (FlowDensity(**params).fit(table) for _ in range(2))
     assert (first.score_samples(table) == second.score_samples(table)).all()

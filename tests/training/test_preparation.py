@@ -14,7 +14,8 @@ from skflow.rows import EncodedRows, row_blocks
 from skflow.training.blur import Blur
 from skflow.training.preparation import empty_labels, prepare, read_labels
 from tests.laws import seeded
-from tests.mixed import CLOSED, every_kind
+from tests.mixed import every_kind
+from tests.settings import TWO_GAUSSIANS
 from tests.tables import correlated
 
 SIZES = [7, 64, 10_000]
@@ -23,7 +24,7 @@ SIZES = [7, 64, 10_000]
 @pytest.fixture(scope="module")
 def fitted() -> tuple[FlowDensity, pd.DataFrame]:
     df = every_kind(400)
-    return FlowDensity(**CLOSED, n_components=2).fit(df), df
+    return FlowDensity(**TWO_GAUSSIANS).fit(df), df
 
 
 def source_of(flow: FlowDensity, df: pd.DataFrame) -> TableRows:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from skflow.dequantization import dequantize
 from skflow.flow.context import Vocabulary
-from skflow.flow.marginals import Marginals
 from skflow.flow.model import Rows
 from skflow.initialization.imputation import impute
 from skflow.initialization.label_effects import (
@@ -18,6 +17,7 @@ from skflow.initialization.label_effects import (
     fit_mean_effects,
     fit_weight_effects,
 )
+from skflow.initialization.marginals import fit_marginals
 from skflow.rows import EncodedRows
 from skflow.training.blur import Blur
 from tests.laws import CASES, given, normal_rows, seeded
@@ -141,7 +141,7 @@ def test_blurred_rows_are_uniform_within_their_cells() -> None:
 
 def test_each_epoch_draws_anew() -> None:
     rows = encoded()
-    marginals = Marginals.fit(dequantize(rows, rows.quantized_columns, seeded(0)).values, 8)
+    marginals = fit_marginals(dequantize(rows, rows.quantized_columns, seeded(0)).values, 8)
     x = Rows.of(rows).values
     blur = Blur(marginals, rows.quantized_columns, len(rows))
     blur.keep(slice(None), rows)
@@ -159,7 +159,7 @@ def test_each_epoch_draws_anew() -> None:
 
 def test_absent_entries_take_no_part_in_marginals() -> None:
     x, _ = given(CASES["holes"], normal_rows(400))
-    together = Marginals.fit(x.T.numpy(), 8)
+    together = fit_marginals(x.T.numpy(), 8)
     for j, column in enumerate(x):
-        alone = Marginals.fit(column[~column.isnan()][:, None].numpy(), 8)
+        alone = fit_marginals(column[~column.isnan()][:, None].numpy(), 8)
         assert torch.equal(alone.x_knots[:, 0], together.x_knots[:, j])

@@ -22,8 +22,9 @@ from skflow.training.optimizer import Descent
 from skflow.training.options import choose_options
 from skflow.training.step import CapturedStep, EagerStep
 from tests.laws import seeded
-from tests.mixed import LAYERED, every_kind
-from tests.tables import QUICK, Table
+from tests.mixed import every_kind
+from tests.settings import TWO_EPOCHS, TWO_LAYERS
+from tests.tables import Table
 from tests.training.steps import PARTS, Part, run_steps
 from tests.training.tape import NoSync, SyncError, TapeRecorder
 
@@ -164,7 +165,7 @@ def mixed() -> pd.DataFrame:
 
 def test_captured_fits_are_the_eager_ones(recorders: list[TapeRecorder]) -> None:
     """Of labels, holes, values on grids; to the rounding of rates to float32."""
-    df, params = mixed(), LAYERED | {"dropout": 0.2}
+    df, params = mixed(), TWO_LAYERS | {"dropout": 0.2}
     captured = FlowDensity(**params).fit(df)
     assert len(recorders) == 4  # of each term, and again where all rows are fitted
     assert all(recorder.is_closed and recorder.n_replays > 2 for recorder in recorders)
@@ -178,7 +179,7 @@ def test_captured_fits_are_the_eager_ones(recorders: list[TapeRecorder]) -> None
 
 
 def test_a_roll_back_captures_anew(recorders: list[TapeRecorder], table: Table) -> None:
-    flow = FlowDensity(**QUICK | {"max_iter": 8}, learning_rate=1e6, batch_size=40)
+    flow = FlowDensity(**TWO_EPOCHS | {"max_iter": 8}, learning_rate=1e6, batch_size=40)
     with pytest.warns(DivergenceWarning):
         flow.fit(table)
     assert len(recorders) > 1
@@ -188,7 +189,7 @@ def test_a_roll_back_captures_anew(recorders: list[TapeRecorder], table: Table) 
 
 
 def test_training_leaves_no_generator_behind(table: Table) -> None:
-    flow = FlowDensity(**QUICK, dropout=0.1).fit(table)
+    flow = FlowDensity(**TWO_EPOCHS, dropout=0.1).fit(table)
     assert all(getattr(m, "generator", None) is None for m in flow._density.model.modules())
 
 
@@ -235,13 +236,13 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_no_step_waits_for_the_device(guarded: list[str], table: Table) -> None:
-    FlowDensity(**QUICK, dropout=0.1).fit(table)
+    FlowDensity(**TWO_EPOCHS, dropout=0.1).fit(table)
     assert set(guarded) == {"run"}
 
 
 def test_no_step_on_mixed_rows_waits_for_the_device(guarded: list[str]) -> None:
     """With labels, holes, values on grids; both terms of the log-density."""
-    FlowDensity(**LAYERED, dropout=0.1).fit(mixed())
+    FlowDensity(**TWO_LAYERS, dropout=0.1).fit(mixed())
     assert set(guarded) == {"run", "draw"}
 
 

@@ -13,7 +13,7 @@ from skflow.clock import Clock
 from skflow.fitted.stages import start_model
 from skflow.flow.model import Rows
 from skflow.flow.recipe import FlowRecipe, choose_recipe, model_state, restore_model
-from skflow.initialization.search import Sample, SearchContext, fit_initial
+from skflow.initialization.search import SearchContext, fit_initial
 from skflow.rows import EncodedRows
 from skflow.training.averaging import EMA
 from skflow.training.optimizer import AdamW
@@ -190,12 +190,13 @@ def test_average_of_the_weights() -> None:
         assert weight_of(model) == weight
 
 
-def plain_sample(X: np.ndarray) -> Sample:
-    return Sample(X, np.empty((len(X), 0), dtype=np.int64))
+def plain_sample(X: np.ndarray) -> EncodedRows:
+    nothing = np.empty((len(X), 0))
+    return EncodedRows(nothing.astype(np.int64), nothing, X, np.zeros_like(X), np.zeros(len(X)))
 
 
 def plain_design(n_columns: int) -> SearchContext:
-    return SearchContext([(-np.inf, np.inf)] * n_columns, n_entries=0, bound=4.0, clock=Clock())
+    return SearchContext([(-np.inf, np.inf)] * n_columns, n_labels=(), bound=4.0, clock=Clock())
 
 
 def test_clusters_are_given_components() -> None:

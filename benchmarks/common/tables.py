@@ -32,6 +32,14 @@ def load_tables(data: Path) -> dict[str, FloatArray]:
     return dict(sorted(prepared.items(), key=lambda item: item[1].size))
 
 
+def make_table(n_rows: int, n_columns: int) -> FloatArray:
+    """Return dependent columns."""
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(n_rows, n_columns))
+    mixed = np.sin(hidden @ rng.normal(size=(n_columns, n_columns)))
+    return mixed + 0.3 * hidden
+
+
 def split(table: FloatArray, seed: int) -> tuple[FloatArray, FloatArray]:
     """Return four fifths of the rows to fit and a fifth to score, shuffled."""
     rows = np.random.default_rng(seed).permutation(len(table))

@@ -1,4 +1,4 @@
-"""What a detector says of planted outliers: which cells are to blame, and how to repair them."""
+"""Reasons and repairs of planted outliers: cells that are found, values that are restored."""
 
 import math
 import time
@@ -7,12 +7,12 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from outlier_tables import Mask, Planting
 from scipy.stats import norm
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.planted.tables import Mask, Planting
 from skflow import FlowOutlierDetector
 
 FloatArray = NDArray[np.floating]
@@ -78,8 +78,8 @@ def measure_known_blame(
 ) -> dict:
     """Return how often planted cells are found, beside what can be found at all.
 
-    Rows are standard normal with ``correlations``, so the true density itself can be asked:
-    for the tail probability of each cell given the others of its row, which is what
+    Rows are standard normal with ``correlations``, so the true density itself is known:
+    the tail probability of each cell given the others of its row, which is what
     ``score_features`` estimates, and for the three cells without which the others are
     likeliest.
     """

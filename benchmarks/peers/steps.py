@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from couplings import CouplingFlow
 from numpy.typing import NDArray
 from torch import Tensor
+
+from benchmarks.peers.couplings import CouplingFlow
 
 FloatArray = NDArray[np.float64]
 Call = Callable[[], object]

@@ -7,11 +7,11 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 def add_arguments(parser: ArgumentParser, name: str) -> None:
-    """Add what every benchmark of several methods is asked: which, on what, kept where."""
+    """Add the arguments of every benchmark of several methods."""
     parser.add_argument("--results", type=Path, default=RESULTS / f"{name}.jsonl")
     parser.add_argument(
         "--methods", nargs="+", default=[""], metavar="BEGINNING", help="as their names begin"

@@ -7,8 +7,9 @@ is shown as missing, and a method that failed on a seed ranks last there.
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import report
 from numpy.typing import NDArray
+
+from benchmarks.common import report
 
 FloatArray = NDArray[np.float64]
 Row = list[str]
@@ -23,7 +24,7 @@ CUT_SHORT = (  # the cheapest first; the defaults come last
     "FlowDensity(max_iter=10)",
     "FlowDensity(max_iter=30)",
 )
-COMMAND = "python benchmarks/density.py --data DIR --page"
+COMMAND = "python -m benchmarks.density --data DIR --page"
 MISSING, FAILED, NOT_REACHED = "missing", "failed", "not reached"
 
 

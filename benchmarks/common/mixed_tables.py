@@ -1,14 +1,13 @@
 """Real tables of mixed columns for the benchmarks, prepared alike for every method."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-# Columns that name the row: no density is asked for them, and FlowDensity refuses them.
+# Columns that name the row, which have no density to learn: FlowDensity refuses them.
 IDENTIFIERS = {
     "communities_crime": ["communityname"],
     "movies": ["Title"],
@@ -21,7 +20,7 @@ def load_mixed(
 ) -> dict[str, pd.DataFrame]:
     """Return the tables of ``data/mixed`` by name, without the columns that name a row.
 
-    Of tables with more than ``most_rows``, so many are drawn, the same for every method.
+    ``most_rows`` of a longer table are drawn, the same for every method.
     """
     folder = data / "mixed"
     tables = {}
@@ -47,21 +46,15 @@ def shape_of(table: pd.DataFrame) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser, max_iter: int | str = "auto") -> None:
-    """Add what every benchmark of mixed tables asks."""
+    """Add the arguments of every benchmark of mixed tables."""
     parser.add_argument("--data", type=Path, required=True, help="folder that holds mixed/")
     parser.add_argument("--tables", nargs="+", help="all that the benchmark has, if not given")
     parser.add_argument("--rows", type=int, help="rows of a table at most, drawn once")
     parser.add_argument(
-        "--max-iter", type=_number_or_auto, default=max_iter, help="FlowDensity's epochs at most"
+        "--max-iter", type=number_or_auto, default=max_iter, help="FlowDensity's epochs at most"
     )
 
 
-def _number_or_auto(text: str) -> int | str:
+def number_or_auto(text: str) -> int | str:
+    """Return what ``max_iter`` may be, from an argument."""
     return text if text == "auto" else int(text)
-
-
-def command(**folders: Path) -> str:
-    """Return the command that is running, each folder by the name it has in the pages."""
-    names = {str(folder): name for name, folder in folders.items()}
-    options = [names.get(option, option) for option in sys.argv[1:]]
-    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *options])

@@ -6,18 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from skflow.flow.mixture import GaussianComponents
+from skflow.rows import weighted_mean
+
 RIDGE = 1e-8
 MEAN_ROWS = 0.05  # rows of prior in each mean: none is the value of a single row
 BLOCK = 500_000  # entries of the arrays worked on at once: they stay in the cache
 KEPT = 8_000_000  # entries of statistics that are made once and kept
-
-
-class GaussianComponents(NamedTuple):
-    """Weights ``(K,)``, means ``(K, d)`` and covariances ``(K, d, d)``."""
-
-    weights: Tensor
-    means: Tensor
-    covariances: Tensor
 
 
 class PriorStrength(NamedTuple):
@@ -44,21 +39,25 @@ class SufficientStatistics:
     ----------
     y : Tensor of shape (n_columns, n_rows)
         In float64: narrow components leave float32 no digits.
+    weight : Tensor of shape (n_rows,), optional
+        A row of weight 2 counts as two equal rows; None weighs all rows alike.
     """
 
-    def __init__(self, y: Tensor) -> None:
+    def __init__(self, y: Tensor, weight: Tensor | None = None) -> None:
         self.y = y
+        self.weight = y.new_ones(y.shape[1]) if weight is None else weight
         n_columns = len(y)
         self.size = 1 + n_columns + n_columns * (n_columns + 1) // 2
         self.kept = _sufficient_statistics(y) if self.size * y.shape[1] <= KEPT else None
 
-    def blocks(self, n_components: int) -> Iterator[Tensor]:
-        """Yield ``(size, n_rows)`` of some rows after the other."""
+    def blocks(self, n_components: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield statistics ``(size, n_rows)`` and weights of some rows after the other."""
         n_rows = max(1, BLOCK // (self.size + n_components))
         if self.kept is not None:
-            yield from self.kept.split(n_rows, dim=1)
+            statistics = iter(self.kept.split(n_rows, dim=1))
         else:
-            yield from map(_sufficient_statistics, self.y.split(n_rows, dim=1))
+            statistics = map(_sufficient_statistics, self.y.split(n_rows, dim=1))
+        yield from zip(statistics, self.weight.split(n_rows), strict=True)
 
 
 def fit_gaussian_mixture(
@@ -96,23 +95,22 @@ def fit_gaussian_mixture(
     n_iter : int
         Steps at most.
     generator : torch.Generator
-        Chooses the starting centres (k-means++).
+        Chooses the starting centres (k-means++), rows by their weights.
     tol : float
         Stop when the mean log-likelihood, in nats per row, gains less.
     has_time : callable
         Asked after each step; where it says no, that was the last.
     """
-    y = rows.y
-    n_columns = len(y)
-    pooled = _pooled_covariance(y) * n_components ** (-2 / n_columns)
-    prior = ComponentPrior(y.mean(dim=1), pooled, strength)
+    y, n_columns = rows.y, len(rows.y)
+    pooled = _pooled_covariance(y, rows.weight) * n_components ** (-2 / n_columns)
+    prior = ComponentPrior(weighted_mean(y, rows.weight), pooled, strength)
     if n_components == 1:
-        return _fit_gaussian(y, prior)
+        return _fit_gaussian(rows, prior)
     # From broad components: they split up slowly, and into fewer local optima than
     # the tight clusters of k-means.
     components = GaussianComponents(
         weights=y.new_full((n_components,), 1 / n_components),
-        means=_spread_centres(y, n_components, generator),
+        means=_spread_centres(rows, n_components, generator),
         covariances=pooled.expand(n_components, -1, -1),
     )
     previous = -torch.inf
@@ -124,13 +122,12 @@ def fit_gaussian_mixture(
     return components
 
 
-def _fit_gaussian(y: Tensor, prior: ComponentPrior) -> GaussianComponents:
+def _fit_gaussian(rows: SufficientStatistics, prior: ComponentPrior) -> GaussianComponents:
     """One component needs no iteration: what every step would return."""
-    mean = y.mean(dim=1)
-    centred = y - mean[:, None]
-    rows = y.new_full((1,), float(y.shape[1]))
-    covariances = _posterior_mode((centred @ centred.T)[None], rows, prior)
-    return GaussianComponents(y.new_ones(1), mean[None], covariances)
+    centred = rows.y - prior.mean[:, None]
+    scatter = (rows.weight * centred) @ centred.T
+    covariances = _posterior_mode(scatter[None], rows.weight.sum()[None], prior)
+    return GaussianComponents(rows.y.new_ones(1), prior.mean[None], covariances)
 
 
 def _step(
@@ -140,14 +137,14 @@ def _step(
     natural = _natural_parameters(components)
     moments = torch.zeros_like(natural)
     total = natural.new_zeros(())
-    for statistics in rows.blocks(len(natural)):
+    for statistics, weight in rows.blocks(len(natural)):
         log_joint = natural @ statistics
         peak = log_joint.amax(dim=0)
         joint = log_joint.sub_(peak).exp_()
         density = joint.sum(dim=0)
-        moments += joint.div_(density) @ statistics.T
-        total += (density.log_() + peak).sum()
-    return _maximise(moments, prior), float(total) / rows.y.shape[1]
+        moments += joint.div_(density / weight) @ statistics.T
+        total += ((density.log_() + peak) * weight).sum()
+    return _maximise(moments, prior), float(total) / float(rows.weight.sum())
 
 
 def responsibilities(y: Tensor, components: GaussianComponents) -> Tensor:
@@ -208,23 +205,29 @@ def _posterior_mode(scatter: Tensor, mass: Tensor, prior: ComponentPrior) -> Ten
     return (scatter + pooled_rows * prior.pooled) / (rows + pooled_rows)
 
 
-def _pooled_covariance(y: Tensor) -> Tensor:
+def _pooled_covariance(y: Tensor, weight: Tensor) -> Tensor:
     """Covariance of all rows, shrunk to its diagonal where rows are few."""
-    n_columns, n_rows = y.shape
-    centred = y - y.mean(dim=1, keepdim=True)
-    covariance = centred @ centred.T / n_rows
+    n_columns, n_rows = len(y), float(weight.sum())
+    centred = y - weighted_mean(y, weight)[:, None]
+    covariance = (weight * centred) @ centred.T / n_rows
     diagonal = covariance.diagonal().diag()
     return covariance + (diagonal - covariance) * n_columns / (n_columns + n_rows)
 
 
-def _spread_centres(y: Tensor, n_components: int, generator: torch.Generator) -> Tensor:
+def _spread_centres(
+    rows: SufficientStatistics, n_components: int, generator: torch.Generator
+) -> Tensor:
     """k-means++ (Arthur and Vassilvitskii, 2007): far rows are likelier centres."""
-    n_rows = y.shape[1]
-    chosen = torch.randint(n_rows, (1,), generator=generator)
+    y, weight = rows.y, rows.weight
+    n_rows, mass = y.shape[1], weight.cumsum(dim=0)
+    # One of as many equal shares of the weight as there are rows, equal rows counted apart.
+    n_shares = max(int((weight > 0).sum()), round(float(mass[-1])))
+    share = (torch.randint(n_shares, (1,), generator=generator).double() + 0.5) / n_shares
+    chosen = torch.searchsorted(mass, share.to(mass) * mass[-1]).clamp_max(n_rows - 1).cpu()
     distance = (y - y[:, chosen.to(y.device)]).square().sum(dim=0)
     for _ in range(n_components - 1):
         draw = torch.rand(1, generator=generator, dtype=torch.float64).to(y.device)
-        cumulative = distance.double().cumsum(dim=0)
+        cumulative = (weight * distance).double().cumsum(dim=0)
         index = torch.searchsorted(cumulative, draw * cumulative[-1]).clamp_max(n_rows - 1)
         chosen = torch.cat((chosen, index.to(chosen.device)))
         fresh = (y - y[:, index]).square().sum(dim=0)

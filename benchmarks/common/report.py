@@ -1,13 +1,14 @@
-"""Writes what a benchmark measured where the documentation shows it."""
+"""Pages of the documentation with the figures of a benchmark."""
 
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-PAGES = Path(__file__).parents[1] / "docs" / "benchmarks"
+PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
 LIBRARIES = ("skflow", "scikit-learn", "torch", "numpy")
 
 
@@ -24,7 +25,7 @@ def write(
     """Print a table and write it to ``docs/benchmarks/<name>.rst``.
 
     ``peers`` are further libraries whose versions belong to the figures, ``device``
-    what computed them besides the processor. ``footer`` says how they were measured;
+    what computed them besides the processor. ``footer`` is how they were measured;
     without it, they were now and here with ``command``.
     """
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
@@ -48,6 +49,13 @@ def footer_of(records: Sequence[dict], command: str) -> str:
         f"Measured {days} with ``{command}``; {', '.join(sorted(versions))}; one thread, no GPU "
         "used."
     )
+
+
+def command(**folders: Path) -> str:
+    """Return the command that is running, each folder by the name it has in the pages."""
+    names = {str(folder): name for name, folder in folders.items()}
+    options = [names.get(option, option) for option in sys.argv[1:]]
+    return " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *options])
 
 
 def _measured_now(command: str, peers: Sequence[str], device: str) -> str:

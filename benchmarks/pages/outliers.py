@@ -6,12 +6,13 @@ from operator import getitem
 from typing import Any
 
 import numpy as np
-import report
-from outlier_comparison import MISSING, SPREAD, Comparison, spread
-from outlier_mixed import KINDS
+
+from benchmarks.common import report
+from benchmarks.pages.comparison import MISSING, SPREAD, Comparison, spread
+from benchmarks.planted.mixed import KINDS
 
 DETECTOR, ROBUST = "FlowOutlierDetector()", "FlowOutlierDetector(robust=True)"
-COMMAND = "python benchmarks/outliers.py --data DIR --page"
+COMMAND = "python -m benchmarks.outliers --data DIR --page"
 DENSITY = "its density"  # of the detector
 MADE = "made rows"  # of the cost of scoring; no table is called so
 
@@ -25,7 +26,7 @@ CONTAMINATED = Comparison(
     ROBUST,
     DETECTOR,
     "outliers_contaminated",
-    "Trained on all rows, outliers among them and not told; the same rows are scored. "
+    "Trained on all rows, unlabelled outliers among them; the same rows are scored. "
     "No row is its own neighbour; LOF has the scores from its fit.",
 )
 
@@ -38,7 +39,7 @@ def write(records: Sequence[dict]) -> None:
             write_part(of_part, COMMAND)
             continue
         for page in pages:
-            command = f"python benchmarks/outliers.py --data DIR --parts {part} --page"
+            command = f"python -m benchmarks.outliers --data DIR --parts {part} --page"
             text = f"Not measured yet: ``{command}`` writes this page.\n"
             (report.PAGES / f"{page}.rst").write_text(text)
 
@@ -54,7 +55,7 @@ class Tables:
     def mean(self, table: str, *keys: str) -> float:
         """Return the mean of a figure, which lies under ``keys``, over the seeds that have it.
 
-        Of rows none of which was flagged there is none; where no seed has one, nan.
+        Where no row was flagged there is none; where no seed has one, nan.
         """
         found: list[Any] = [
             reduce(getitem, keys, record) for record in self.records[table] if keys[0] in record
@@ -148,7 +149,7 @@ EXPLAINED = (
 
 
 def _tell_tellable(tables: Tables) -> str:
-    """Say how many planted cells can be told at all, where that was measured."""
+    """Return a sentence on how many planted cells can be found at all, where that was measured."""
     shares = tables.means("tellable")
     if not len(shares):
         return ""
@@ -174,11 +175,11 @@ def _write_mixed(records: Sequence[dict], command: str) -> None:
     }
     peers = [i for i, method in enumerate(methods) if method not in (DETECTOR, DENSITY)]
     own = methods.index(DETECTOR)
-    told = []
+    sentences = []
     for kind, what in zip(KINDS, ("one to three cells", "all cells", "one value"), strict=True):
         best = max(peers, key=lambda i: auroc[kind][i].mean())
         ahead = (auroc[kind][own] > auroc[kind][peers].max(axis=0)).sum()
-        told.append(
+        sentences.append(
             f"{what}: {auroc[kind][own].mean():.4f}, the best of the others ({methods[best]}) "
             f"{auroc[kind][best].mean():.4f}, ahead of all others on {ahead} of {len(names)} tables"
         )
@@ -187,8 +188,8 @@ def _write_mixed(records: Sequence[dict], command: str) -> None:
         "to three cells of other rows, with all cells of other rows, or with one value replaced "
         "by any that its column has, rare ones as often as others; rows that are as they were are "
         "left out. AUROC, mean over tables. "
-        f"{'; '.join(told)}. The density is that of the same fit; the others have an indicator for "
-        "each category."
+        f"{'; '.join(sentences)}. The density is that of the same fit; the others have an "
+        "indicator for each category."
     )
     header = (
         "planted",

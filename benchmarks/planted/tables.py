@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tables import split
+
+from benchmarks.common.tables import split
 
 FloatArray = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -28,7 +29,7 @@ N_KNOWN = 5_000  # rows of such a table
 def load_labelled(data: Path) -> dict[str, Labelled]:
     """Return the tables of ``data/adbench`` by name, the smallest first.
 
-    Rows are as they are kept, single precision, which says what grid values are on.
+    Rows are as they are kept, single precision, which shows the grid of their values.
     """
     tables = {}
     for path in (data / "adbench").glob("*.npz"):
@@ -93,7 +94,7 @@ class Planting:
 def plant(table: NDArray[np.float64], seed: int) -> Planting:
     """Replace cells of fresh rows by those of other fresh rows, so that relations break.
 
-    A planted value is one that its column takes, so no column alone tells it.
+    A planted value is one that its column takes, so no column alone shows it.
     """
     train, test = split(table, seed)
     rng = np.random.default_rng(seed)

@@ -2,16 +2,16 @@
 What about dates and missing values?
 ====================================
 
-They stay as they are. A date is a number on a grid of days, hours or smaller units of
-the clock; a missing value is an event that has a probability, which may depend on the
-rest of the row. Here in a table of orders, some of which are still on their way.
+Dates and missing values stay as they are. A date is a number on a grid of days, hours or
+smaller units; a missing value is an event with a probability, which may depend on the rest
+of the row. The example is a table of orders, some of which are still on their way.
 """
 
 # %%
 # The table
 # ---------
 #
-# An order has a day. Once delivered, it has a duration, in hours, and perhaps stars
+# An order has a day. A delivered order also has a duration, in hours, and perhaps stars
 # from the customer. The more recent the order, the likelier it is still on its way.
 # Deliveries from abroad take longer.
 
@@ -25,7 +25,7 @@ TODAY = pd.Timestamp("2026-03-01")
 
 
 def make_orders(n_rows, seed):
-    """Return orders of the last 60 days, a row each."""
+    """Return orders of the last 60 days, one row each."""
     rng = np.random.default_rng(seed)
     days_ago = rng.integers(0, 60, n_rows)
     abroad = rng.uniform(size=n_rows) < 0.3
@@ -49,22 +49,22 @@ X = make_orders(2500, seed=0)
 print(X.head(6).to_string())
 
 # %%
-# ``took`` is a duration instead of a second date. Two dates that belong together lie
-# so close to each other, compared with the months they span, that their difference is
-# the better column.
+# ``took`` is a duration instead of a second date. Two dates of one order lie so close to
+# each other, compared with the months they span, that their difference is the better
+# column.
 #
-# A bound that the rows alone do not tell goes into ``bounds``: no order is later than
-# today. (Durations end at 0 without being told, as do all columns of one sign.)
+# ``bounds`` sets a bound that does not follow from the rows: no order is later than today.
+# (The support of durations ends at 0 by default, as for all columns of one sign.)
 
 flow = FlowDensity(bounds={"ordered": (None, TODAY)}, max_iter=25, random_state=0).fit(X)
 print(flow.schema_)
 
 # %%
-# Holes that tell something
-# -------------------------
+# Informative missing values
+# --------------------------
 #
-# The same order, still on its way or delivered after so many hours, by its age. That a
-# recent order is not here is no surprise; that one of two months ago is not, is.
+# The same order is scored as still on its way, and as delivered after some number of hours,
+# for each age. A recent order is likely to be on its way; an order of two months ago is not.
 
 ages = np.arange(1, 60)
 hours = np.arange(0, 600, 6)
@@ -82,9 +82,9 @@ grid = make_order(np.repeat(ages, len(hours)), np.tile(hours, len(ages)))
 delivered = flow.score_samples(grid).reshape(len(ages), len(hours))
 
 # %%
-# The first are log-probabilities of an event in ``took``, the second log-densities of
-# durations, per second. Times the 6 hours between two of them, and summed, densities
-# are a probability as well: that the order was delivered.
+# The first scores contain the log-probability of a missing ``took``, the second the
+# log-density of a duration, per second. The sum of the densities, times the 6 hours between
+# two durations, is a probability as well: that of a delivered order.
 
 on_its_way = np.exp(waiting)
 arrived = 6 * 3600 * np.exp(delivered).sum(axis=1)
@@ -96,7 +96,7 @@ real = unrated["took"].isna().groupby(age).mean()
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 axes[0].plot(real.index, real, "o", color="0.4", markersize=4, label="share of fitted rows")
-axes[0].plot(ages, learned, color="C1", label="learned probability")
+axes[0].plot(ages, learned, color="C1", label="fitted probability")
 axes[0].set(title="still on its way (from home, no stars)", xlabel="days since the order")
 axes[0].legend()
 drawn = flow.sample(2500, random_state=0)
@@ -111,40 +111,40 @@ axes[1].set(title="duration of deliveries", xlabel="days", ylabel="density")
 axes[1].legend()
 
 # %%
-# Units do not hide in dtypes
-# ---------------------------
+# Scores do not depend on the unit of the dtype
+# ---------------------------------------------
 #
-# A date weighs the same whether a library stores it in seconds or in nanoseconds: the
-# density is per second, always.
+# A date has the same score whether a library stores it in seconds or in nanoseconds: the
+# density is always per second.
 
 coarse = X.astype({"ordered": "datetime64[s]", "took": "timedelta64[s]"})
 difference = flow.score_samples(coarse) - flow.score_samples(X)
 print("largest difference of scores:", np.abs(difference).max())
 
 # %%
-# And back
-# --------
+# The inverse
+# -----------
 #
-# Holes come back as holes, of the same sort (``NaT`` here, ``NA`` there), and sampled
-# rows have them where real rows have.
+# Missing values come back with the same marker (``NaT`` or ``NA``), and sampled rows have
+# missing values where real rows have them.
 
 returned = flow.inverse_transform(flow.transform(X))
 pd.testing.assert_frame_equal(returned, X)
 print(drawn.head(6).to_string())
 share = pd.DataFrame({"real": X.isna().mean(), "sampled": drawn.isna().mean()})
-print("\nshare of holes:")
+print("\nshare of missing values:")
 print(share.round(3).to_string())
 unseen = ((drawn["stars"].notna()) & drawn["took"].isna()).mean()
 print(f"stars without a delivery, in no real row: {100 * unseen:.1f} % of sampled rows")
 
 # %%
-# A column that had no hole when it was fitted can still be scored with one: that is a
-# rare event. ``transform`` refuses the row, as it could not be given back.
+# A missing value in a column that had none in the training rows can be scored: it has a small
+# probability. ``transform`` refuses the row, because the inverse could not restore it.
 
-hole = X.head(1).assign(price=np.nan)
+without_price = X.head(1).assign(price=np.nan)
 print(f"as it is       {flow.score(X.head(1)):6.1f} nats")
-print(f"without price  {flow.score(hole):6.1f} nats")
+print(f"without price  {flow.score(without_price):6.1f} nats")
 try:
-    flow.transform(hole)
+    flow.transform(without_price)
 except ValueError as error:
     print(error)

@@ -9,11 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from skflow.flow.marginals import Marginals
-from skflow.flow.modes import MOST_MODES, split_modes
+from skflow.initialization.marginals import (
+    MOST_MODES,
+    WeightedValues,
+    fit_marginals,
+    split_modes,
+)
 from tests.flow.test_marginals import SHAPES
 
 N_ROWS = 2000
+
+
+def modes_of(x: np.ndarray) -> list[WeightedValues]:
+    return split_modes(WeightedValues(np.sort(x), np.ones(len(x))))
 
 
 @given(
@@ -27,38 +35,38 @@ def test_modes_are_found_in_any_unit(
 ) -> None:
     rng = np.random.default_rng(seed)
     modes = [rng.uniform(separation * k, separation * k + 1, size) for k, size in enumerate(sizes)]
-    found = split_modes(np.sort(np.concatenate(modes)) * scale)
-    assert [len(mode) for mode in found] == sizes
+    found = modes_of(np.concatenate(modes) * scale)
+    assert [mode.mass for mode in found] == sizes
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_one_mode_stays_whole(name: str) -> None:
     for seed in range(20):
         x = SHAPES[name].rvs(N_ROWS, random_state=np.random.default_rng(seed))
-        assert len(split_modes(np.sort(x))) == 1
+        assert len(modes_of(x)) == 1
 
 
 def test_few_far_values_are_a_tail() -> None:
     x = np.random.default_rng(0).standard_normal(N_ROWS)
     far = np.append(x, np.linspace(1e6, 1e6 + 1, 30))
-    assert len(split_modes(np.sort(far))) == 1
+    assert len(modes_of(far)) == 1
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 2, 39])
 def test_few_rows_are_one_mode(n_rows: int) -> None:
-    assert len(split_modes(np.arange(float(n_rows)))) == 1
+    assert len(modes_of(np.arange(float(n_rows)))) == 1
 
 
 def test_heaps_on_one_grid_are_one_mode() -> None:
     """Whole numbers, many of each: the gaps are as wide as the column's own structure."""
     rng = np.random.default_rng(0)
     x = rng.poisson(10, N_ROWS) + rng.uniform(-0.01, 0.01, N_ROWS)
-    assert len(split_modes(np.sort(x))) == 1
+    assert len(modes_of(x)) == 1
 
 
 def test_modes_are_at_most_so_many() -> None:
     x = np.repeat(100.0 * np.arange(12) ** 3, 100) + np.tile(np.linspace(0, 1, 100), 12)
-    assert len(split_modes(x)) <= MOST_MODES
+    assert len(modes_of(x)) <= MOST_MODES
 
 
 @pytest.mark.parametrize("n_bins", [1, 12])
@@ -66,7 +74,7 @@ def test_each_mode_becomes_normal(n_bins: int) -> None:
     rng = np.random.default_rng(1)
     modes = [rng.normal(0, 1, 1000), rng.normal(1e4, 5, 600), rng.normal(1e6, 0.1, 400)]
     x = np.concatenate(modes)
-    y = Marginals.fit(x[:, None], n_bins).forward_and_log_det(torch.tensor(x[None]))[0][0].numpy()
+    y = fit_marginals(x[:, None], n_bins).forward_and_log_det(torch.tensor(x[None]))[0][0].numpy()
     assert y.mean() == pytest.approx(0, abs=0.05)
     assert y.std() == pytest.approx(1, abs=0.05)
     parts = np.split(y, [1000, 1600])
@@ -84,8 +92,8 @@ def test_other_columns_keep_their_map(n_bins: int) -> None:
     rng = np.random.default_rng(2)
     plain = rng.standard_normal(N_ROWS)
     far = np.where(rng.random(N_ROWS) < 0.5, plain, 1e3 + plain)
-    alone = Marginals.fit(plain[:, None], n_bins)
-    together = Marginals.fit(np.column_stack((plain, far)), n_bins)
+    alone = fit_marginals(plain[:, None], n_bins)
+    together = fit_marginals(np.column_stack((plain, far)), n_bins)
     rows = torch.tensor(np.linspace(-10, 10, 201)[None])
     y = alone.forward_and_log_det(rows)[0]
     y_beside = together.forward_and_log_det(rows.expand(2, -1))[0][:1]
@@ -97,7 +105,7 @@ def test_other_columns_keep_their_map(n_bins: int) -> None:
 def test_values_in_a_gap_come_back(n_bins: int) -> None:
     rng = np.random.default_rng(3)
     x = np.append(rng.normal(-1e3, 1, 1000), rng.normal(1e3, 1, 1000))
-    marginals = Marginals.fit(x[:, None], n_bins)
+    marginals = fit_marginals(x[:, None], n_bins)
     rows = torch.tensor(np.linspace(-2e3, 2e3, 4001)[None])
     y, log_det = marginals.forward_and_log_det(rows)
     assert (y.diff() > 0).all()

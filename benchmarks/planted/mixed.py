@@ -20,7 +20,7 @@ DATES = ["datetime", "datetimetz"]
 
 
 def measure_planted(score: Score, fresh: pd.DataFrame, seed: int) -> dict:
-    """Return how well fresh rows are told from the same with something planted: AUROCs.
+    """Return how well fresh rows are separated from the same with something planted: AUROCs.
 
     A cell that is replaced by an equal one is no outlier: rows that are as they were are
     not scored.
@@ -79,7 +79,7 @@ def _seconds(dates: pd.Series) -> pd.Series:
 def encoder() -> ColumnTransformer:
     """Return what makes numbers of a frame for detectors that take no other.
 
-    Categories become an indicator each, of which 100 at most; dates seconds; a hole the
+    Categories become an indicator each, of which 100 at most; dates seconds; a missing value the
     median, with an indicator.
     """
     numbers = SimpleImputer(strategy="median", add_indicator=True)

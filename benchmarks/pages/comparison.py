@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import report
 from numpy.typing import ArrayLike, NDArray
-from outlier_peers import PEERS
+
+from benchmarks.common import report
+from benchmarks.peers.detectors import PEERS
 
 FloatArray = NDArray[np.float64]
 
@@ -22,7 +23,7 @@ QUICKEST = "IsolationForest"  # of those that take no distances
 
 @dataclass(frozen=True)
 class Comparison:
-    """The detector of a part, its variant, and what the pages are called and say of it."""
+    """The detector of a part, its variant, the pages' name and their text."""
 
     detector: str
     variant: str
@@ -81,7 +82,7 @@ class Comparison:
         return [method, str(len(tables)), *areas, *places, above, f"{fit:.3f}", f"{score:.3f}"]
 
     def _summarise(self, tables: "list[Table]") -> str:
-        sentences = [f"{told}: {self._compare(tables, key)}" for key, told in AREAS.items()]
+        sentences = [f"{area}: {self._compare(tables, key)}" for key, area in AREAS.items()]
         for key, does in zip(SECONDS, ("fits", "scores"), strict=True):
             ours, theirs = means(tables, (self.detector, QUICKEST), key).T
             sentences.append(
@@ -178,12 +179,12 @@ class Table:
             return np.inf, [self.record["table"], *shape, *cells, MISSING]
         peer = max(others, key=lambda name: self.values(name, "auroc").mean())
         margins = self.values(detector, "auroc") - self.values(peer, "auroc")
-        told = f"{margins.mean():+.4f}"
+        margin = f"{margins.mean():+.4f}"
         if len(margins) > 1:
-            told += f" ± {margins.std(ddof=1) / np.sqrt(len(margins)):.4f}"
+            margin += f" ± {margins.std(ddof=1) / np.sqrt(len(margins)):.4f}"
         if len(ranked) < len(self.compared):
-            told += " so far"
-        return float(margins.mean()), [self.record["table"], *shape, *cells, told]
+            margin += " so far"
+        return float(margins.mean()), [self.record["table"], *shape, *cells, margin]
 
     def _cell(self, method: str, bold: bool) -> str:
         if not self.has([method]):

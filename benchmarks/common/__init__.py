@@ -1,0 +1,1 @@
+"""Tables, kept results, pages and processes, which all benchmarks share."""

@@ -1,0 +1,1 @@
+"""Writers of the pages whose results are kept in ``results/``."""

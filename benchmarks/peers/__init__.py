@@ -1,0 +1,1 @@
+"""Methods that skflow is compared with, and the seconds of their steps."""

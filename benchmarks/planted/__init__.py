@@ -1,0 +1,1 @@
+"""Rows with planted outliers, and what a detector finds of them."""

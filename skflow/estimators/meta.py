@@ -1,0 +1,36 @@
+"""What meta-estimators share: the density that their parameter ``density`` describes."""
+
+from typing import Any
+
+from sklearn.base import clone
+
+from skflow.estimators.density import FlowDensity
+from skflow.fitted.checkpoint import draw_seed
+
+#: Constraint on the parameter ``density`` of a meta-estimator.
+DENSITY = [FlowDensity, None]
+
+
+def clone_density(estimator: Any) -> FlowDensity:
+    """Unfitted density of a meta-estimator, its parameters checked.
+
+    Parameters
+    ----------
+    estimator : estimator with parameters ``density``, ``random_state`` and ``verbose``
+        ``density`` is a FlowDensity, which stays as it is, or None for the defaults of one.
+
+    Returns
+    -------
+    density : FlowDensity
+        Clone of ``density``. As in scikit-learn's ensembles, its ``random_state`` is an integer
+        drawn from that of the meta-estimator, whatever it was; so is its ``verbose``.
+
+    Raises
+    ------
+    InvalidParameterError
+        Where a parameter of ``density`` is out of range.
+    """
+    density = FlowDensity() if estimator.density is None else clone(estimator.density)
+    density._validate_params()
+    seed = draw_seed(estimator.random_state, density.checkpoint_path, "random_state")
+    return density.set_params(random_state=seed, verbose=estimator.verbose)

@@ -1,0 +1,73 @@
+"""Each benchmark can be imported and describes itself, whatever libraries it compares with."""
+
+import runpy
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+from unittest.mock import MagicMock
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.name != "__init__.py")
+COMPARED = {"arfpy", "nflows", "sdmetrics", "sdv", "zuko"}  # which the tests do not install
+
+
+class Stub(ModuleType):
+    """A module of which any name can be imported."""
+
+    __path__: ClassVar[list[str]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return MagicMock(name=name)
+
+
+class StubFinder(MetaPathFinder, Loader):
+    """Stubs in place of libraries that are absent."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        absent = name.partition(".")[0] in COMPARED
+        return ModuleSpec(name, self, is_package=True) if absent else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return Stub(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing: its names come when they are asked for."""
+
+
+@pytest.fixture
+def stubs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Stubs at the end of the path, and of this import nothing left behind."""
+    before = dict(sys.modules)
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, StubFinder()])
+    yield
+    for name in set(sys.modules) - set(before):
+        if name.partition(".")[0] in COMPARED | {"benchmarks"}:
+            del sys.modules[name]
+
+
+@pytest.mark.usefixtures("stubs")
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_each_script_shows_its_help(
+    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [script, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"benchmarks.{script}", run_name="__main__")
+    assert ended.value.code == 0
+    written = " ".join(capsys.readouterr().out.split())
+    assert f"python -m benchmarks.{script}" in written
+
+
+@pytest.mark.usefixtures("stubs")
+def test_every_module_is_found_by_its_package_path() -> None:
+    for path in FOLDER.rglob("*.py"):
+        import_module(".".join(path.relative_to(FOLDER.parent).with_suffix("").parts))
