@@ -23,9 +23,10 @@ from skflow.archive.document import (
 from skflow.archive.dtypes import pack_dtype, pack_index, unpack_dtype, unpack_index
 from skflow.archive.scalars import pack_scalar, shorten, unpack_scalar
 from skflow.exceptions import ModelFileError
+from skflow.table.building import empty_table
 from skflow.table.codec import TableCodec
 from skflow.table.columns import CategoryColumn, ColumnCodec, NumberColumn
-from skflow.table.frames import Container, empty_table
+from skflow.table.frames import Container
 from skflow.table.lines import FloatLine, GridLine, is_counted
 from skflow.table.options import POSSIBLE
 from skflow.table.scaling import Bent, Lens, Scaled, Scaling

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
-from importlib import import_module
 from itertools import takewhile
 from typing import Any, Self
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from skflow.exceptions import printable
 from skflow.table.building import (
     array_with_holes,
+    empty_table,
     marker_of,
     markers_held,
     null_marker,
@@ -253,16 +253,6 @@ def _empty_like(table: Any) -> tuple[Any, list[Any]]:
     if not isinstance(native, pd.DataFrame):
         return native.clear(), dtypes
     return empty_table("pandas", dtypes, native.columns), dtypes
-
-
-def empty_table(kind: ContainerKind, dtypes: Sequence[Any], labels: Any) -> Any:
-    """Return an array or a frame of no rows, with columns of these dtypes and labels."""
-    if kind == "array":
-        return np.empty(0, dtype=dtypes[0])
-    if kind == "polars":
-        return import_module("polars").DataFrame(schema=dict(zip(labels, dtypes, strict=True)))
-    empty = pd.DataFrame({j: pd.Series(dtype=dtype) for j, dtype in enumerate(dtypes)})
-    return empty.set_axis(labels, axis=1)
 
 
 def _read_series(series: "nw.Series[Any]") -> StoredColumn:
