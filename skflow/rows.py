@@ -82,6 +82,11 @@ def weighted_mean(values: Any, weight: Any = None) -> Any:
     return (values * weight).sum(-1) / weight.sum(-1)
 
 
+def weighted_sum(values: Any, weight: Any = None) -> Any:
+    r"""Return the weighted sum over the last axis, :math:`\sum_i w_i x_i`; None weighs by 1."""
+    return values.sum(-1) if weight is None else (values * weight).sum(-1)
+
+
 class RowSource(Protocol):
     """Rows that are encoded when they are read: no encoded copy of the whole table is held.
 
@@ -101,9 +106,14 @@ class RowSource(Protocol):
         ...
 
 
+def block_size(n_columns: int) -> int:
+    """Return the rows of a block whose arrays of ``n_columns`` stay small."""
+    return max(MIN_BLOCK_ROWS, BLOCK_ENTRIES // max(1, n_columns))
+
+
 def row_blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
     """Yield slices of rows whose arrays of ``n_columns`` stay small."""
-    size = max(MIN_BLOCK_ROWS, BLOCK_ENTRIES // max(1, n_columns))
+    size = block_size(n_columns)
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
 

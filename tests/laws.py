@@ -1,20 +1,22 @@
-"""The laws of design.md, and every bijection of the flow by name.
+"""The laws of bijections, and every bijection of the flow by name.
 
-Tables are ``(n_columns, n_rows)``; NaN marks what is absent in a row. Every law holds
-in every case: with and without absent entries, with and without labels to read.
+Tables are ``(n_columns, n_rows)``; NaN marks missing entries. Every law holds in every
+case: with and without missing entries, labels, and conditions of numbers and labels.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from skflow.flow.batch import Batch
 from skflow.flow.bijection import Bijection, Chain
-from skflow.flow.context import Context, LabelFeatures, Vocabulary
+from skflow.flow.context import Context, ContextEncoder
 from skflow.flow.coupling import Coupling
 from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import GaussianComponents, Mixture
+from skflow.flow.mixture import ConditionEffects, GaussianComponents, LabelEffects, Mixture
 from skflow.initialization.marginals import fit_marginals
 
 N_COLUMNS = 4
@@ -22,42 +24,46 @@ BOUND = 4.0
 N_LABELS = (3, 2)
 N_ENTRIES = sum(N_LABELS) + len(N_LABELS)
 N_FEATURES = 6
+N_GIVEN_LABELS = (4, 2)
+N_GIVEN_VALUES = 3
 
 
 class Case(NamedTuple):
-    """Whether rows have absent entries, and whether the map reads their labels."""
+    """Whether rows have missing entries, labels and conditions."""
 
-    holes: bool
-    labels: bool
+    missing: bool = False
+    labels: bool = False
+    given: bool = False
 
-
-CASES = {
-    "whole rows": Case(holes=False, labels=False),
-    "holes": Case(holes=True, labels=False),
-    "labels": Case(holes=False, labels=True),
-    "holes and labels": Case(holes=True, labels=True),
-}
-PLAIN = CASES["whole rows"]
+    def __str__(self) -> str:
+        return ", ".join(name for name, holds in self._asdict().items() if holds) or "plain"
 
 
-class Given(NamedTuple):
-    """Rows, and what a map may read of their labels."""
+CASES = {str(case): case for case in map(Case._make, itertools.product((False, True), repeat=3))}
+PLAIN = Case()
+
+
+class ContextRows(NamedTuple):
+    """Rows, and their context."""
 
     x: Tensor
-    context: Context | None
+    context: Context
 
-    def take(self, rows: slice) -> "Given":
-        if self.context is None:
-            return Given(self.x[:, rows], None)
-        return Given(self.x[:, rows], Context(*(part[:, rows] for part in self.context)))
+    def take(self, rows: slice) -> "ContextRows":
+        return ContextRows(self.x[:, rows], self._each(lambda part: part[:, rows]))
 
-    def to(self, target: torch.device | torch.dtype | str) -> "Given":
+    def to(self, target: torch.device | torch.dtype | str) -> "ContextRows":
         """On another device, or in another dtype."""
-        if self.context is None:
-            return Given(self.x.to(target), None)
-        codes, features = self.context
-        moved = codes if isinstance(target, torch.dtype) else codes.to(target)
-        return Given(self.x.to(target), Context(moved, features.to(target)))
+        keeps_integers = isinstance(target, torch.dtype)
+
+        def move(part: Tensor) -> Tensor:
+            return part if keeps_integers and not part.is_floating_point() else part.to(target)
+
+        return ContextRows(self.x.to(target), self._each(move))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Context:
+        parts = [None if part is None else change(part) for part in self.context[:-1]]
+        return Context(*parts, quantize=self.context.quantize)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -71,22 +77,44 @@ def normal_rows(n_rows: int, seed: int = 0, n_columns: int = N_COLUMNS) -> Tenso
     return rows * scale
 
 
-def random_labels(n_rows: int, seed: int = 6) -> Tensor:
-    """Labels of two columns, "never seen" among them."""
+def random_labels(n_rows: int, seed: int = 6, n_labels: tuple[int, ...] = N_LABELS) -> Tensor:
+    """Labels of two columns, novel ones among them."""
     generator = seeded(seed)
-    return torch.stack([torch.randint(n + 1, (n_rows,), generator=generator) for n in N_LABELS])
+    return torch.stack([torch.randint(n + 1, (n_rows,), generator=generator) for n in n_labels])
 
 
-def given(case: Case, x: Tensor) -> Given:
-    """Rows as a case has them: every third entry absent, labels drawn at random."""
-    if case.holes:
-        absent = torch.rand(x.shape, generator=seeded(7)) < 1 / 3
-        x = x.masked_fill(absent, torch.nan)
-    if not case.labels:
-        return Given(x, None)
-    codes = Vocabulary(N_LABELS)(random_labels(x.shape[1]))
-    features = LabelFeatures(N_ENTRIES, N_FEATURES, 0.0, seeded(8)).double()
-    return Given(x, Context(codes, features(codes).detach()))
+def random_conditions(n_rows: int, seed: int = 9) -> Batch:
+    """Conditions of labels and numbers, a third of which are missing."""
+    y = normal_rows(n_rows, seed, N_GIVEN_VALUES)
+    missing = torch.rand(y.shape, generator=seeded(seed + 1)) < 1 / 3
+    labels = random_labels(n_rows, seed + 2, N_GIVEN_LABELS)
+    return Batch(labels, y.masked_fill(missing, torch.nan))
+
+
+def encoder(n_labels: tuple[int, ...], n_values: int) -> ContextEncoder:
+    """Encoder whose features of labels are as large as those of numbers."""
+    made = ContextEncoder(
+        n_labels, n_values, N_FEATURES, dropout=0.0, bound=BOUND, generator=seeded(8)
+    )
+    made.weight.data *= 10
+    return made.double().requires_grad_(False)
+
+
+def with_context(case: Case, x: Tensor) -> ContextRows:
+    """Rows as a case has them: a third of the entries missing, random labels and conditions."""
+    if case.missing:
+        missing = torch.rand(x.shape, generator=seeded(7)) < 1 / 3
+        x = x.masked_fill(missing, torch.nan)
+    features, codes, of_given = [], None, None
+    if case.labels:
+        of_labels = encoder(N_LABELS, 0)
+        codes = of_labels.vocabulary(random_labels(x.shape[1]))
+        features.append(of_labels(codes))
+    if case.given:
+        conditions = random_conditions(x.shape[1])
+        of_given = encoder(N_GIVEN_LABELS, N_GIVEN_VALUES).encode(conditions)
+        features.append(of_given)
+    return ContextRows(x, Context(codes, torch.cat(features) if features else None, of_given))
 
 
 def identity_coupling(
@@ -100,7 +128,7 @@ def identity_coupling(
         n_columns,
         n_groups=n_groups,
         backwards=backwards,
-        n_features=N_FEATURES if case.labels else 0,
+        n_features=N_FEATURES * (case.labels + case.given),
         n_bins=8,
         bound=BOUND,
         hidden_units=16,
@@ -135,7 +163,7 @@ def skewed_table(n_rows: int = 500) -> Tensor:
 def marginals(
     n_bins: int, case: Case = PLAIN, bounds: list[tuple[float, float]] | None = None
 ) -> Marginals:
-    table = given(Case(holes=case.holes, labels=False), skewed_table()).x
+    table = with_context(Case(missing=case.missing), skewed_table()).x
     return fit_marginals(table.T.numpy(), n_bins, bounds)
 
 
@@ -148,7 +176,7 @@ def bounded_marginals(case: Case = PLAIN) -> Marginals:
 
 def far_marginals(n_bins: int, case: Case = PLAIN) -> Marginals:
     """Columns of two far modes, and of three."""
-    table = given(Case(holes=case.holes, labels=False), skewed_table()).x
+    table = with_context(Case(missing=case.missing), skewed_table()).x
     table[0] += 1e3 * (torch.arange(table.shape[1]) % 2)
     table[3] += 1e6 * (torch.arange(table.shape[1]) % 3)
     return fit_marginals(table.T.numpy(), n_bins)
@@ -167,12 +195,17 @@ def mixture(
     covariances = scale**2 * factor @ factor.transpose(1, 2)
     weights = torch.softmax(draw(n_components), dim=0)
     components = GaussianComponents(weights, draw(n_components, n_columns), covariances)
-    effects = draw(N_ENTRIES, n_components + n_columns) / 2 if case.labels else None
-    return Mixture(components, BOUND, effects, fills=case.holes).eval()
+    effects: list[nn.Module] = []
+    if case.labels:
+        effects.append(LabelEffects(draw(N_ENTRIES, n_components + n_columns) / 2))
+    if case.given:
+        effects.append(ConditionEffects(N_FEATURES, n_components + n_columns))
+        effects[-1].weight.data = draw(n_components + n_columns, N_FEATURES) / 4
+    return Mixture(components, BOUND, effects, has_missing=case.missing)
 
 
-def mixture_without_filling(case: Case) -> Mixture:
-    return mixture(0.3, case=case._replace(holes=False))
+def mixture_without_embedding(case: Case) -> Mixture:
+    return mixture(0.3, case=case._replace(missing=False))
 
 
 def chain(case: Case = PLAIN) -> Chain:
@@ -201,7 +234,7 @@ BIJECTIONS: dict[str, Callable[[Case], Bijection]] = {
     "mixture, one component": lambda case: mixture(1.0, n_components=1, case=case),
     "mixture, broad": lambda case: mixture(1.0, case=case),
     "mixture, narrow": lambda case: mixture(0.02, case=case),
-    "mixture, without fillings": mixture_without_filling,
+    "mixture, without embedding": mixture_without_embedding,
     "chain of all": chain,
 }
 
@@ -210,10 +243,10 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
     """Largest difference, relative where numbers are larger than 1; the same are absent."""
     assert torch.equal(found.isnan(), expected.isnan())
     error = (found - expected).abs() / expected.abs().clamp_min(1)
-    return float(error.nan_to_num(0.0).max())
+    return float(error.nan_to_num(0.0).max()) if len(error) else 0.0
 
 
-def autodiff_jacobians(bijection: Bijection, rows: Given) -> list[Tensor]:
+def autodiff_jacobians(bijection: Bijection, rows: ContextRows) -> list[Tensor]:
     """Jacobian of the forward map at each row, of its present entries.
 
     All rows at once: none depends on another (see :func:`law_batches`).
@@ -229,7 +262,7 @@ def autodiff_jacobians(bijection: Bijection, rows: Given) -> list[Tensor]:
     ]
 
 
-def law_inverse(bijection: Bijection, rows: Given) -> None:
+def law_inverse(bijection: Bijection, rows: ContextRows) -> None:
     """``inverse(forward(x)) = x``, and the two log-determinants cancel.
 
     A map that contracts loses digits which no inverse can bring back: the error
@@ -250,7 +283,7 @@ def law_inverse(bijection: Bijection, rows: Given) -> None:
     assert float(((log_det + log_det_back).abs() / stretch).max()) < 1e-10
 
 
-def law_forward_undoes_inverse(bijection: Bijection, latents: Given) -> None:
+def law_forward_undoes_inverse(bijection: Bijection, latents: ContextRows) -> None:
     """``forward(inverse(z)) = z`` for normal ``z``: where the density of the flow is."""
     z, context = latents
     with torch.no_grad():
@@ -261,7 +294,7 @@ def law_forward_undoes_inverse(bijection: Bijection, latents: Given) -> None:
     assert relative_error(log_det, -log_det_back) < 1e-9
 
 
-def law_log_det(bijection: Bijection, rows: Given) -> None:
+def law_log_det(bijection: Bijection, rows: ContextRows) -> None:
     """The log-determinant is that of automatic differentiation."""
     with torch.no_grad():
         _, log_det = bijection.forward_and_log_det(*rows)
@@ -270,7 +303,7 @@ def law_log_det(bijection: Bijection, rows: Given) -> None:
     assert relative_error(log_det, autodiff) < 1e-9
 
 
-def law_batches(bijection: Bijection, rows: Given) -> None:
+def law_batches(bijection: Bijection, rows: ContextRows) -> None:
     """Rows alone and rows together give the same result."""
     n_rows = rows.x.shape[1]
     with torch.no_grad():
@@ -282,8 +315,8 @@ def law_batches(bijection: Bijection, rows: Given) -> None:
             assert relative_error(log_det_alone, log_det[row]) < 1e-9
 
 
-def law_absent_entries_do_not_matter(bijection: Bijection, rows: Given) -> None:
-    """A row is sent where it is sent whatever else is absent in other rows."""
+def law_absent_entries_do_not_matter(bijection: Bijection, rows: ContextRows) -> None:
+    """The image of a row does not depend on missing entries of other rows."""
     x, context = rows
     whole = x.isnan().sum(dim=0) == 0
     with torch.no_grad():
@@ -295,7 +328,7 @@ def law_absent_entries_do_not_matter(bijection: Bijection, rows: Given) -> None:
     assert relative_error(log_det[whole], log_det_filled[whole]) < 1e-12
 
 
-def law_float32(bijection: Bijection, rows: Given, tolerance: float) -> None:
+def law_float32(bijection: Bijection, rows: ContextRows, tolerance: float) -> None:
     """Computed in float32, the forward map is that of float64 but for rounding."""
     with torch.no_grad():
         z, log_det = bijection.forward_and_log_det(*rows)
@@ -305,7 +338,7 @@ def law_float32(bijection: Bijection, rows: Given, tolerance: float) -> None:
     assert relative_error(log_det32.double(), log_det) < 10 * tolerance
 
 
-def law_devices(bijection: Bijection, rows: Given) -> None:
+def law_devices(bijection: Bijection, rows: ContextRows) -> None:
     """The GPU gives what the CPU gives, both ways."""
     with torch.no_grad():
         z, log_det = bijection.forward_and_log_det(*rows)
@@ -318,13 +351,15 @@ def law_devices(bijection: Bijection, rows: Given) -> None:
     assert relative_error(again.cpu(), z) < 1e-9
 
 
-def law_labels_matter(bijection: Bijection, x: Tensor) -> None:
-    """Rows that differ in their labels alone are sent to different places."""
-    rows = given(Case(holes=False, labels=True), x)
+def law_context_matters(bijection: Bijection, x: Tensor, case: Case) -> None:
+    """Rows that differ in their labels, or conditions, alone are sent to different places."""
+    rows = with_context(case, x)
+    n_rows = x.shape[1]
+    others = rows.take(torch.arange(n_rows).roll(1)).context
     with torch.no_grad():
         z, _ = bijection.forward_and_log_det(*rows)
-        others = Context(*(part.roll(1, dims=1) for part in rows.context))
         z_others, _ = bijection.forward_and_log_det(x, others)
-    differ = (others.codes != rows.context.codes).any(dim=0)
+    differ = (others.features != rows.context.features).any(dim=0)
+    assert differ.double().mean() > 0.5
     assert (z != z_others).any(dim=0)[differ].double().mean() > 0.9
-    assert torch.equal(z[:, ~differ], z_others[:, ~differ])
+    torch.testing.assert_close(z[:, ~differ], z_others[:, ~differ], rtol=0, atol=1e-14)

@@ -57,8 +57,8 @@ def randomise(flow: FlowDensity, seed: int) -> FlowDensity:
             parameter.copy_(draw(parameter) / (2 * fan_in**0.5))
         for parameter in (mixture.intercept, mixture.log_scale, mixture.log_weights):
             parameter.copy_(0.3 * draw(parameter))
-        if mixture.label_effects is not None:
-            mixture.label_effects.copy_(0.3 * draw(mixture.label_effects))
+        for parameter in mixture.effects.parameters():
+            parameter.copy_(0.3 * draw(parameter))
     return flow
 
 

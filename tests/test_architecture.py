@@ -56,7 +56,7 @@ FOREIGN = {
 FRAME_LIBRARIES = {"pandas", "polars", "narwhals"}
 # Reading and building frames, spelling their cells and dtypes in a file, and a frame of a schema.
 FRAME_FILES = {
-    *("table/frames.py", "table/building.py", "table/schema.py"),
+    *("table/frames.py", "table/reading.py", "table/building.py", "table/schema.py"),
     *("archive/scalars.py", "archive/dtypes.py"),
 }
 # Floors that make frames of other files, and other files of frames.
@@ -227,7 +227,7 @@ def private_names_used_once() -> list[str]:
 
 
 def is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__")
+    return name.startswith("_") and not name.startswith("__") and not name.endswith("_")
 
 
 # The words of docstrings, comments and pages

@@ -9,7 +9,7 @@ import torch
 
 from skflow import FlowDensity, load
 from skflow.clock import Clock
-from skflow.fitted.fit import EncodableTable
+from skflow.fitted.table_rows import EncodableTable
 from skflow.initialization import gaussian_mixture
 from skflow.initialization.imputation import impute
 from skflow.initialization.search import SEARCH_SHARE, _Search
@@ -110,7 +110,7 @@ def test_the_schedule_ends_with_the_time(monkeypatch: pytest.MonkeyPatch, hand: 
 def test_the_search_of_the_closed_form_takes_its_share(
     monkeypatch: pytest.MonkeyPatch, hand: Hand, max_time: float
 ) -> None:
-    slow_down(monkeypatch, hand, _Search, "_judge", 3.0)
+    slow_down(monkeypatch, hand, _Search, "_evaluate", 3.0)
     FlowDensity(max_time=max_time, n_layers=0, random_state=0).fit(correlated(5000, 3, seed=0))
     searched = hand.time - 100.0
     assert searched > 0
@@ -182,7 +182,7 @@ def test_a_closed_form_that_takes_all_the_time_is_not_trained(
     monkeypatch: pytest.MonkeyPatch, hand: Hand
 ) -> None:
     X = correlated(300, 3, seed=0)
-    slow_down(monkeypatch, hand, _Search, "_judge", 3.0)
+    slow_down(monkeypatch, hand, _Search, "_evaluate", 3.0)
     flow = FlowDensity(**TWO_EPOCHS, max_time=2.0).fit(X)
     assert flow.n_iter_ == 1
     assert flow.history_["learning_rate"] == [0.0]

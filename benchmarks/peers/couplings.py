@@ -21,10 +21,10 @@ from zuko.flows import UnconditionalDistribution
 from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.transforms import MonotonicRQSTransform
 
-from skflow.clock import Clock
+from skflow.flow.bijection import Chain
+from skflow.flow.context import Context
 from skflow.flow.recipe import FlowRecipe
-from skflow.training.optimizer import Descent
-from skflow.training.options import TrainingOptions
+from skflow.training.optimizer import EMA, AdamW
 
 RATE = 1e-4
 WEIGHT_DECAY = 1e-4
@@ -90,7 +90,7 @@ class Skflow(CouplingFlow):
             value_label=((-1, 0),) * sizes.n_columns,
         )
         generator = torch.Generator().manual_seed(0)
-        self.couplings = recipe.build_couplings(generator)
+        self.couplings = Chain(recipe.build_couplings(generator))
         for parameter in self.parameters():
             if parameter.ndim == 2 and not parameter.any():
                 nn.init.normal_(parameter, std=WRITTEN, generator=generator)
@@ -101,7 +101,8 @@ class Skflow(CouplingFlow):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density of each row."""
-        z, log_det = self.couplings.forward_and_log_det(x)
+        # As in training: inputs of conditioners are not rounded.
+        z, log_det = self.couplings.forward_and_log_det(x, Context(quantize=not self.training))
         return log_det - 0.5 * (z.square().sum(dim=0) + len(x) * math.log(2 * math.pi))
 
     def inverse(self, z: Tensor) -> Tensor:
@@ -110,19 +111,14 @@ class Skflow(CouplingFlow):
 
     def descent(self) -> Callable[[], None]:
         """Return the step of skflow's training."""
-        options = TrainingOptions(
-            max_iter=1,
-            clock=Clock(),
-            batch_size=1,
-            learning_rate=RATE,
-            weight_decay=WEIGHT_DECAY,
-            label_weight_decay=WEIGHT_DECAY,
-            n_iter_no_change=1,
-            tol=0.0,
-            max_norm=MAX_NORM,
-        )
-        descent = Descent(self, options, n_batches=100)
-        return lambda: descent.step(RATE, descent.average.next_weight())
+        optimizer = AdamW(self, WEIGHT_DECAY, MAX_NORM)
+        average = EMA(optimizer.parameters, horizon=600)
+
+        def descend() -> None:
+            optimizer.step(RATE)
+            average.update(average.next_weight())
+
+        return descend
 
 
 class MatrixProducts(Skflow):
@@ -134,7 +130,7 @@ class MatrixProducts(Skflow):
             x = x.detach().requires_grad_()  # what is read has its backward, too
         total = x.new_zeros(x.shape[1])
         for layer in self.couplings.bijections:
-            total = total - layer.conditioner(x).mean(dim=(0, 1))
+            total = total - layer.conditioner(x, quantize=not self.training).mean(dim=(0, 1))
         return total
 
 

@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from skflow.table.schema import Kind
-from skflow.table.storage import ContainerKind, Family
+from skflow.table.storage import ContainerKind
 
 LARGEST = 1.7976931348623157e308  # finite floats lie within
 MAX_SIZE = 2**31
@@ -46,7 +45,7 @@ class RecipeFields(Fields):
 class ObjectFields(Fields):
     """Numbers that are Python objects in a column: their type, and NumPy's that holds them."""
 
-    cell: Literal["int", "float", "Decimal"]
+    python_type: Literal["int", "float", "Decimal"]
     values: Literal["int64", "uint64", "float64"]
 
 
@@ -55,8 +54,8 @@ class SchemaFields(Fields):
 
     name: str
     dtype: str
-    family: Family
-    kind: Kind
+    family: str
+    kind: str
     levels: list[Scalar]
     missing: list[Marker]
     atoms: list[Scalar]
@@ -66,26 +65,29 @@ class SchemaFields(Fields):
     n_left_out: Annotated[int, Meta(ge=1, le=2**62)] | None = None
 
 
-class ScaledFields(Fields, tag_field="form", tag="scaled"):
+class PowerOfTwoFields(Fields, tag_field="form", tag="power of two"):
     """A division by a power of two."""
 
     exponent: Annotated[int, Meta(ge=-1100, le=1100)]
     scale: Positive
 
 
-class BentFields(Fields, tag_field="form", tag="bent"):
+class AsinhFields(Fields, tag_field="form", tag="asinh"):
     """An inverse hyperbolic sine."""
 
     centre: Finite
     pivot: Positive
 
 
-class LensFields(Fields, tag_field="form", tag="lens"):
-    """A magnification of numbers near 0, before another scaling."""
+class NearZeroAsinhFields(Fields, tag_field="form", tag="asinh near zero"):
+    """An inverse hyperbolic sine of numbers near 0, after another scaling."""
 
-    base: ScaledFields | BentFields
+    base: PowerOfTwoFields | AsinhFields
     edge: Positive
     pivot: Positive
+
+
+ScalingFields = PowerOfTwoFields | AsinhFields | NearZeroAsinhFields
 
 
 class CategoryFields(Fields):
@@ -100,7 +102,7 @@ class NumberFields(CategoryFields):
 
     origin: int | None
     narrow: bool | None
-    scaling: ScaledFields | BentFields | LensFields
+    scaling: ScalingFields
     smallest: Annotated[float, Meta(ge=0.0, le=LARGEST)]
 
 
@@ -139,7 +141,7 @@ class StateFields(Fields):
     gauss: Finite
 
 
-class ViewsFields(Fields):
+class ClustersFields(Fields):
     """Numbers of clusters, and levels that have an axis of their own."""
 
     n_clusters: Annotated[list[Size], Meta(min_length=1)]
@@ -169,5 +171,5 @@ class DetectorFields(Fields):
     n_iter: Rows
     density: DensityFields
     offset: Finite
-    views: ViewsFields
+    clusters: ClustersFields
     unfitted: list[Index] = []

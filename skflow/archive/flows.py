@@ -17,11 +17,11 @@ from skflow.table.codec import Layout
 # A model works on numbers of the order of 1 to 1,000, but the slopes of a column of which only
 # the last digits of its floats vary are as large as 1e16.
 LARGEST = 1e18
-ASCENDING = ("values.marginals.x_knots", "values.marginals.y_knots")
+ASCENDING = ("marginals.x_knots", "marginals.y_knots")
 POSITIVE = (
-    "values.marginals.derivatives",
-    "values.marginals.lower_tail",
-    "values.marginals.upper_tail",
+    "marginals.derivatives",
+    "marginals.lower_tail",
+    "marginals.upper_tail",
 )
 
 

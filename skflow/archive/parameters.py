@@ -11,8 +11,8 @@ from skflow.archive.document import SchemaFields, StateFields
 from skflow.archive.scalars import pack_scalar, shorten, unpack_scalar
 from skflow.archive.table import pack_schema, unpack_schema
 from skflow.exceptions import ModelFileError
+from skflow.table.objects import plain_object
 from skflow.table.schema import Schema
-from skflow.table.storage import plain_object
 
 GENERATOR = "MT19937"  # NumPy's generator behind RandomState
 

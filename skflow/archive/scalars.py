@@ -16,7 +16,7 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 
-from skflow.table.storage import plain_object
+from skflow.table.objects import plain_object
 
 PLAIN = (str, bool, int, float)
 MAX_BITS = 10_000  # of an integer; Python reads no more than 4300 digits of a text

@@ -1,7 +1,7 @@
 """Container and codec of a table as JSON, and back."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
@@ -11,12 +11,13 @@ import msgspec
 import numpy as np
 
 from skflow.archive.document import (
-    BentFields,
+    AsinhFields,
     CategoryFields,
     ColumnFields,
-    LensFields,
+    NearZeroAsinhFields,
     NumberFields,
-    ScaledFields,
+    PowerOfTwoFields,
+    ScalingFields,
     SchemaFields,
     TableFields,
 )
@@ -25,15 +26,22 @@ from skflow.archive.scalars import pack_scalar, shorten, unpack_scalar
 from skflow.exceptions import ModelFileError
 from skflow.table.building import empty_table
 from skflow.table.codec import TableCodec
-from skflow.table.columns import CategoryColumn, ColumnCodec, NumberColumn
+from skflow.table.column_codec import ColumnCodec
+from skflow.table.families import FAMILIES, NUMBER
 from skflow.table.frames import Container
-from skflow.table.lines import FloatLine, GridLine, is_counted
-from skflow.table.options import POSSIBLE
-from skflow.table.scaling import Bent, Lens, Scaled, Scaling
-from skflow.table.schema import ColumnSchema, Number, Schema
-from skflow.table.storage import StoredColumn, keys_of
+from skflow.table.kinds import kind_of, kinds_of
+from skflow.table.objects import keys_of
+from skflow.table.scaling import (
+    AsinhScaling,
+    NearZeroAsinhScaling,
+    PowerOfTwoScaling,
+    Scaling,
+)
+from skflow.table.schema import ColumnSchema, Schema
+from skflow.table.storage import StoredColumn
+from skflow.table.units import Number
 
-CELLS = {kind.__name__: kind for kind in (int, float, Decimal)}
+PYTHON_TYPES = {kind.__name__: kind for kind in (int, float, Decimal)}
 FARTHEST = 2**80  # that an origin may lie from 0, in base units
 MAX_DIGITS = 400  # of a number, before and after the point: those of floats, at most
 
@@ -52,12 +60,12 @@ def pack_table(container: Container, codec: TableCodec) -> dict[str, Any]:
     for dtype, stored, markers, schema, column in fitted:
         try:
             dtypes.append(pack_dtype(dtype))
-            packed = {"schema": pack_schema(schema), "codec": _pack_codec(column)}
+            packed = {"schema": pack_schema(schema), "codec": column.state()}
         except TypeError as error:
             raise TypeError(f"Column {stored.name!r}: {error}") from error
-        if stored.dtype == "object" and stored.cell is not None:
+        if stored.dtype == "object" and stored.python_type is not None:
             values = stored.values.dtype.name
-            packed["objects"] = {"cell": stored.cell.__name__, "values": values}
+            packed["objects"] = {"python_type": stored.python_type.__name__, "values": values}
         columns.append({"markers": list(markers), **packed})
     return {
         "container": container.kind,
@@ -100,7 +108,8 @@ def _with_objects(stored: StoredColumn, fields: ColumnFields) -> StoredColumn:
     if stored.dtype != "object":
         _refuse("objects", stored.dtype, "of a column of objects")
     values = np.empty(0, dtype=fields.objects.values)
-    return replace(stored, family="number", values=values, cell=CELLS[fields.objects.cell])
+    python_type = PYTHON_TYPES[fields.objects.python_type]
+    return replace(stored, family=NUMBER, values=values, python_type=python_type)
 
 
 def pack_schema(schema: ColumnSchema) -> dict[str, Any]:
@@ -117,12 +126,15 @@ def pack_schema(schema: ColumnSchema) -> dict[str, Any]:
 
 def unpack_schema(fields: SchemaFields) -> ColumnSchema:
     """Return the schema of :func:`pack_schema`."""
-    if fields.kind not in POSSIBLE[fields.family]:
-        _refuse("kind", fields.kind, f"one of {', '.join(POSSIBLE[fields.family])}")
+    if fields.family not in FAMILIES:
+        _refuse("family", fields.family, f"one of {', '.join(FAMILIES)}")
+    kinds = kinds_of(fields.family)
+    if fields.kind not in kinds:
+        _refuse("kind", fields.kind, f"one of {', '.join(kinds)}")
     if len(set(fields.missing)) < len(fields.missing):
         _refuse("missing", fields.missing, "different from each other")
     levels, atoms = _distinct(fields.levels), _distinct(fields.atoms)
-    for values in (atoms,) if fields.family == "category" else (levels, atoms):
+    for values in (atoms,) if FAMILIES[fields.family].holds_objects else (levels, atoms):
         numbers = [_number("levels", value) for value in values if type(value) is not bool]
         if any(not low < high for low, high in pairwise(numbers)):
             _refuse("levels", values, "ascending")
@@ -167,70 +179,40 @@ def _distinct(packed: Iterable[Any]) -> tuple[Any, ...]:
     return values
 
 
-def _pack_codec(codec: ColumnCodec) -> dict[str, Any]:
-    """Return what was fitted to a column, but for what follows from its schema."""
-    packed: dict[str, Any] = {"unseen": codec.unseen, "rarest": codec.rarest.tolist()}
-    if isinstance(codec, CategoryColumn):
-        return packed
-    line = codec.line
-    return packed | {
-        "origin": line.origin if isinstance(line, GridLine) else None,
-        "narrow": line.narrow if isinstance(line, GridLine) else None,
-        "scaling": _pack_scaling(codec.scaling),
-        "smallest": codec.smallest,
-    }
-
-
 def _unpack_codec(column: ColumnFields, stored: StoredColumn, schema: ColumnSchema) -> ColumnCodec:
-    if (stored.dtype, stored.family) != (schema.dtype, schema.family):
-        _refuse("dtype", schema.dtype, f"{stored.dtype} of a {stored.family}")
-    is_category = stored.family == "category"
+    """Return the codec of a :meth:`ColumnCodec.state`."""
+    if (stored.dtype, stored.family.name) != (schema.dtype, schema.family):
+        _refuse("dtype", schema.dtype, f"{stored.dtype} of a {stored.family.name}")
+    is_category = stored.family.holds_objects
     fields = msgspec.convert(column.codec, CategoryFields if is_category else NumberFields)
-    known: Sequence[Any] = schema.atoms if schema.valued else schema.levels
-    n_labels = len(known) + schema.valued + len(schema.missing)
-    rarest = np.array(fields.rarest, dtype=np.int64)
-    if rarest.max() > max(0, n_labels - 1) or (np.diff(rarest) <= 0).any():
-        _refuse("rarest", rarest.tolist(), "labels of the column, ascending")
-    if not isinstance(fields, NumberFields):
-        return CategoryColumn(stored, schema, fields.unseen, rarest)
-    line = _unpack_line(fields, stored, schema)
-    scaling = _unpack_scaling(fields.scaling)
-    return NumberColumn(stored, schema, fields.unseen, rarest, line, scaling, fields.smallest)
+    kind = kind_of(schema)
+    n_labels = len(kind.known(schema)) + schema.valued + len(schema.missing)
+    if max(fields.rarest) >= max(1, n_labels) or any(a >= b for a, b in pairwise(fields.rarest)):
+        _refuse("rarest", fields.rarest, "labels of the column, ascending")
+    state = msgspec.structs.asdict(fields)
+    if isinstance(fields, NumberFields):
+        _refuse_origin(fields, is_counted=kind.is_counted(stored, schema))
+        state["scaling"] = _unpack_scaling(fields.scaling)
+    return kind.restore(stored, schema, state)
 
 
-def _unpack_line(
-    fields: NumberFields, stored: StoredColumn, schema: ColumnSchema
-) -> FloatLine | GridLine:
+def _refuse_origin(fields: NumberFields, *, is_counted: bool) -> None:
+    """Raise where a column that is counted has no origin, or another one has."""
     origin, narrow = fields.origin, fields.narrow
-    if not is_counted(stored, schema) and origin is None and narrow is None:
-        return FloatLine(stored, schema)
-    if not is_counted(stored, schema) or origin is None or narrow is None:
+    if (origin is not None) != is_counted or (narrow is not None) != is_counted:
         _refuse("origin", (origin, narrow), "null for what is not counted, and only there")
-    if abs(origin) > FARTHEST:
+    if origin is not None and abs(origin) > FARTHEST:
         _refuse("origin", origin, f"within {FARTHEST} of 0")
-    return GridLine(stored, schema, origin, narrow=narrow)
 
 
-def _pack_scaling(scaling: Scaling) -> dict[str, Any]:
-    match scaling:
-        case Scaled():
-            return {"form": "scaled", "exponent": scaling.exponent, "scale": scaling.scale}
-        case Bent():
-            return {"form": "bent", "centre": scaling.centre, "pivot": scaling.pivot}
-        case Lens():
-            base = _pack_scaling(scaling.base)
-            return {"form": "lens", "base": base, "edge": scaling.edge, "pivot": scaling.pivot}
-    raise TypeError(f"{type(scaling).__name__} has no form in a file.")
-
-
-def _unpack_scaling(fields: ScaledFields | BentFields | LensFields) -> Scaling:
+def _unpack_scaling(fields: ScalingFields) -> Scaling:
     match fields:
-        case ScaledFields():
-            return Scaled(fields.exponent, fields.scale)
-        case BentFields():
-            return Bent(fields.centre, fields.pivot)
-        case LensFields():
-            return Lens(_unpack_scaling(fields.base), fields.edge, fields.pivot)
+        case PowerOfTwoFields():
+            return PowerOfTwoScaling(fields.exponent, fields.scale)
+        case AsinhFields():
+            return AsinhScaling(fields.centre, fields.pivot)
+        case NearZeroAsinhFields():
+            return NearZeroAsinhScaling(_unpack_scaling(fields.base), fields.edge, fields.pivot)
 
 
 def _refuse(name: str, value: Any, expected: str) -> NoReturn:

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from skflow.command_line.messages import CommandError, spell_names
+from skflow.table.objects import as_objects
 from skflow.table.schema import ColumnSchema
-from skflow.table.storage import as_objects
 
 Parser = Callable[[pd.Series], pd.Series | None]
 

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from skflow.clock import Clock
 from skflow.estimators.density import FlowDensity
 from skflow.fitted.detector import FittedScorers
-from skflow.fitted.fit import EncodableTable, TableRows
+from skflow.fitted.table_rows import EncodableTable, TableRows
 from skflow.flow.torch_state import usual_torch
 from skflow.table.storage import StoredTable
 

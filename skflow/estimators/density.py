@@ -1,6 +1,5 @@
 """FlowDensity: the density of a table, reversible row by row."""
 
-import copy
 import math
 import os
 from collections.abc import Mapping
@@ -19,24 +18,17 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from skflow.clock import Clock
 from skflow.device import fitting_threads, resolve_device
 from skflow.estimators.display import SchemaDisplay
+from skflow.estimators.failures import explained_exhaustion, keep_earlier_fit
 from skflow.estimators.persistence import SaveableDensity
 from skflow.estimators.validation import check_latents, check_table
-from skflow.fitted.checkpoint import Checkpoint, draw_seed, fingerprint
-from skflow.fitted.fit import (
-    FEWEST_ROWS_TO_SPLIT,
-    EncodableTable,
-    FitPlan,
-    TableRows,
-    explained_exhaustion,
-    keep_earlier_fit,
-    options_for,
-    recipe_for,
-)
+from skflow.fitted.checkpoint import draw_seed, open_checkpoint
+from skflow.fitted.fit import FitState, fit_model
 from skflow.fitted.round_trip import InverseError
+from skflow.fitted.settings import FitSettings
 from skflow.fitted.table_density import TableDensity
+from skflow.fitted.table_rows import EncodableTable, TableRows
 from skflow.flow.recipe import model_state
 from skflow.flow.torch_state import usual_torch
-from skflow.initialization.degenerate import warn_if_degenerate
 from skflow.reporter import Reporter
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
@@ -47,6 +39,7 @@ FloatArray = NDArray[np.float64]
 COMPARED_ROWS = 256  # for inverse_error_
 QUICKLY_COMPARED_COLUMNS = 100  # of more it takes seconds
 MOST_SAMPLES = 2**40  # at once; no machine holds as many
+FEWEST_ROWS_TO_SPLIT = 100
 MOST_ROWS_TO_REFIT = 5_000  # with more, a tenth of them is hardly missed
 
 
@@ -54,16 +47,16 @@ class FlowDensity(SchemaDisplay, SaveableDensity, TransformerMixin, DensityMixin
     r"""Exact, reversible density of any table.
 
     A column is a label and, perhaps, a value: a category is a label alone, a plain
-    float a value alone, a number with holes or with a value repeated by the thousand
-    is both. Labels :math:`l` have exact autoregressive probabilities [2]_; given them,
+    float a value alone, a number with missing values or with a value repeated by the
+    thousand is both. Labels :math:`l` have exact autoregressive probabilities [2]_; given them,
     an invertible map :math:`f`, a coupling normalizing flow, sends the values
     :math:`x` that are there to independent standard normal variables:
 
     .. math:: \log p(l, x) = \log P(l) + \log N(f(x; l); 0, I)
               + \log |\det \partial f(x; l) / \partial x|.
 
-    The map consists of per-column marginals and a Gaussian mixture, both fitted in
-    closed form, with trained rational-quadratic coupling layers between them
+    The map consists of per-column marginals and a Gaussian mixture, both fitted by the
+    initialization, with trained rational-quadratic coupling layers between them
     [1]_. It needs no encoding, imputation or scaling in front: densities are those of
     the columns as they were given.
 
@@ -71,7 +64,7 @@ class FlowDensity(SchemaDisplay, SaveableDensity, TransformerMixin, DensityMixin
     ----------
     n_layers : int or "auto", default="auto"
         Coupling layers, by turns from the first column to the last and back. 0 leaves
-        the closed form alone, which is a sound model.
+        the initialization alone, a Gaussian mixture copula, which is a sound model.
     hidden_units : int or "auto", default="auto"
         Width of the networks that choose the splines.
     n_bins : int, default=8
@@ -141,7 +134,7 @@ class FlowDensity(SchemaDisplay, SaveableDensity, TransformerMixin, DensityMixin
     feature_names_in_ : ndarray of str
         Names of the columns, where the table had names.
     n_iter_ : int
-        Epochs of the last ``fit``. A closed form that is not trained counts as one.
+        Epochs of the last ``fit``. An initialization that is not trained counts as one.
     history_ : dict of lists
         One entry per epoch: ``train_score`` and ``validation_score`` (NaN without
         held-out rows), in nats per row; ``learning_rate``; ``seconds``.
@@ -304,98 +297,75 @@ class FlowDensity(SchemaDisplay, SaveableDensity, TransformerMixin, DensityMixin
             clock, validation = Clock(self.max_time), None
             warm = self.warm_start and hasattr(self, "_density")
             table = check_table(self, X, reset=not warm, fewest_rows=2)
-            learnt = (
+            encodable = (
                 EncodableTable.read(self._density, table)
                 if warm
                 else EncodableTable.learn(self, table)
             )
             if X_val is not None:
-                rows = learnt.container.read(check_table(self, X_val, reset=False))
-                validation = TableRows.all_of(learnt.codec, rows)
-            self._fit(learnt, learnt.rows, validation, clock)
+                rows = encodable.container.read(check_table(self, X_val, reset=False))
+                validation = TableRows.all_of(encodable.codec, rows)
+            self._fit(encodable, encodable.rows, validation, clock)
         return self
 
     def _fit(
         self,
-        learnt: EncodableTable,
+        encodable: EncodableTable,
         rows: TableRows,
         validation: TableRows | None,
         clock: Clock,
         name: str = "fit",
     ) -> None:
-        """Fit to some rows of a table learnt as a whole; ``validation`` decides the end."""
-        threads = fitting_threads(len(rows) * len(learnt.table.columns))
-        with usual_torch(), explained_exhaustion(), threads, Reporter(name, self.verbose) as shown:
-            self._fit_rows(learnt, rows, validation, clock, shown)
-
-    def _fit_rows(
-        self,
-        learnt: EncodableTable,
-        rows: TableRows,
-        validation: TableRows | None,
-        clock: Clock,
-        reporter: Reporter,
-    ) -> None:
+        """Fit to some rows of a table; ``validation`` decides the end."""
         warm = self.warm_start and hasattr(self, "_density")
-        codec = learnt.codec
+        codec = encodable.codec
         if not warm:
             self.schema_ = codec.schema
             self._n_features_out = len(codec.latent_names)
-        seed = draw_seed(self.random_state, self.checkpoint_path, "seed")
-        generator = torch.Generator().manual_seed(seed)
-        train, held_out = rows, validation
-        if validation is None and self._holds_out(len(rows)):
-            train, held_out = rows.split(self.validation_fraction, generator)
-        device = resolve_device(self.device, len(train) * len(codec.columns))
-        recipe = self._density.recipe if warm else recipe_for(self, codec, len(train))
-        plan = FitPlan(
-            recipe,
-            codec.layout.bounds,
-            self.n_components,
-            options_for(self, len(train), clock),
-            held_out,
-            device,
-            generator,
-            reporter,
-            self._open_checkpoint(seed, rows, validation, clock, warm=warm),
-        )
-        candidate, history = None, History()
-        if warm:
-            self._density = copy.deepcopy(self._density)
-        else:
-            warn_if_degenerate(train, codec.value_names)
-            model, candidate = plan.start(train)
-            self._density = TableDensity(learnt.container, codec, recipe, model)
-        try:
-            n_iter = plan.train(self._density.model, train, history)
+        threads = fitting_threads(len(rows) * len(encodable.table.columns))
+        with usual_torch(), explained_exhaustion(), threads, Reporter(name, self.verbose) as shown:
+            seed = draw_seed(self.random_state, self.checkpoint_path, "seed")
+            generator = torch.Generator().manual_seed(seed)
+            rows = rows.keep()
+            train, held_out = rows, None if validation is None else validation.keep()
+            if validation is None and self._holds_out(len(rows)):
+                train, held_out = rows.split(self.validation_fraction, generator)
+                held_out = held_out.keep()
+            device = resolve_device(self.device, len(train) * len(codec.columns))
+            settings = FitSettings.choose(
+                self, codec, len(train), device=device, seed=seed, clock=clock, reporter=shown
+            )
+            state = FitState()
+            if warm:
+                settings = replace(settings, recipe=self._density.recipe)
+                state = FitState(initial=model_state(self._density.model))
+            sources = [rows] if validation is None or held_out is None else [rows, held_out]
+            checkpoint = open_checkpoint(self, seed, sources, state.initial, clock, settings.recipe)
+            if checkpoint is not None:
+                state = checkpoint.state or state
             few = train is not rows and len(rows) <= MOST_ROWS_TO_REFIT
-            if few and not self.warm_start and plan.has_time_to_refit():
-                refitted = plan.refit(rows, candidate, n_iter, history.best_score)
-                self._density = replace(self._density, model=refitted or self._density.model)
-        finally:
-            # Also when interrupted: the best weights so far are in the model.
-            self.device_ = str(device)
-            self.history_ = history.as_dict()
-            self.n_iter_ = len(history.train_score)
-            self.best_validation_score_ = history.best_score
-            self.inverse_error_ = InverseError(math.nan, math.nan)
-            if len(codec.columns) <= QUICKLY_COMPARED_COLUMNS or not clock.is_over:
-                compared = (train if held_out is None else held_out).stored(slice(COMPARED_ROWS))
-                self.inverse_error_ = self._density.measure_inverse_error(compared, self.device)
+            every = rows if few and not self.warm_start else None
+            first = state.finished or state
+            save = None if checkpoint is None else checkpoint.save
+            try:
+                fit_model(train, held_out, every, settings, generator, state, save)
+            finally:
+                # Also when interrupted: the best weights so far are in the model.
+                if first.model is not None:
+                    parts = (encodable.container, codec, settings.recipe, first.model)
+                    self._density = TableDensity(*parts)
+                    self.device_ = str(device)
+                    self._describe_fit(first.history, held_out or train, clock)
 
-    def _open_checkpoint(
-        self, seed: int, rows: TableRows, validation: TableRows | None, clock: Clock, *, warm: bool
-    ) -> Checkpoint | None:
-        if self.checkpoint_path is None:
-            return None
-        sources = [rows] if validation is None else [rows, validation]
-        start = model_state(self._density.model) if warm else {}
-        head = {
-            "fingerprint": fingerprint(self, seed, sources, start),
-            "seed": seed,
-            "random_state": self.random_state if isinstance(self.random_state, int) else None,
-        }
-        return Checkpoint(self.checkpoint_path, head, clock)
+    def _describe_fit(self, history: History, rows: TableRows, clock: Clock) -> None:
+        """Set the attributes that describe a fit; ``rows`` are sent there and back."""
+        self.history_ = history.as_dict()
+        self.n_iter_ = len(history.train_score)
+        self.best_validation_score_ = history.best_score
+        self.inverse_error_ = InverseError(math.nan, math.nan)
+        if len(rows.codec.columns) <= QUICKLY_COMPARED_COLUMNS or not clock.is_over:
+            compared = rows.stored(slice(COMPARED_ROWS))
+            self.inverse_error_ = self._density.measure_inverse_error(compared, self.device)
 
     def _holds_out(self, n_rows: int) -> bool:
         """Whether some of so many rows are held out for early stopping."""
@@ -456,7 +426,7 @@ class FlowDensity(SchemaDisplay, SaveableDensity, TransformerMixin, DensityMixin
         Z : ndarray of shape (n_samples, n_latents), float64
             Or a DataFrame, as ``set_output`` says. The latent of a label is the
             normal quantile of the middle of its interval of probability, given the
-            labels before. A value that is absent has latent 0.
+            labels before. A missing value has latent 0.
 
         Raises
         ------
@@ -503,7 +473,7 @@ class FlowDensity(SchemaDisplay, SaveableDensity, TransformerMixin, DensityMixin
         Parameters
         ----------
         n_samples : int, default=1
-            What memory holds: draw more by and by.
+            As many as memory holds: draw more in parts.
         random_state : int, RandomState instance or None, default=None
             None draws fresh rows at each call.
 

@@ -1,10 +1,10 @@
-"""What a notebook shows of a fitted estimator below its parameters and attributes."""
+"""HTML representation of fitted estimators in notebooks: schema and threshold."""
 
 from typing import Any
 
 
 class SchemaDisplay:
-    """Adds the schema, and the threshold of a detector, to scikit-learn's representation."""
+    """Mixin that adds the schema, and a detector's threshold, to scikit-learn's representation."""
 
     def _html_repr(self) -> str:
         shown: str = super()._html_repr()  # type: ignore[misc]

@@ -11,7 +11,7 @@ from skflow.fitted.checkpoint import draw_seed
 DENSITY = [FlowDensity, None]
 
 
-def clone_density(estimator: Any) -> FlowDensity:
+def clone_density(estimator: Any) -> tuple[FlowDensity, int]:
     """Unfitted density of a meta-estimator, its parameters checked.
 
     Parameters
@@ -22,8 +22,10 @@ def clone_density(estimator: Any) -> FlowDensity:
     Returns
     -------
     density : FlowDensity
-        Clone of ``density``. As in scikit-learn's ensembles, its ``random_state`` is an integer
-        drawn from that of the meta-estimator, whatever it was; so is its ``verbose``.
+        Clone of ``density``. As in scikit-learn's ensembles, its ``random_state`` is ``seed``,
+        whatever it was; its ``verbose`` is that of the meta-estimator.
+    seed : int
+        Drawn from the ``random_state`` of the meta-estimator.
 
     Raises
     ------
@@ -33,4 +35,4 @@ def clone_density(estimator: Any) -> FlowDensity:
     density = FlowDensity() if estimator.density is None else clone(estimator.density)
     density._validate_params()
     seed = draw_seed(estimator.random_state, density.checkpoint_path, "random_state")
-    return density.set_params(random_state=seed, verbose=estimator.verbose)
+    return density.set_params(random_state=seed, verbose=estimator.verbose), seed

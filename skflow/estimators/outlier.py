@@ -15,15 +15,18 @@ from sklearn.utils.validation import check_is_fitted
 from skflow.estimators.cross_fit import cross_fit, fit_scorers
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.display import SchemaDisplay
+from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import DENSITY, clone_density
 from skflow.estimators.persistence import SaveableDetector
 from skflow.estimators.validation import check_table, numbers_like
 from skflow.exceptions import warn_caller
 from skflow.fitted.detector import Detector, plan_calibration
-from skflow.fitted.fit import EncodableTable, keep_earlier_fit
+from skflow.fitted.repair import repair
+from skflow.fitted.table_rows import EncodableTable
 from skflow.flow.torch_state import usual_torch
-from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
-from skflow.table.storage import StoredTable, brief
+from skflow.outliers.trimming import FITTED, NORMAL, log_tail_probs
+from skflow.table.objects import brief
+from skflow.table.storage import StoredTable
 
 FloatArray = NDArray[np.float64]
 
@@ -173,39 +176,38 @@ class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEst
         """
         with keep_earlier_fit(self):
             table = check_table(self, X, reset=True, fewest_rows=FEWEST_ROWS)
-            density = clone_density(self)
+            density, seed = clone_density(self)
             if density.warm_start and hasattr(self, "density_"):
                 # The fitted state of before, under the parameters of now.
                 density = copy.deepcopy(self.density_).set_params(**density.get_params())
             else:
                 for name in {"n_features_in_", "feature_names_in_"} & vars(self).keys():
                     setattr(density, name, getattr(self, name))
-            self._fit(density, table)
+            self._fit(density, table, seed)
         return self
 
     @usual_torch()
-    def _fit(self, density: FlowDensity, X: Any) -> None:
-        known, seed = _encodable(density, X), density.random_state
+    def _fit(self, density: FlowDensity, X: Any, seed: int) -> None:
+        known = _encodable(density, X)
         every = np.arange(known.table.n_rows)
-        learnt = normal = every
+        fitted = normal = every
         if self.robust:
             log_probs = log_tail_probs(known.codec, known.table, seed)
-            learnt = np.flatnonzero(log_probs >= np.log(LEARNT))
+            fitted = np.flatnonzero(log_probs >= np.log(FITTED))
             normal = np.flatnonzero(log_probs >= np.log(NORMAL))
         parts = plan_calibration(len(every), np.random.default_rng(seed))
+        kept = [replace(known.rows, rows=np.setdiff1d(fitted, part)) for part in parts]
         calibrating = [known.table.take(np.intersect1d(part, normal)) for part in parts]
         if len(parts) == 1:
-            rows = replace(known.rows, rows=np.setdiff1d(learnt, parts[0]))
-            scorers = fit_scorers(density, known, rows, seed, "fit 1 of 1")
+            scorers = fit_scorers(density, known, kept[0], seed, "fit 1 of 1")
             measures = scorers.measure(calibrating[0], density.device)
         else:
-            rows = replace(known.rows, rows=learnt)
+            rows = replace(known.rows, rows=fitted)
             scorers = fit_scorers(density, known, rows, seed, f"fit 1 of {1 + len(parts)}")
-            fitted = [replace(rows, rows=np.setdiff1d(learnt, part)) for part in parts]
-            measures = cross_fit(density, known, fitted, calibrating, seed, self.n_jobs)
+            measures = cross_fit(density, known, kept, calibrating, seed, self.n_jobs)
         self.density_ = density
         self._detector = Detector.calibrate(scorers, measures)
-        self.n_calibration_ = len(self._detector.normal)
+        self.n_calibration_ = len(self._detector.calibration_scores)
         self.n_iter_ = density.n_iter_
         if isinstance(self.contamination, str):
             self.offset_ = self._detector.threshold(FALSE_ALARMS)
@@ -353,7 +355,7 @@ class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEst
         """
         check_is_fitted(self)
         table = self._read(X)
-        log_probs = self._detector.explain(table, self.density_.device, self.verbose)
+        log_probs = self._detector.score_features(table, self.density_.device, self.verbose)
         return numbers_like(log_probs, X, self._detector.density.container.names)
 
     def repair(self, X: ArrayLike) -> Any:
@@ -386,7 +388,7 @@ class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEst
         """
         check_is_fitted(self)
         table = self._read(X)
-        repaired, whole = self._detector.repair(table, self.density_.device, self.verbose)
+        repaired, whole = repair(self._detector, table, self.density_.device, self.verbose)
         if len(whole):
             shown = brief.repr(whole.tolist())
             warn_caller(

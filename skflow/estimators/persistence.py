@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skflow.archive.detectors import pack_judge, pack_views, unpack_judge, unpack_views
+from skflow.archive.detectors import (
+    pack_calibration,
+    pack_clusters,
+    unpack_calibration,
+    unpack_clusters,
+)
 from skflow.archive.document import DensityFields, DetectorFields
 from skflow.archive.files import Arrays, Document, prefixed, refuse_left, take_prefixed, write
 from skflow.archive.flows import pack_recipe, unpack_model, unpack_recipe
@@ -153,17 +158,17 @@ class SaveableDetector(Saveable):
     def _pack(self: Any) -> tuple[Document, Arrays]:
         detector: Detector = self._detector
         density, arrays = self.density_._pack()
-        views, of_views = pack_views(detector.witness.views)
-        of_judge = pack_judge(detector.judge, detector.normal)
+        clusters, of_clusters = pack_clusters(detector.scorers.clusters)
+        calibration = pack_calibration(detector.combiner, detector.calibration_scores)
         document = self._pack_head() | {
             "density": density,
             "offset": float(self.offset_),
-            "views": views,
+            "clusters": clusters,
         }
-        unfitted = np.flatnonzero(detector.witness.unfitted).tolist()
+        unfitted = np.flatnonzero(detector.scorers.unfitted).tolist()
         if unfitted:
             document["unfitted"] = unfitted
-        parts = {"density": arrays, "views": of_views, "judge": of_judge}
+        parts = {"density": arrays, "clusters": of_clusters, "calibration": calibration}
         return document, {
             name: array for part in parts for name, array in prefixed(part, parts[part]).items()
         }
@@ -178,17 +183,18 @@ class SaveableDetector(Saveable):
         refuse_left(of_density)
         self.density_, fitted = density, density._density
         self.offset_ = fields.offset
-        views = unpack_views(fields.views, take_prefixed("views", arrays), fitted.codec)
-        n_scales = sum(len(views.clusters[k].blurs) for k in views.n_clusters)
-        of_judge = take_prefixed("judge", arrays)
-        judge, normal = unpack_judge(of_judge, n_scales + 2, views.category_share)
+        of_clusters = take_prefixed("clusters", arrays)
+        clusters = unpack_clusters(fields.clusters, of_clusters, fitted.codec)
+        n_measures = 2 + sum(len(clusters.clusters[k].bandwidths) for k in clusters.n_clusters)
+        calibration = take_prefixed("calibration", arrays)
+        combiner, scores = unpack_calibration(calibration, n_measures, clusters.category_share)
         unfitted = np.zeros(fitted.recipe.n_entries, dtype=bool)
         unfitted[fields.unfitted] = True
-        witness = FittedScorers(fitted, views, unfitted)
-        self._detector = Detector(witness, judge, normal)
-        self.n_calibration_ = len(normal)
-        measures = witness.measure(_middle_of(fitted), "cpu")
-        _refuse_not_finite(np.append(measures, judge.log_prob(measures)))
+        scorers = FittedScorers(fitted, clusters, unfitted)
+        self._detector = Detector(scorers, combiner, scores)
+        self.n_calibration_ = len(scores)
+        measures = scorers.measure(_middle_of(fitted), "cpu")
+        _refuse_not_finite(np.append(measures, combiner.log_prob(measures)))
         self.n_features_in_ = density.n_features_in_
         if hasattr(density, "feature_names_in_"):
             self.feature_names_in_ = density.feature_names_in_

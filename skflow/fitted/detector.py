@@ -1,4 +1,4 @@
-"""A fitted detector: a density and clusters, judged by normal rows that they do not know."""
+"""Fitted detector: scorers of rows, and their conformal calibration."""
 
 import math
 from collections.abc import Sequence
@@ -11,72 +11,71 @@ from numpy.typing import NDArray
 
 from skflow.fitted.table_density import TableDensity
 from skflow.flow.torch_state import usual_torch
-from skflow.outliers.conditionals import Conditional
-from skflow.outliers.ensemble import TailCombiner, Views
-from skflow.outliers.reasons import tail_log_probs
-from skflow.outliers.repair import Repairer
+from skflow.outliers.conditionals import tail_log_probs
+from skflow.outliers.ensemble import ClusterEnsemble, TailCombiner
+from skflow.outliers.joint_density import JointDensity
 from skflow.outliers.tails import Tail
-from skflow.rows import EncodedRows, row_blocks
+from skflow.rows import row_blocks
 from skflow.table.codec import TableCodec
 from skflow.table.storage import StoredTable
 
 FloatArray = NDArray[np.float64]
 Device = str | torch.device
 
-MANY_ROWS = 2_000  # from here on rows to calibrate by are held out, below all are cross-fitted
-HELD_OUT = 0.25  # of many rows
+MANY_ROWS = 2_000  # from here on calibration rows are held out, below all are cross-fitted
+HELD_OUT = 0.25  # share of many rows
 MOST_HELD_OUT = 5_000  # more barely sharpen a p-value
 SOME_ROWS = 500  # from here on fits take their time, and fewer of them suffice
 N_PARTS = 5
 N_PARTS_OF_SOME = 3
-ORDINARY = 0.1  # p-value from which a row is unremarkable
-N_DRAWN = 1_000  # rows, the ordinary ones of which stand in for what cannot be repaired
 
 
 @dataclass(frozen=True)
 class FittedScorers:
-    """What was fitted to some rows of a table and says how normal others are.
+    """Measures of how normal rows are, all of them fitted to the same rows of a table.
 
     Attributes
     ----------
     density : TableDensity
-    views : Views
+    clusters : ClusterEnsemble
     unfitted : ndarray of bool, shape (n_entries,)
-        Of the labels of all columns, one column after the other and "never seen" the last of
-        each: those that the columns are known to have, but no fitted row has.
+        Entries of the vocabulary without a fitted row: labels of all columns, one column after
+        the other and "never seen" the last of each, that the codec knows from other rows.
     """
 
     density: TableDensity
-    views: Views
+    clusters: ClusterEnsemble
     unfitted: NDArray[np.bool_]
 
     @classmethod
     def fit(cls, density: TableDensity, table: StoredTable, seed: int) -> Self:
-        """Take a density, and fit the views to the same rows of a table."""
-        views = Views.fit(density.codec, table, seed)
-        return cls(density, views, ~_fitted_labels(density.codec, table))
+        """Fit clusters to the rows of a table that the density was fitted to."""
+        clusters = ClusterEnsemble.fit(density.codec, table, seed)
+        return cls(density, clusters, ~_fitted_labels(density.codec, table))
 
     def measure(self, table: StoredTable, device: Device, *, warns: bool = False) -> FloatArray:
-        """Return all measures of each row, ``(n_rows, n_measures)``; higher is more normal.
+        """All measures of each row, ``(n_rows, n_measures)``; higher is more normal.
 
-        A label that no fitted row has counts as one never seen, in rows that calibrate as in
-        fresh ones: otherwise these could not be compared.
+        A label without a fitted row counts as one never seen, in calibration rows as in fresh
+        ones: otherwise these could not be compared.
         """
         of_density = self.density.standardized_scores(table, device, self.unfitted, warns=warns)
-        n_axes = self.views.coordinates.n_axes
-        blocks = [self.views(table.take(rows)) for rows in row_blocks(table.n_rows, n_axes)]
+        n_axes = self.clusters.coordinates.n_axes
+        blocks = [
+            self.clusters.log_density(table.take(rows)) for rows in row_blocks(table.n_rows, n_axes)
+        ]
         return np.column_stack((np.concatenate(blocks), of_density))
 
 
 def _fitted_labels(codec: TableCodec, table: StoredTable) -> NDArray[np.bool_]:
-    """Return which labels rows of the table have; all, of columns that have values as well.
+    """Mask of the labels that rows of the table have; of columns with values, all labels.
 
     Those of columns with values are few, and "never seen" is next to impossible there.
     """
     n_labels = np.array(codec.layout.n_labels, dtype=np.int64)
     first = np.cumsum(n_labels + 1) - (n_labels + 1)
-    labelled = [column for column in codec.columns if not column.labels.idle]
-    is_fitted = np.repeat([column.labels.valued for column in labelled], n_labels + 1).astype(bool)
+    valued = [index.value is not None for index in codec.indices if index.label is not None]
+    is_fitted = np.repeat(valued, n_labels + 1).astype(bool)
     is_fitted[first + n_labels] = True
     for block in row_blocks(table.n_rows, len(codec.columns)):
         is_fitted[(codec.encode(table.take(block)).labels + first).ravel()] = True
@@ -85,94 +84,77 @@ def _fitted_labels(codec: TableCodec, table: StoredTable) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Detector:
-    """A witness, and the normal rows that its word is measured by.
+    """Scorers and their calibration: conformal p-values of rows.
 
     Attributes
     ----------
-    witness : Witness
-    judge : Judge
-    normal : ndarray of shape (n_normal,)
-        Scores of these rows, sorted.
+    scorers : FittedScorers
+    combiner : TailCombiner
+        One score of all measures.
+    calibration_scores : ndarray of shape (n_calibration,)
+        Scores of the calibration rows, sorted; nothing was fitted to these rows.
     """
 
-    witness: FittedScorers
-    judge: TailCombiner
-    normal: FloatArray
+    scorers: FittedScorers
+    combiner: TailCombiner
+    calibration_scores: FloatArray
 
     @classmethod
-    def calibrate(cls, witness: FittedScorers, measures: FloatArray) -> Self:
-        """Take the measures of normal rows that nothing was fitted to."""
-        judge = TailCombiner(measures, witness.views.category_share)
-        return cls(witness, judge, np.sort(judge.leave_one_out_log_prob(measures)))
+    def calibrate(cls, scorers: FittedScorers, measures: FloatArray) -> Self:
+        """Calibrate by the measures of rows that nothing was fitted to."""
+        combiner = TailCombiner(measures, scorers.clusters.category_share)
+        return cls(scorers, combiner, np.sort(combiner.leave_one_out_log_prob(measures)))
 
     @property
     def density(self) -> TableDensity:
-        """Of the rows."""
-        return self.witness.density
+        """Density of the rows."""
+        return self.scorers.density
 
     def score(self, table: StoredTable, device: Device, *, warns: bool = False) -> FloatArray:
-        """Return the log tail probability of each row, what all measures say together.
+        """Log tail probability of each row, ``(n_rows,)``, by all measures together.
 
-        Where ``warns``, categories of which no cell has a label that was fitted are warned of.
+        With ``warns``, a column whose cells all have labels that were never fitted raises a
+        warning.
         """
-        return self.judge.log_prob(self.witness.measure(table, device, warns=warns))
+        return self.combiner.log_prob(self.scorers.measure(table, device, warns=warns))
 
     def p_values(self, scores: FloatArray) -> FloatArray:
-        """Return the share of normal rows, the one that asks among them, at most as normal."""
-        no_higher = np.searchsorted(self.normal, scores, side="right")
-        return (1 + no_higher) / (1 + len(self.normal))
+        """Conformal p-values of scores: the share of calibration rows that score no higher.
 
-    @usual_torch()
-    def explain(self, table: StoredTable, device: Device, verbose: int = 0) -> FloatArray:
-        """Return the log tail probability of each cell given its row's others."""
-        density = self.density
-        joint = density.joint(device)
-        return tail_log_probs(density.codec, density.model, joint, table, verbose)
-
-    @usual_torch()
-    def repair(
-        self, table: StoredTable, device: Device, verbose: int = 0
-    ) -> tuple[StoredTable, NDArray[np.intp]]:
-        """Return rows that are as ordinary as nine in ten, and which were replaced whole."""
-        density, joint = self.density, self.density.joint(device)
-
-        def given(rows: EncodedRows, j: int) -> Conditional:
-            return Conditional(density.codec, density.model, joint, rows, j)
-
-        def score(rows: StoredTable) -> FloatArray:
-            return self.score(rows, device)
-
-        def ordinary_rows() -> StoredTable:
-            drawn = density.sample(N_DRAWN, np.random.RandomState(0), device)
-            rows = density.container.read(drawn)
-            return rows.take(np.flatnonzero(score(rows) >= ordinary))
-
-        # The least score whose p-value is as high.
-        rank = math.ceil(ORDINARY * (1 + len(self.normal))) - 1
-        ordinary = float(self.normal[rank - 1]) if rank else -math.inf
-        coordinates = self.witness.views.coordinates
-        repairer = Repairer(
-            density.codec, given, score, ordinary, ordinary_rows, coordinates, verbose
-        )
-        return repairer(table)
+        The row itself counts as one of them; see :meth:`FlowOutlierDetector.p_values`.
+        """
+        no_higher = np.searchsorted(self.calibration_scores, scores, side="right")
+        return (1 + no_higher) / (1 + len(self.calibration_scores))
 
     def threshold(self, false_alarms: float) -> float:
-        """Return the score below which p-values are at most ``false_alarms``.
+        """Score below which conformal p-values are at most ``false_alarms``.
 
-        Where none is so small, the quantile that the tail of normal scores is expected to have.
+        Where none is as small, the quantile that the tail of calibration scores is expected to
+        have.
         """
-        p_values = np.arange(1, len(self.normal) + 1) / (1 + len(self.normal))
+        scores = self.calibration_scores
+        p_values = np.arange(1, len(scores) + 1) / (1 + len(scores))
         n_reached = np.count_nonzero(p_values <= false_alarms)
-        if n_reached:
-            return float(self.normal[n_reached - 1])
-        return Tail(self.normal).quantile(false_alarms)
+        return float(scores[n_reached - 1]) if n_reached else Tail(scores).quantile(false_alarms)
+
+    def least_score(self, p_value: float) -> float:
+        """Lowest score with a conformal p-value of at least ``p_value``."""
+        rank = math.ceil(p_value * (1 + len(self.calibration_scores))) - 1
+        return float(self.calibration_scores[rank - 1]) if rank else -math.inf
+
+    @usual_torch()
+    def score_features(self, table: StoredTable, device: Device, verbose: int = 0) -> FloatArray:
+        """Conditional log tail probability of each cell, ``(n_rows, n_columns)``."""
+        codec = self.density.codec
+        joint = JointDensity(self.density.model, device, table.n_rows * len(codec.columns))
+        return tail_log_probs(codec, joint, table, verbose)
 
 
 def plan_calibration(n_rows: int, generator: np.random.Generator) -> Sequence[NDArray]:
-    """Return the rows that calibrate: one part of many rows, or all of few, in parts.
+    """Calibration rows: one part of many rows, or all of few rows, in several parts.
 
-    Many rows are held out of the only fit. Of few none can be spared: each part is judged
-    by a fit to the others.
+    The one part is held out of the only fit, as in split conformal prediction. Few rows are
+    cross-fitted: each part is scored by a fit to the others.
     """
     order = generator.permutation(n_rows)
     if n_rows >= MANY_ROWS:

@@ -1,4 +1,4 @@
-"""How exactly rows come back."""
+"""The error of the round trip: rows to latents and back."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,12 +10,12 @@ from skflow.table.storage import StoredColumn
 
 
 class InverseError(NamedTuple):
-    """What ``inverse_transform(transform(X))`` lost.
+    """Error of ``inverse_transform(transform(X))``.
 
     Attributes
     ----------
     share_equal : float
-        Share of cells that came back equal by ``==``.
+        Fraction of cells that came back equal by ``==``.
     largest_error : float
         Largest difference, relative to the column's scale or the value itself,
         whichever is larger.

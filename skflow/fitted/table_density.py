@@ -3,7 +3,7 @@
 import copy
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,21 +11,19 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from skflow.archive.document import TableFields
 from skflow.archive.table import pack_table, unpack_table
 from skflow.device import resolve_device
 from skflow.exceptions import StrangeLabelsWarning, warn_caller
-from skflow.fitted.blocks import Step, apply_by_blocks, concatenate
+from skflow.fitted.blocks import Block, device_blocks, join, send, send_rows
 from skflow.fitted.round_trip import InverseError, compare_columns
-from skflow.flow.model import Latents, Model, Rows
+from skflow.flow.model import Latents, Model
 from skflow.flow.recipe import FlowRecipe, model_state, restore_model
-from skflow.outliers.peaks import Factors
-from skflow.outliers.value_densities import Joint
-from skflow.rows import row_blocks
+from skflow.outliers.standardized import standardized_scores
+from skflow.rows import EncodedRows, block_size
 from skflow.table.codec import TableCodec
-from skflow.table.columns import MIN_PROBABILITY
+from skflow.table.column_codec import MIN_PROBABILITY
 from skflow.table.frames import Container
 from skflow.table.storage import StoredColumn, StoredTable
 
@@ -41,13 +39,13 @@ class TableDensity:
     Attributes
     ----------
     container : Container
-        What rows came in, and are given back in.
+        Container of the fitted rows, in which rows are returned.
     codec : TableCodec
-        Tables to labels and values.
+        Encoding of tables as labels and values.
     recipe : FlowRecipe
         Sizes of the model.
     model : Model
-        Labels and values to standard normal variables.
+        Map of labels and values to standard normal variables.
     """
 
     container: Container
@@ -56,59 +54,13 @@ class TableDensity:
     model: Model
 
     def log_prob(self, table: StoredTable, device: str | torch.device) -> FloatArray:
-        """Log-density of each row, in nats, in the table's own units."""
-
-        def step(model: Model, log_volume: Tensor, *rows: Tensor) -> Sequence[Tensor]:
-            return (log_volume + model.log_prob(Rows(*rows)),)
-
-        return self._of_table(step, table, device)[0]
-
-    def joint(self, device: str | torch.device) -> Joint:
-        """Return the log-density of rows as they are encoded, per unit of that.
-
-        To 1e-5 nats: reads are not rounded, as only an exact inverse needs, which halves
-        the work.
-        """
-        unrounded = copy.deepcopy(self.model)
-        unrounded.values.mixture.train()
-
-        def of_labels(model: Model, labels: Tensor, novel: Tensor) -> Sequence[Tensor]:
-            log_prob = model.labels.log_prob(labels) + model.labels.novel_log_prob(novel)
-            return (log_prob[None],)
-
-        def of_values(model: Model, labels: Tensor, values: Tensor) -> Sequence[Tensor]:
-            return (model.values.log_prob(labels, values)[None],)
-
-        def factors(model: Model, labels: Tensor, values: Tensor) -> Sequence[Tensor]:
-            residuals, log_det = model.values.residuals(labels, values)
-            log_density = residuals.log_prob() + log_det
-            return (
-                torch.stack((log_density, log_det)),
-                residuals.standardised.flatten(0, 1),
-                residuals.log_floors,
-                residuals.log_weights,
-            )
-
-        def apply(step: Step, *arrays: NDArray) -> list[NDArray]:
-            model = self._move_model(
-                len(arrays[0]) * len(self.codec.latent_names), device, unrounded
-            )
-            return apply_by_blocks(step, model, arrays)
-
-        with torch.inference_mode():
-            log_peaks = unrounded.values.mixture.log_peaks().numpy()
-
-        def numpy_factors(*arrays: NDArray) -> Factors:
-            terms, standardised, floors, weights = apply(factors, *arrays)
-            standardised = standardised.reshape(-1, *log_peaks.shape)
-            return Factors(terms[:, 0], terms[:, 1], standardised, floors, weights, log_peaks)
-
-        return Joint(
-            lambda *arrays: apply(of_labels, *arrays)[0][:, 0],
-            lambda *arrays: apply(of_values, *arrays)[0][:, 0],
-            numpy_factors,
-            log_peaks.size,
-        )
+        """Log-density of each row, ``(n_rows,)``, in nats, in the table's own units."""
+        model, parts = self._move_model(table.n_rows, device), []
+        for block, encoded in self._encoded_blocks(table, model):
+            with block:
+                log_volume, rows = send_rows(encoded, model.value_label.device)
+                parts.append((log_volume + model.log_prob(rows)).cpu())
+        return join(parts)
 
     def standardized_scores(
         self,
@@ -118,34 +70,34 @@ class TableDensity:
         *,
         warns: bool,
     ) -> FloatArray:
-        """Measures of normality that no column's unit changes, ``(n_rows, 2)``.
+        """Measures of normality that no column's unit changes, ``(n_rows, 2)``, in nats.
 
-        ``never_seen`` says which entries of the labels' vocabulary are taken for such.
+        ``never_seen`` says which entries of the labels' vocabulary count as novel labels.
         """
-
-        def step(model: Model, log_volume: Tensor, *encoded: Tensor) -> Sequence[Tensor]:
-            rows = Rows(*encoded)
-            if never_seen.any():
-                labels, known = rows.labels, model.labels
-                is_never_seen = torch.tensor(never_seen).to(labels.device)
-                hidden = is_never_seen[known.vocabulary(labels)]
-                rows = rows._replace(labels=torch.where(hidden, known.sizes[:, None], labels))
-            always_there = rows.values[model.value_label[:, 0] < 0]
-            missing = math.log(MIN_PROBABILITY) * always_there.isnan().sum(dim=0)
-            return (torch.stack(model.standardized_scores(rows)) + missing,)
-
-        return self._of_table(step, table, device, warns=warns)[0]
+        model, parts = self._move_model(table.n_rows, device), []
+        device = model.value_label.device
+        is_never_seen = torch.tensor(never_seen).to(device)
+        for block, encoded in self._encoded_blocks(table, model, warns=warns):
+            with block:
+                rows = send_rows(encoded, device)[1]
+                if never_seen.any():
+                    rows = model.with_novel(rows, is_never_seen)
+                always_there = rows.values[model.value_label[:, 0] < 0]
+                missing = math.log(MIN_PROBABILITY) * always_there.isnan().sum(dim=0)
+                parts.append((torch.stack(standardized_scores(model, rows)) + missing).cpu())
+        return join(parts)
 
     def latents(self, table: StoredTable, device: str | torch.device) -> FloatArray:
         """Latents of each row, ``(n_rows, n_latents)``, in the order of the columns."""
-
-        def step(model: Model, log_volume: Tensor, *rows: Tensor) -> Sequence[Tensor]:
-            return model.latents(Rows(*rows))
-
-        of_labels, of_values = self._of_table(step, table, device)
-        latents = np.empty((len(of_values), len(self.codec.latent_names)))
-        latents[:, self.codec.latent_is_label] = of_labels
-        latents[:, ~self.codec.latent_is_label] = of_values
+        model, of_labels, of_values = self._move_model(table.n_rows, device), [], []
+        for block, encoded in self._encoded_blocks(table, model):
+            with block:
+                sent = model.latents(send_rows(encoded, model.value_label.device)[1])
+                of_labels.append(sent.labels.cpu())
+                of_values.append(sent.values.cpu())
+        latents = np.empty((table.n_rows, len(self.codec.latent_names)))
+        latents[:, self.codec.latent_is_label] = join(of_labels)
+        latents[:, ~self.codec.latent_is_label] = join(of_values)
         return latents
 
     def inverse(
@@ -172,23 +124,18 @@ class TableDensity:
         A row with a value far beyond all that were fitted is drawn again: it comes from
         the floor of the mixture, which is there to keep scores finite.
         """
-
-        def step(model: Model, of_labels: Tensor, of_values: Tensor) -> Sequence[Tensor]:
-            rows = model.inverse(Latents(model.labels.known_latents(of_labels), of_values))
-            return (*rows, model.values.marginals.is_within_reach(rows.values)[None])
-
         drawn: list[NDArray] = []
         again = np.arange(n_rows)
         for _ in range(MOST_DRAWS):
             latents = random_state.standard_normal((len(again), len(self.codec.latent_names)))
-            fresh = self._of_latents(step, latents, device)
+            *fresh, is_within_reach = self._of_latents(latents, device, draws=True)
             drawn = drawn or [array.copy() for array in fresh]
             for array, rows in zip(drawn, fresh, strict=True):
                 array[again] = rows
-            again = again[~fresh[-1][:, 0]]
+            again = again[~is_within_reach]
             if not len(again):
                 break
-        return self.container.build(self.codec.decode(*drawn[:-1], on_grid=True), None)
+        return self.container.build(self.codec.decode(*drawn, on_grid=True), None)
 
     def measure_inverse_error(self, table: StoredTable, device: str | torch.device) -> InverseError:
         """Send rows there and back, and compare."""
@@ -198,33 +145,54 @@ class TableDensity:
     def _columns(
         self, latents: FloatArray, device: str | torch.device, *, unknown_as_missing: bool = False
     ) -> list[StoredColumn]:
-        def step(model: Model, of_labels: Tensor, of_values: Tensor) -> Sequence[Tensor]:
-            if unknown_as_missing:  # no label says so of a column that had no hole at fit
-                always_there = model.value_label[:, :1] < 0
-                of_values = of_values.masked_fill(always_there & (of_values == 0), torch.nan)
-            return model.inverse(Latents(of_labels, of_values))
-
         unknown = self.container.unknown if unknown_as_missing else None
-        encoded = self._of_latents(step, latents, device)
+        *encoded, _ = self._of_latents(latents, device, zero_as_missing=unknown_as_missing)
         return self.codec.decode(*encoded, on_grid=False, unknown=unknown)
 
-    def _of_table(
-        self, step: Step, table: StoredTable, device: str | torch.device, *, warns: bool = True
-    ) -> list[NDArray]:
-        """Encode rows, block by block, and apply a step to their log-volumes and themselves."""
-        n_columns = len(self.codec.latent_names)
-        model = self._move_model(table.n_rows * n_columns, device)
-        results = []
+    def _of_latents(
+        self,
+        latents: FloatArray,
+        device: str | torch.device,
+        *,
+        draws: bool = False,
+        zero_as_missing: bool = False,
+    ) -> tuple[NDArray, ...]:
+        """Labels, novel numbers and values of latents, and which rows are within reach.
+
+        Where latents are ``draws`` of new rows, labels are known ones only. With
+        ``zero_as_missing``, a latent of 0 is a missing value also in columns that had none.
+        """
+        is_label, model = self.codec.latent_is_label, self._move_model(len(latents), device)
+        device, parts = model.value_label.device, []
+        for block in device_blocks(len(latents), model):
+            with block:
+                of_labels, of_values = (
+                    send(latents[block.rows, columns], device) for columns in (is_label, ~is_label)
+                )
+                if zero_as_missing:  # no label marks a missing value of a column that had none
+                    had_none = model.value_label[:, :1] < 0
+                    of_values = of_values.masked_fill(had_none & (of_values == 0), torch.nan)
+                sent = Latents(of_labels, of_values)
+                rows = model.draw(sent) if draws else model.inverse(sent)
+                parts.append([tensor.cpu() for tensor in (*rows, model.is_within_reach(rows))])
+        return tuple(join(list(tensors)) for tensors in zip(*parts, strict=True))
+
+    def _encoded_blocks(
+        self, table: StoredTable, model: Model, *, warns: bool = True
+    ) -> Iterator[tuple[Block, EncodedRows]]:
+        """Encode rows block by block, each as large as the model's device has memory for.
+
+        At the end a warning names columns of which no cell has a label that was fitted.
+        """
         n_levels = np.array([self.codec.columns[j].labels.n_known for j in self.codec.labelled])
         known = np.zeros(len(n_levels), dtype=bool)
-        for block in row_blocks(table.n_rows, n_columns):
-            encoded = self.codec.encode(table.take(block))
+        most_on_cpu = block_size(len(self.codec.latent_names))
+        for block in device_blocks(table.n_rows, model, most_on_cpu):
+            encoded = self.codec.encode(table.take(block.rows))
             known |= (encoded.labels < n_levels).any(axis=0)
-            arrays = (encoded.log_volume, encoded.labels, encoded.novel, encoded.values)
-            results.append(apply_by_blocks(step, model, arrays))
+            yield block, encoded
         if warns:
             self._warn_of_strange_labels(table, known)
-        return concatenate(results)
 
     def _warn_of_strange_labels(self, table: StoredTable, known: NDArray[np.bool_]) -> None:
         """Warn of categories where no cell is ``known``, once for all such columns."""
@@ -237,22 +205,13 @@ class TableDensity:
                 StrangeLabelsWarning,
             )
 
-    def _of_latents(
-        self, step: Step, latents: FloatArray, device: str | torch.device
-    ) -> list[NDArray]:
-        """Apply a step to latents of labels, and of values."""
-        is_label = self.codec.latent_is_label
-        model = self._move_model(latents.size, device)
-        return apply_by_blocks(step, model, (latents[:, is_label], latents[:, ~is_label]))
+    def _move_model(self, n_rows: int, device: str | torch.device) -> Model:
+        """Return the model on the device that suits a table of ``n_rows``.
 
-    def _move_model(
-        self, n_cells: int, device: str | torch.device, model: Model | None = None
-    ) -> Model:
-        """Return the model where so many cells are best worked on."""
-        model = self.model if model is None else model
-        where = resolve_device(device, n_cells)
-        # A copy only where it has to move: what is fitted never changes.
-        return model if where.type == "cpu" else copy.deepcopy(model).to(where)
+        A copy only where it has to move: what is fitted never changes.
+        """
+        where = resolve_device(device, n_rows * len(self.codec.latent_names))
+        return self.model if where.type == "cpu" else copy.deepcopy(self.model).to(where)
 
     def __getstate__(self) -> dict[str, Any]:
         # Arrays by name: no torch object, so no device, is in the pickle. Nor are there objects

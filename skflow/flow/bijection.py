@@ -5,7 +5,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from skflow.flow.context import Context
+from skflow.flow.context import NO_CONTEXT, Context
 
 
 class Bijection(nn.Module):
@@ -17,59 +17,55 @@ class Bijection(nn.Module):
     ``inverse_and_log_det(z, context)`` returns :math:`x` and
     :math:`\log |\det \partial f^{-1} / \partial z|`.
 
-    NaN marks an entry that is absent in its row: it stays NaN, adds nothing to the
-    log-determinant, and other columns read 0 in its place. For each pattern of
-    absent entries the map is a bijection of the present ones.
+    NaN marks a missing entry: it stays NaN, adds nothing to the log-determinant, and
+    other columns read 0 in its place. For each pattern of missing entries the map is a
+    bijection of the present ones.
 
-    The context :math:`c`, or None, is what the map may read of a row besides its
-    columns: its labels.
+    The context :math:`c` holds features of a row's labels and of its condition.
     """
 
     def forward_and_log_det(
-        self, x: Tensor, context: Context | None = None
+        self, x: Tensor, context: Context = NO_CONTEXT
     ) -> tuple[Tensor, Tensor]:
         """Map ``x`` forward; return the result and the log-determinant."""
         raise NotImplementedError
 
     def inverse_and_log_det(
-        self, z: Tensor, context: Context | None = None
+        self, z: Tensor, context: Context = NO_CONTEXT
     ) -> tuple[Tensor, Tensor]:
         """Map ``z`` back; return the result and the log-determinant of the inverse."""
         raise NotImplementedError
 
 
 class Chain(Bijection):
-    """Bijections applied one after the other, in the order of the list."""
+    """Composition of bijections, applied in the order of the list."""
 
     def __init__(self, bijections: Iterable[Bijection]) -> None:
         super().__init__()
         self.bijections = nn.ModuleList(bijections)
 
-    def _in_order(self) -> list[Bijection]:
-        return cast(list[Bijection], list(self.bijections))
-
     def forward_and_log_det(
-        self, x: Tensor, context: Context | None = None
+        self, x: Tensor, context: Context = NO_CONTEXT
     ) -> tuple[Tensor, Tensor]:
         """Apply every bijection, first to last."""
         total = x.new_zeros(x.shape[1])
-        for bijection in self._in_order():
+        for bijection in cast(Iterable[Bijection], self.bijections):
             x, log_det = bijection.forward_and_log_det(x, context)
             total = total + log_det
         return x, total
 
     def inverse_and_log_det(
-        self, z: Tensor, context: Context | None = None
+        self, z: Tensor, context: Context = NO_CONTEXT
     ) -> tuple[Tensor, Tensor]:
         """Apply every inverse, last to first."""
         total = z.new_zeros(z.shape[1])
-        for bijection in reversed(self._in_order()):
+        for bijection in reversed(cast(list[Bijection], self.bijections)):
             z, log_det = bijection.inverse_and_log_det(z, context)
             total = total + log_det
         return z, total
 
 
 def split_absent(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return ``x`` with 0 for its absent entries, and where they are."""
+    """Return ``x`` with 0 for its missing entries, and the mask of these."""
     absent = x.isnan()
     return x.masked_fill(absent, 0.0), absent

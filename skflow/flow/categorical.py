@@ -6,13 +6,14 @@ r"""Exact probabilities of labels, one column after the other.
     P(l_j = k \mid l_{<j}) = (1 - r_j) \, \big[(1 - e_j) \, \mathrm{softmax}_k(a_j)
         + e_j f_{jk}\big],
 
-where the logits :math:`a_j` are those of a tree in closed form
-(:mod:`skflow.initialization.label_tree`) plus the output of a network that reads the labels before
-(Uria et al., "Neural Autoregressive Distribution Estimation", 2016,
-arXiv:1605.02226, section 2), at first 0; :math:`f_j` are the smoothed frequencies of the training
-rows and :math:`r_j` is the probability of a label never seen. The floors :math:`e_j`
-keep every label's probability above 1e-9, so that scores are finite and the middles of
-the intervals can be told apart on the way back.
+where the logits :math:`a_j` are those of a tree of columns
+(:mod:`skflow.initialization.label_tree`) plus the output of a network, at first 0, whose
+hidden state is the sum of embeddings of the labels before (Uria et al., "Neural
+Autoregressive Distribution Estimation", 2016, arXiv:1605.02226, section 2); given a
+condition, the sum starts from features of it. :math:`f_j` are the smoothed frequencies of
+the training rows and :math:`r_j` is the probability of a novel label. The floors
+:math:`e_j` keep every label's probability above 1e-9, so that scores are finite and the
+inverse can distinguish the midpoints of the intervals.
 """
 
 from collections.abc import Sequence
@@ -22,21 +23,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skflow.flow import student
+from skflow.flow.batch import Batch
 from skflow.flow.conditioner import ResidualBlock
-from skflow.flow.context import Vocabulary, random_embedding
-from skflow.flow.normal import ndtr
+from skflow.flow.context import ContextEncoder, Vocabulary, random_embedding
+from skflow.flow.heavy_tails import ndtr, student_density, student_quantile, student_tails
 
 MIN_FLOOR = 1e-4
 IMPOSSIBLE = -1e4  # a logit whose exponential is 0
 EMBEDDING_SCALE = 0.2
-GAP = 1e-6  # share of "never seen" kept from its numbers, next to the known labels
-# Shares of the gap, from the known labels: where what is no number begins, lies and ends.
+GAP = 1e-6  # share of the novel label without numbers, next to the known labels
+# Shares of the gap, from the known labels: begin, latent and end of what is no number.
 BEGIN, MIDDLE, END = 1 / 2, 3 / 4, 7 / 8
 
 
 class LabelStart(NamedTuple):
-    """Where the probabilities start: a tree of columns, fitted in closed form.
+    """Starting values of the probabilities: a tree of columns.
 
     Attributes
     ----------
@@ -45,8 +46,8 @@ class LabelStart(NamedTuple):
     log_frequencies : list of Tensor
         Smoothed marginal log-frequencies, ``(n_labels,)`` per column.
     log_tables : list of Tensor
-        Log-probabilities given each label of the parent, "never seen" the last,
-        ``(n_parent_labels + 1, n_labels)`` per column; one row where there is none.
+        Log-probabilities given each label of the parent, the novel label last,
+        ``(n_parent_labels + 1, n_labels)`` per column; one row without a parent.
     floor : float
         Share of the frequencies in each probability.
     """
@@ -58,7 +59,7 @@ class LabelStart(NamedTuple):
 
 
 def blank_start(n_labels: Sequence[int], parents: list[int]) -> LabelStart:
-    """A start of the right shape, to load a state into."""
+    """Return a start of the given sizes, to load a state into."""
     n_rows = [n_labels[parent] + 1 if parent >= 0 else 1 for parent in parents]
     return LabelStart(
         parents,
@@ -77,14 +78,18 @@ class AutoregressiveCategorical(nn.Module):
     Parameters
     ----------
     n_labels : sequence of int
-        Known labels of each labelled column; the next index means "never seen".
+        Known labels of each labelled column; the next index is the novel label.
     unseen : sequence of float
-        Probability of "never seen" in each column.
+        Probability of the novel label in each column.
     start : LabelStart
     width : int
-        Of the network.
-    dropout, generator
-        Of the network.
+        Width of the network.
+    dropout : float
+        Rate inside its residual block.
+    generator : torch.Generator or None
+        Source of its starting weights.
+    given_encoder : ContextEncoder, optional
+        Encoder of conditions, with ``width`` features; None for labels without conditions.
     """
 
     unseen: Tensor
@@ -100,6 +105,7 @@ class AutoregressiveCategorical(nn.Module):
         width: int,
         dropout: float,
         generator: torch.Generator | None,
+        given_encoder: ContextEncoder | None = None,
     ) -> None:
         super().__init__()
         self.register_buffer("sizes", torch.tensor([*n_labels], dtype=torch.int64))
@@ -114,38 +120,48 @@ class AutoregressiveCategorical(nn.Module):
             _Heads([j for j, p in enumerate(padded) if p == size], size, start, width)
             for size in sorted(set(padded))
         )
+        self.given_encoder = given_encoder
         self.double()
 
     @property
     def has_more_to_learn(self) -> bool:
-        """Whether there is more to fit than the closed form did: relations of columns."""
-        return int((self.sizes > 1).sum()) > 1
+        """Whether gradients can improve on the tree: labels depend on labels or conditions."""
+        n_varying = int((self.sizes > 1).sum())
+        return n_varying > (1 if self.given_encoder is None else 0)
 
     @property
     def entries_per_row(self) -> int:
-        """Size of the largest array that one row takes."""
+        """Number of entries, per row, of the largest intermediate array."""
         heads = [h.frequencies.numel() for h in self._all_heads()]
         return max([self.bias.numel(), *heads])
 
     def rate_factors(self) -> dict[str, Tensor]:
-        """Shares of the learning rate by name of the parameter: all are trained at the full one."""
+        """Shares of the learning rate by name of the parameter; all take the full rate."""
         return {}
 
-    def log_prob(self, labels: Tensor) -> Tensor:
-        """Log-probability of each row of ``labels``, ``(n_labelled, n_rows)``, in nats."""
-        return self.column_log_probs(labels).sum(dim=0)
+    def log_prob(self, batch: Batch, *, quantize: bool = True) -> Tensor:
+        """Log-probability of each row's labels, ``(n_rows,)``, in nats.
 
-    def column_log_probs(self, labels: Tensor) -> Tensor:
+        ``quantize`` has no effect: labels are whole numbers.
+        """
+        return self.column_log_probs(batch.labels, batch.given).sum(dim=0)
+
+    def column_log_probs(self, labels: Tensor, given: Batch | None = None) -> Tensor:
         """Log-probability of each label given those before it, ``(n_labelled, n_rows)``."""
         log_probs = self.bias.new_zeros(labels.shape)
         if not len(labels):
             return log_probs
-        hidden = self._hidden(self.vocabulary(labels))
+        # What the heads of each column take, (L, width, n); one pass of the block for all.
+        prefix = self._prefixes(labels, given) + self.bias[:, None]
+        n_columns, n_rows, width = prefix.shape
+        flat = prefix.permute(2, 0, 1).reshape(width, n_columns * n_rows)
+        hidden = torch.relu(self.block(flat)).view(width, n_columns, n_rows).permute(1, 0, 2)
         for heads in self._all_heads():
             own = labels[heads.columns]
             unseen = self.unseen[heads.columns, None].to(log_probs.dtype)
-            # The first column has nothing to read: all rows are alike.
-            rows = slice(1) if heads.members == [0] else slice(None)
+            # The first column depends on the condition only: without one all rows are equal.
+            is_first = heads.members == [0] and given is None
+            rows = slice(1) if is_first else slice(None)
             log_prob = heads(hidden[heads.columns][:, :, rows], labels[:, rows])
             log_prob = log_prob.expand(-1, -1, labels.shape[1])
             picked = log_prob.gather(1, own[:, None].clamp_max(log_prob.shape[1] - 1)).squeeze(1)
@@ -155,24 +171,24 @@ class AutoregressiveCategorical(nn.Module):
         return log_probs
 
     def novel_log_prob(self, novel: Tensor) -> Tensor:
-        """Log-density of numbers never seen, NaN where there is none, summed over columns."""
-        return student.density(novel).log().nan_to_num(0.0).sum(dim=0)
+        """Log-density of novel numbers, NaN where there is none, summed over columns."""
+        return student_density(novel).log().nan_to_num(0.0).sum(dim=0)
 
-    def latents(self, labels: Tensor, novel: Tensor) -> Tensor:
-        """Normal quantile of the middle of each label's interval of probability.
+    def latents(self, labels: Tensor, novel: Tensor, given: Batch | None = None) -> Tensor:
+        """Normal quantile of the midpoint of each label's interval of probability.
 
-        "Never seen" takes the two ends of the line, half of its probability each; a
-        number never seen has its own place there, so that it can come back. All else has
-        one place, next to the known labels.
+        The novel label takes the two ends of the line, half of its probability each. A
+        novel number has its own place there, so that it has an inverse; all other novel
+        labels share one place, next to the known labels.
         """
         z = torch.zeros_like(novel)
-        prefix = self._prefixes(self.vocabulary(labels))
+        prefix = self._prefixes(labels, given)
         for j, unseen in enumerate(self.unseen):
             below, share = self._intervals(j, prefix[j], labels)
             index = labels[j].clamp_max(len(share) - 1)[None]
             middle = (below + share / 2).gather(0, index).squeeze(0)
             known = torch.special.ndtri(unseen / 2 + (1 - unseen) * middle)
-            lower, upper = student.tails(novel[j].nan_to_num(0.0))
+            lower, upper = student_tails(novel[j].nan_to_num(0.0))
             tail = (1 - GAP) * torch.minimum(lower, upper)
             tail = torch.where(novel[j].isnan(), (1 - MIDDLE * GAP) / 2, tail)
             outside = torch.special.ndtri(unseen * tail)
@@ -180,11 +196,13 @@ class AutoregressiveCategorical(nn.Module):
             z[j] = torch.where(labels[j] < self.sizes[j], known, outside)
         return z
 
-    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Undo :meth:`latents`: labels, and the numbers never seen, NaN for all else."""
+    def inverse(self, z: Tensor, given: Batch | None = None) -> tuple[Tensor, Tensor]:
+        """Invert :meth:`latents`: labels, and novel numbers, NaN for all else."""
         labels = torch.zeros(z.shape, dtype=torch.int64, device=z.device)
         novel = torch.full_like(z, torch.nan)
         prefix = self.bias.new_zeros(z.shape[1], self.bias.shape[1])
+        if self.given_encoder is not None and given is not None:
+            prefix = self.given_encoder.encode(given).T
         for j, unseen in enumerate(self.unseen):
             below, share = self._intervals(j, prefix, labels)
             position = (ndtr(z[j]) - unseen / 2) / (1 - unseen)
@@ -193,7 +211,7 @@ class AutoregressiveCategorical(nn.Module):
             is_known = tail > (1 - BEGIN * GAP) / 2
             is_number = tail < (1 - END * GAP) / 2
             clipped = (tail / (1 - GAP)).clamp(torch.finfo(z.dtype).tiny, 0.5)
-            size = student.quantile(1 - clipped, clipped)
+            size = student_quantile(1 - clipped, clipped)
             labels[j] = torch.where(is_known, known, self.sizes[j])
             novel[j] = torch.where(is_number, torch.sign(z[j]) * size, torch.nan)
             prefix = prefix + functional.embedding(
@@ -209,32 +227,27 @@ class AutoregressiveCategorical(nn.Module):
     def _all_heads(self) -> list["_Heads"]:
         return cast(list[_Heads], list(self.groups))
 
-    def _place(self, j: int) -> tuple["_Heads", int]:
-        """The heads that column j is among, and where."""
-        return next((h, h.members.index(j)) for h in self._all_heads() if j in h.members)
+    def _prefixes(self, labels: Tensor, given: Batch | None) -> Tensor:
+        """Sum of the embeddings of all labels before each column, ``(L, n, width)``.
 
-    def _prefixes(self, codes: Tensor) -> Tensor:
-        """Sum of the embeddings of all labels before each column, ``(L, n, width)``."""
-        embedded = functional.embedding(codes, self.weight)
-        return embedded.cumsum(dim=0) - embedded
-
-    def _hidden(self, codes: Tensor) -> Tensor:
-        """What the heads of each column read, ``(L, width, n)``."""
-        prefix = self._prefixes(codes) + self.bias[:, None]
-        n_columns, n_rows, width = prefix.shape
-        flat = prefix.permute(2, 0, 1).reshape(width, n_columns * n_rows)
-        return torch.relu(self.block(flat)).view(width, n_columns, n_rows).permute(1, 0, 2)
+        The sum starts from the features of the condition, where there is one.
+        """
+        embedded = functional.embedding(self.vocabulary(labels), self.weight)
+        before = embedded.cumsum(dim=0) - embedded
+        if self.given_encoder is None or given is None:
+            return before
+        return before + self.given_encoder.encode(given).T
 
     def _intervals(self, j: int, prefix: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Of column j, the probability below each label and its own, ``(n_labels, n_rows)``."""
-        heads, place = self._place(j)
+        """Probability below each label of column j, and of the label, ``(n_labels, n_rows)``."""
+        heads, place = next((h, h.members.index(j)) for h in self._all_heads() if j in h.members)
         hidden = torch.relu(self.block((prefix + self.bias[j]).T))
         share = heads.one(place, hidden, labels)[: max(1, int(self.sizes[j]))].exp()
         return share.cumsum(dim=0) - share, share
 
 
 class _Heads(nn.Module):
-    """Softmax heads of the columns whose number of labels is padded to the same size."""
+    """Softmax heads of columns with the same padded number of labels, in one product."""
 
     columns: Tensor
     parents: Tensor
@@ -268,7 +281,7 @@ class _Heads(nn.Module):
         )
 
     def one(self, g: int, hidden: Tensor, labels: Tensor) -> Tensor:
-        """The same of column g alone, ``(size, n_rows)``, from ``hidden``, ``(width, n_rows)``."""
+        """Log-probabilities of column g alone, ``(size, n_rows)``, from ``(width, n_rows)``."""
         rows = self.first_row[g] + self._parent_labels(labels)[g]
         start = functional.embedding(rows, self.table).T
         logits = start + self.bias[g] + self.weight[g] @ hidden

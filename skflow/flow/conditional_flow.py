@@ -1,132 +1,152 @@
-"""The density of a row's values, given its labels."""
+"""Density of a row's gaussianized values, given its labels and its condition."""
 
+from collections.abc import Iterable
+from typing import cast
+
+import torch
 from torch import Tensor, nn
 
+from skflow.flow.batch import Batch
 from skflow.flow.bijection import Chain
-from skflow.flow.context import Context, LabelFeatures, Vocabulary
+from skflow.flow.context import Context, ContextEncoder
 from skflow.flow.coupling import Coupling
 from skflow.flow.floored_components import LOG_SQRT_2PI
-from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import Mixture, Residuals
+from skflow.flow.mixture import ConditionEffects, Mixture, Residuals
 
-SHARPEST = 10.0  # a density that full steps do not destroy, per unit of a normal score
+MAX_SHARPNESS = 10.0  # of a density, per unit of a gaussianized value, that full steps keep
 ALMOST_ZERO = 1e-300
 
 
 class ConditionalFlow(nn.Module):
-    r"""Marginals, then coupling layers, then the mixture layer, then N(0, I).
+    r"""Coupling layers, then the mixture layer, then N(0, I).
 
-    .. math:: \log p(x \mid l) = \log N(f(x; l); 0, I)
-              + \log |\det \partial f(x; l) / \partial x|.
+    .. math:: \log p(y \mid c) = \log N(f(y; c); 0, I)
+              + \log |\det \partial f(y; c) / \partial y|.
 
-    What is absent in a row, NaN, is left out of both terms.
+    Missing values, NaN, are left out of both terms. The context :math:`c` is made from the
+    labels and the condition of a row.
 
     Parameters
     ----------
-    vocabulary : Vocabulary
-        Numbers the labels of all columns.
-    features : LabelFeatures or None
-        What coupling layers read of the labels; None where there are none.
-    marginals : Marginals
-        Fixed once fitted; float64 always.
-    couplings : Chain
-        Coupling layers; trained.
+    couplings : iterable of Coupling
     mixture : Mixture
-        Trained, from where expectation maximisation left it.
+        Starts from the components that expectation maximization found.
+    label_encoder : ContextEncoder, optional
+        Encoder of the row's own labels; None where there are none.
+    given_encoder : ContextEncoder, optional
+        Encoder of conditions; None for a density without conditions.
     """
 
     def __init__(
         self,
-        vocabulary: Vocabulary,
-        features: LabelFeatures | None,
-        marginals: Marginals,
-        couplings: Chain,
+        couplings: Iterable[Coupling],
         mixture: Mixture,
+        label_encoder: ContextEncoder | None = None,
+        given_encoder: ContextEncoder | None = None,
     ) -> None:
         super().__init__()
-        self.vocabulary = vocabulary
-        self.features = features
-        self.marginals = marginals
-        self.couplings = couplings
+        self.label_encoder = label_encoder
+        self.given_encoder = given_encoder
+        self.couplings = nn.ModuleList(couplings)
         self.mixture = mixture
 
     @property
-    def trained(self) -> list[nn.Module]:
-        """What gradient steps change: all but the marginals."""
-        features = [] if self.features is None else [self.features]
-        return [*features, self.couplings, self.mixture]
-
-    @property
     def has_more_to_learn(self) -> bool:
-        """Whether there is more to fit than the closed form did."""
-        return len(self.couplings.bijections) > 0
+        """Whether gradients can improve on the mixture: there are coupling layers."""
+        return len(self.couplings) > 0
 
     @property
     def entries_per_row(self) -> int:
-        """Size of the largest array that one row takes."""
-        n_columns = max(1, self.marginals.x_knots.shape[1])
-        splines = [len(self.marginals.x_knots)]
-        splines += [3 * m.n_bins for m in self.couplings.modules() if isinstance(m, Coupling)]
-        return n_columns * max(max(splines), self.mixture.intercept.shape[0])
+        """Number of entries, per row, of the largest intermediate array."""
+        n_components, n_columns = self.mixture.intercept.shape
+        n_parameters = [3 * coupling.n_bins for coupling in self._couplings()]
+        return max(1, n_columns) * max([n_components, *n_parameters])
 
     def rate_factors(self) -> dict[str, Tensor]:
-        r"""Shares of the learning rate for the layers' outputs, by name of the parameter.
+        r"""Shares of the learning rate for outputs of layers and effects, by parameter name.
 
         A step of the optimizer moves a column about as far whatever the density is like.
         Where the density is sharp in a column, :math:`S_j` in terms of
         :meth:`Mixture.sharpness`, such a step destroys what the mixture knows, so its share is
         :math:`\min(1, (10 / S_j)^2)`. There is none where no column is as sharp.
         """
-        shares = (SHARPEST / self.mixture.sharpness()).square().clamp_max(1.0)
+        shares = (MAX_SHARPNESS / self.mixture.sharpness()).square().clamp_max(1.0)
         if not len(shares) or shares.min() == 1:
             return {}
         factors = {}
         for name, parameter in self.couplings.named_parameters(prefix="couplings"):
-            if name.endswith((".write.weight", ".write.bias")):
+            if name.endswith((".output_layer.weight", ".output_layer.bias")):
                 rows = shares.repeat(len(parameter) // len(shares))
                 factors[name] = rows.view(-1, *[1] * (parameter.ndim - 1)).to(parameter)
+        for i, effect in enumerate(self.mixture.effects):
+            if isinstance(effect, ConditionEffects):  # logits take full steps, means the shares
+                rows = torch.cat((shares.new_ones(len(effect.weight) - len(shares)), shares))
+                factors[f"mixture.effects.{i}.weight"] = rows[:, None].to(effect.weight)
         return factors
 
-    def log_prob(self, labels: Tensor, x: Tensor) -> Tensor:
-        """Log-density of each row of ``x``, ``(n_columns, n_rows)``, in nats."""
-        y, log_det = self.marginals.forward_and_log_det(x)
-        return log_det + self.log_prob_gaussianized(labels, y)
+    def log_prob(self, batch: Batch, *, quantize: bool = True) -> Tensor:
+        """Log-density of each row's gaussianized values, ``(n_rows,)``, in nats.
 
-    def log_prob_gaussianized(self, labels: Tensor, y: Tensor) -> Tensor:
-        """Log-density of values already sent through the marginals: what training sees."""
-        context = self._context(labels)
-        y, log_det = self.couplings.forward_and_log_det(y, context)
+        Parameters
+        ----------
+        batch : Batch
+        quantize : bool
+            Whether columns are rounded where other columns read them: the density of the
+            map. Training sets it False: rounding has no gradient.
+        """
+        context = self.context(batch.labels, batch.given, quantize=quantize)
+        y, total = batch.y, batch.y.new_zeros(batch.y.shape[1])
+        for coupling in self._couplings():
+            y, log_det = coupling.forward_and_log_det(y, context)
+            total = total + log_det
         # The mixture's log-determinant and base density, without its map.
-        return log_det + self.mixture.log_prob(y, context)
+        return total + self.mixture.log_prob(y, context)
 
-    def residuals(self, labels: Tensor, x: Tensor) -> tuple[Residuals, Tensor]:
-        """Residuals of each row under the mixture's components, and the log-determinant."""
-        context = self._context(labels)
-        y, log_det = self.marginals.forward_and_log_det(x)
-        y, bent = self.couplings.forward_and_log_det(y, context)
-        return self.mixture.residuals(y, context), log_det + bent
+    def approximate_log_prob(self, batch: Batch) -> Tensor:
+        """Log-density of each row to 1e-5 nats: the mixture's joint sum, at half the work."""
+        context = self.context(batch.labels, batch.given)
+        y, log_det = Chain(self._couplings()).forward_and_log_det(batch.y, context)
+        return log_det + self.mixture.log_prob(y, context._replace(quantize=False))
 
-    def latents_gaussianized(self, labels: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents, NaN where absent, and log-density of values already sent so far."""
-        context = self._context(labels)
-        z, log_det = Chain([self.couplings, self.mixture]).forward_and_log_det(y, context)
+    def residuals(self, batch: Batch) -> tuple[Residuals, Tensor]:
+        """Factors of the mixture's joint sum, and the couplings' log-determinant."""
+        context = self.context(batch.labels, batch.given)
+        y, log_det = Chain(self._couplings()).forward_and_log_det(batch.y, context)
+        return self.mixture.residuals(y, context), log_det
+
+    def latents_and_log_prob(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Latents, NaN where a value is missing, and log-density of each row."""
+        context = self.context(batch.labels, batch.given)
+        z, log_det = self._map().forward_and_log_det(batch.y, context)
         log_normal = -(z.square() / 2 + LOG_SQRT_2PI)
         return z, log_det + log_normal.nan_to_num(0.0).sum(dim=0)
 
-    def latents(self, labels: Tensor, x: Tensor) -> Tensor:
-        """Send values to independent standard normal variables; 0 where absent, and only there."""
-        z, _ = self._flow().forward_and_log_det(x, self._context(labels))
+    def latents(self, batch: Batch) -> Tensor:
+        """Send values to independent standard normal variables; 0 if missing, and only then."""
+        context = self.context(batch.labels, batch.given)
+        z, _ = self._map().forward_and_log_det(batch.y, context)
         return z.masked_fill(z == 0, ALMOST_ZERO).nan_to_num(0.0)
 
-    def inverse(self, labels: Tensor, z: Tensor) -> Tensor:
-        """Send latents back to values; NaN stays NaN."""
-        return self._flow().inverse_and_log_det(z, self._context(labels))[0]
+    def inverse(self, z: Tensor, labels: Tensor, given: Batch | None = None) -> Tensor:
+        """Send latents back to gaussianized values; NaN stays NaN."""
+        return self._map().inverse_and_log_det(z, self.context(labels, given))[0]
 
-    def _context(self, labels: Tensor) -> Context | None:
-        if self.features is None:
-            return None
-        codes = self.vocabulary(labels)
-        return Context(codes, self.features(codes))
+    def context(
+        self, labels: Tensor, given: Batch | None = None, *, quantize: bool = True
+    ) -> Context:
+        """Encode the labels and the condition of each row."""
+        codes, of_given = None, None
+        features: list[Tensor] = []
+        if self.label_encoder is not None:
+            codes = self.label_encoder.vocabulary(labels)
+            features.append(self.label_encoder(codes))
+        if self.given_encoder is not None and given is not None:
+            of_given = self.given_encoder.encode(given)
+            features.append(of_given)
+        return Context(codes, torch.cat(features) if features else None, of_given, quantize)
 
-    def _flow(self) -> Chain:
-        return Chain([self.marginals, self.couplings, self.mixture])
+    def _couplings(self) -> list[Coupling]:
+        return cast(list[Coupling], list(self.couplings))
+
+    def _map(self) -> Chain:
+        return Chain([*self._couplings(), self.mixture])

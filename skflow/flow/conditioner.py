@@ -1,17 +1,30 @@
-"""The networks that choose spline parameters."""
+"""Conditioners: masked networks from columns and features to spline parameters."""
 
 import torch
 from torch import Tensor, nn
 
-from skflow.flow.reading import quantize_inputs
+QUANTIZATION_STEP = 2.0**-20
+
+
+def quantize_inputs(y: Tensor, bound: float) -> Tensor:
+    """Clamp to ``[-bound, bound]`` and round to multiples of 2^-20.
+
+    The inverse reproduces a column only to about 1e-13 where its map is flat, and
+    conditioners may amplify such an error 10,000 times. Rounded, the inputs of both
+    directions are identical. The clamp keeps far values from saturating the network.
+
+    A map whose parameters depend on rounded columns is as triangular as before: its
+    log-determinant is the sum over columns, and stays exact. Rounding has no gradient.
+    """
+    return torch.round(y.clamp(-bound, bound) / QUANTIZATION_STEP) * QUANTIZATION_STEP
 
 
 class Linear(nn.Module):
     """Affine map of columns: ``(n_in, n_rows)`` to ``(n_out, n_rows)``.
 
-    Weights are drawn from the given generator, never from torch's global one; without one
-    they take no memory until a state is loaded. Where a mask, ``(n_out, n_in)``, is 0, an
-    output does not see an input.
+    Weights are drawn from ``generator``, never from torch's global one; without one they
+    take no memory until a state is loaded. Where the mask, ``(n_out, n_in)``, is 0, an
+    output does not depend on an input.
     """
 
     mask: Tensor | None
@@ -24,20 +37,20 @@ class Linear(nn.Module):
         if generator is None:
             weight = torch.empty(n_out, n_in, device="meta", dtype=torch.float32)
         else:
-            whole = torch.tensor(n_in, dtype=torch.float32)
-            n_seen = whole if mask is None else mask.sum(dim=1, keepdim=True)
+            all_inputs = torch.tensor(n_in, dtype=torch.float32)
+            n_inputs = all_inputs if mask is None else mask.sum(dim=1, keepdim=True)
             weight = 2 * torch.rand(n_out, n_in, generator=generator, dtype=torch.float32) - 1
-            weight = weight / n_seen.clamp_min(1).sqrt()
+            weight = weight / n_inputs.clamp_min(1).sqrt()
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(n_out, dtype=torch.float32))
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``weight @ x + bias``."""
-        return torch.addmm(self.bias[:, None], self.seen_weight(), x)
+        return torch.addmm(self.bias[:, None], self.masked_weight(), x)
 
-    def seen_weight(self) -> Tensor:
-        """Return the weight, 0 where masked."""
+    def masked_weight(self) -> Tensor:
+        """Return the weight, 0 where the mask is 0."""
         return self.weight if self.mask is None else self.weight * self.mask
 
 
@@ -82,13 +95,12 @@ class ResidualBlock(nn.Module):
 class Conditioner(nn.Module):
     r"""Masked residual network from columns to the spline parameters of later columns.
 
-    A column of group g is told of the groups before g only. Each hidden unit has a
-    degree m: it sees groups below m, and is seen by units of at least its degree and by
-    the parameters of groups from m on (Germain et al., "MADE", 2015, arXiv:1502.03509,
-    section 3). Features of the labels are seen by all.
+    Parameters of group g depend on columns of groups < g only. Each hidden unit has a
+    degree m: it depends on groups < m, and units of degree >= m and parameters of groups
+    >= m depend on it (Germain et al., "MADE", 2015, arXiv:1502.03509, section 3).
+    Features of the context have degree 0: all parameters depend on them.
 
-    Columns are read clamped and rounded (:mod:`skflow.flow.reading`). The last layer
-    starts at zero: the coupling layer is then the identity.
+    The output layer starts at zero: the coupling layer is then the identity.
 
     Parameters
     ----------
@@ -96,14 +108,17 @@ class Conditioner(nn.Module):
         The group of each column, from 0.
     n_groups : int
     n_parameters : int
-        Of each column.
+        Spline parameters of each column.
     n_features : int
-        Features of the labels.
+        Features of the context.
     hidden_units, n_blocks : int
-        Width, and residual blocks.
-    dropout, generator
-        Of the residual blocks, and of all starting weights.
+        Width, and number of residual blocks.
+    dropout : float
+        Rate inside the residual blocks.
     bound : float
+        Columns are clamped to ``[-bound, bound]``.
+    generator : torch.Generator or None
+        Source of the starting weights.
     """
 
     def __init__(
@@ -122,45 +137,45 @@ class Conditioner(nn.Module):
         super().__init__()
         self.n_parameters = n_parameters
         self.bound = bound
-        degrees = _spread_degrees(hidden_units, n_groups - 1, has_features=n_features > 0)
+        # As many hidden units of each degree; none of degree 0 where it has no inputs.
+        lowest = 0 if n_features or n_groups == 1 else 1
+        degrees = lowest + torch.arange(hidden_units) % (n_groups - lowest)
         inputs = torch.cat((groups + 1, groups.new_zeros(n_features)))
         outputs = groups.repeat(n_parameters)
-        self.read = Linear(
+        self.input_layer = Linear(
             len(inputs), hidden_units, generator, degrees[:, None] >= inputs[None, :]
         )
         mask = degrees[:, None] >= degrees[None, :]
         self.blocks = nn.ModuleList(
             ResidualBlock(hidden_units, dropout, generator, mask) for _ in range(n_blocks)
         )
-        self.write = Linear(
+        self.output_layer = Linear(
             hidden_units, len(outputs), generator, outputs[:, None] >= degrees[None, :]
         )
-        nn.init.zeros_(self.write.weight)
+        nn.init.zeros_(self.output_layer.weight)
 
     def forward(
-        self, x: Tensor, features: Tensor | None = None, columns: slice = slice(None)
+        self,
+        x: Tensor,
+        features: Tensor | None = None,
+        columns: slice = slice(None),
+        *,
+        quantize: bool = True,
     ) -> Tensor:
-        """Return raw parameters of some columns, ``(n_parameters, n_chosen, n_rows)``."""
-        # Rounding has no gradient: training reads the columns as they are.
-        read = x.clamp(-self.bound, self.bound) if self.training else quantize_inputs(x, self.bound)
-        h = self.read(read if features is None else torch.cat((read, features)))
+        """Return raw parameters of some columns, ``(n_parameters, n_chosen, n_rows)``.
+
+        Inputs are rounded where ``quantize`` is set; see :func:`quantize_inputs`.
+        """
+        bound = self.bound
+        inputs = quantize_inputs(x, bound) if quantize else x.clamp(-bound, bound)
+        h = self.input_layer(inputs if features is None else torch.cat((inputs, features)))
         for block in self.blocks:
             h = block(h)
-        weight, bias = self._chosen(columns)
+        weight: Tensor = self.output_layer.masked_weight()
+        bias: Tensor = self.output_layer.bias
+        if columns != slice(None):
+            shape = (self.n_parameters, -1)
+            weight = weight.view(*shape, weight.shape[1])[:, columns].flatten(0, 1)
+            bias = bias.view(shape)[:, columns].flatten()
         raw = torch.addmm(bias[:, None], weight, torch.relu(h))
         return raw.view(self.n_parameters, -1, x.shape[1])
-
-    def _chosen(self, columns: slice) -> tuple[Tensor, Tensor]:
-        """The part of the last layer that writes the parameters of some columns."""
-        weight, bias = self.write.seen_weight(), self.write.bias
-        if columns == slice(None):
-            return weight, bias
-        shape = (self.n_parameters, -1)
-        by_column = weight.view(*shape, weight.shape[1])[:, columns]
-        return by_column.flatten(0, 1), bias.view(shape)[:, columns].flatten()
-
-
-def _spread_degrees(hidden_units: int, last_group: int, *, has_features: bool) -> Tensor:
-    """Degrees of the hidden units: as many of each, 0 where there are features to read."""
-    lowest = 0 if has_features or last_group == 0 else 1
-    return lowest + torch.arange(hidden_units) % (last_group - lowest + 1)

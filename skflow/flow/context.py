@@ -1,4 +1,16 @@
-"""What the maps of values may read of a row's labels."""
+r"""Context of a row's values: its labels, its condition, and features of both.
+
+A context encoder turns labels :math:`l` and gaussianized values :math:`y` into features
+
+.. math::
+
+    h = \sum_j E_{j, l_j} + W \, [\mathrm{clamp}(y); m] + b, \qquad
+    \text{features} = h + W_2 \, \mathrm{relu}(W_1 \, \mathrm{relu}(h)),
+
+with an embedding :math:`E_{j,k}` of each label, 0 in place of missing values and the
+indicator :math:`m` of these. It serves a row's own labels, without values, and the
+condition of a row, with both.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,28 +19,41 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skflow.flow.conditioner import ResidualBlock
+from skflow.flow.batch import Batch
+from skflow.flow.conditioner import Linear, ResidualBlock
 
-FEATURE_SCALE = 0.1  # small: labels that say nothing of the values then stay quiet
+FEATURE_SCALE = 0.1  # small: labels that do not matter for the values add little noise
 
 
 class Context(NamedTuple):
-    """A row's labels, as indices and as features.
+    """What maps of values read of a row besides its values.
 
     Attributes
     ----------
-    codes : Tensor of int64, shape (n_labelled, n_rows)
-        Indices into the vocabulary of all labels of all columns.
-    features : Tensor of shape (n_features, n_rows)
-        What conditioners read.
+    codes : Tensor of int64, shape (n_labelled, n_rows), optional
+        Labels of the row, as indices into the vocabulary of all columns.
+    features : Tensor of shape (n_features, n_rows), optional
+        Features of labels and condition that conditioners read.
+    given : Tensor of shape (n_given_features, n_rows), optional
+        Features of the condition that mixture effects read.
+    quantize : bool
+        Whether columns are rounded where other columns read them, as an exact inverse
+        needs; False has gradients and costs less.
     """
 
-    codes: Tensor
-    features: Tensor
+    codes: Tensor | None = None
+    features: Tensor | None = None
+    given: Tensor | None = None
+    quantize: bool = True
+
+
+NO_CONTEXT = Context()
 
 
 class Vocabulary(nn.Module):
-    """Numbers the labels of all columns one after the other, "never seen" the last of each.
+    """Numbering of the labels of all columns, one column after the other.
+
+    The novel label of a column is its last.
 
     Parameters
     ----------
@@ -49,19 +74,54 @@ class Vocabulary(nn.Module):
         return labels + self.offsets[:, None]
 
 
-class LabelFeatures(nn.Module):
-    """Features of a row's labels: the sum of an embedding of each, and one residual block."""
+class ContextEncoder(nn.Module):
+    """Features of labels and values; see the module's text for the formula.
+
+    Parameters
+    ----------
+    n_labels : sequence of int
+        Known labels of each labelled column.
+    n_values : int
+        Number of columns of values.
+    n_features : int
+    dropout : float
+        Rate inside the residual block.
+    bound : float
+        Values are clamped to ``[-bound, bound]``.
+    generator : torch.Generator or None
+        Source of the starting weights.
+    """
 
     def __init__(
-        self, n_entries: int, n_features: int, dropout: float, generator: torch.Generator | None
+        self,
+        n_labels: Sequence[int],
+        n_values: int,
+        n_features: int,
+        *,
+        dropout: float,
+        bound: float,
+        generator: torch.Generator | None,
     ) -> None:
         super().__init__()
+        self.bound = bound
+        self.vocabulary = Vocabulary(n_labels)
+        n_entries = self.vocabulary.n_entries
         self.weight = random_embedding(n_entries, n_features, generator, FEATURE_SCALE)
         self.block = ResidualBlock(n_features, dropout, generator)
+        self.value_layer = Linear(2 * n_values, n_features, generator) if n_values else None
 
-    def forward(self, codes: Tensor) -> Tensor:
-        """Return ``(n_features, n_rows)``."""
-        return self.block(sum_embeddings(codes, self.weight))
+    def encode(self, rows: Batch) -> Tensor:
+        """Return features of labels and values, ``(n_features, n_rows)``."""
+        return self(self.vocabulary(rows.labels), rows.y)
+
+    def forward(self, codes: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return features of codes and gaussianized values, ``(n_features, n_rows)``."""
+        h = sum_embeddings(codes, self.weight)
+        if self.value_layer is not None and y is not None:
+            missing = y.isnan()
+            clamped = y.clamp(-self.bound, self.bound).masked_fill(missing, 0.0)
+            h = h + self.value_layer(torch.cat((clamped, missing.to(y.dtype))))
+        return self.block(h)
 
 
 def sum_embeddings(codes: Tensor, table: Tensor) -> Tensor:

@@ -1,16 +1,16 @@
-"""The coupling layer: groups of columns bend, each given the groups before it."""
+"""The coupling layer: a spline per entry, whose parameters depend on earlier columns."""
 
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from skflow.flow import conditional_spline
 from skflow.flow.bijection import Bijection, split_absent
 from skflow.flow.conditioner import Conditioner
-from skflow.flow.context import Context
+from skflow.flow.context import NO_CONTEXT, Context
+from skflow.flow.rational_quadratic import SplineFunction, inverse_conditional, n_parameters
 
-MOST_GROUPS = 16  # the way back takes a pass of the conditioner for each
+MOST_GROUPS = 16  # the inverse takes a pass of the conditioner for each
 
 
 class Coupling(Bijection):
@@ -21,13 +21,13 @@ class Coupling(Bijection):
 
     .. math:: x_g \mapsto g(x_g; \theta_g(x_1, \dots, x_{g - 1})),
 
-    where :math:`g` is a monotone spline per entry and the conditioner :math:`\theta`,
-    one network for all groups, reads the labels as well. The Jacobian is triangular, so
-    the log-determinant is the sum of the splines' log-derivatives (Durkan et al., 2019,
-    arXiv:1906.04032, section 3). Two groups are the classic coupling, as many as columns
-    the autoregressive layer (Papamakarios et al., 2017, arXiv:1705.07057): the more
-    groups, the more a column reads. Forward all groups are bent at once; back, one after
-    the other.
+    where :math:`g` is a monotone spline per entry. The conditioner :math:`\theta`, one
+    network for all groups, takes the features of the context as well. The Jacobian is
+    triangular, so the log-determinant is the sum of the splines' log-derivatives (Durkan
+    et al., 2019, arXiv:1906.04032, section 3). Two groups are the classic coupling, as
+    many as columns the autoregressive layer (Papamakarios et al., 2017,
+    arXiv:1705.07057): the more groups, the more columns each depends on. The forward map
+    transforms all groups at once, the inverse one after the other.
 
     Parameters
     ----------
@@ -41,9 +41,9 @@ class Coupling(Bijection):
     n_bins : int
         Bins of each spline.
     bound : float
-        Half-width of the interval in which the splines bend.
+        Half-width of the interval outside which the splines are the identity.
     hidden_units, n_blocks, dropout, generator
-        Of the :class:`~skflow.flow.conditioner.Conditioner`.
+        See :class:`~skflow.flow.conditioner.Conditioner`.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class Coupling(Bijection):
         starts = [g * n_columns // n_groups for g in range(n_groups + 1)]
         groups = [slice(*edges) for edges in pairwise(starts)]
         self.groups = groups[::-1] if backwards else groups
-        place = torch.empty(n_columns, dtype=torch.int64)
+        group_of = torch.empty(n_columns, dtype=torch.int64)
         for g, columns in enumerate(self.groups):
-            place[columns] = g
+            group_of[columns] = g
         self.conditioner = Conditioner(
-            place,
+            group_of,
             n_groups,
-            conditional_spline.n_parameters(n_bins),
+            n_parameters(n_bins),
             n_features=n_features,
             hidden_units=hidden_units,
             n_blocks=n_blocks,
@@ -83,26 +83,22 @@ class Coupling(Bijection):
         )
 
     def forward_and_log_det(
-        self, x: Tensor, context: Context | None = None
+        self, x: Tensor, context: Context = NO_CONTEXT
     ) -> tuple[Tensor, Tensor]:
-        """Bend all groups at once."""
-        raw = self.conditioner(split_absent(x)[0], _features_of(context))
-        y, log_derivative = conditional_spline.forward_and_log_derivative(x, raw, self.bound)
+        """Transform all groups at once."""
+        filled, _ = split_absent(x)
+        raw = self.conditioner(filled, context.features, quantize=context.quantize)
+        y, log_derivative = SplineFunction.apply(x, raw, self.bound)
         return y, log_derivative.sum(dim=0)
 
     def inverse_and_log_det(
-        self, z: Tensor, context: Context | None = None
+        self, z: Tensor, context: Context = NO_CONTEXT
     ) -> tuple[Tensor, Tensor]:
-        """Unbend one group after the other."""
+        """Undo one group after the other."""
         x, log_det = torch.zeros_like(z), z.new_zeros(z.shape[1])
         for columns in self.groups:
-            raw = self.conditioner(split_absent(x)[0], _features_of(context), columns)
-            x[columns], log_derivative = conditional_spline.inverse_and_log_derivative(
-                z[columns], raw, self.bound
-            )
+            filled, _ = split_absent(x)
+            raw = self.conditioner(filled, context.features, columns, quantize=context.quantize)
+            x[columns], log_derivative = inverse_conditional(z[columns], raw, self.bound)
             log_det = log_det + log_derivative.sum(dim=0)
         return x, log_det
-
-
-def _features_of(context: Context | None) -> Tensor | None:
-    return None if context is None else context.features

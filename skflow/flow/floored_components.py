@@ -1,4 +1,4 @@
-r"""Log-densities of rows under floored triangular components, the step training spends there.
+r"""Log-densities of rows under floored triangular components, with gradients written out.
 
 Component k gives column j of a row the density
 
@@ -7,8 +7,8 @@ Component k gives column j of a row the density
     f_{kj} = (1 - e_j) \, N(y_j; m_{kj}, s_{kj}^2) + e_j b_j, \qquad
     m_{kj} = c_{kj} + \sum_i A_{kji} x_i,
 
-and a row the sum of their logarithms over its present columns. The backward pass is
-written out. With :math:`q = (1 - e) N / f`, the normal part's share, and
+and a row the sum of their logarithms over its present columns. Training spends its time
+in the mixture here. With :math:`q = (1 - e) N / f`, the normal part's share, and
 :math:`t = (y - m) / s`,
 
 .. math::
@@ -18,7 +18,7 @@ written out. With :math:`q = (1 - e) N / f`, the normal part's share, and
     \frac{\partial \log f}{\partial e} = \frac{1 - q}{e} - \frac{q}{1 - e}, \quad
     \frac{\partial \log f}{\partial b} = \frac{1 - q}{b},
 
-so q and t are all that is kept of the arrays of components by columns by rows.
+so q and t are the only arrays of components by columns by rows that are saved.
 """
 
 import math
@@ -32,7 +32,14 @@ LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 
 class Components(NamedTuple):
-    """Of shapes ``(K, d, m)``, ``(K, d)``, ``(K, d)`` and ``(d,)``."""
+    """Parameters of K components of d columns, with m regressors.
+
+    Attributes
+    ----------
+    coefficients : Tensor of shape (K, d, m)
+    intercept, scale : Tensor of shape (K, d)
+    floor : Tensor of shape (d,)
+    """
 
     coefficients: Tensor
     intercept: Tensor
@@ -48,13 +55,13 @@ def log_prob(
     Parameters
     ----------
     y : Tensor of shape (d, n_rows)
-        Finite everywhere, also where absent.
+        Finite everywhere, also where a value is missing.
     broad : Tensor of shape (d, n_rows)
         The broad density at ``y``.
     regressors : Tensor of shape (m, n_rows)
-        What means are linear in.
+        The means are linear in them.
     absent : Tensor of bool, shape (d, n_rows)
-        Entries that add nothing.
+        Missing entries; they add nothing.
     components : Components
     """
     result: Tensor = _LogProb.apply(y, broad, regressors, absent, *components)

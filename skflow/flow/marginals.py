@@ -1,11 +1,15 @@
-r"""Per-column monotone maps to about N(0, 1), fitted by :mod:`skflow.initialization.marginals`.
+r"""Marginals: monotone maps of each column to about N(0, 1) (gaussianization).
+
+They are fitted by :mod:`skflow.initialization.marginals`.
 
 A column is sent through a rational-quadratic spline. Beyond the outer knots the map grows
 logarithmically,
 
 .. math:: y = y_m + s \log(1 + \delta (x - x_m) / s),
 
-so that :math:`y^2` stays finite out to 1e300. ``s`` says how heavy the tail is.
+so that :math:`y^2` stays finite out to 1e300; the smaller ``s``, the heavier the tail. A
+bound of a column is a knot that is sent to 8, unless the tail goes as far on its own:
+values beyond it keep an image, so that they come back, but nearly no probability.
 """
 
 import math
@@ -18,7 +22,7 @@ from torch import Tensor
 
 from skflow.flow import rational_quadratic
 from skflow.flow.bijection import Bijection, split_absent
-from skflow.flow.context import Context
+from skflow.flow.context import NO_CONTEXT, Context
 from skflow.flow.rational_quadratic import Knots
 
 FloatArray = NDArray[np.float64]
@@ -66,7 +70,7 @@ class Marginals(Bijection):
 
     @classmethod
     def blank(cls, n_columns: int, n_knots: int) -> "Marginals":
-        """Maps of the right shape, to load a state into."""
+        """Return maps of the given sizes, to load a state into."""
         maps = cls([])
         n_knots = n_knots if n_columns else len(maps.x_knots)
         knots = torch.ones(n_knots, n_columns, 1, dtype=torch.float64)
@@ -81,13 +85,16 @@ class Marginals(Bijection):
         return part
 
     def is_within_reach(self, x: Tensor) -> Tensor:
-        """Which rows lie where as many rows as were fitted may lie; absent entries do."""
+        """Mask of rows whose values lie no farther out than those of fitted rows may.
+
+        Missing values count as within reach.
+        """
         y, _ = self.forward_and_log_det(x)
         inside = (y > self.y_knots[1] - SLACK) & (y < self.y_knots[-2] + SLACK)
         return (inside | y.isnan()).all(dim=0)
 
     def forward_and_log_det(
-        self, x: Tensor, context: Context | None = None
+        self, x: Tensor, context: Context = NO_CONTEXT
     ) -> tuple[Tensor, Tensor]:
         """Map original values to about N(0, 1)."""
         x, absent = split_absent(x)
@@ -105,7 +112,7 @@ class Marginals(Bijection):
         return y.masked_fill(absent, torch.nan), log_derivative.masked_fill(absent, 0.0).sum(dim=0)
 
     def inverse_and_log_det(
-        self, z: Tensor, context: Context | None = None
+        self, z: Tensor, context: Context = NO_CONTEXT
     ) -> tuple[Tensor, Tensor]:
         """Map back to original values."""
         z, absent = split_absent(z)

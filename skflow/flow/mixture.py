@@ -1,38 +1,52 @@
 r"""The mixture layer: a floored Gaussian mixture as the last bijection.
 
-Component k says of column j, given the columns before it,
+Component k gives column j, given the columns before it, the density
 
 .. math::
 
     f_{kj}(y_j) = (1 - e_j) \, N(y_j; m_{kj}, s_{kj}^2) + e_j \, b(y_j), \qquad
     m_{kj} = c_{kj} + t_j + \sum_{i<j} A_{kji} \, (r(y_i) - t_i),
 
-with :math:`b` a broad density (:mod:`skflow.flow.broad`) and :math:`r` a clamp to
-the interval of the splines, then a rounding to 2^-20. The conditional density of
-column j is :math:`p_j = \sum_k w_{kj} f_{kj}(y_j)` with weights
-:math:`w_{kj} \propto \pi_k \prod_{i<j} f_{ki}(r(y_i))`: but for :math:`r`, the product
-of all :math:`p_j` is the mixture :math:`\sum_k \pi_k \prod_j f_{kj}(y_j)`. The map sends
-each column to the normal quantile of its conditional distribution function. The floor
-:math:`e_j` keeps scores finite far out, lets a row that is strange in one column
-pay for that column only, and bounds how far the map contracts, which is what an
-exact inverse needs.
+with :math:`b` the broad density (:mod:`skflow.flow.heavy_tails`) and :math:`r` a clamp
+to the interval of the splines, then a rounding to 2^-20
+(:func:`~skflow.flow.conditioner.quantize_inputs`). The conditional density of column j is
 
-The labels of a row shift the logits of the weights, and the means by :math:`t`. A
-column that is absent in a row adds no factor, and each component reads a value of its
-own in its place.
+.. math::
+
+    p_j = \sum_k w_{kj} f_{kj}(y_j), \qquad
+    w_{kj} \propto \pi_k \prod_{i<j} f_{ki}(r(y_i)).
+
+Three formulas follow from these factors.
+
+* The *density* of a row is :math:`\prod_j p_j`; exact, and that of the map.
+* The *joint sum* is :math:`\sum_k \pi_k \prod_j f_{kj}(y_j)`. Without the rounding in
+  :math:`r`, and within the interval, it equals the density. It has gradients and takes
+  half the work: training maximizes it.
+* The *map* sends each column to the normal quantile of its conditional distribution
+  function, :math:`z_j = \Phi^{-1}(\int_{-\infty}^{y_j} p_j)`.
+
+The floor :math:`e_j` keeps scores finite far out, limits what a row that is unusual in one
+column loses to that column, and bounds the contraction of the map, as an exact inverse
+needs.
+
+The context of a row shifts the logits of the weights :math:`\pi_k`, and the means by
+:math:`t`: by its labels, by its condition, or by the sum of both effects. A missing value
+adds no factor; each component has an embedding of it, the value that later columns
+regress on in its place.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from skflow.flow import broad, floored_components
+from skflow.flow import floored_components
 from skflow.flow.bijection import Bijection, split_absent
-from skflow.flow.context import Context, sum_embeddings
+from skflow.flow.conditioner import quantize_inputs
+from skflow.flow.context import NO_CONTEXT, Context, sum_embeddings
 from skflow.flow.floored_components import LOG_SQRT_2PI, Components
-from skflow.flow.normal import ndtr
-from skflow.flow.reading import quantize_inputs
+from skflow.flow.heavy_tails import broad_density, broad_quantile_bracket, broad_tails, ndtr
 from skflow.flow.root import Entries, find_root
 
 MIN_SCALE = 1e-4
@@ -48,33 +62,68 @@ class GaussianComponents(NamedTuple):
     covariances: Tensor
 
 
+class LabelEffects(nn.Module):
+    """Effect of each label on logits and means: one row of a table, summed over labels.
+
+    Parameters
+    ----------
+    table : Tensor of shape (n_entries, n_components + n_columns)
+        Effects of the vocabulary's entries, as the initialization fits them.
+    """
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.table = nn.Parameter(table)
+
+    def forward(self, context: Context) -> Tensor:
+        """Return ``(n_components + n_columns, n_rows)``."""
+        assert context.codes is not None
+        return sum_embeddings(context.codes, self.table)
+
+
+class ConditionEffects(nn.Module):
+    """Effect of a condition on logits and means: a linear map of its features, at first 0."""
+
+    def __init__(self, n_features: int, n_effects: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n_effects, n_features, dtype=torch.float64))
+
+    def forward(self, context: Context) -> Tensor:
+        """Return ``(n_components + n_columns, n_rows)``."""
+        assert context.given is not None
+        return self.weight @ context.given
+
+
 class Mixture(Bijection):
     """Floored mixture of triangular Gaussian regressions; see the module's text.
 
     Parameters
     ----------
     components : GaussianComponents
-        Where to start, usually found by expectation maximisation.
+        Starting values, usually found by expectation maximization.
     bound : float
-        Other columns are read clamped to ``[-bound, bound]``.
-    label_effects : Tensor of shape (n_entries, n_components + n_columns), optional
-        What each label adds to the logits of the weights and to the means.
-    fills : bool
-        Whether components read a value of their own, at first their mean, for a
-        column that is absent. Otherwise it is read as 0.
+        Columns are clamped to ``[-bound, bound]`` where later ones regress on them.
+    effects : iterable of nn.Module
+        Callables of the context. Each returns ``(n_components + n_columns, n_rows)``,
+        what is added to the logits of the weights and to the means.
+    has_missing : bool
+        Whether components have an embedding of missing values, at first their mean.
+        Otherwise it is 0.
     """
 
     def __init__(
         self,
         components: GaussianComponents,
         bound: float,
-        label_effects: Tensor | None = None,
+        effects: Iterable[nn.Module] = (),
         *,
-        fills: bool = False,
+        has_missing: bool = False,
     ) -> None:
         super().__init__()
         weights, means, covariances = components
         identity = torch.eye(means.shape[1], dtype=means.dtype, device=means.device)
+        # Regression of each column on those before it, from the Cholesky factor L of the
+        # covariance: row j of L^-1, scaled to 1 on the diagonal, is the residual of column j.
         factor = torch.linalg.cholesky(covariances + MIN_SCALE**2 * identity)
         whitening = torch.linalg.solve_triangular(factor, identity, upper=False)
         scale = factor.diagonal(dim1=1, dim2=2)
@@ -87,8 +136,8 @@ class Mixture(Bijection):
         self.coefficients = nn.Parameter(coefficients)
         self.log_scale = nn.Parameter(scale.log())
         self.floor_logit = nn.Parameter(torch.logit(floor))
-        self.filling = nn.Parameter(means.clone()) if fills else None
-        self.label_effects = None if label_effects is None else nn.Parameter(label_effects)
+        self.missing_embedding = nn.Parameter(means.clone()) if has_missing else None
+        self.effects = nn.ModuleList(effects)
 
     @classmethod
     def blank(
@@ -98,24 +147,25 @@ class Mixture(Bijection):
         bound: float,
         n_entries: int = 0,
         *,
-        fills: bool = False,
+        has_missing: bool = False,
     ) -> "Mixture":
-        """A mixture of the right shape, to load a state into."""
+        """Return a mixture of standard normals of the given sizes, to load a state into."""
         weights = torch.full((n_components,), 1 / n_components, dtype=torch.float64)
         means = torch.zeros(n_components, n_columns, dtype=torch.float64)
         identity = torch.eye(n_columns, dtype=torch.float64)
         covariances = identity.expand(n_components, -1, -1)
         components = GaussianComponents(weights, means, covariances)
-        effects = means.new_zeros(n_entries, n_components + n_columns) if n_entries else None
-        return cls(components, bound, effects, fills=fills)
+        table = means.new_zeros(n_entries, n_components + n_columns)
+        effects = [LabelEffects(table)] if n_entries else []
+        return cls(components, bound, effects, has_missing=has_missing)
 
     def sharpness(self) -> Tensor:
         r"""Square root of the mean precision of each column, ``(n_columns,)``.
 
         Component k has the precision matrix :math:`\sum_j a_{kj} a_{kj}^T / s_{kj}^2` with
-        :math:`a_{kj} = e_j - A_{kj}`. Its diagonal is how sharply the log-density bends as
-        one column moves and the others stay: large where a column is a narrow function of
-        others, or others are of it.
+        :math:`a_{kj} = e_j - A_{kj}`. Its diagonal is the curvature of the log-density along
+        one column, others fixed: large where a column is a narrow function of others, or
+        others are of it.
         """
         with torch.no_grad():
             own = torch.eye(len(self.floor_logit)).to(self.coefficients)
@@ -123,70 +173,80 @@ class Mixture(Bijection):
             precisions = regressions.square().sum(dim=1)
             return (torch.softmax(self.log_weights, dim=0) @ precisions).sqrt()
 
-    def log_prob(self, y: Tensor, context: Context | None = None) -> Tensor:
-        """Log-density of each row of ``y``, ``(n_columns, n_rows)``, in nats."""
+    def log_prob(self, y: Tensor, context: Context = NO_CONTEXT) -> Tensor:
+        """Log-density of each row of ``y``, ``(n_columns, n_rows)``, in nats.
+
+        Where ``context.quantize`` is not set, the joint sum instead of the density.
+        """
         y, absent = split_absent(y)
-        reading = self._influence_of(context)
-        if self.training:
-            return self._log_prob_unrounded(y, absent, reading)
-        weights, mean = self._condition(y, absent, reading)
+        effect = self._effect_of(context)
+        if not context.quantize:
+            return self._log_joint_sum(y, absent, effect)
+        weights, mean = self._condition(y, absent, effect)
         density = (weights * self._factors(y, mean)).sum(dim=0)
         return density.log().masked_fill(absent, 0.0).sum(dim=0)
 
-    def residuals(self, y: Tensor, context: Context | None = None) -> "Residuals":
-        """Standardised residuals of each column under each component; reads are not rounded."""
+    def residuals(self, y: Tensor, context: Context = NO_CONTEXT) -> "Residuals":
+        """Return the factors of the joint sum; columns are not rounded."""
         y, absent = split_absent(y)
-        reading = self._influence_of(context)
-        mean = self._mean(y.clamp(-self.bound, self.bound), absent, reading.shift)
+        effect = self._effect_of(context)
+        mean = self._mean(y.clamp(-self.bound, self.bound), absent, effect.shift)
+        log_floors = self._floor()[:, None].log() + broad_density(y).log()
         return Residuals(
             ((y - mean) / self._scale()[:, :, None]).masked_fill(absent, 0.0),
             self.log_peaks(),
-            (self._floor()[:, None].log() + broad.density(y).log()).masked_fill(absent, -torch.inf),
-            reading.log_weights.expand(-1, y.shape[1]),
+            log_floors.masked_fill(absent, -torch.inf),
+            effect.log_weights.expand(-1, y.shape[1]),
         )
 
     def log_peaks(self) -> Tensor:
         """Log of each factor's Gaussian part at its mean, ``(n_components, n_columns)``."""
         return torch.log1p(-self._floor()) - self._scale().log() - LOG_SQRT_2PI
 
-    def _log_prob_unrounded(self, y: Tensor, absent: Tensor, reading: "_Influence") -> Tensor:
-        """Log-density without rounded reads: the conditionals multiply to one sum."""
-        residual = y.clamp(-self.bound, self.bound) - reading.shift
+    def _log_joint_sum(self, y: Tensor, absent: Tensor, effect: "_ContextEffect") -> Tensor:
+        """Log of the joint sum, ``(n_rows,)``, through gradients written out."""
+        regressors = y.clamp(-self.bound, self.bound) - effect.shift
         coefficients = self.coefficients.tril(-1)
-        if self.filling is not None:
-            # What is read in an absent column's place, as one more regressor for each.
-            residual = torch.cat((residual.masked_fill(absent, 0.0), absent.to(y.dtype)))
-            coefficients = torch.cat((coefficients, coefficients * self.filling[:, None]), dim=2)
+        if self.missing_embedding is not None:
+            # Indicators of missing values are further regressors; the coefficient of each is
+            # its column's own, times the embedding.
+            regressors = torch.cat((regressors.masked_fill(absent, 0.0), absent.to(y.dtype)))
+            of_missing = coefficients * self.missing_embedding[:, None]
+            coefficients = torch.cat((coefficients, of_missing), dim=2)
         log_prob = floored_components.log_prob(
-            y - reading.shift,
-            broad.density(y),
-            residual,
+            y - effect.shift,
+            broad_density(y),
+            regressors,
             absent,
             Components(coefficients, self.intercept, self._scale(), self._floor()),
         )
-        return torch.logsumexp(log_prob + reading.log_weights, dim=0)
+        return torch.logsumexp(log_prob + effect.log_weights, dim=0)
 
     def forward_and_log_det(
-        self, x: Tensor, context: Context | None = None
+        self, x: Tensor, context: Context = NO_CONTEXT
     ) -> tuple[Tensor, Tensor]:
         """Send each column to the normal quantile of its conditional distribution."""
         x, absent = split_absent(x)
-        weights, mean = self._condition(x, absent, self._influence_of(context))
+        weights, mean = self._condition(x, absent, self._effect_of(context))
         scale, floor = self._scale()[:, :, None], self._floor()[:, None]
         z, log_derivative = _normal_score(x, weights, mean, scale, floor)
         return z.masked_fill(absent, torch.nan), log_derivative.masked_fill(absent, 0.0).sum(dim=0)
 
     def inverse_and_log_det(
-        self, z: Tensor, context: Context | None = None
+        self, z: Tensor, context: Context = NO_CONTEXT
     ) -> tuple[Tensor, Tensor]:
         """Solve for one column after the other."""
         z, absent = split_absent(z)
-        reading = self._influence_of(context)
-        log_weights = reading.log_weights.expand(-1, z.shape[1])
+        effect = self._effect_of(context)
+        log_weights = effect.log_weights.expand(-1, z.shape[1])
         y, log_det = torch.zeros_like(z), z.new_zeros(z.shape[1])
         scales, floors = self._scale(), self._floor()
         for j in range(len(z)):
-            mean = self._mean_of(j, quantize_inputs(y[:j], self.bound), absent[:j], reading.shift)
+            # Column j of _mean, from the columns before it.
+            before = quantize_inputs(y[:j], self.bound)
+            regressors = self._regressors(before, absent[:j], effect.shift[:j])
+            products = torch.matmul(self.coefficients[:, j, None, :j], regressors).squeeze(1)
+            mean = self.intercept[:, j, None] + products + effect.shift[j]
             scale, floor = scales[:, j, None], floors[j]
             weights = torch.softmax(log_weights, dim=0)
             solved = _solve_normal_score(z[j], weights, mean, scale, floor)
@@ -197,40 +257,38 @@ class Mixture(Bijection):
             log_weights = log_weights + factor.log().masked_fill(absent[j], 0.0)
         return y.masked_fill(absent, torch.nan), log_det
 
-    def _condition(self, y: Tensor, absent: Tensor, reading: "_Influence") -> tuple[Tensor, Tensor]:
+    def _condition(
+        self, y: Tensor, absent: Tensor, effect: "_ContextEffect"
+    ) -> tuple[Tensor, Tensor]:
         """Weights and means ``(K, d, n)`` of each column given those before it."""
-        read = quantize_inputs(y, self.bound)
-        mean = self._mean(read, absent, reading.shift)
-        log_factors = self._factors(read, mean).log().masked_fill(absent, 0.0)
+        quantized = quantize_inputs(y, self.bound)
+        mean = self._mean(quantized, absent, effect.shift)
+        log_factors = self._factors(quantized, mean).log().masked_fill(absent, 0.0)
         before = log_factors.cumsum(dim=1) - log_factors
-        return torch.softmax(before + reading.log_weights[:, None], dim=0), mean
+        return torch.softmax(before + effect.log_weights[:, None], dim=0), mean
 
-    def _mean(self, read: Tensor, absent: Tensor, shift: Tensor) -> Tensor:
-        residual = self._residual(read, absent, shift)
-        return (
-            torch.matmul(self.coefficients.tril(-1), residual) + self.intercept[:, :, None] + shift
+    def _mean(self, columns: Tensor, absent: Tensor, shift: Tensor) -> Tensor:
+        products = torch.matmul(
+            self.coefficients.tril(-1), self._regressors(columns, absent, shift)
         )
+        return products + self.intercept[:, :, None] + shift
 
-    def _mean_of(self, j: int, read: Tensor, absent: Tensor, shift: Tensor) -> Tensor:
-        """Column j of :meth:`_mean`, ``(K, n)``, from the columns before it."""
-        residual = self._residual(read, absent, shift[:j])
-        products = torch.matmul(self.coefficients[:, j, None, :j], residual)
-        return self.intercept[:, j, None] + products.squeeze(1) + shift[j]
+    def _regressors(self, columns: Tensor, absent: Tensor, shift: Tensor) -> Tensor:
+        """Columns less their shift, or the embedding of a missing value."""
+        if self.missing_embedding is None:
+            return columns - shift
+        embedding = self.missing_embedding[:, : len(columns), None]
+        return torch.where(absent, embedding, columns - shift)
 
-    def _residual(self, read: Tensor, absent: Tensor, shift: Tensor) -> Tensor:
-        """What components regress on: the columns without what the labels say of them."""
-        if self.filling is None:
-            return read - shift
-        return torch.where(absent, self.filling[:, : len(read), None], read - shift)
-
-    def _influence_of(self, context: Context | None) -> "_Influence":
-        log_weights = self.log_weights[:, None]
-        if context is None or self.label_effects is None:
+    def _effect_of(self, context: Context) -> "_ContextEffect":
+        """Return log-weights and shift of each row: the sum of all effects."""
+        logits = self.log_weights[:, None]
+        if not self.effects:
             no_shift = torch.zeros_like(self.intercept[0, :, None])
-            return _Influence(torch.log_softmax(log_weights, dim=0), no_shift)
-        effects = sum_embeddings(context.codes, self.label_effects)
-        logits, shift = effects.split(self.intercept.shape)
-        return _Influence(torch.log_softmax(log_weights + logits, dim=0), shift)
+            return _ContextEffect(torch.log_softmax(logits, dim=0), no_shift)
+        first, *others = (effect(context) for effect in self.effects)
+        on_logits, shift = sum(others, start=first).split(self.intercept.shape)
+        return _ContextEffect(torch.log_softmax(logits + on_logits, dim=0), shift)
 
     def _factors(self, y: Tensor, mean: Tensor) -> Tensor:
         """Densities ``(K, d, n)`` of each column under each component."""
@@ -244,7 +302,7 @@ class Mixture(Bijection):
 
 
 class Residuals(NamedTuple):
-    r"""What a mixture says of rows, factor by factor.
+    r"""Factors of a mixture's joint sum at some rows.
 
     The factor of column j under component k is
     :math:`\exp(\text{log\_peaks}_{kj} - r_{kj}^2 / 2) + \exp(\text{log\_floors}_j)`.
@@ -252,12 +310,13 @@ class Residuals(NamedTuple):
     Attributes
     ----------
     standardised : Tensor of shape (n_components, n_columns, n_rows)
-        The residuals r; 0 where a column is absent.
+        The residuals r; 0 where a value is missing.
     log_peaks : Tensor of shape (n_components, n_columns)
         Log of each Gaussian part at its mean.
     log_floors : Tensor of shape (n_columns, n_rows)
-        Log of the broad part; -inf where a column is absent, whose factor is 1.
+        Log of the broad part; -inf where a value is missing: its factor is 1.
     log_weights : Tensor of shape (n_components, n_rows)
+        Log of the components' weights.
     """
 
     standardised: Tensor
@@ -273,8 +332,8 @@ class Residuals(NamedTuple):
         return torch.logsumexp(factors.sum(dim=1) + self.log_weights, dim=0)
 
 
-class _Influence(NamedTuple):
-    """What the context says: log-weights ``(K, n or 1)`` and a shift of the means ``(d, n)``."""
+class _ContextEffect(NamedTuple):
+    """Log-weights ``(K, n or 1)`` and shift of the means ``(d, n or 1)`` given the context."""
 
     log_weights: Tensor
     shift: Tensor
@@ -284,7 +343,7 @@ def _floored_normal(y: Tensor, mean: Tensor, scale: Tensor, floor: Tensor) -> Te
     """``(1 - e) N(y; mean, scale^2) + e b(y)``: never 0, so its log is finite."""
     standardised = (y - mean) / scale
     normal = torch.exp(-standardised.square() / 2 - LOG_SQRT_2PI) / scale
-    return (1 - floor) * normal + floor * broad.density(y)
+    return (1 - floor) * normal + floor * broad_density(y)
 
 
 def _normal_score(
@@ -296,7 +355,7 @@ def _normal_score(
     no digit is lost far out.
     """
     standardised = (y - mean) / scale
-    broad_lower, broad_upper = broad.tails(y)
+    broad_lower, broad_upper = broad_tails(y)
     lower = (weights * ndtr(standardised)).sum(dim=0)
     upper = (weights * ndtr(-standardised)).sum(dim=0)
     lower = (1 - floor) * lower + floor * broad_lower
@@ -313,7 +372,7 @@ def _solve_normal_score(
     """Invert :func:`_normal_score` by a bracketed search for the root."""
     # A mixture's quantile lies between the quantiles of its parts.
     lower, upper = ndtr(z), ndtr(-z)
-    low, high = broad.quantile_bracket(lower, upper)
+    low, high = broad_quantile_bracket(lower, upper)
     parts = mean + scale * z
     low = torch.minimum(parts.amin(dim=0), low)
     high = torch.maximum(parts.amax(dim=0), high)

@@ -1,28 +1,32 @@
 """The joint model: log-density, latents, inverse and samples of whole rows."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skflow.flow.batch import Batch
 from skflow.flow.categorical import AutoregressiveCategorical
 from skflow.flow.conditional_flow import ConditionalFlow
+from skflow.flow.marginals import Marginals
+from skflow.flow.mixture import Residuals
 from skflow.rows import EncodedRows
+
+Part = AutoregressiveCategorical | ConditionalFlow
 
 
 class Rows(NamedTuple):
-    """Rows of a table, each a column of these.
+    """Encoded rows of a table as tensors, each row a column.
 
     Attributes
     ----------
     labels : Tensor of int64, shape (n_labelled, n_rows)
-        The index after a column's last label means "never seen".
+        Index of each label in its column; the index after the last means a novel label.
     novel : Tensor of shape (n_labelled, n_rows)
-        Where a number was never seen, how far out it lies; NaN elsewhere.
+        Coordinate of a novel number in a column of levels; NaN elsewhere.
     values : Tensor of shape (n_valued, n_rows)
-        NaN where absent.
+        NaN where a row has no value.
     """
 
     labels: Tensor
@@ -31,7 +35,7 @@ class Rows(NamedTuple):
 
     @classmethod
     def of(cls, rows: EncodedRows) -> "Rows":
-        """Return encoded rows as tensors, each row a column."""
+        """Return encoded rows as tensors."""
         arrays = (rows.labels, rows.novel, rows.values)
         return cls(*(torch.tensor(np.ascontiguousarray(array.T)) for array in arrays))
 
@@ -39,7 +43,7 @@ class Rows(NamedTuple):
 class Latents(NamedTuple):
     """Latents of rows: one per label, ``(n_labelled, n_rows)``, one per value, ``(n_valued, ...)``.
 
-    A value that is absent has latent 0.
+    A missing value has latent 0.
     """
 
     labels: Tensor
@@ -47,76 +51,163 @@ class Latents(NamedTuple):
 
 
 class Model(nn.Module):
-    r"""Labels, then the values given the labels.
+    r"""Joint density of labels :math:`l` and values :math:`x`, given a condition :math:`c`.
 
-    .. math:: \log p(l, x) = \log P(l) + \log p(x \mid l).
+    .. math:: \log p(l, x \mid c) = \log P(l \mid c) + \log |\det \partial m / \partial x|
+              + \log p(m(x) \mid l, c),
+
+    with the marginals :math:`m`, which are fixed once fitted, and two trained parts: the
+    probabilities of labels and the conditional flow of gaussianized values.
+
+    Every method takes rows, or latents, and the condition of each: ``given``, rows of
+    another table with columns of its own. A model without conditions takes None. Novel
+    numbers of a condition count as novel labels; their coordinates are not used.
 
     Parameters
     ----------
-    labels : Labels
+    labels : AutoregressiveCategorical
         Probabilities of the labels.
-    values : Values
-        Density of the values given the labels.
+    values : ConditionalFlow
+        Density of the gaussianized values given the labels.
+    marginals : Marginals
+        Maps of the values to about N(0, 1); float64 always.
     value_label : Tensor of int64, shape (n_valued, 2)
-        The labelled column of each value, and its label that says there is one;
-        -1 for a value that is always there.
+        The labelled column of each value, and the label there that says "a value"; -1 for
+        a column without missing values and atoms.
+    given_marginals : Marginals, optional
+        Maps of the condition's values; None for a model without conditions.
     """
 
     value_label: Tensor
 
     def __init__(
-        self, labels: AutoregressiveCategorical, values: ConditionalFlow, value_label: Tensor
+        self,
+        labels: AutoregressiveCategorical,
+        values: ConditionalFlow,
+        marginals: Marginals,
+        value_label: Tensor,
+        given_marginals: Marginals | None = None,
     ) -> None:
         super().__init__()
         self.labels = labels
         self.values = values
+        self.marginals = marginals
+        self.given_marginals = given_marginals
         self.register_buffer("value_label", value_label)
 
     @property
+    def parts(self) -> tuple[Part, Part]:
+        """The trained parts: each has parameters of its own and a term of the log-density."""
+        return self.labels, self.values
+
+    @property
     def entries_per_row(self) -> int:
-        """Size of the largest array that one row takes."""
-        return max(self.values.entries_per_row, self.labels.entries_per_row)
+        """Number of entries, per row, of the largest intermediate array."""
+        knots = self.marginals.x_knots
+        of_marginals = max(1, knots.shape[1]) * len(knots)
+        return max(of_marginals, self.values.entries_per_row, self.labels.entries_per_row)
 
-    def log_prob(self, rows: Rows) -> Tensor:
-        """Log-density of each row in nats, probabilities of labels included."""
-        of_labels = self.labels.log_prob(rows.labels) + self.labels.novel_log_prob(rows.novel)
-        return of_labels + self.values.log_prob(rows.labels, rows.values)
+    def log_prob(self, rows: Rows, given: Rows | None = None) -> Tensor:
+        """Log-density of each row in nats, probabilities of labels included, ``(n_rows,)``."""
+        batch, offset = self.gaussianize(rows, given)
+        return offset + self.labels.log_prob(batch) + self.values.log_prob(batch)
 
-    def standardized_scores(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Two measures of each row's normality that no column's unit changes, in nats.
+    def gaussianize(self, rows: Rows, given: Rows | None = None) -> tuple[Batch, Tensor]:
+        """Send values through the marginals: rows as the trained parts read them.
 
         Returns
         -------
-        log_prob : Tensor of shape (n_rows,)
-            Log-density where every column of values is measured by its own normal score.
-        least : Tensor of shape (n_rows,)
-            The lowest, over columns, of a label's log-probability and a value's two-sided
-            log tail probability, given the columns before.
+        batch : Batch
+        offset : Tensor of shape (n_rows,)
+            The part of the log-density that is not trained, in nats: the marginals'
+            log-determinant and the log-density of novel numbers.
         """
-        of_labels = self.labels.column_log_probs(rows.labels)
-        novel = self.labels.novel_log_prob(rows.novel)
-        y, _ = self.values.marginals.forward_and_log_det(rows.values)
-        z, log_prob = self.values.latents_gaussianized(rows.labels, y)
-        tails = (torch.special.log_ndtr(-z.abs()) + math.log(2)).nan_to_num(0.0)
-        none = log_prob.new_zeros(1, log_prob.shape[0])
-        least = torch.cat((of_labels, tails, none)).amin(dim=0) + novel.clamp_max(0.0)
-        return of_labels.sum(dim=0) + novel + log_prob, least
+        y, log_det = self.marginals.forward_and_log_det(rows.values)
+        batch = Batch(rows.labels, y, self._gaussianize_condition(given))
+        return batch, log_det + self.labels.novel_log_prob(rows.novel)
 
-    def latents(self, rows: Rows) -> Latents:
+    def label_log_probs(self, labels: Tensor, given: Rows | None = None) -> Tensor:
+        """Log-probability of each label given those before it, ``(n_labelled, n_rows)``."""
+        return self.labels.column_log_probs(labels, self._gaussianize_condition(given))
+
+    def novel_log_prob(self, novel: Tensor) -> Tensor:
+        """Log-density of the novel numbers of each row, given that they are novel."""
+        return self.labels.novel_log_prob(novel)
+
+    def value_log_prob(self, labels: Tensor, values: Tensor, given: Rows | None = None) -> Tensor:
+        """Log-density of each row's values given its labels to 1e-5 nats, ``(n_rows,)``.
+
+        The mixture's inputs are not rounded, as only an exact inverse needs: half the work.
+        """
+        y, log_det = self.marginals.forward_and_log_det(values)
+        batch = Batch(labels, y, self._gaussianize_condition(given))
+        return log_det + self.values.approximate_log_prob(batch)
+
+    def residuals(
+        self, labels: Tensor, values: Tensor, given: Rows | None = None
+    ) -> tuple[Residuals, Tensor]:
+        """Factors of the mixture at each row's values, and the log-determinant before it."""
+        y, log_det = self.marginals.forward_and_log_det(values)
+        batch = Batch(labels, y, self._gaussianize_condition(given))
+        residuals, log_det_of_couplings = self.values.residuals(batch)
+        return residuals, log_det + log_det_of_couplings
+
+    def log_peaks(self) -> Tensor:
+        """Log of the mixture's Gaussian factors at their means, ``(n_components, n_valued)``."""
+        return self.values.mixture.log_peaks()
+
+    def latents(self, rows: Rows, given: Rows | None = None) -> Latents:
         """Send rows to independent standard normal variables."""
-        return Latents(
-            self.labels.latents(rows.labels, rows.novel),
-            self.values.latents(rows.labels, rows.values),
-        )
+        batch, _ = self.gaussianize(rows, given)
+        of_labels = self.labels.latents(rows.labels, rows.novel, batch.given)
+        return Latents(of_labels, self.values.latents(batch))
 
-    def inverse(self, latents: Latents) -> Rows:
-        """Send latents back to rows; values are absent where labels say so, or latents are NaN."""
-        labels, novel = self.labels.inverse(latents.labels)
-        z = latents.values.masked_fill(~self._is_present(labels), torch.nan)
-        return Rows(labels, novel, self.values.inverse(labels, z))
+    def inverse(self, latents: Latents, given: Rows | None = None) -> Rows:
+        """Send latents back to rows.
 
-    def _is_present(self, labels: Tensor) -> Tensor:
-        column, label = self.value_label[:, 0], self.value_label[:, 1, None]
-        if not len(labels):
-            return labels.new_ones(len(column), labels.shape[1], dtype=torch.bool)
-        return (column[:, None] < 0) | (labels[column.clamp_min(0)] == label)
+        A value is missing where the labels say so, or its latent is NaN.
+        """
+        condition = self._gaussianize_condition(given)
+        labels, novel = self.labels.inverse(latents.labels, condition)
+        z = latents.values
+        if len(labels):
+            column, label = self.value_label[:, 0], self.value_label[:, 1, None]
+            has_value = (column[:, None] < 0) | (labels[column.clamp_min(0)] == label)
+            z = z.masked_fill(~has_value, torch.nan)
+        y = self.values.inverse(z, labels, condition)
+        return Rows(labels, novel, self.marginals.inverse_and_log_det(y)[0])
+
+    def draw(self, latents: Latents, given: Rows | None = None) -> Rows:
+        """Turn draws of standard normal variables into draws of rows with known labels."""
+        of_labels = self.labels.known_latents(latents.labels)
+        return self.inverse(latents._replace(labels=of_labels), given)
+
+    def is_within_reach(self, rows: Rows) -> Tensor:
+        """Whether no value lies beyond all that fitted rows make likely, bool ``(n_rows,)``.
+
+        Such a draw comes from the floor of the mixture.
+        """
+        return self.marginals.is_within_reach(rows.values)
+
+    def with_novel(self, rows: Rows, entries: Tensor) -> Rows:
+        """Replace labels by the novel label of their column.
+
+        ``entries``, bool of shape ``(n_entries,)``, marks labels in the vocabulary of all
+        columns, the novel label of each included.
+        """
+        is_marked = entries[self.labels.vocabulary(rows.labels)]
+        labels = torch.where(is_marked, self.labels.sizes[:, None], rows.labels)
+        return rows._replace(labels=labels)
+
+    def column_marginals(self, columns: list[int]) -> Marginals:
+        """Return the marginals of some of the columns of values."""
+        return self.marginals.of_columns(columns)
+
+    def _gaussianize_condition(self, given: Rows | None) -> Batch | None:
+        if given is None and self.given_marginals is None:
+            return None
+        if given is None or self.given_marginals is None:
+            takes = "no condition" if self.given_marginals is None else "a condition for each row"
+            raise ValueError(f"The model takes {takes}; given is {type(given).__name__}.")
+        y, _ = self.given_marginals.forward_and_log_det(given.values)
+        return Batch(given.labels, y)

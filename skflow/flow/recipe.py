@@ -10,25 +10,41 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor
 
-from skflow.flow.bijection import Chain
 from skflow.flow.categorical import AutoregressiveCategorical, LabelStart, blank_start
 from skflow.flow.conditional_flow import ConditionalFlow
-from skflow.flow.context import LabelFeatures, Vocabulary
+from skflow.flow.context import ContextEncoder
 from skflow.flow.coupling import Coupling
 from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import Mixture
+from skflow.flow.mixture import ConditionEffects, Mixture
 from skflow.flow.model import Model
 from skflow.flow.torch_state import usual_torch
 
 Number = TypeVar("Number", int, float)
 
 MOST_FEATURES = 64
-LAYERS_OF_ONE_COLUMN = 2  # each of which bends it given its labels
+LAYERS_OF_ONE_COLUMN = 2  # each transforms it given its labels and condition
 
 # Names of arrays in the state of a model.
 PARENTS = "labels.parents"
-MARGINALS = "values.marginals.x_knots"
+MARGINALS = "marginals.x_knots"
+GIVEN_MARGINALS = "given_marginals.x_knots"
 MIXTURE = "values.mixture.log_weights"
+
+
+@dataclass(frozen=True)
+class ConditionSizes:
+    """Sizes of a condition.
+
+    Attributes
+    ----------
+    n_labels : tuple of int
+        Number of known labels of each labelled column.
+    n_values : int
+        Number of columns of values.
+    """
+
+    n_labels: tuple[int, ...] = ()
+    n_values: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,22 +54,25 @@ class FlowRecipe:
     Attributes
     ----------
     n_layers : int
-        Coupling layers; 0 leaves the closed form alone.
+        Number of coupling layers; 0 leaves the Gaussian mixture copula.
     hidden_units, n_blocks : int
-        Width and residual blocks of each conditioner.
+        Width and number of residual blocks of each conditioner.
     n_bins : int
-        Bins of each spline.
+        Number of bins of each spline.
     dropout : float
         Rate inside the residual blocks.
     bound : float
-        The splines bend within ``[-bound, bound]``, and that is what conditioners
-        and mixture read of a value farther out.
+        Splines are the identity outside ``[-bound, bound]``; conditioners and mixture
+        clamp their inputs to it.
     n_labels : tuple of int
-        Known labels of each labelled column.
+        Number of known labels of each labelled column.
     unseen : tuple of float
-        Probability of a label never seen, of each.
+        Probability of the novel label of each labelled column.
     value_label : tuple of (int, int)
-        Of each value, its labelled column and the label that says there is one.
+        The labelled column of each value, and the label there that says "a value"; -1 for
+        a column without missing values and atoms.
+    given : ConditionSizes, optional
+        Sizes of the conditions; None for a model without conditions.
     """
 
     n_layers: int
@@ -65,24 +84,32 @@ class FlowRecipe:
     n_labels: tuple[int, ...] = ()
     unseen: tuple[float, ...] = ()
     value_label: tuple[tuple[int, int], ...] = ()
+    given: ConditionSizes | None = None
 
     @property
     def n_entries(self) -> int:
-        """Labels of all columns together, "never seen" of each among them."""
+        """Number of labels of all columns together, the novel label of each included."""
         return sum(self.n_labels) + len(self.n_labels)
 
     @property
     def n_couplings(self) -> int:
-        """Coupling layers that find something to read."""
+        """Number of coupling layers whose conditioner has inputs."""
         n_columns = len(self.value_label)
-        if n_columns == 0 or (n_columns == 1 and not self.n_labels):
+        if n_columns == 0 or (n_columns == 1 and not self.n_labels and self.given is None):
             return 0
         return self.n_layers if n_columns > 1 else min(self.n_layers, LAYERS_OF_ONE_COLUMN)
 
     @property
     def n_features(self) -> int:
-        """Features of the labels that conditioners read."""
-        return min(self.hidden_units, MOST_FEATURES) if self.n_labels else 0
+        """Number of features that conditioners take of the context: of labels, of conditions."""
+        n_encoders = bool(self.n_labels) + (self.given is not None)
+        return n_encoders * min(self.hidden_units, MOST_FEATURES)
+
+    @property
+    def label_width(self) -> int:
+        """Width of the network of labels: its work grows with the columns times this."""
+        n_labelled = len(self.n_labels)
+        return 64 if n_labelled <= 32 else 32 if n_labelled <= 128 else 16
 
     def build(
         self,
@@ -90,49 +117,82 @@ class FlowRecipe:
         marginals: Marginals,
         mixture: Mixture,
         generator: torch.Generator | None,
+        given_marginals: Marginals | None = None,
     ) -> Model:
-        """Return a model whose trained parts are where the closed form left them.
+        """Return a model with the density of the initialization: its networks have no effect yet.
 
-        Without a generator their starting weights are left out, for a state to be loaded.
+        Parameters
+        ----------
+        labels : LabelStart
+        marginals : Marginals
+        mixture : Mixture
+            It becomes a part of the model, with effects of the condition where there is one.
+        generator : torch.Generator or None
+            Source of the starting weights; without one they take no memory, for a state to
+            be loaded.
+        given_marginals : Marginals, optional
+            Marginals of the condition's values, where there are conditions.
         """
-        n_columns = len(self.value_label)
-        model = Model(
-            self._build_labels(labels, generator),
-            ConditionalFlow(
-                Vocabulary(self.n_labels),
-                self._build_features(generator),
-                marginals,
-                self.build_couplings(generator),
-                mixture,
+        n_features = min(self.hidden_units, MOST_FEATURES)
+        label_model = AutoregressiveCategorical(
+            self.n_labels,
+            self.unseen,
+            labels,
+            width=self.label_width,
+            dropout=self.dropout,
+            generator=generator,
+            given_encoder=(
+                self._build_given_encoder(self.label_width, generator) if self.n_labels else None
             ),
-            torch.tensor(self.value_label, dtype=torch.int64).view(n_columns, 2),
+        )
+        label_encoder = given_encoder = None
+        if self.n_labels:
+            label_encoder = self._build_encoder(self.n_labels, 0, n_features, generator)
+        couplings = self.build_couplings(generator)
+        if self.value_label:
+            given_encoder = self._build_given_encoder(n_features, generator)
+        if given_encoder is not None:
+            n_effects = sum(mixture.intercept.shape)
+            mixture.effects.append(ConditionEffects(n_features, n_effects))
+        model = Model(
+            label_model,
+            ConditionalFlow(couplings, mixture, label_encoder, given_encoder),
+            marginals,
+            torch.tensor(self.value_label, dtype=torch.int64).view(len(self.value_label), 2),
+            given_marginals,
         )
         return model.double().eval()
 
-    def _build_features(self, generator: torch.Generator | None) -> LabelFeatures | None:
-        if not self.n_labels:
-            return None
-        return LabelFeatures(self.n_entries, self.n_features, self.dropout, generator)
-
-    def _build_labels(
-        self, start: LabelStart, generator: torch.Generator | None
-    ) -> AutoregressiveCategorical:
-        return AutoregressiveCategorical(
-            self.n_labels,
-            self.unseen,
-            start,
-            width=_label_width(len(self.n_labels)),
+    def _build_encoder(
+        self,
+        n_labels: tuple[int, ...],
+        n_values: int,
+        n_features: int,
+        generator: torch.Generator | None,
+    ) -> ContextEncoder:
+        return ContextEncoder(
+            n_labels,
+            n_values,
+            n_features,
             dropout=self.dropout,
+            bound=self.bound,
             generator=generator,
         )
 
-    def build_couplings(self, generator: torch.Generator | None) -> Chain:
+    def _build_given_encoder(
+        self, n_features: int, generator: torch.Generator | None
+    ) -> ContextEncoder | None:
+        if self.given is None:
+            return None
+        return self._build_encoder(self.given.n_labels, self.given.n_values, n_features, generator)
+
+    def build_couplings(self, generator: torch.Generator | None) -> list[Coupling]:
         """Return coupling layers that are the identity.
 
-        They run through the columns by turns from first to last and from last to first:
-        a table's own order is often that of causes and effects.
+        Their order of columns alternates, from first to last and from last to first: a
+        table's own order is often that of causes and effects.
         """
-        return Chain(
+        return [
             Coupling(
                 len(self.value_label),
                 backwards=layer % 2 == 1,
@@ -143,9 +203,9 @@ class FlowRecipe:
                 n_blocks=self.n_blocks,
                 dropout=self.dropout,
                 generator=generator,
-            )
+            ).double()
             for layer in range(self.n_couplings)
-        ).double()
+        ]
 
 
 def model_state(model: Model) -> dict[str, NDArray]:
@@ -163,54 +223,59 @@ def restore_model(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
         Where the arrays are not those of such a model; no more memory is taken before
         than theirs.
     """
-    # Building a model on the device "meta" takes no memory but for its modules: these must be
-    # no more than the arrays say.
+    # Every coupling layer has arrays of its own, and so has every block.
     if recipe.n_couplings * (1 + recipe.n_blocks) > len(state):
-        raise ValueError(f"{len(state)} arrays are too few for its layers and blocks")
-    with torch.device("meta"):
-        expected = _build_blank(recipe, state).state_dict()
+        raise ValueError("there are fewer arrays than layers")
+    try:
+        with torch.device("meta"):  # shapes without memory
+            expected = _build_blank(recipe, state).state_dict()
+    except RuntimeError as error:
+        raise ValueError("sizes are beyond all memory") from error
     if expected.keys() != state.keys():
         odd = sorted(expected.keys() ^ state.keys())
         raise ValueError(f"{odd[0]} is missing, or there without need")
     for name, built in expected.items():
         dtype = np.float64 if built.dtype.is_floating_point else np.int64
-        if state[name].shape != tuple(built.shape) or state[name].dtype != dtype:
+        if state[name].shape != tuple(built.shape):
             raise ValueError(
-                f"{name} must be {dtype.__name__} of shape {tuple(built.shape)}; it is "
-                f"{state[name].dtype} of shape {state[name].shape}"
+                f"{name} must be of shape {tuple(built.shape)}; it is {state[name].shape}"
             )
+        if state[name].dtype != dtype:
+            raise ValueError(f"{name} must be {dtype.__name__}; it is {state[name].dtype}")
     model = _build_blank(recipe, state)
     for name, built in model.state_dict().items():
-        if not built.is_floating_point() and not np.array_equal(built.numpy(), state[name]):
+        if not built.dtype.is_floating_point and not np.array_equal(built.numpy(), state[name]):
             raise ValueError(f"{name} is not what it must be in a model of this size")
     tensors = {name: _adopt(array) for name, array in state.items()}
     model.load_state_dict(tensors, assign=True)
     return model.eval()
 
 
-def _length(state: Mapping[str, NDArray], name: str) -> int:
-    if name not in state or not state[name].ndim:
-        raise ValueError(f"{name} is missing, or a single number")
-    return len(state[name])
-
-
 def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
-    """Build a model for the state to be assigned to; what was initialized takes no memory."""
-    if _length(state, PARENTS) != len(recipe.n_labels):
-        raise ValueError(f"{PARENTS} must be of shape {(len(recipe.n_labels),)}")
+    """Build a model for the state to be assigned to; what is loaded takes no memory."""
+    for name in (PARENTS, MARGINALS, MIXTURE):
+        if name not in state or not state[name].ndim:
+            raise ValueError(f"{name} is missing, or a single number")
+    if state[PARENTS].shape != (len(recipe.n_labels),):
+        raise ValueError(f"{PARENTS} must hold {len(recipe.n_labels)} columns")
     parents = state[PARENTS].tolist()
     if any(not -1 <= parent < j for j, parent in enumerate(parents)):
         raise ValueError(f"{PARENTS} must be earlier columns, or -1")
-    n_columns = len(recipe.value_label)
-    n_knots, n_components = _length(state, MARGINALS), _length(state, MIXTURE)
-    fills = "values.mixture.filling" in state
+    n_columns, given_marginals = len(recipe.value_label), None
     with torch.device("meta"):
         labels = blank_start(recipe.n_labels, parents)
-        marginals = Marginals.blank(n_columns, n_knots)
+        marginals = Marginals.blank(n_columns, len(state[MARGINALS]))
+        if recipe.given is not None:
+            n_knots = len(state.get(GIVEN_MARGINALS, ()))
+            given_marginals = Marginals.blank(recipe.given.n_values, n_knots)
         mixture = Mixture.blank(
-            n_columns, n_components, recipe.bound, recipe.n_entries, fills=fills
+            n_columns,
+            len(state[MIXTURE]),
+            recipe.bound,
+            recipe.n_entries,
+            has_missing="values.mixture.missing_embedding" in state,
         )
-    return recipe.build(labels, marginals, mixture, None)
+    return recipe.build(labels, marginals, mixture, None, given_marginals)
 
 
 def _adopt(array: NDArray) -> Tensor:
@@ -247,26 +312,21 @@ def unless_auto(given: Number | str, default: Number) -> Number:
     return default if isinstance(given, str) else type(default)(given)
 
 
-def _label_width(n_labelled: int) -> int:
-    """Of the network of labels: its work grows with the columns times this."""
-    return 64 if n_labelled <= 32 else 32 if n_labelled <= 128 else 16
-
-
 def _default_layers(n_rows: int) -> int:
-    """None where so few rows could only mislead them."""
+    """0 where so few rows could only mislead them."""
     return 0 if n_rows < 80 else 3
 
 
 def _default_width(n_rows: int) -> int:
-    """The units are shared out among the groups of columns: few would leave each too few."""
+    """Groups of columns share the units: fewer would leave too few for each."""
     return 64 if n_rows < 600 else 128 if n_rows < 16_000 else 256
 
 
 def _default_dropout(n_rows: int) -> float:
-    """None for large tables."""
+    """0 for large tables."""
     return 0.1 if n_rows < 5000 else 0.0
 
 
 def _spline_bound(n_rows: int) -> float:
-    """Half-width that holds all but the outermost of as many normal scores."""
+    """Half-width that contains all but the outermost of as many normal draws."""
     return float(min(max(-ndtri(0.5 / n_rows), 3.0), 5.0))

@@ -17,19 +17,19 @@ def find_root(
     """Find the root of an increasing function, elementwise.
 
     Newton's steps inside a shrinking bracket; where a step leaves the bracket,
-    or the last one did not halve the residual, the bracket is bisected. The few
-    entries that take many steps take them alone.
+    or the last one did not halve the residual, the bracket is bisected. Once half of the
+    entries have converged, the steps go on with the others only.
 
     Parameters
     ----------
     function : callable
-        Given ``x`` and which entries these are, returns value and derivative at each.
+        Returns value and derivative at ``x``, for the entries with the given indices.
     low, high : Tensor of shape (n_entries,)
-        A bracket of the root, entry by entry.
+        Bracket of the root of each entry.
     tolerance : Tensor of shape (n_entries,)
-        Residual that rounding alone can cause: the search of an entry ends there.
+        Residual that rounding alone can cause: the search of an entry ends below it.
     start : Tensor of shape (n_entries,)
-        Where the search begins, or at the end of the bracket that is nearest.
+        Starting point, moved to the nearest end of the bracket if outside.
     """
     root = x = torch.minimum(torch.maximum(start, low), high)
     entries: Entries = slice(None)

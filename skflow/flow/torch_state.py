@@ -1,4 +1,4 @@
-"""Torch's global state, kept from what is computed here."""
+"""Isolation from torch's global state."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,9 +10,9 @@ import torch
 def usual_torch() -> Iterator[None]:
     """Record gradients, without inference mode and autocast, and make tensors on the CPU.
 
-    That is what torch does unless it is asked for something else, as a caller may have done
-    for work of its own; it is restored at the end. The default dtype is one for all threads,
-    and is not touched: wherever it matters, a dtype is named.
+    These are torch's defaults; a caller may have set others, which are restored at the end.
+    The default dtype is shared by all threads and is not touched: wherever it matters, a
+    dtype is named.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(mode=False))

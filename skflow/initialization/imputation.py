@@ -44,7 +44,7 @@ def impute(
         for j in absent.any(dim=1).nonzero().flatten().tolist():
             if clock is not None and clock.is_over:
                 return filled
-            # One column after the other: entries absent together stay correlated.
+            # One column after the other: values that are missing together stay correlated.
             pull = (precision[j] @ (filled - mean)) / precision[j, j]
             noise = _normal_like(y[j], generator) / precision[j, j].sqrt()
             filled[j] = torch.where(absent[j], filled[j] - pull + noise, y[j])

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from skflow.clock import Clock
-from skflow.flow.context import Context, Vocabulary, sum_embeddings
+from skflow.flow.context import NO_CONTEXT, Context, Vocabulary, sum_embeddings
 from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import GaussianComponents, Mixture
+from skflow.flow.mixture import GaussianComponents, LabelEffects, Mixture
 from skflow.initialization.gaussian_mixture import (
     PriorStrength,
     SufficientStatistics,
@@ -223,7 +223,7 @@ class _Search:
         self.design = design
         # Every candidate starts from the same draw: they differ in nothing else.
         self.seed = int(torch.randint(2**31, (1,), generator=generator))
-        self.n_judged = 0
+        self.n_tried = 0
 
     @property
     def is_late(self) -> bool:
@@ -264,7 +264,7 @@ class _Search:
         Where components, and so the cost, are many, only the best priors go on.
         """
         scores: dict[InitialConfig, float] = {}
-        if self.n_judged and self.is_late:
+        if self.n_tried and self.is_late:
             return scores
         prepared: list[tuple[_Prepared, _Fold]] = []
         for fold in folds:
@@ -274,14 +274,14 @@ class _Search:
         climbing = dict.fromkeys(priors, -np.inf)
         for n_components in ladder:
             for strength, top in list(climbing.items()):
-                if self.n_judged and self.is_late:
+                if self.n_tried and self.is_late:
                     return scores
                 components = "1 component" if n_components == 1 else f"{n_components} components"
-                self.design.reporter.note(f"initial fit, {components}, try {self.n_judged + 1}")
+                self.design.reporter.note(f"initial fit, {components}, try {self.n_tried + 1}")
                 candidate = InitialConfig(view, n_components, strength)
-                score = float(np.mean([self._judge(*fold, candidate) for fold in prepared]))
+                score = float(np.mean([self._evaluate(*fold, candidate) for fold in prepared]))
                 scores[candidate] = climbing[strength] = score
-                self.n_judged += 1
+                self.n_tried += 1
                 if not score > top + LEAST_GAIN:
                     del climbing[strength]
             if n_components >= MANY_COMPONENTS:
@@ -289,8 +289,8 @@ class _Search:
                 climbing = {strength: climbing[strength] for strength in best}
         return scores
 
-    def _judge(self, prepared: _Prepared, fold: _Fold, candidate: InitialConfig) -> float:
-        mixture = self._fit_mixture(prepared, candidate, SEARCH_STEPS).eval()
+    def _evaluate(self, prepared: _Prepared, fold: _Fold, candidate: InitialConfig) -> float:
+        mixture = self._fit_mixture(prepared, candidate, SEARCH_STEPS)
         score = self._score(prepared.marginals, mixture, fold.held_out)
         if not self.design.precedes_training or fold.train.mass < MANY_ROWS:
             return score
@@ -303,9 +303,7 @@ class _Search:
         for block in row_blocks(len(rows), mixture.intercept.numel()):
             part = rows.take(block)
             y, log_det = _gaussianize(part, marginals)
-            context = None
-            if self.design.n_labels:
-                context = Context(self.design.codes(part), y.new_empty(0, len(part)))
+            context = Context(self.design.codes(part)) if self.design.n_labels else NO_CONTEXT
             with torch.inference_mode():
                 log_prob[block] = log_det + mixture.log_prob(y, context)
         return float(weighted_mean(log_prob, rows.weight))
@@ -346,14 +344,14 @@ class _Search:
             has_time=lambda: not self.design.clock.is_over,
         )
         components = GaussianComponents(*(part.to(CPU) for part in components))
-        effects = None
+        effects = []
         if self.design.n_entries:
             given = responsibilities(prepared.residuals, components)
             on_weights = fit_weight_effects(
                 given, prepared.codes, self.design.n_entries, prepared.weight
             )
-            effects = torch.cat((on_weights, prepared.mean_effects), dim=1)
-        return Mixture(components, self.design.bound, effects, fills=prepared.has_absent)
+            effects = [LabelEffects(torch.cat((on_weights, prepared.mean_effects), dim=1))]
+        return Mixture(components, self.design.bound, effects, has_missing=prepared.has_absent)
 
     def _component_counts(self, n_rows: float, n_columns: int) -> list[int]:
         if self.n_components is not None:

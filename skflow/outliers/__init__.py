@@ -1,1 +1,1 @@
-"""How strange a row is: views of a table that need no labels and know no units."""
+"""Outlier measures: clusters, tail probabilities and conditional densities of rows."""

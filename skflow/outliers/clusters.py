@@ -1,8 +1,8 @@
-r"""Density of points at several scales: clusters, blurred.
+r"""Density of points at several bandwidths: k-means clusters with Gaussian noise added.
 
-Rows are cut into K clusters by k-means. Numbers x of a cluster are Gaussian with the
-covariance of its rows, drawn to that of all clusters together where its rows are few; levels
-l of each column c have the shares of its rows, whatever the numbers are:
+K-means divides rows into K clusters. Numbers x of a cluster are Gaussian with the covariance of
+its rows, shrunk to that of all clusters together where its rows are few; levels l of each column c
+have the shares of its rows, independent of the numbers:
 
 .. math::
 
@@ -10,11 +10,11 @@ l of each column c have the shares of its rows, whatever the numbers are:
         \prod_c \bigl((1 - h^4) f_{kc}(l_c) + h^4 f_c(l_c)\bigr), \qquad
     \Sigma_k = \frac{N_k S_k + \nu S}{N_k + \nu}.
 
-Clusters of few rows are left out, lest a handful of outliers vouch for each other.
+Clusters of few rows are left out: a handful of similar outliers would make each other probable.
 
-It is the density of rows to whose numbers noise of standard deviation h was added, and of
-whose levels the share h^4 was drawn anew from all rows. So large h sees only what is far from
-everything, and small h what is off a thin sheet of rows.
+It is the density of rows after noise of standard deviation h, the bandwidth, is added to their
+numbers, and a share h^4 of their levels is replaced by levels of random rows. With a large h only
+rows far from all others are improbable, with a small h also those off a thin sheet of rows.
 """
 
 import warnings
@@ -33,7 +33,7 @@ FloatArray = NDArray[np.float64]
 PRIOR_ROWS = 0.1  # rows of prior per parameter of a covariance's column
 FEWEST_MEMBERS = 10  # rows of a cluster
 K_MEANS_STEPS = 20
-DRAWN = 4  # power of the blur that is the share of levels drawn anew
+REPLACED = 4  # power of the bandwidth that is the share of levels replaced
 BLOCK_ENTRIES = 2_000_000
 LOG_2PI = float(np.log(2 * np.pi))
 
@@ -44,8 +44,8 @@ class SmoothedClusters:
 
     Attributes
     ----------
-    blurs : ndarray of shape (n_blurs,)
-        Standard deviations of the noise; their fourth powers are drawn anew of levels.
+    bandwidths : ndarray of shape (n_bandwidths,)
+        Standard deviations of the noise, at most 1.
     weights : ndarray of shape (n_clusters,)
     centres : ndarray of shape (n_clusters, n_numbers)
     variances : ndarray of shape (n_clusters, n_numbers)
@@ -53,10 +53,10 @@ class SmoothedClusters:
     bases : ndarray of shape (n_clusters, n_numbers, n_numbers)
         Its eigenvectors, each a column.
     shares : ndarray of shape (1 + n_clusters, n_indicators)
-        Of levels: among all rows and half a row of each, then in each cluster.
+        Shares of levels: among all rows and half a row of each level, then in each cluster.
     """
 
-    blurs: FloatArray
+    bandwidths: FloatArray
     weights: FloatArray
     centres: FloatArray
     variances: FloatArray
@@ -70,15 +70,23 @@ class SmoothedClusters:
         n_levels: NDArray[np.int64],
         n_clusters: int,
         seed: int,
-        blurs: Sequence[float],
+        bandwidths: Sequence[float],
     ) -> Self:
-        """Cut points, ``(n_rows, n_axes)``, into clusters.
+        """Fit clusters to points.
 
-        The last axes are indicators of levels, and ``n_levels`` of each those of its column;
-        the axes before them are numbers. Of ``blurs`` none is above 1.
+        Parameters
+        ----------
+        points : ndarray of shape (n_rows, n_numbers + n_indicators)
+            Numbers, then indicators of levels.
+        n_levels : ndarray of shape (n_indicators,)
+            Number of levels of each indicator's column.
+        n_clusters : int
+        seed : int
+        bandwidths : sequence of float
+            None above 1.
         """
         n_numbers = points.shape[1] - len(n_levels)
-        members = _cut(points, n_clusters, seed)
+        members = _k_means(points, n_clusters, seed)
         sizes = np.bincount(members)
         kept = np.flatnonzero(sizes >= min(FEWEST_MEMBERS, sizes.max()))
         numbers, has_level = points[:, :n_numbers], points[:, n_numbers:] > 0
@@ -86,53 +94,55 @@ class SmoothedClusters:
         residuals = numbers - centres[members]
         pooled = residuals.T @ residuals / len(points)
         prior_rows = PRIOR_ROWS * (n_numbers + 2)
-        # In the eigenbasis of a covariance, blur only adds to its eigenvalues.
+        # In the eigenbasis of a covariance, noise only adds to its eigenvalues.
         variances = np.empty((len(kept), n_numbers))
         bases = np.empty((len(kept), n_numbers, n_numbers))
         for k, cluster in enumerate(kept):
             own = residuals[members == cluster]
             covariance = (own.T @ own + prior_rows * pooled) / (len(own) + prior_rows)
             variances[k], bases[k] = np.linalg.eigh(covariance)
-        of_all = (has_level.sum(axis=0) + 0.5) / (len(points) + 0.5 * n_levels)
-        of_clusters = [has_level[members == k].mean(axis=0) for k in kept]
+        all_shares = (has_level.sum(axis=0) + 0.5) / (len(points) + 0.5 * n_levels)
+        cluster_shares = [has_level[members == k].mean(axis=0) for k in kept]
         return cls(
-            np.array(blurs),
+            np.array(bandwidths),
             sizes[kept] / len(points),
             centres[kept],
             variances.clip(0),
             bases,
-            np.stack([of_all, *of_clusters]),
+            np.stack([all_shares, *cluster_shares]),
         )
 
     def log_density(self, points: FloatArray) -> FloatArray:
-        """Log-density of points at each blur, ``(n_rows, n_blurs)``, in nats."""
-        size = max(1, BLOCK_ENTRIES // (len(self.weights) * len(self.blurs) + points.shape[1]))
-        blocks = [self._of_block(points[i : i + size]) for i in range(0, len(points), size)]
+        """Log-density of points at each bandwidth, ``(n_rows, n_bandwidths)``, in nats."""
+        size = max(1, BLOCK_ENTRIES // (len(self.weights) * len(self.bandwidths) + points.shape[1]))
+        blocks = [
+            self._block_log_density(points[i : i + size]) for i in range(0, len(points), size)
+        ]
         return np.concatenate(blocks)
 
-    def _of_block(self, points: FloatArray) -> FloatArray:
+    def _block_log_density(self, points: FloatArray) -> FloatArray:
         n_numbers = self.centres.shape[1]
         numbers, has_level = points[:, :n_numbers], points[:, n_numbers:] > 0
         joint = self._log_shares(has_level.astype(np.float64))
         parts = zip(self.weights, self.centres, self.variances, self.bases, strict=True)
         for k, (weight, centre, variances, basis) in enumerate(parts):
-            blurred = variances[:, None] + self.blurs**2
-            distances = ((numbers - centre) @ basis) ** 2 @ (1 / blurred)
-            log_det = np.log(blurred).sum(axis=0)
+            smoothed = variances[:, None] + self.bandwidths**2
+            distances = ((numbers - centre) @ basis) ** 2 @ (1 / smoothed)
+            log_det = np.log(smoothed).sum(axis=0)
             joint[:, k] += np.log(weight) - (distances + log_det + n_numbers * LOG_2PI) / 2
         return logsumexp(joint, axis=1)
 
     def _log_shares(self, has_level: FloatArray) -> FloatArray:
-        """Log-probability of each row's levels, ``(n_rows, n_clusters, n_blurs)``."""
-        own, of_all = self.shares[1:, :, None], self.shares[0, :, None]
-        drawn = self.blurs**DRAWN
-        log_shares = np.log((1 - drawn) * own + drawn * of_all)
+        """Log-probability of each row's levels, ``(n_rows, n_clusters, n_bandwidths)``."""
+        own, overall = self.shares[1:, :, None], self.shares[0, :, None]
+        replaced = self.bandwidths**REPLACED
+        log_shares = np.log((1 - replaced) * own + replaced * overall)
         log_probs: FloatArray = np.tensordot(has_level, log_shares, axes=(1, 1))
         return log_probs
 
 
-def _cut(points: FloatArray, n_clusters: int, seed: int) -> NDArray[np.int64]:
-    """Return the cluster of each point, counted among those that have any."""
+def _k_means(points: FloatArray, n_clusters: int, seed: int) -> NDArray[np.int64]:
+    """Cluster of each point, numbered among the clusters that are not empty."""
     k_means = KMeans(n_clusters, n_init=1, max_iter=K_MEANS_STEPS, random_state=seed)
     with warnings.catch_warnings():
         # Fewer distinct points than clusters: some of these are empty.

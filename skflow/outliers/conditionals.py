@@ -1,136 +1,171 @@
-r"""One column given a row's others, from the exact joint density.
+r"""Conditional distribution of one column given a row's others, from the exact joint density.
 
 A column is a label and, perhaps, a value. Its labels are enumerated: each changes the
-probability of other labels, and what the values are conditioned on. Its values are
-integrated over by quadrature, on the line where the column alone is standard normal.
+probability of other labels, and the condition of the values. Its values are integrated over by
+quadrature, on the line where the column alone is standard normal.
 
-What is told of a cell is the probability that a draw of its column, given the others, is
-no likelier. Probabilities of labels and densities of values have no common unit, so they
-are compared by the mass that is no likelier among their own kind: a label counts with its
+The conditional tail probability of a cell is that of a draw of its column, given the others, which
+is no likelier. Probabilities of labels and densities of values have no common unit, so they are
+compared by the mass that is no likelier among their own kind: a label counts with its
 probability, a value with that of all values of no higher density. With
 :math:`m` the mass of the cell,
 
 .. math:: P = \sum_{k: P(k) \le m} P(k) + \min(m, P(\text{a value})),
 
-which is uniform at most: of normal cells, a share of at most :math:`\alpha` has
+which is at most uniform: among normal cells, a share of at most :math:`\alpha` has
 :math:`P \le \alpha`.
 """
 
 import math
+import sys
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
+from tqdm.auto import tqdm
 
-from skflow.flow import student
-from skflow.flow.model import Model
-from skflow.outliers.value_densities import Joint, ValueDensity
+from skflow.flow.heavy_tails import student_tails
+from skflow.outliers.joint_density import JointDensity
+from skflow.outliers.value_densities import ValueDensity
 from skflow.rows import EncodedRows
 from skflow.table.codec import TableCodec
-from skflow.table.columns import MIN_PROBABILITY, NumberColumn
+from skflow.table.column_codec import MIN_PROBABILITY
+from skflow.table.storage import StoredTable
 
 FloatArray = NDArray[np.float64]
 
-TIE = 1e-9  # difference of log-probabilities that rounding may cause
+BLOCK_ENTRIES = 20_000  # of rows at once: each is evaluated at a hundred nodes
+BLOCK_FACTORS = 60_000  # of rows at once, likewise: factors of the density
+TIE = 1e-9  # difference of log-probabilities that may be due to rounding
+
+
+def tail_log_probs(
+    codec: TableCodec, joint: JointDensity, table: StoredTable, verbose: int = 0
+) -> FloatArray:
+    """Conditional log tail probability of each cell, given the others of its row.
+
+    Returns
+    -------
+    log_probs : ndarray of shape (n_rows, n_columns), float64
+        Log-probability that a draw of the cell is no likelier: at most 0, lower is stranger.
+    """
+    n_columns = len(codec.columns)
+    size = max(1, min(BLOCK_ENTRIES // n_columns, BLOCK_FACTORS // max(1, joint.n_factors)))
+    log_probs = np.empty((table.n_rows, n_columns))
+    with tqdm(
+        total=log_probs.size,
+        desc="score_features",
+        unit="cell",
+        disable=not verbose,
+        file=sys.stderr,
+    ) as bar:
+        for start in range(0, table.n_rows, size):
+            rows = codec.encode(table.take(slice(start, start + size)))
+            for j in range(n_columns):
+                given = Conditional(codec, joint, rows, j)
+                log_probs[start : start + size, j] = given.tail_log_prob()
+                bar.update(len(rows.labels))
+    return log_probs
 
 
 class Conditional:
-    """One column of some rows, given their other columns.
+    """Conditional distribution of one column of some rows, given their other columns.
 
     Parameters
     ----------
     codec : TableCodec
-    model : Model
-        Of the rows, on the CPU.
-    joint : Joint
-    rows : EncodedTable
+    joint : JointDensity
+    rows : EncodedRows
     j : int
         The column.
 
     Attributes
     ----------
     log_probs : ndarray of shape (n_rows, n_labels + 1)
-        Log-probability of each label, "never seen" the last; of the label that says "a
-        value", that of all values. A column without labels has this one only.
+        Log-probability of each label, "never seen" the last; that of the label which stands for
+        a value is the mass of all values. A column without labels has this one only.
     """
 
-    def __init__(
-        self, codec: TableCodec, model: Model, joint: Joint, rows: EncodedRows, j: int
-    ) -> None:
+    def __init__(self, codec: TableCodec, joint: JointDensity, rows: EncodedRows, j: int) -> None:
         self.rows = rows
         self._column = codec.columns[j]
-        self._label, self._value = codec.places[j]
+        self._label, self._value = codec.indices[j]
         labels = self._column.labels
-        log_masses = np.full((len(rows.labels), 1 if labels.idle else labels.n_labels + 1), -np.inf)
+        log_masses = np.full(
+            (len(rows.labels), 1 if labels.is_trivial else labels.n_labels + 1), -np.inf
+        )
         if self._label is not None:
             for label in range(labels.n_labels + 1):
-                if not (labels.valued and label == labels.number):
+                if self._value is None or label != labels.value_label:
                     other = self._labelled(label)
-                    log_masses[:, label] = joint.of_labels(other.labels, other.novel)
-                    log_masses[:, label] += joint.of_values(other.labels, other.values)
+                    log_masses[:, label] = joint.log_prob_labels(other.labels, other.novel)
+                    log_masses[:, label] += joint.log_prob_values(other.labels, other.values)
         if self._value is not None:
-            valued = rows if self._label is None else self._labelled(labels.number, self._value)
-            marginal = model.values.marginals.of_columns([self._value])
-            column = cast(NumberColumn, self._column)
-            self._values = ValueDensity(column, marginal, joint, valued, self._value)
-            log_masses[:, labels.number] = self._values.log_mass()
-            log_masses[:, labels.number] += joint.of_labels(valued.labels, valued.novel)
+            valued = (
+                rows if self._label is None else self._labelled(labels.value_label, self._value)
+            )
+            self._values = ValueDensity(codec.value_codecs[self._value], joint, valued, self._value)
+            log_masses[:, labels.value_label] = self._values.log_mass()
+            log_masses[:, labels.value_label] += joint.log_prob_labels(valued.labels, valued.novel)
         self.log_probs = log_masses - logsumexp(log_masses, axis=1, keepdims=True)
 
     def tail_log_prob(self) -> FloatArray:
         """Log-probability that a draw of the column is no likelier, ``(n_rows,)``."""
         own_label = self._own_labels()
-        own = self.log_probs[np.arange(len(own_label)), own_label] + self._log_share_of_rare()
+        own = self.log_probs[np.arange(len(own_label)), own_label] + self._log_share_of_novel()
         labels = self._column.labels
         of_labels, of_values = self.log_probs, np.full(len(own), -np.inf)
-        if labels.valued:
-            of_values = self.log_probs[:, labels.number]
+        if self._value is not None:
+            of_values = self.log_probs[:, labels.value_label]
             own = np.where(
-                own_label == labels.number, of_values + self._values.log_share_no_likelier(), own
+                own_label == labels.value_label,
+                of_values + self._values.log_share_no_likelier(),
+                own,
             )
-            of_labels = np.delete(self.log_probs, labels.number, axis=1)
+            of_labels = np.delete(self.log_probs, labels.value_label, axis=1)
         if self._label is None:  # a missing value where there was none at fit
             own = np.where(
                 np.isnan(self.rows.values[:, self._value]), math.log(MIN_PROBABILITY), own
             )
         no_likelier = np.where(of_labels <= own[:, None] + TIE, of_labels, -np.inf)
-        of_rare = np.where(self._is_rare(), own, -np.inf)
-        both = np.column_stack((no_likelier, np.minimum(own, of_values), of_rare))
+        of_novel = np.where(self._is_novel(), own, -np.inf)
+        both = np.column_stack((no_likelier, np.minimum(own, of_values), of_novel))
         log_probs = logsumexp(both, axis=1)
         return np.where(log_probs > -TIE, 0.0, log_probs)  # all draws, but for rounding
 
-    def usual(self) -> tuple[NDArray[np.int64], FloatArray]:
-        """Return what would be usual: the likeliest label known, or the median of values."""
+    def typical(self) -> tuple[NDArray[np.int64], FloatArray]:
+        """Typical cell of each row, encoded: the likeliest known label, or the median of values."""
         known = self.log_probs[:, : self._column.labels.n_labels]
         labels = known.argmax(axis=1)
         values = np.full(len(labels), np.nan)
         if self._value is not None:
-            values = np.where(labels == self._column.labels.number, self._values.median(), values)
+            values = np.where(
+                labels == self._column.labels.value_label, self._values.median(), values
+            )
         return labels, values
 
     def _own_labels(self) -> NDArray[np.int64]:
         if self._label is None:
-            return np.full(len(self.rows.labels), self._column.labels.number)
+            return np.full(len(self.rows.labels), self._column.labels.value_label)
         return self.rows.labels[:, self._label]
 
-    def _log_share_of_rare(self) -> FloatArray:
-        """Of a number never seen, log-share of those that lie no nearer; 0 for others."""
+    def _log_share_of_novel(self) -> FloatArray:
+        """Log-share of novel values that lie no nearer than the row's own; 0 for other cells."""
         if self._label is None:
             return np.zeros(len(self.rows.labels))
-        tail = torch.minimum(*student.tails(torch.tensor(self.rows.novel[:, self._label])))
-        return np.where(self._is_rare(), torch.log(2 * tail).numpy(), 0.0)
+        tail = torch.minimum(*student_tails(torch.tensor(self.rows.novel[:, self._label])))
+        return np.where(self._is_novel(), torch.log(2 * tail).numpy(), 0.0)
 
-    def _is_rare(self) -> NDArray[np.bool_]:
-        """Whether the row holds a number never seen."""
+    def _is_novel(self) -> NDArray[np.bool_]:
+        """Whether the cell of each row is a novel value."""
         if self._label is None:
             return np.zeros(len(self.rows.labels), dtype=bool)
         return ~np.isnan(self.rows.novel[:, self._label])
 
     def _labelled(self, label: int, value: int | None = None) -> EncodedRows:
-        """Return the rows with another label in the column, and no value but that of ``value``."""
+        """Rows with another label in the column, and without its value unless it is ``value``."""
         labels, novel, values = self.rows.labels.copy(), self.rows.novel.copy(), self.rows.values
         labels[:, self._label], novel[:, self._label] = label, np.nan
         if value is None and self._value is not None:

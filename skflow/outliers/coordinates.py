@@ -1,6 +1,6 @@
-"""Rows as points: every column as numbers of comparable size, one way only.
+"""Embedding of rows as points: columns as numbers of comparable size, without an inverse.
 
-Distances want what densities do without: that 4 lies between 3 and 5 although each is a
+Distances need what densities do without: that 4 lies between 3 and 5 although each is a
 level, and that a category is as far from one other as from the next.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skflow.table.codec import TableCodec
-from skflow.table.columns import CategoryColumn, ColumnCodec, NumberColumn
+from skflow.table.column_codec import ColumnCodec
 from skflow.table.storage import StoredColumn, StoredTable
 
 FloatArray = NDArray[np.float64]
@@ -32,10 +32,10 @@ class Coordinates:
     Parameters
     ----------
     axes : list of NumberAxes or LevelAxes
-        Of each column.
+        Axes of each column.
     means : ndarray of shape (n_numbers,)
     scales : ndarray of shape (n_axes,)
-        Of numbers, then of indicators, of all columns one after the other.
+        Scales of numbers, then of indicators, of all columns one after the other.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Coordinates:
 
     @classmethod
     def fit(cls, codec: TableCodec, table: StoredTable) -> Self:
-        """Fit to the rows of a table that the codec is of."""
+        """Fit to the rows of a table that the codec describes."""
         axes = [_axes(*pair) for pair in zip(codec.columns, table.columns, strict=True)]
         numbers, indicators = _read(axes, table)
         means = _mean(numbers)
@@ -66,7 +66,7 @@ class Coordinates:
     @property
     def columns(self) -> NDArray[np.intp]:
         """The column of each coordinate."""
-        numbers = [j for j, axes in enumerate(self.axes) if isinstance(axes, NumberAxes)]
+        numbers = np.repeat(np.arange(len(self.axes)), [a.n_numbers for a in self.axes])
         indicators = np.repeat(np.arange(len(self.axes)), [a.n_indicators for a in self.axes])
         return np.concatenate((numbers, indicators)).astype(np.intp)
 
@@ -77,7 +77,7 @@ class Coordinates:
         return np.repeat(n_indicators, n_indicators)
 
     def __call__(self, table: StoredTable) -> FloatArray:
-        """Return coordinates, ``(n_rows, n_axes)``."""
+        """Coordinates of rows, ``(n_rows, n_axes)``."""
         numbers, indicators = _read(self.axes, table)
         points = np.column_stack([numbers - self.means, *indicators])
         with np.errstate(over="ignore"):  # farther than any number is as far as all far ones
@@ -88,7 +88,10 @@ class Coordinates:
 class NumberAxes:
     """A number, NaN where missing, and whether it is missing where it ever was."""
 
-    def __init__(self, codec: NumberColumn) -> None:
+    n_numbers = 1
+    levels: NDArray[np.int64] | None = None
+
+    def __init__(self, codec: ColumnCodec) -> None:
         self.codec = codec
 
     @property
@@ -96,10 +99,9 @@ class NumberAxes:
         """Two where the number may be missing."""
         return 2 if self.codec.labels.markers else 0
 
-    def number(self, column: StoredColumn) -> FloatArray:
-        """Return ``(n_rows,)``."""
-        numbers = self.codec.scaling.encode(self.codec.line.read(column))[0]
-        return np.where(column.present, numbers, np.nan)
+    def numbers(self, column: StoredColumn) -> list[FloatArray]:
+        """Return one array, ``(n_rows,)``."""
+        return [self.codec.numbers(column)]
 
     def indicators(self, column: StoredColumn) -> FloatArray:
         """Return ``(n_rows, n_indicators)``."""
@@ -109,6 +111,8 @@ class NumberAxes:
 
 class LevelAxes:
     """Which of the frequent levels a category, or its absence, is, or which other one."""
+
+    n_numbers = 0
 
     def __init__(self, codec: ColumnCodec, levels: NDArray[np.int64]) -> None:
         self.codec = codec
@@ -126,6 +130,10 @@ class LevelAxes:
         """One more than levels."""
         return len(self.levels) + 1
 
+    def numbers(self, column: StoredColumn) -> list[FloatArray]:
+        """Return no array."""
+        return []
+
     def indicators(self, column: StoredColumn) -> FloatArray:
         """Return ``(n_rows, n_indicators)``; the last is of all levels that are not frequent."""
         labels = self.codec.encode(column).labels
@@ -138,15 +146,13 @@ def _read(
 ) -> tuple[FloatArray, list[FloatArray]]:
     """Return numbers, and the indicators of each column."""
     pairs = list(zip(axes, table.columns, strict=True))
-    numbers = [each.number(column) for each, column in pairs if isinstance(each, NumberAxes)]
+    numbers = [number for each, column in pairs for number in each.numbers(column)]
     indicators = [each.indicators(column) for each, column in pairs]
     return np.array(numbers).reshape(len(numbers), table.n_rows).T, indicators
 
 
 def _axes(codec: ColumnCodec, column: StoredColumn) -> NumberAxes | LevelAxes:
-    if isinstance(codec, CategoryColumn) or codec.categorical:
-        return LevelAxes.fit(codec, column)
-    return NumberAxes(codec)
+    return NumberAxes(codec) if codec.is_ordered else LevelAxes.fit(codec, column)
 
 
 def _mean(raw: FloatArray) -> FloatArray:

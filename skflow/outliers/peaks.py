@@ -1,4 +1,4 @@
-r"""Where a density given other columns has peaks too narrow for evenly spread nodes.
+r"""Peaks of a conditional density that are too narrow for evenly spread nodes.
 
 The density is a mixture of components, each a product of factors: a Gaussian of the
 standardised residual of one column, on a floor. Along the line of one column residuals are
@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from skflow.outliers.joint_density import Factors
+
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
@@ -20,31 +22,6 @@ NEGLIGIBLE = 10.0  # below the largest mass of a row's peaks, in nats
 N_CLIMBED = 3
 FAN = np.array([-9.0, -5, -3, -1.8, -0.8, 0.0, 0.8, 1.8, 3, 5, 9])  # widths from a peak
 MOST_TRIED = 12  # points on the way to a root
-
-
-class Factors(NamedTuple):
-    """What the model says of rows, factor by factor.
-
-    Attributes
-    ----------
-    log_density : ndarray of shape (n_rows,)
-        Of the values given the labels, in nats.
-    log_jacobian : ndarray of shape (n_rows,)
-        The part of it that is no factor's.
-    standardised : ndarray of shape (n_rows, n_components, n_columns)
-        Residuals.
-    log_floors : ndarray of shape (n_rows, n_columns)
-    log_weights : ndarray of shape (n_rows, n_components)
-    log_peaks : ndarray of shape (n_components, n_columns)
-        See :class:`skflow.flow.mixture.Residuals`.
-    """
-
-    log_density: FloatArray
-    log_jacobian: FloatArray
-    standardised: FloatArray
-    log_floors: FloatArray
-    log_weights: FloatArray
-    log_peaks: FloatArray
 
 
 class Roots(NamedTuple):
@@ -69,27 +46,28 @@ class Roots(NamedTuple):
     high_residuals: FloatArray
 
     def take(self, kept: Rows | NDArray[np.bool_]) -> "Roots":
-        """Return some of the roots."""
+        """Some of the roots."""
         parts = {name: part[kept] for name, part in self._asdict().items()}
         return self._replace(**parts)
 
 
 class Evaluate(Protocol):
-    """Factors of rows, by index, at places of the line."""
+    """Factors of rows, by index, at z-coordinates."""
 
     def __call__(self, rows: Rows, places: FloatArray) -> Factors: ...  # noqa: D102
 
 
 def find_peaks(places: FloatArray, factors: Factors, evaluate: Evaluate) -> tuple[Rows, FloatArray]:
-    """Return rows, and places of the line that resolve their narrow peaks.
+    """Rows, and z-coordinates that resolve their narrow peaks.
 
     Parameters
     ----------
     places : ndarray of shape (n_rows, n_nodes)
-        Sorted.
+        Z-coordinates of nodes, sorted.
     factors : Factors
-        There, of one row after the other.
+        Factors at the nodes of one row after the other.
     evaluate : callable
+        Factors of rows, by index, at z-coordinates.
     """
     shape = places.shape
     roots = _find_roots(places, factors)
@@ -104,7 +82,7 @@ def find_peaks(places: FloatArray, factors: Factors, evaluate: Evaluate) -> tupl
     of_own = np.arange(len(roots.rows)), roots.columns
     steps = (-roots.low_residuals[of_own] / slopes[of_own])[:, None]
     starts = roots.low + steps[:, 0], roots.low_residuals + steps * slopes
-    peaks_at, widths, losses = _grow_components(*starts, slopes, depths)
+    peaks_at, widths, losses = _maximise(*starts, slopes, depths)
     masses = heights + losses + factors.log_jacobian[node] + np.log(widths)
     least = factors.log_density.reshape(shape)
     with np.errstate(divide="ignore"):  # of nodes that coincide
@@ -113,7 +91,7 @@ def find_peaks(places: FloatArray, factors: Factors, evaluate: Evaluate) -> tupl
     kept = np.flatnonzero(masses > least[roots.rows] - NEGLIGIBLE)
     kept = kept[_distinct(roots.rows[kept], peaks_at[kept], widths[kept], masses[kept])]
     at, residuals, slopes = _solve(roots.take(kept), evaluate)
-    peaks_at, widths, _ = _grow_components(at, residuals, slopes, depths[kept])
+    peaks_at, widths, _ = _maximise(at, residuals, slopes, depths[kept])
     fans = peaks_at[:, None] + widths[:, None] * FAN
     return np.repeat(roots.rows[kept], len(FAN)), fans.ravel()
 
@@ -135,10 +113,10 @@ def _find_roots(places: FloatArray, factors: Factors) -> Roots:
     )
 
 
-def _grow_components(
+def _maximise(
     places: FloatArray, residuals: FloatArray, slopes: FloatArray, depths: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Go to the top of the product of those factors that are above their floors.
+    """Maxima of the product of those factors that are above their floors.
 
     Returns
     -------
@@ -159,7 +137,7 @@ def _grow_components(
 
 
 def _distinct(rows: Rows, places: FloatArray, widths: FloatArray, masses: FloatArray) -> Rows:
-    """Return the largest of peaks that are one and the same."""
+    """Index of the largest one of peaks that coincide."""
     order = np.lexsort((places, rows))
     apart = np.diff(places[order]) > np.minimum(widths[order][1:], widths[order][:-1]) / 2
     begins = np.ones(len(order), dtype=bool)
@@ -171,9 +149,9 @@ def _distinct(rows: Rows, places: FloatArray, widths: FloatArray, masses: FloatA
 
 
 def _solve(roots: Roots, evaluate: Evaluate) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Find roots by secants and, in turn, halving: places, residuals and slopes there.
+    """Roots by secants and bisection: z-coordinates, residuals and slopes there.
 
-    Without coupling layers residuals are linear, and the first secant hits.
+    Without coupling layers residuals are linear, and the first secant is exact.
     """
     low, high = roots.low.copy(), roots.high.copy()
     low_residuals, high_residuals = roots.low_residuals.copy(), roots.high_residuals.copy()

@@ -9,7 +9,7 @@ Where values lie on a grid, so do the nodes, and a cell of few grid points holds
 instead: a geometric series, of which each end counts half.
 
 Nodes are added where extending the neighbouring cells into a cell would change its mass by
-most, until the integrals are settled.
+most, until the integrals converge.
 """
 
 import math
@@ -27,29 +27,29 @@ Rows = NDArray[np.intp]
 LEVEL = 1e-6  # difference of logarithms below which a cell is level
 INSIDE = 0.02  # of a cell's width, between a new node and its ends
 MOST_SUMMED = 64  # grid points of a cell that is summed over
-TIE = 1e-6  # difference of log-densities of grid points that rounding may cause
+TIE = 1e-6  # difference of log-densities of grid points that may be due to rounding
 
 N_ADDED = 10  # nodes of a row at once
 MOST_ROUNDS = 12
-SETTLED = 0.01  # relative error of an integral
-IDLE = 0.02  # share of that error, of a cell that is left as it is
+TOLERANCE = 0.01  # relative error of an integral
+NEGLIGIBLE = 0.02  # share of that error, in a cell that is not refined
 PARABOLA = 3.0  # extended lines overshoot a parabola by so much
 HIGHEST = 50.0  # log of an error that is large enough
 
 
 class Nodes(NamedTuple):
-    """Nodes of lines, and what is known there; all of one shape.
+    """Nodes of lines, and the density there; all of one shape.
 
     Attributes
     ----------
     places : ndarray
-        Where they lie on the line that is integrated over.
+        Z-coordinates: points of the line that is integrated over.
     log_density : ndarray
-        Per unit of the line.
+        Log-density per unit of the line.
     heights : ndarray
         Log-density per unit of the column.
     steps : ndarray
-        Where they lie on the grid, in steps; of no meaning without a grid.
+        Points of the grid, in steps; meaningless without a grid.
     """
 
     places: FloatArray
@@ -65,7 +65,7 @@ class Curve:
     Attributes
     ----------
     nodes : Nodes
-        Of shape (n_rows, n_nodes), sorted; what repeats the last one says nothing.
+        Of shape (n_rows, n_nodes), sorted; repetitions of the last one are padding.
     step : float, default=0.0
         Width of the grid that values and nodes lie on, in units of the column; 0 for none.
     """
@@ -144,7 +144,7 @@ class Curve:
         return logsumexp(np.where(below, masses, -np.inf), axis=1)
 
     def quantile(self, share: float) -> FloatArray:
-        """Return the point that this share of each row's mass lies below, ``(n_rows,)``."""
+        """Z-coordinate below which this share of each row's mass lies, ``(n_rows,)``."""
         nodes, cells = self.nodes.places, self.log_masses()
         cumulative = np.cumsum(np.exp(cells - logsumexp(cells, axis=1, keepdims=True)), axis=1)
         cell = (cumulative < share).sum(axis=1).clip(max=cells.shape[1] - 1)
@@ -155,7 +155,7 @@ class Curve:
         return nodes[rows, cell] + within * (nodes[rows, cell + 1] - nodes[rows, cell])
 
     def take(self, rows: Rows) -> Self:
-        """Return some of the rows."""
+        """Some of the rows."""
         return type(self)(Nodes(*(part[rows] for part in self.nodes)), self.step)
 
     def errors(self, level: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -234,7 +234,7 @@ class Curve:
         return n_steps, (n_steps >= 1) & (n_steps <= MOST_SUMMED)
 
 
-def settle(curve: Curve, level: FloatArray, evaluate: Callable[[Rows, FloatArray], Nodes]) -> Curve:
+def refine(curve: Curve, level: FloatArray, evaluate: Callable[[Rows, FloatArray], Nodes]) -> Curve:
     """Add nodes to a curve until its mass, and the mass below ``level``, are settled.
 
     Parameters
@@ -248,12 +248,12 @@ def settle(curve: Curve, level: FloatArray, evaluate: Callable[[Rows, FloatArray
     for _ in range(MOST_ROUNDS):
         with np.errstate(over="ignore"):  # of slopes between nodes that nearly coincide
             errors, places = curve.take(active).errors(level[active])
-        open_rows = errors.sum(axis=1) > SETTLED
+        open_rows = errors.sum(axis=1) > TOLERANCE
         active, errors, places = active[open_rows], errors[open_rows], places[open_rows]
         if not len(active):
             break
         worst = np.argsort(-errors, axis=1, kind="stable")[:, :N_ADDED]
-        large = np.minimum(IDLE * SETTLED, errors.max(axis=1, keepdims=True))
+        large = np.minimum(NEGLIGIBLE * TOLERANCE, errors.max(axis=1, keepdims=True))
         row, rank = np.nonzero(np.take_along_axis(errors, worst, 1) >= large)
         cell = worst[row, rank]
         curve = curve.with_nodes(active[row], evaluate(active[row], places[row, cell]))

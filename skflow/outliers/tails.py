@@ -1,13 +1,13 @@
-r"""From scores of unlike units to probabilities, and from several of these to one.
+r"""Tail probabilities of scores, and their harmonic mean.
 
-The tail probability of a score is the share of normal rows that score no higher. Beyond
-the lowest tenth of them, at :math:`e`, an exponential takes over whose mean is that of
-their depth below it,
+The tail probability of a score is the share of calibration rows that score no higher. Below the
+lowest tenth of them, at :math:`e`, an exponential takes over, whose mean is their mean depth
+below it,
 
 .. math:: \log P(S \le s) = \log P(S \le e) - (e - s) / \mathrm{mean}(e - S \mid S < e),
 
-so that of two rows stranger than all normal ones the stranger is still told. Scores are in
-nats; where the lowest are all alike they say nothing of a depth, and a small one stands in.
+so that rows below all calibration rows still have an order. Scores are in nats; where the lowest
+are all equal there is no depth to estimate, and a small one is used.
 """
 
 import math
@@ -18,19 +18,19 @@ from scipy.special import logsumexp
 
 FloatArray = NDArray[np.float64]
 
-EDGE = 0.1  # share of normal rows below it
-FEWEST = 10  # rows that a quantile is counted by; of fewer the exponential is read
-FEWEST_BELOW = 2  # rows, for each to be judged by the depth of others
+EDGE = 0.1  # share of calibration rows below it
+FEWEST = 10  # rows that a quantile is counted by; with fewer it is that of the exponential
+FEWEST_BELOW = 2  # rows, so that each has others to compare to
 SHALLOWEST = 0.1  # mean depth, in nats
 
 
 class Tail:
-    """Lower tail of a score among normal rows; see the module's text for the formula.
+    """Lower tail of a score among calibration rows; see the module's text for the formula.
 
     Parameters
     ----------
-    scores : ndarray of shape (n_normal,)
-        Of normal rows that the score was not fitted to, two at least.
+    scores : ndarray of shape (n_calibration,)
+        Scores of rows that the score was not fitted to, at least two.
     """
 
     def __init__(self, scores: FloatArray) -> None:
@@ -47,7 +47,7 @@ class Tail:
         return np.where(scores < self.edge, far, np.log((no_higher + 1) / (n_rows + 1)))
 
     def leave_one_out_log_prob(self, scores: FloatArray) -> FloatArray:
-        """The same of the normal rows themselves, each judged by the others alone."""
+        """Log tail probability of the calibration rows' own scores, each among the others alone."""
         n_rows, n_others = len(self.scores), max(1, self.n_below - 1)
         no_higher = np.searchsorted(self.scores, scores, side="right")
         others = (self.depth - (self.edge - scores).clip(0)) / n_others
@@ -55,7 +55,7 @@ class Tail:
         return np.where(scores < self.edge, far, np.log(no_higher / n_rows))
 
     def quantile(self, share: float) -> float:
-        """Return the score that this share of fresh rows scores no higher than."""
+        """Score that this share of fresh rows does not exceed."""
         rank = int(share * (len(self.scores) + 1))
         if rank >= FEWEST or rank > self.n_below:
             return float(self.scores[rank - 1])
@@ -71,8 +71,8 @@ def log_harmonic_mean(log_probs: FloatArray, weights: FloatArray) -> FloatArray:
 
     .. math:: p = 1 \Big/ \sum_v \frac{w_v}{p_v}
 
-    The least probability decides, and barely loses by the others: under dependence of any
-    kind it is nearly a valid p-value itself (D. J. Wilson, "The harmonic mean p-value for
+    The least probability dominates, and the others raise it little: under any dependence the
+    mean is nearly a valid p-value itself (D. J. Wilson, "The harmonic mean p-value for
     combining dependent tests", PNAS 2019, equation 1).
     """
     return -logsumexp(-log_probs, b=weights, axis=-1)

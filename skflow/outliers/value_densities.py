@@ -1,23 +1,23 @@
-"""The values of one column given a row's others: the joint density along a line.
+"""Conditional density of the values of one column: the joint density along a line.
 
-The line is that on which the column alone is standard normal. Nodes lie where the column
-alone, and the row's own value, may lie; then about peaks too narrow for these; then where
-the integrals are not settled. Of a column on a grid all nodes are grid points.
+On that line the column alone is standard normal: a point of it is a z-coordinate. Nodes of the
+integral lie over the range of the column alone and about the row's own value; then about peaks
+that are too narrow for these; then where integrals have not converged. In a column on a grid all
+nodes are grid points.
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skflow.flow.marginals import Marginals
-from skflow.outliers.peaks import Factors, find_peaks
-from skflow.outliers.quadrature import Curve, Nodes, Rows, settle
+from skflow.outliers.joint_density import Factors, JointDensity
+from skflow.outliers.peaks import find_peaks
+from skflow.outliers.quadrature import Curve, Nodes, Rows, refine
 from skflow.rows import EncodedRows
-from skflow.table.columns import NumberColumn
+from skflow.table.number_codecs import ValueCodec
 from skflow.table.scaling import round_to_step
 
 FloatArray = NDArray[np.float64]
@@ -33,29 +33,8 @@ ROUNDING = 1e-9  # by which the row's own value is below its level, in any unit 
 LOWEST = -1e4  # log-density, relative to the highest
 
 
-class Joint(NamedTuple):
-    """The joint log-density of rows as they are encoded, in nats.
-
-    Attributes
-    ----------
-    of_labels : callable
-        Of labels, ``(n_rows, n_labelled)``, and of numbers never seen, likewise.
-    of_values : callable
-        Of values, ``(n_rows, n_valued)``, given labels.
-    factors : callable
-        The same factor by factor.
-    n_factors : int
-        Factors of a row.
-    """
-
-    of_labels: Callable[[LabelArray, FloatArray], FloatArray]
-    of_values: Callable[[LabelArray, FloatArray], FloatArray]
-    factors: Callable[[LabelArray, FloatArray], Factors]
-    n_factors: int
-
-
 class _Points(NamedTuple):
-    """Points of the line: places, encoded values, grid steps, log-derivatives of each two."""
+    """Points: z-coordinates, encoded values, grid steps, and log-derivatives between them."""
 
     places: FloatArray
     encoded: FloatArray
@@ -65,54 +44,50 @@ class _Points(NamedTuple):
 
 
 class ValueDensity:
-    """Density of the values of a column of some rows, given their other columns.
+    """Conditional density of the values of a column in some rows, given their other columns.
 
     Parameters
     ----------
-    column : NumberColumn
-    marginal : Marginals
-        Of the column alone.
-    joint : Joint
-    rows : EncodedTable
-        Where the column has a value it is the row's own; its label says that there is one.
+    column : ValueCodec
+    joint : JointDensity
+    rows : EncodedRows
+        The value of the column is the row's own, where there is one; its label is that of a value.
     k : int
         The column, among those with values.
     """
 
-    def __init__(
-        self, column: NumberColumn, marginal: Marginals, joint: Joint, rows: EncodedRows, k: int
-    ) -> None:
+    def __init__(self, column: ValueCodec, joint: JointDensity, rows: EncodedRows, k: int) -> None:
         self.rows = rows
         self._column = column
-        self._marginal = marginal
+        self._marginal = joint.marginals.of_columns([k])
         self._joint = joint
         self._k = k
         own = np.nan_to_num(rows.values[:, k])
-        at_own = self._points(self._scores(own)[0])
+        at_own = self._points(self._gaussianize(own)[0])
         unsnapped = column.scaling.encode(column.scaling.decode(own))[1]
-        level = joint.of_values(*self._with_values(np.arange(len(own)), own)) + unsnapped
+        level = joint.log_prob_values(*self._with_values(np.arange(len(own)), own)) + unsnapped
         nodes, factors = self._start(at_own.places)
-        #: Log of the unit that densities of each row are in.
+        #: Log of the unit of the densities of each row.
         self.offset = nodes.log_density.max(axis=1)
         self._level = level - self.offset + ROUNDING
-        curve = Curve.through(self._lowered(nodes, self.offset[:, None]), step=column.line.step)
+        curve = Curve.through(self._lowered(nodes, self.offset[:, None]), step=column.step)
         peaks = find_peaks(nodes.places, factors, self._factors_at)
         if len(peaks[0]):
             curve = curve.with_nodes(peaks[0], self._nodes_at(*peaks))
-        self.curve = settle(curve, self._level, self._nodes_at)
+        self.curve = refine(curve, self._level, self._nodes_at)
 
     def log_mass(self) -> FloatArray:
         """Log of the integral over all values, ``(n_rows,)``."""
         return self.curve.log_mass() + self.offset
 
     def log_share_no_likelier(self) -> FloatArray:
-        """Log-share of values whose density is no higher than the row's own value's."""
+        """Log-share of the values with a density no higher than that of the row's own value."""
         present = ~np.isnan(self.rows.values[:, self._k])
         below = self.curve.log_mass_below(self._level) - self.curve.log_mass()
         return np.where(present, np.minimum(below, 0.0), 0.0)
 
     def median(self) -> FloatArray:
-        """Return the encoded median of each row, ``(n_rows,)``."""
+        """Encoded median of each row, ``(n_rows,)``."""
         return self._points(self.curve.quantile(0.5)).encoded
 
     def _start(self, own: FloatArray) -> tuple[Nodes, Factors]:
@@ -130,7 +105,7 @@ class ValueDensity:
         return Nodes(*(part.reshape(places.shape) for part in nodes)), factors
 
     def _of_sharp_bins(self) -> FloatArray:
-        """Places about knots where the marginal's slope changes by much: at gaps between modes."""
+        """Z-coordinates about knots with a large change of the marginal's slope: gaps of modes."""
         knots = self._marginal.y_knots[:, 0, 0].numpy()
         log_slopes = self._marginal.derivatives[:, 0, 0].log().numpy()
         sharp = np.abs(np.diff(log_slopes)) > math.log(SHARP)
@@ -142,7 +117,7 @@ class ValueDensity:
 
     def _nodes_at(self, rows: Rows, places: FloatArray) -> Nodes:
         points = self._points(places)
-        log_density = self._joint.of_values(*self._with_values(rows, points.encoded))
+        log_density = self._joint.log_prob_values(*self._with_values(rows, points.encoded))
         nodes = self._nodes(points, log_density + points.per_place)
         return self._lowered(nodes, self.offset[rows])
 
@@ -150,7 +125,7 @@ class ValueDensity:
         return self._factors_of(rows, self._points(places))
 
     def _factors_of(self, rows: Rows, points: _Points) -> Factors:
-        """Return the factors of the density per unit of the line."""
+        """Factors of the density per unit of the line."""
         factors = self._joint.factors(*self._with_values(rows, points.encoded))
         return factors._replace(
             log_density=factors.log_density + points.per_place,
@@ -163,34 +138,34 @@ class ValueDensity:
         return Nodes(points.places, log_density, heights, points.steps)
 
     def _lowered(self, nodes: Nodes, offset: FloatArray) -> Nodes:
-        """Return nodes with their log-densities less an offset, but not too low."""
+        """Nodes with an offset subtracted from their log-densities, which are bounded below."""
         lowered = np.maximum(nodes.log_density - offset, LOWEST)
         heights = lowered + (nodes.heights - nodes.log_density)
         return nodes._replace(log_density=lowered, heights=heights)
 
     def _points(self, places: FloatArray) -> _Points:
-        """Return points at places of the line, or at the nearest points of the grid."""
+        """Points at z-coordinates, or at the nearest points of the grid."""
         values, log_det = self._marginal.inverse_and_log_det(torch.tensor(places)[None])
         encoded, per_place = values[0].numpy(), log_det.numpy()
-        scaling, step = self._column.scaling, self._column.line.step
+        scaling, step = self._column.scaling, self._column.step
         numbers = scaling.decode(encoded)
         if not step:
             per_unit = scaling.encode(numbers)[1]
             return _Points(places, encoded, np.zeros(len(places)), per_place, per_unit)
         numbers = round_to_step(numbers, step)
         encoded, per_unit = scaling.encode(numbers)
-        places, per_place = self._scores(encoded)
+        places, per_place = self._gaussianize(encoded)
         with np.errstate(over="ignore"):
             steps = (numbers / step).clip(-FARTHEST, FARTHEST)
         return _Points(places, encoded, steps, per_place, per_unit)
 
-    def _scores(self, encoded: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Places of encoded values, and the log of encoded units per unit of the line."""
+    def _gaussianize(self, encoded: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Z-coordinates of encoded values, and the log of encoded units per unit of the line."""
         places, log_det = self._marginal.forward_and_log_det(torch.tensor(encoded)[None])
         return places[0].numpy(), -log_det.numpy()
 
     def _with_values(self, rows: Rows, encoded: FloatArray) -> tuple[LabelArray, FloatArray]:
-        """Labels and values of rows, with other values in the column."""
+        """Labels and values of rows, with given values in the column."""
         values = self.rows.values[rows]
         values[:, self._k] = encoded
         return self.rows.labels[rows], values

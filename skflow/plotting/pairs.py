@@ -176,7 +176,7 @@ class PairDisplay:
         """Colour each point by the smallest region that contains it."""
         hdr_mass = self.hdr_mass.T
         shares, colors = [0.0, *REGIONS], list(REGIONS.values())
-        if all(axis.family != "level" for axis in self.axes):
+        if not any(axis.levels for axis in self.axes):
             cells = zip(self.axes, self.edges, strict=True)
             centres = [axis.scale.inverse(_middles(axis.scale.forward(e))) for axis, e in cells]
             ax.contourf(*centres, hdr_mass, levels=shares, colors=colors, zorder=0)
@@ -222,7 +222,7 @@ def _compute_hdr_mass(
     x, y = (axis.spread(p[both], generator) for axis, p in zip(axes, placed, strict=True))
     edges = _edges(axes[0], x), _edges(axes[1], y)
     counts = np.histogram2d(x, y, bins=edges)[0]
-    density, numeric = counts, [k for k, axis in enumerate(axes) if axis.family != "level"]
+    density, numeric = counts, [k for k, axis in enumerate(axes) if not axis.levels]
     for k in numeric:
         # Along one axis alone, fewer samples share a bin.
         density = gaussian_filter1d(density, SMOOTHING * 2 / len(numeric), axis=k, mode="constant")
@@ -236,7 +236,7 @@ def _compute_hdr_mass(
 
 def _edges(axis: ColumnAxis, numbers: FloatArray) -> FloatArray:
     """Return the edges of bins: one bin per level, else bins of equal width on the axis."""
-    if axis.family == "level":
+    if axis.levels:
         return np.arange(-0.5, len(axis.levels))
     places = axis.scale.forward(numbers)
     low, high = np.quantile(places, [0.001, 0.999]).tolist() if len(places) else (0.0, 1.0)

@@ -97,7 +97,7 @@ def to_pandas(column: StoredColumn, dtype: Any) -> Any:
 
 def _to_arrow(column: StoredColumn, values: NDArray[Any], null: NDArray[Any], dtype: Any) -> Any:
     """Return a column as an Arrow array of ``dtype``."""
-    if column.family == "category" or column.cell is not None:
+    if column.are_objects:
         places = getattr(dtype, "scale", None)
         return pa.array(column.to_objects(NONES, places).tolist(), type=dtype)
     array = pa.array(values, mask=null, from_pandas=False)
@@ -107,7 +107,7 @@ def _to_arrow(column: StoredColumn, values: NDArray[Any], null: NDArray[Any], dt
 
 def to_polars(polars: Any, column: StoredColumn, name: str, dtype: Any) -> Any:
     """Return a column as a polars Series of ``dtype``."""
-    if column.family == "category" or column.cell is not None:
+    if column.are_objects:
         places = getattr(dtype, "scale", None)
         return polars.Series(name, column.to_objects(NONES, places).tolist(), dtype=dtype)
     values = column.values

@@ -1,4 +1,4 @@
-"""A table to labels and values, and back, exactly."""
+"""The codec of a table: rows to labels and values, and back, exactly."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,29 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skflow.rows import EncodedRows
-from skflow.table.columns import ColumnCodec, fit_column
+from skflow.table.column_codec import ColumnCodec
+from skflow.table.kinds import kind_of
+from skflow.table.number_codecs import ValueCodec
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredColumn, StoredTable, code_of
-from skflow.table.vocabularies import strange_labels
 
 FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a model must know of the columns.
+    """Facts about the columns that a model depends on.
 
     Attributes
     ----------
     n_labels : tuple of int
-        Known labels of each labelled column.
+        Number of known labels of each labelled column.
     unseen : tuple of float
-        Probability of a label never seen, of each labelled column.
+        Probability of a label never seen, for each labelled column.
     value_label : tuple of (int, int)
-        Of each valued column: the labelled column, and its label, that say whether a
-        row has a value; (-1, 0) where every row has.
+        For each valued column, the labelled column and its label "a value"; (-1, 0)
+        where every row has a value.
     bounds : tuple of (float, float)
-        Support of each valued column, of encoded values.
+        Support of each valued column, in encoded values.
     """
 
     n_labels: tuple[int, ...]
@@ -40,8 +41,8 @@ class Layout:
     bounds: tuple[tuple[float, float], ...]
 
 
-class Place(NamedTuple):
-    """Where a column stands among those with labels, and among those with values."""
+class ColumnIndex(NamedTuple):
+    """Position of a column among labelled columns, and among valued ones; None if neither."""
 
     label: int | None
     value: int | None
@@ -55,17 +56,18 @@ class TableCodec:
     Parameters
     ----------
     schema : Schema
-        What the columns are taken for.
     columns : list of ColumnCodec
-        Fitted, one for each.
+        Fitted, one for each column.
 
     Attributes
     ----------
     layout : Layout
     labelled : list of int
-        Columns that have labels.
-    places : list of Place
-        Of each column; None where it has no label, or no value.
+        Positions of the columns that have labels.
+    value_codecs : list of ValueCodec
+        Codecs of the columns that have values.
+    indices : list of ColumnIndex
+        Positions of each column among the labelled and the valued ones.
     latent_names : list of str
         A column's own name; ``<name>_label`` and ``<name>`` where it has a label and a value.
     latent_is_label : ndarray of bool
@@ -74,50 +76,47 @@ class TableCodec:
     def __init__(self, schema: Schema, columns: list[ColumnCodec]) -> None:
         self.schema = schema
         self.columns = columns
-        self.labelled = [j for j, c in enumerate(self.columns) if not c.labels.idle]
-        self._labelled = [self.columns[j] for j in self.labelled]
-        self._valued = [c for c in self.columns if c.labels.valued]
-        self.places = self._number_parts()
+        self.value_codecs = [codec for codec in columns if isinstance(codec, ValueCodec)]
+        labels, values = count(), count()
+        self.indices = [
+            ColumnIndex(
+                None if codec.labels.is_trivial else next(labels),
+                next(values) if codec.labels.valued else None,
+            )
+            for codec in columns
+        ]
+        self.labelled = [j for j, index in enumerate(self.indices) if index.label is not None]
         self.layout = self._lay_out()
         taken = {column.name for column in schema.columns}
         self.latent_names: list[str] = []
         is_label: list[bool] = []
-        for column, codec in zip(schema.columns, self.columns, strict=True):
-            labelled, valued = not codec.labels.idle, codec.labels.valued
-            if labelled:
-                self.latent_names.append(_label_name(column.name, taken) if valued else column.name)
-            if valued:
+        for column, (label, value) in zip(schema.columns, self.indices, strict=True):
+            if label is not None:
+                name = column.name if value is None else _label_name(column.name, taken)
+                self.latent_names.append(name)
+                is_label.append(True)
+            if value is not None:
                 self.latent_names.append(column.name)
-            is_label += [True] * labelled + [False] * valued
+                is_label.append(False)
         self.latent_is_label = np.array(is_label, dtype=bool)
 
     @classmethod
     def fit(cls, table: StoredTable, schema: Schema) -> Self:
         """Fit the codec of each column to training rows."""
         pairs = zip(table.columns, schema.columns, strict=True)
-        return cls(schema, [fit_column(*pair) for pair in pairs])
-
-    def _number_parts(self) -> list[Place]:
-        labels, values = count(), count()
-        return [
-            Place(
-                None if codec.labels.idle else next(labels),
-                next(values) if codec.labels.valued else None,
-            )
-            for codec in self.columns
-        ]
+        return cls(schema, [kind_of(pinned).fit(column, pinned) for column, pinned in pairs])
 
     def _lay_out(self) -> Layout:
-        pairs = list(zip(self.columns, self.places, strict=True))
+        labelled = [self.columns[j] for j in self.labelled]
         return Layout(
-            n_labels=tuple(codec.labels.n_labels for codec in self._labelled),
-            unseen=tuple(codec.unseen for codec in self._labelled),
+            n_labels=tuple(codec.labels.n_labels for codec in labelled),
+            unseen=tuple(codec.unseen for codec in labelled),
             value_label=tuple(
-                (-1, 0) if place.label is None else (place.label, codec.labels.number)
-                for codec, place in pairs
-                if place.value is not None
+                (-1, 0) if index.label is None else (index.label, codec.labels.value_label)
+                for codec, index in zip(self.columns, self.indices, strict=True)
+                if index.value is not None
             ),
-            bounds=tuple(codec.bounds for codec in self._valued),
+            bounds=tuple(codec.bounds for codec in self.value_codecs),
         )
 
     @property
@@ -128,8 +127,8 @@ class TableCodec:
 
     @property
     def quantized_columns(self) -> list[int]:
-        """Those of the columns that have values whose values lie on a grid."""
-        return [j for j, codec in enumerate(self._valued) if codec.quantized_columns]
+        """Positions, among the valued columns, of those whose values lie on a grid."""
+        return [k for k, codec in enumerate(self.value_codecs) if codec.step > 0]
 
     @property
     def scales(self) -> FloatArray:
@@ -141,9 +140,9 @@ class TableCodec:
         encoded = [
             codec.encode(column) for column, codec in zip(table.columns, self.columns, strict=True)
         ]
-        pairs = list(zip(self.columns, encoded, strict=True))
-        labelled = [part for codec, part in pairs if not codec.labels.idle]
-        valued = [part for codec, part in pairs if codec.labels.valued]
+        pairs = list(zip(self.indices, encoded, strict=True))
+        labelled = [part for index, part in pairs if index.label is not None]
+        valued = [part for index, part in pairs if index.value is not None]
         return EncodedRows(
             labels=_stack([part.labels for part in labelled], table.n_rows, np.int64),
             novel=_stack([part.novel for part in labelled], table.n_rows, np.float64),
@@ -153,7 +152,7 @@ class TableCodec:
         )
 
     def refuse_irreversible(self, table: StoredTable) -> None:
-        """Raise where some cell would not come back.
+        """Raise where some cell has no latent that leads back to it.
 
         Raises
         ------
@@ -162,7 +161,8 @@ class TableCodec:
             there was none.
         """
         faults = [
-            codec.fault(column) for column, codec in zip(table.columns, self.columns, strict=True)
+            codec.irreversible(column)
+            for column, codec in zip(table.columns, self.columns, strict=True)
         ]
         found = [fault for fault in faults if fault is not None]
         for j, (codec, column) in enumerate(zip(self.columns, table.columns, strict=True)):
@@ -176,10 +176,8 @@ class TableCodec:
             )
 
     def strangeness(self, table: StoredTable, j: int) -> str | None:
-        """Say what is strange about categories, none of which is known; None of other columns."""
-        schema = self.schema.columns[j]
-        is_category = schema.kind == "categorical"
-        return strange_labels(table.columns[j], schema.levels) if is_category else None
+        """Explain how the categories of column j differ, if none of them is known."""
+        return self.columns[j].strangeness(table.columns[j])
 
     def decode(
         self,
@@ -194,14 +192,14 @@ class TableCodec:
 
         Parameters
         ----------
-        labels, rare, values : ndarray
-            As :meth:`encode` gave them, up to a relative error of 1e-13.
+        labels, novel, values : ndarray
+            As :meth:`encode` returns them, up to a relative error of 1e-13.
         on_grid : bool
-            For rows drawn at random: whether to snap values to their grid and to
-            reflect them at their support.
+            Whether rows are random draws: values are then snapped to their grid, and
+            reflected at their support.
         unknown : sequence of str, default=None
-            Missing marker of each column, for labels never seen and for values that are
-            NaN in a column without labels; None for the rarest known labels, in turn.
+            Missing marker of each column, which replaces labels never seen, and NaN in
+            columns without labels. None replaces them by the rarest known labels, in turn.
 
         Returns
         -------
@@ -210,18 +208,16 @@ class TableCodec:
         nothing = np.full(len(labels), np.nan)
         no_label = np.zeros(len(labels), dtype=np.int64)
         columns = []
-        for j, (codec, place) in enumerate(zip(self.columns, self.places, strict=True)):
-            own = no_label if place.label is None else labels[:, place.label]
-            own_rare = nothing if place.label is None else novel[:, place.label]
-            own_values = nothing if place.value is None else values[:, place.value]
+        for j, (codec, index) in enumerate(zip(self.columns, self.indices, strict=True)):
+            own = no_label if index.label is None else labels[:, index.label]
+            own_novel = nothing if index.label is None else novel[:, index.label]
+            own_values = nothing if index.value is None else values[:, index.value]
             if unknown is None:
-                columns.append(codec.decode(own, own_rare, own_values, on_grid=on_grid))
+                columns.append(codec.decode(own, own_novel, own_values, on_grid=on_grid))
                 continue
-            lost = np.isnan(own_values) if codec.labels.idle else own == codec.labels.n_labels
-            if not codec.labels.valued and np.isfinite(codec.scale):
-                lost &= np.isnan(own_rare)  # a number that is no level has a place
-            own_values = np.where(lost & codec.labels.idle, 0.0, own_values)
-            column = codec.decode(own, own_rare, own_values, on_grid=on_grid)
+            lost = codec.is_unknown(own, own_novel, own_values)
+            own_values = np.where(lost, 0.0, own_values)
+            column = codec.decode(own, own_novel, own_values, on_grid=on_grid)
             missing = np.where(lost, np.int8(code_of(unknown[j])), column.missing)
             columns.append(replace(column, missing=missing))
         return columns

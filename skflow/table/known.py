@@ -1,7 +1,7 @@
-"""Numbers that have a label of their own: levels and atoms, compared and given back exactly.
+"""Numbers that have a label of their own: levels and atoms, compared and decoded exactly.
 
-Coordinates are floats, and tell 64-bit integers apart below 2^53 only. So identity is decided
-on what is stored: integers are compared with integers, and floats with floats.
+Coordinates are floats, which distinguish 64-bit integers below 2^53 only. So stored values
+are compared: integers with integers, and floats with floats.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.table.schema import Number
 from skflow.table.storage import StoredColumn
+from skflow.table.units import Number
 
 
 class KnownNumbers:
@@ -23,12 +23,12 @@ class KnownNumbers:
     numbers : sequence of Number
         Ascending, in the column's unit; seconds for dates and durations.
     stored : StoredColumn
-        What the fitted column was stored as; its rows are not read.
+        Storage of the fitted column; its rows are not read.
 
     Attributes
     ----------
     values : ndarray of shape (n_known,)
-        The numbers in the fitted dtype; the nearest ones where it cannot hold them.
+        The numbers in the fitted dtype, or the nearest ones that it can hold.
     """
 
     def __init__(self, numbers: Sequence[Number], stored: StoredColumn) -> None:
@@ -69,12 +69,12 @@ class KnownNumbers:
 
 
 def ticks_of(number: Number | Fraction, tick: Fraction) -> int | Fraction:
-    """Return how many ticks, of so many units of the column each, a number is; exactly."""
+    """Return a number in ticks, exactly; ``tick`` is one tick in units of the column."""
     return number if tick == 1 and type(number) is int else Fraction(number) / tick
 
 
 def nearest_held(number: Number | Fraction, dtype: np.dtype) -> Any:
-    """Return the number of a dtype, of floats, integers or booleans, that is nearest."""
+    """Return the nearest number that a dtype of floats, integers or booleans can hold."""
     if dtype.kind == "f":
         limit = float(np.finfo(dtype).max)
         with np.errstate(under="ignore"):

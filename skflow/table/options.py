@@ -1,31 +1,21 @@
-"""What a user says of columns, checked against them."""
+"""Options about columns, checked against the columns."""
 
-import math
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from fractions import Fraction
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skflow.table.schema import KINDS, PER_SECOND, Kind, Number, Schema, seconds_of
-from skflow.table.storage import TICKS, Family, StoredColumn
+from skflow.table.families.family import Bounds
+from skflow.table.kinds import KINDS, kinds_of
+from skflow.table.schema import Schema
+from skflow.table.storage import StoredColumn
 
 KindsOption = Mapping[Any, str] | Schema | None
 CategoricalOption = ArrayLike | Literal["from_dtype"] | None
 BoundsOption = Mapping[Any, tuple[Any, Any]] | None
-Bounds = tuple[Number | None, Number | None]
-
-POSSIBLE: dict[Family, tuple[Kind, ...]] = {
-    "number": ("categorical", "levels", "constant", "integer", "decimal", "continuous"),
-    "boolean": ("categorical", "levels", "constant"),
-    "category": ("categorical",),
-    "date": ("categorical", "constant", "date"),
-    "duration": ("categorical", "constant", "duration"),
-}
 
 
 def read_kinds(option: Mapping[Any, str] | None, columns: Sequence[StoredColumn]) -> dict[int, str]:
@@ -40,9 +30,9 @@ def read_kinds(option: Mapping[Any, str] | None, columns: Sequence[StoredColumn]
     kinds = _by_position(option, columns, "column_kinds")
     faults = [
         f"column {columns[j].name!r} holds {columns[j].dtype}, which cannot be {kind!r}; "
-        f"possible: {', '.join(POSSIBLE[columns[j].family])}"
+        f"possible: {', '.join(kinds_of(columns[j].family.name))}"
         for j, kind in kinds.items()
-        if kind not in POSSIBLE[columns[j].family]
+        if kind not in kinds_of(columns[j].family.name)
     ]
     if faults:
         raise ValueError(
@@ -88,7 +78,7 @@ def refuse_contradictions(
     categorical: Collection[int],
     bounds: Collection[int],
 ) -> None:
-    """Raise where one option says of a column what another denies."""
+    """Raise where two options contradict each other about a column."""
     faults = [
         f"column {columns[j].name!r}: {kinds[j]!r} in column_kinds, and in categorical_features"
         for j in kinds
@@ -120,7 +110,7 @@ def find_column(key: Hashable, columns: Sequence[StoredColumn], parameter: str) 
 def _by_position(
     option: Mapping[Any, Any], columns: Sequence[StoredColumn], parameter: str
 ) -> dict[int, Any]:
-    """Return what an option says of each column; raise where it names one twice."""
+    """Return the values of an option by position; raise where it names a column twice."""
     found = {key: find_column(key, columns, parameter) for key in option}
     twice = sorted({columns[j].name for j, n in Counter(found.values()).items() if n > 1})
     if twice:
@@ -131,10 +121,7 @@ def _by_position(
 def count_outside(column: StoredColumn, bounds: Bounds) -> int:
     """Count values below or above bounds."""
     values = column.values[column.present]
-    low, high = bounds
-    if column.family in ("date", "duration"):
-        low = None if low is None else math.ceil(Fraction(low) / column.tick)
-        high = None if high is None else math.floor(Fraction(high) / column.tick)
+    low, high = column.family.to_stored(bounds, column.tick)
     below = 0 if low is None else int((values < low).sum())
     return below + (0 if high is None else int((values > high).sum()))
 
@@ -156,39 +143,13 @@ def refuse_outside(columns: Iterable[tuple[StoredColumn, Bounds]], origin: str) 
 
 def _read_pair(pair: Any, column: StoredColumn) -> Bounds:
     expected = f"bounds of column {column.name!r} must be a pair (low, high), low < high, of "
-    expected += {"date": "dates", "duration": "durations"}.get(column.family, "numbers")
-    if column.family in ("category", "boolean"):
+    expected += column.family.bounds
+    if not column.family.bounds:
         raise ValueError(f"bounds name column {column.name!r}, which holds no numbers: remove it.")
     try:
-        low, high = (None if bound is None else _read_bound(bound, column) for bound in pair)
+        low, high = (None if end is None else column.family.read_bound(end) for end in pair)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{expected} or None; got {pair!r}.") from error
     if low is not None and high is not None and not low < high:
         raise ValueError(f"{expected} or None; got {pair!r}.")
     return low, high
-
-
-def _read_bound(bound: Any, column: StoredColumn) -> Number | None:
-    if column.family == "date":
-        if isinstance(bound, datetime) and bound.tzinfo is not None:
-            bound = bound.astimezone(UTC).replace(tzinfo=None)
-        return _seconds(np.datetime64(bound))
-    if column.family == "duration" and isinstance(bound, timedelta | np.timedelta64):
-        return _seconds(np.timedelta64(bound))
-    if not isinstance(bound, Real) or isinstance(bound, bool):
-        raise TypeError
-    number = int(bound) if isinstance(bound, Integral) else float(bound)
-    if math.isnan(number):
-        raise ValueError
-    return None if math.isinf(number) else number
-
-
-def _seconds(time: np.datetime64 | np.timedelta64) -> Number:
-    if np.isnat(time):
-        raise ValueError
-    unit, count = np.datetime_data(time.dtype)
-    kind = time.dtype.kind
-    if unit in ("Y", "M", "W"):
-        time, unit, count = time.astype(f"{kind}8[D]"), "D", 1
-    ticks = time.astype(np.int64).item() * count
-    return seconds_of(int(ticks * TICKS[unit] * PER_SECOND))

@@ -1,7 +1,7 @@
-"""Numbers of any size to encoded values of moderate size, and back."""
+"""Scalings: numbers of any size to encoded values of moderate size, and back."""
 
 import math
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,11 @@ FloatArray = NDArray[np.float64]
 LARGEST = float(np.finfo(np.float64).max)
 SMALLEST = float(np.finfo(np.float64).tiny)
 DIGITS = 13
-# A column is wide, and bent by asinh, when a hundredth of its nonzero values is
-# this much smaller than the largest tenth.
+# A column is scaled by asinh when a hundredth of its nonzero values is this much smaller
+# than the largest tenth.
 WIDE_RATIO = 1e-5
-# It is bent as well when its largest value is this much larger than that tenth: divided
-# by the largest, the others would lose their digits, and in the end underflow.
+# So it is when its largest value is this much larger than that tenth: divided by the largest,
+# the others would lose their digits, and at last underflow.
 FAR_RATIO = 1e6
 # asinh(r) = sign(r) log(2 |r|) to the last digit beyond this, where r may overflow.
 FAR = 1e150
@@ -23,10 +23,10 @@ FAR = 1e150
 NOISE = 1e-13
 # Error of numbers near 0 that come back through a flow, as a share of the column's scale.
 NEAR_ZERO = 6e-15
-# Where numbers of few digits are too small to keep them so, a lens makes room for them,
-# within this share of the scale.
-LENS = 1e-3
-# Powers of two below the smallest number of a lens that come back through it as well.
+# Narrow floats too small to keep their digits are scaled by an asinh of their own, within this
+# share of the column's scale.
+NEAR_ZERO_EDGE = 1e-3
+# Powers of two below the smallest training number that keep their digits there as well.
 ROOM = 10
 
 
@@ -36,7 +36,7 @@ class Scaling(Protocol):
     Attributes
     ----------
     scale : float
-        Typical magnitude of the numbers; errors are judged against it.
+        Typical magnitude of the numbers, to which errors are relative.
     """
 
     scale: float
@@ -49,8 +49,12 @@ class Scaling(Protocol):
         """Return the numbers, as exactly as the encoding allows."""
         ...
 
+    def state(self) -> dict[str, Any]:
+        """Return the form and its parameters, as numbers, strings and dicts."""
+        ...
 
-class Scaled:
+
+class PowerOfTwoScaling:
     """Division by a power of two: exact, and free of overflow later on."""
 
     def __init__(self, exponent: int, scale: float) -> None:
@@ -59,7 +63,7 @@ class Scaled:
 
     @classmethod
     def fit(cls, values: FloatArray) -> Self:
-        """Choose the power by the largest of the values."""
+        """Choose the power of two by the largest value."""
         magnitudes = np.abs(values[values != 0])
         exponent = int(np.frexp(magnitudes.max(initial=0.0))[1])
         return cls(exponent, typical(magnitudes, 0.9) if magnitudes.size else 1.0)
@@ -75,12 +79,16 @@ class Scaled:
         with np.errstate(over="ignore", under="ignore"):
             return np.ldexp(encoded, self.exponent).clip(-LARGEST, LARGEST)
 
+    def state(self) -> dict[str, Any]:
+        """Return the exponent and the scale."""
+        return {"form": "power of two", "exponent": self.exponent, "scale": self.scale}
 
-class Bent:
+
+class AsinhScaling:
     r"""``asinh((x - centre) / pivot)``: for values that span many orders of magnitude.
 
-    Relative precision near the centre survives, where a flow's error, which is
-    absolute, would swallow it.
+    It keeps the relative precision of values near the centre. A flow's error is absolute, and
+    would exceed them otherwise.
     """
 
     def __init__(self, centre: float, pivot: float) -> None:
@@ -89,7 +97,7 @@ class Bent:
         self.scale = max(abs(centre), pivot)
 
     def encode(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Bend; far out the logarithm is taken before anything can overflow."""
+        """Take asinh; far out the logarithm first, so that nothing overflows."""
         with np.errstate(over="ignore", divide="ignore", invalid="ignore", under="ignore"):
             offset = (values - self.centre).clip(-LARGEST, LARGEST)
             ratio = offset / self.pivot
@@ -99,20 +107,30 @@ class Bent:
         return encoded, log_derivative
 
     def decode(self, encoded: FloatArray) -> FloatArray:
-        """Unbend."""
+        """Take sinh."""
         with np.errstate(over="ignore", under="ignore"):
             near = self.pivot * np.sinh(encoded.clip(-300, 300))
             far = np.sign(encoded) * np.exp(np.abs(encoded) + math.log(self.pivot) - math.log(2))
             offset = np.where(np.abs(encoded) < 300, near, far)
             return (self.centre + offset).clip(-LARGEST, LARGEST)
 
+    def state(self) -> dict[str, Any]:
+        """Return the centre and the pivot."""
+        return {"form": "asinh", "centre": self.centre, "pivot": self.pivot}
 
-class Lens:
-    r"""Another encoding, after numbers near 0 were spread over their orders of magnitude.
 
-    Numbers within ``edge`` of 0 are sent to ``gain * asinh(x / pivot)``, the others stay
-    where they are; ``gain`` is such that the two meet. So the smallest ones keep their
-    digits, at no cost to any other number.
+class NearZeroAsinhScaling:
+    r"""Another scaling, after ``gain * asinh(x / pivot)`` of numbers within ``edge`` of 0.
+
+    Other numbers are left as they are; ``gain`` makes the map continuous. So the smallest
+    numbers keep their digits, at no cost to any other number.
+
+    Parameters
+    ----------
+    base : Scaling
+        Applied to all numbers afterwards.
+    edge, pivot : float
+        Above 0, in the unit of the numbers.
     """
 
     def __init__(self, base: Scaling, edge: float, pivot: float) -> None:
@@ -138,6 +156,11 @@ class Lens:
         inside = np.where(near, spread, 0.0)
         return np.where(near, self.pivot * np.sinh(inside / self.gain), spread)
 
+    def state(self) -> dict[str, Any]:
+        """Return the encoding of other numbers, the edge and the pivot."""
+        parameters = {"base": self.base.state(), "edge": self.edge, "pivot": self.pivot}
+        return {"form": "asinh near zero", **parameters}
+
 
 def fit_scaling(values: FloatArray, resolution: float = 0.0) -> Scaling:
     """Choose the encoding of a column's numbers.
@@ -146,35 +169,36 @@ def fit_scaling(values: FloatArray, resolution: float = 0.0) -> Scaling:
     ----------
     values : ndarray of shape (n_rows,)
     resolution : float, default=0.0
-        What decoded numbers are snapped to. They are not bent where that would cost
-        the largest of them.
+        Spacing to which decoded numbers are snapped. Asinh is not used where it would cost
+        digits of the largest number at this spacing.
     """
     pivot = _find_pivot(values)
     if pivot == 0:
-        return Scaled.fit(values)
-    bent = Bent(0.0, pivot)
+        return PowerOfTwoScaling.fit(values)
+    asinh = AsinhScaling(0.0, pivot)
     farthest = np.abs(values).max(keepdims=True)
-    lost = resolution > 0 and decoding_error(bent, farthest)[0] > 0.2 * resolution
-    return Scaled.fit(values) if lost else bent
+    lost = resolution > 0 and decoding_error(asinh, farthest)[0] > 0.2 * resolution
+    return PowerOfTwoScaling.fit(values) if lost else asinh
 
 
-def fit_rare_scaling(levels: FloatArray, others: FloatArray) -> Bent:
-    """Return a coordinate for numbers that are none of a column's known levels.
+def fit_novel_scaling(levels: FloatArray, others: FloatArray) -> AsinhScaling:
+    """Return the scaling of numbers that are none of a column's known levels.
 
-    ``others`` are those among the training rows: zeros alone have no scale.
+    ``others`` are such numbers among the training rows; they give the scale where the
+    levels are all 0.
     """
     magnitudes = np.abs(others[others != 0])
     usual = typical(magnitudes, 0.9) if magnitudes.size else 1.0
     if not levels.size:
-        return Bent(0.0, max(usual, SMALLEST))
+        return AsinhScaling(0.0, max(usual, SMALLEST))
     # Halves first: the sum of two huge numbers could overflow.
     centre = float(levels.min() / 2 + levels.max() / 2)
     half_range = float(levels.max() / 2 - levels.min() / 2)
-    return Bent(centre, max(half_range or abs(centre) or usual, SMALLEST))
+    return AsinhScaling(centre, max(half_range or abs(centre) or usual, SMALLEST))
 
 
-def fit_lens(scaling: Scaling, values: FloatArray, epsilon: float) -> tuple[Scaling, float]:
-    """Add a lens where some numbers would come back without a precision of ``epsilon``.
+def fit_near_zero(scaling: Scaling, values: FloatArray, epsilon: float) -> tuple[Scaling, float]:
+    """Add an asinh near 0 where small numbers would lose a relative precision of ``epsilon``.
 
     Returns
     -------
@@ -188,14 +212,14 @@ def fit_lens(scaling: Scaling, values: FloatArray, epsilon: float) -> tuple[Scal
     smallest, least = 4 * NEAR_ZERO / epsilon * reach, magnitudes.min(initial=np.inf)
     if least >= smallest:
         return scaling, smallest
-    edge = LENS * reach
+    edge = NEAR_ZERO_EDGE * reach
     # A power of two of the edge, below all numbers, so that it is none of them.
     pivot = math.ldexp(edge, math.floor(math.log2(least / edge)) - ROOM)
-    return Lens(scaling, edge, pivot), pivot
+    return NearZeroAsinhScaling(scaling, edge, pivot), pivot
 
 
 def _find_reach(scaling: Scaling, magnitudes: FloatArray) -> float:
-    """Return the size, as of numbers near 0, of which a flow's error there is a share."""
+    """Return the magnitude to which a flow's error near 0 is relative."""
     if not magnitudes.size:
         return scaling.scale
     largest = magnitudes[magnitudes >= np.quantile(magnitudes, 0.9, method="higher")]
@@ -205,22 +229,22 @@ def _find_reach(scaling: Scaling, magnitudes: FloatArray) -> float:
 
 
 def decoding_error(scaling: Scaling, values: FloatArray) -> FloatArray:
-    """Bound the error of decoded numbers, where encoded ones err by ``NOISE``."""
+    """Return a bound of the error of decoded numbers if encoded ones err by ``NOISE``."""
     encoded, log_derivative = scaling.encode(values)
     with np.errstate(over="ignore"):
         return NOISE * np.maximum(np.abs(encoded), 1e-2) * np.exp(-log_derivative)
 
 
 def typical(magnitudes: FloatArray, quantile: float) -> float:
-    """Average positive numbers around a quantile, so that no row's own is returned.
+    """Return the geometric mean of positive numbers around a quantile.
 
-    Geometrically, so that columns in other units get the same, in their units.
+    It is no row's own, and scales with the unit of the column.
     """
     ordered = np.sort(magnitudes)
     middle = round(quantile * (len(ordered) - 1))
     around = ordered[max(0, middle - 2) : middle + 3]
     logarithms = np.log(around)
-    # Of a lone number, the order of magnitude is kept.
+    # A single number gives its order of magnitude only.
     lone = len(around) == 1
     mean = math.log(2) * round(logarithms[0] / math.log(2)) if lone else logarithms.mean()
     return float(np.exp(mean).clip(np.finfo(np.float64).smallest_subnormal, LARGEST))
@@ -250,8 +274,8 @@ def round_to_step(values: FloatArray, step: float) -> FloatArray:
 
 
 def _round(values: FloatArray, decimals: int) -> FloatArray:
-    # Powers of ten above 10^22 are not exact in float64; beyond them Python's own
-    # correctly rounded conversion serves.
+    # Powers of ten above 10^22 are not exact in float64; Python's own conversion beyond
+    # them is correctly rounded.
     if abs(decimals) <= 22:
         power = 10.0 ** abs(decimals)
         return np.rint(values * power) / power if decimals >= 0 else np.rint(values / power) * power
@@ -261,12 +285,12 @@ def _round(values: FloatArray, decimals: int) -> FloatArray:
 def _round_one(value: float, decimals: int) -> float:
     try:
         return round(value, decimals)
-    except OverflowError:  # the largest of them
+    except OverflowError:  # at the largest floats
         return value
 
 
 def _find_pivot(values: FloatArray) -> float:
-    """Where asinh turns from linear to logarithmic; 0 for a column of one scale."""
+    """Return where asinh turns from linear to logarithmic; 0 for a column of one scale."""
     magnitudes = np.abs(values[values != 0])
     if not magnitudes.size:
         return 0.0

@@ -1,39 +1,21 @@
-"""What a column holds, whatever library stored it: values, missing markers, units."""
+"""Columns as read from any library: values, missing markers, units."""
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from fractions import Fraction
-from reprlib import Repr
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.table.schema import PER_SECOND, seconds_of, spell_date, spell_duration
+from skflow.table.families.family import Family
 
-Family = Literal["number", "boolean", "category", "date", "duration"]
 ContainerKind = Literal["array", "pandas", "polars"]
 
-# What may stand where a value is missing. Libraries tell them apart, and so do we.
+# Markers of missing values. Libraries distinguish them, and so does a fitted column.
 MARKERS = ("NaN", "NA", "NaT", "None")
 SUPPORTED = "numbers, booleans, strings, categories, dates, durations and hashable objects"
-
-# Seconds per tick of NumPy's time units.
-TICKS = {
-    "D": Fraction(86400),
-    "h": Fraction(3600),
-    "m": Fraction(60),
-    "s": Fraction(1),
-    "ms": Fraction(1, 10**3),
-    "us": Fraction(1, 10**6),
-    "ns": Fraction(1, 10**9),
-}
-
-
-brief = Repr()
-brief.maxstring = brief.maxother = 60  # characters of a value in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +27,8 @@ class StoredColumn:
     name : str
     dtype : str
         As the container spells it.
-    family : {"number", "boolean", "category", "date", "duration"}
+    family : Family
+        The sort of its values.
     values : ndarray of shape (n_rows,)
         Integers and floats in their own width, booleans, Python objects for
         categories, ticks (int64) for dates and durations. Where a value is missing
@@ -56,12 +39,12 @@ class StoredColumn:
         The declared ones, in their order; None where the dtype declares none.
     tick : Fraction
         Seconds per tick of dates and durations, exactly; 1 for others.
-    cell : type, default=None
-        Python type of the numbers, where they are Python objects.
+    python_type : type, default=None
+        Type of numbers that were read from Python objects; None for others.
     zoned : bool
-        Whether dates are instants, of a time zone.
+        Whether dates are instants, with a time zone.
     rounded : bool
-        Whether some of the numbers have more digits than ``values`` could take.
+        Whether some numbers were read with more digits than ``values`` can hold.
     """
 
     name: str
@@ -71,7 +54,7 @@ class StoredColumn:
     missing: NDArray[np.int8]
     categories: tuple[Hashable, ...] | None = None
     tick: Fraction = field(default=Fraction(1))
-    cell: type | None = None
+    python_type: type | None = None
     zoned: bool = False
     rounded: bool = False
 
@@ -79,6 +62,11 @@ class StoredColumn:
     def present(self) -> NDArray[np.bool_]:
         """Where there is a value."""
         return self.missing == 0
+
+    @property
+    def are_objects(self) -> bool:
+        """Whether the values were read from Python objects."""
+        return self.family.holds_objects or self.python_type is not None
 
     def take(self, rows: Any) -> Self:
         """Return some rows, by slice, mask or index."""
@@ -97,11 +85,7 @@ class StoredColumn:
 
     def spell(self) -> list[str]:
         """Return the values as text, for messages."""
-        if self.family not in ("date", "duration"):
-            return [brief.repr(value) for value in self.values.tolist()]
-        tick = int(self.tick * PER_SECOND)
-        seconds = [seconds_of(tick * value) for value in self.values.tolist()]
-        return [spell_date(x) if self.family == "date" else spell_duration(x) for x in seconds]
+        return self.family.spell_stored(self.values, self.tick)
 
     def markers(self) -> tuple[str, ...]:
         """Return the missing markers that occur."""
@@ -110,16 +94,11 @@ class StoredColumn:
     def to_objects(
         self, missing: Mapping[str, Any], places: int | None = None
     ) -> NDArray[np.object_]:
-        """Return Python objects, with what ``missing`` gives for each marker.
+        """Return Python objects; ``missing`` maps each marker to its object.
 
-        Decimals are rounded to so many ``places``.
+        Decimals are rounded to ``places`` digits after the point.
         """
-        if self.family == "category":
-            objects = self.values.copy()
-        elif self.family == "number":
-            objects = as_objects(objects_of_numbers(self.values, self.cell, places))
-        else:
-            objects = as_objects(self.values.tolist())
+        objects = self.family.to_objects(self.values, self.python_type, places)
         for marker in self.markers():
             objects[self.missing == code_of(marker)] = missing[marker]
         return objects
@@ -147,14 +126,14 @@ class StoredTable:
 
 
 class Faults:
-    """What is wrong with columns, raised at once."""
+    """Errors of several columns, collected and raised as one."""
 
     def __init__(self) -> None:
         self.found: list[tuple[str, Exception]] = []
 
     @contextmanager
     def collect(self, name: str) -> Iterator[None]:
-        """Note an error about a column instead of raising it."""
+        """Collect an error about a column instead of raising it."""
         try:
             yield
         except (TypeError, ValueError) as error:
@@ -164,7 +143,7 @@ class Faults:
             self.found.append((name, refusal))
 
     def raise_any(self) -> None:
-        """Raise one error for all that were noted."""
+        """Raise one error for all that were collected."""
         if not self.found:
             return
         lines = [f"{name!r}: {error}" for name, error in self.found]
@@ -188,74 +167,22 @@ def refuse_infinite(columns: Sequence[StoredColumn]) -> None:
         )
 
 
-def keys_of(values: Iterable[Any]) -> list[Hashable]:
-    """Return what tells categories apart: 1, True, 1.0 and "1" are four."""
-    return [value if type(value) is str else (type(value), value) for value in values]
-
-
-def plain_object(value: Any) -> Any:
-    """Return a NumPy scalar as the Python object it stands for."""
-    if isinstance(value, np.generic) and value.dtype.kind in "biufUS":
-        return value.item()
-    return value
-
-
-def plain_objects(values: NDArray[Any]) -> NDArray[np.object_]:
-    """Return an object array of plain Python objects."""
-    return as_objects([plain_object(value) for value in values.tolist()])
-
-
-def as_objects(values: Sequence[Any]) -> NDArray[np.object_]:
-    """Return an object array of one dimension, whatever the objects are."""
-    # Filled by an iterator: a sequence among them would be unpacked by np.array.
-    return np.fromiter(values, dtype=object, count=len(values))
-
-
-def numbers_of_objects(values: NDArray[Any]) -> NDArray[Any]:
-    """Return Python numbers as int64 where they fit, else as uint64, else as float64."""
-    if all(isinstance(value, int | np.integer) for value in values):
-        for dtype in (np.int64, np.uint64):
-            try:
-                return values.astype(dtype)
-            except OverflowError:
-                continue
-    try:
-        return values.astype(np.float64)
-    except OverflowError:
-        raise ValueError("a value too large for dtype('float64')") from None
-
-
-def are_rounded(numbers: NDArray[Any], cells: Iterable[Any]) -> bool:
-    """Say whether some Python numbers have more digits than the numbers that were read."""
-    pairs = zip(numbers.tolist(), cells, strict=True)
-    # As decimals are read: 0.1 is the Decimal of one digit.
-    return any(
-        Decimal(repr(number)) != cell if isinstance(cell, Decimal) else number != cell
-        for number, cell in pairs
-    )
-
-
-def objects_of_numbers(
-    values: NDArray[Any], cell: type | None, places: int | None = None
-) -> list[Any]:
-    """Return numbers as Python objects of type ``cell``, Decimals of so many places."""
-    numbers = values.tolist()
-    if cell is Decimal:
-        rounded = numbers if places is None else [round(number, places) for number in numbers]
-        return [Decimal(repr(number)) for number in rounded]
-    return numbers if cell is None else [cell(number) for number in numbers]
-
-
 def code_of(marker: str) -> int:
     """Return the missing code of a marker."""
     return 1 + MARKERS.index(marker)
 
 
 def with_markers(column: StoredColumn, seen: Sequence[str], held: Sequence[str]) -> StoredColumn:
-    """Spell missing values of another dtype as the fitted one does.
+    """Return a column with markers that the fitted one has.
 
-    Where theirs was not ``seen`` at fit, it is the first that was; else the first that
-    the fitted dtype can have ``held``.
+    Parameters
+    ----------
+    column : StoredColumn
+        Of another dtype than the fitted column.
+    seen : sequence of str
+        Markers of the training rows. Others are replaced by the first of these.
+    held : sequence of str
+        Markers that the fitted dtype can hold; used where the training rows had none.
     """
     usual = [*seen, *held]
     kept = seen or held
@@ -265,7 +192,7 @@ def with_markers(column: StoredColumn, seen: Sequence[str], held: Sequence[str])
 
 
 def as_family(column: StoredColumn, fitted: StoredColumn) -> StoredColumn:
-    """Return a later ``column`` as what it was taken for when it was fitted.
+    """Return a later ``column`` in the family of the fitted one.
 
     Raises
     ------
@@ -273,27 +200,22 @@ def as_family(column: StoredColumn, fitted: StoredColumn) -> StoredColumn:
         Where it holds something else.
     """
     came, expected = column.family, fitted.family
-    numeric = {"number", "boolean"}
     if not column.present.any():
         filler = np.zeros(len(column.values), dtype=fitted.values.dtype)
         return replace(fitted, values=filler, missing=column.missing)
-    if came == expected == "date" and column.zoned != fitted.zoned:
-        raise TypeError(_mismatch(column, fitted, "set or remove its time zone"))
-    if came == expected or {came, expected} == numeric:
+    if expected.reads(came):
+        if column.zoned != fitted.zoned:
+            raise TypeError(_mismatch(column, fitted, "set or remove its time zone"))
         return column
-    if expected == "category" and came in numeric:
-        return replace(column, family="category", values=plain_objects(column.values))
-    objects = column.values[column.present]
-    if expected == "boolean" and all(type(value) is bool for value in objects):
-        booleans = np.zeros(len(column.values), dtype=bool)
-        booleans[column.present] = objects
-        return replace(column, family="boolean", values=booleans)
-    remedy = "convert it" if expected == "category" else f"convert it to {fitted.dtype}"
+    values = expected.convert(column.values, column.present, came)
+    if values is not None:
+        return replace(column, family=expected, values=values)
+    remedy = "convert it" if expected.holds_objects else f"convert it to {fitted.dtype}"
     raise TypeError(_mismatch(column, fitted, remedy))
 
 
 def _mismatch(column: StoredColumn, fitted: StoredColumn, remedy: str) -> str:
     return (
-        f"was fitted as {fitted.family} ({fitted.dtype}) and came as "
-        f"{column.family} ({column.dtype}): {remedy}"
+        f"was fitted as {fitted.family.name} ({fitted.dtype}) and came as "
+        f"{column.family.name} ({column.dtype}): {remedy}"
     )

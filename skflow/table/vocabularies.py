@@ -1,4 +1,4 @@
-"""Vocabularies that are hardly categories, and cells that are none of a vocabulary's."""
+"""Checks of categories: vocabularies of names or free text, cells outside a vocabulary."""
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
@@ -7,18 +7,19 @@ from datetime import date, timedelta
 from typing import Any
 
 from skflow.exceptions import DoubtfulColumnsWarning, warn_caller
-from skflow.table.storage import StoredColumn, StoredTable, brief, keys_of
+from skflow.table.objects import brief, keys_of
+from skflow.table.storage import StoredColumn, StoredTable
 
 # A column of this many strings, of which this share is distinct, names rows: an error.
 IDENTIFIER_ROWS = 20
 IDENTIFIER_SHARE = 0.8
-# So many different strings, as a share of the rows that have one, are doubtful: a warning.
-# Among the columns of real tables, names of cars (305 in 398 rows) are, and names of people
-# (550 in 1,870 rows) and of aeroplanes (3,490 in 32,735) are not.
+# Numbers of different strings, and their share of the rows that have one, beyond which a
+# warning is due. Among the columns of real tables, names of cars (305 in 398 rows) exceed
+# them, names of people (550 in 1,870 rows) and of aeroplanes (3,490 in 32,735) do not.
 DOUBTFUL = ((100, 0.5), (1000, 0.2))
-FEWEST_CELLS = 20  # all of which are new labels by no chance, where their types are the fitted ones
+FEWEST_CELLS = 20  # that are all new labels by no chance, although their types are the fitted ones
 SHOWN = 3  # labels in a message
-MOST_DATES = MOST_NUMBERS = 64  # in text, that are labels, as of numbers
+MOST_DATES = MOST_NUMBERS = 64  # different ones in text that are labels without a warning
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
 NUMBER = re.compile(r"[-+]?\d+[.,]\d+|[-+]?\d+")
 COMMA_OR_POINT = re.compile(r"[.,]")
@@ -27,14 +28,14 @@ PYTHON_TYPES = {"dates": date, "durations": timedelta}
 
 
 def check_vocabularies(table: StoredTable, accepted: AbstractSet[int]) -> None:
-    """Refuse identifiers, and warn once of all other columns that are hardly categories.
+    """Refuse identifiers, and warn once of all other columns of doubtful categories.
 
     Parameters
     ----------
     table : StoredTable
         Training rows.
     accepted : set of int
-        Columns that the user said are categorical.
+        Columns that an option names as categorical.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def check_vocabularies(table: StoredTable, accepted: AbstractSet[int]) -> None:
     """
     identifiers, many, dates, numbers = {}, {}, {}, {}
     for j, column in enumerate(table.columns):
-        if column.family != "category" or j in accepted:
+        if not column.family.holds_objects or j in accepted:
             continue
         present = column.values[column.present].tolist()
         distinct = set(keys_of(present))
@@ -130,18 +131,18 @@ def _conversion(table: StoredTable, j: int) -> str:
 
 
 def _is_date(key: Hashable) -> bool:
-    """Say whether the key of a category is that of a date in ISO 8601, as text."""
+    """Whether the key of a category is that of a date in ISO 8601, as text."""
     return isinstance(key, str) and DATE.fullmatch(key) is not None
 
 
 def _are_decimals(keys: AbstractSet[Hashable]) -> bool:
-    """Say whether categories are numbers as text, some of them with a decimal point or comma."""
+    """Whether categories are numbers as text, some of them with a decimal point or comma."""
     texts = [key for key in keys if isinstance(key, str) and NUMBER.fullmatch(key)]
     return len(texts) == len(keys) and any(map(COMMA_OR_POINT.search, texts))
 
 
 def _advise(values: Sequence[Any]) -> str:
-    """Say how to convert objects that are no labels at all; nothing of others."""
+    """Return the conversion of objects that are no labels; empty of others."""
     for family, types in PYTHON_TYPES.items():
         if all(isinstance(value, types) for value in values):
             return f", all {family}: convert them to a dtype of {family}"
@@ -155,19 +156,19 @@ def _advise(values: Sequence[Any]) -> str:
 
 
 def strange_labels(column: StoredColumn, levels: Sequence[Any]) -> str | None:
-    """Say how the cells of a later column differ from its labels, none of which they are.
+    """Explain how the cells of a later column differ from the fitted labels.
 
     Parameters
     ----------
     column : StoredColumn
-        None of whose cells is one of ``levels``.
+        No cell is one of ``levels``.
     levels : sequence
-        The labels that were fitted.
+        The fitted labels.
 
     Returns
     -------
     reason : str or None
-        None where this may well be: of few cells, of the same types as the labels.
+        None where this may be chance: few cells, of the same types as the labels.
     """
     present = column.take(column.present)
     came, fitted = _types(present.values.tolist()), _types(levels)

@@ -1,1 +1,1 @@
-"""Fitting a flow to a matrix: closed form first, gradients last."""
+"""Training: gradient steps on what the initialization left, on rows that stay on the device."""

@@ -1,46 +1,27 @@
 """The training loop."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from skflow.dequantization import fork
 from skflow.exceptions import DivergenceWarning, warn_caller
+from skflow.flow.batch import Batch
 from skflow.reporter import Reporter
-from skflow.training.blur import Blur
-from skflow.training.objective import Objective, TrainingBatch
+from skflow.training.objective import Objective
+from skflow.training.optimizer import rate_factor
 from skflow.training.options import TrainingOptions
-from skflow.training.schedule import rate_factor
-from skflow.training.state import Keeper, capture, restore
-
-
-@dataclass(frozen=True)
-class TrainingRows:
-    """Rows to learn from, and rows to judge by.
-
-    The offsets are the mean log-determinants, in nats per row, that the encoding
-    and the marginals add to the log-density of these rows. Where there is a blur, each
-    epoch learns from a fresh draw of the values.
-    """
-
-    train: TrainingBatch
-    validation: TrainingBatch | None
-    train_offset: float
-    validation_offset: float
-    blur: Blur | None = None
-
-    def draw(self, generator: torch.Generator) -> None:
-        """Draw the values of one epoch, into the place of those before: steps read there."""
-        noise = fork(generator)
-        if self.blur is not None:
-            self.blur.draw(self.train.y, noise)
+from skflow.training.resident import ResidentRows
+from skflow.training.state import TrainingState, prefixed, take_prefixed
 
 
 @dataclass
 class History:
-    """What each epoch gave, in nats per row and seconds."""
+    """Scores in nats per row, learning rates and seconds of all epochs."""
 
     train_score: list[float] = field(default_factory=list)
     validation_score: list[float] = field(default_factory=list)
@@ -53,7 +34,7 @@ class History:
         return {name: value for name, value in vars(self).items() if name != "best_score"}
 
     def append(self, train: float, validation: float, rate: float, seconds: float) -> None:
-        """Add one epoch."""
+        """Append one epoch."""
         self.train_score.append(train)
         self.validation_score.append(validation)
         self.learning_rate.append(rate)
@@ -61,87 +42,119 @@ class History:
 
 
 def train(
-    terms: Sequence[Objective],
-    rows: TrainingRows,
+    objectives: Sequence[Objective],
+    rows: ResidentRows,
+    held_out: ResidentRows | None,
     options: TrainingOptions,
     reporter: Reporter,
     generator: torch.Generator,
     history: History,
-    keeper: Keeper | None = None,
+    state: TrainingState | None = None,
+    on_epoch_end: Callable[[TrainingState], None] | None = None,
 ) -> None:
-    """Improve the terms of a model by gradient steps.
+    """Train the objectives of a model by gradient steps, epoch by epoch.
 
-    Each epoch is judged by its held-out score, or by its training score where no
-    rows are held out. The best weights of each term are kept, those from before the
-    first epoch among them, also when the loop is interrupted; a term that no longer
-    gains rests.
+    The score of an epoch is that of the held-out rows, or of the training rows where none are
+    held out. The best weights of each objective count, those from before the first epoch among
+    them, also when the loop is interrupted; an objective that no longer gains rests.
 
-    Scores are in nats per row; ``history`` is written epoch by epoch. Where a ``keeper`` has
-    kept epochs of an earlier training, it goes on after them.
+    Parameters
+    ----------
+    objectives : sequence of Objective
+        Without any, the offsets are the scores of the only epoch.
+    rows, held_out : ResidentRows
+        On the device of the objectives' modules.
+    options : TrainingOptions
+    reporter : Reporter
+    generator : torch.Generator
+        On the same device.
+    history : History
+        Written epoch by epoch.
+    state : TrainingState, optional
+        State after the last epoch in the history of an interrupted training, which goes on.
+    on_epoch_end : callable, optional
+        Takes the state after each epoch.
     """
-    judge = rows.train if rows.validation is None else rows.validation
-    offset = rows.train_offset if rows.validation is None else rows.validation_offset
-    for term in terms:
-        term.begin(rows.train, judge, generator)
-    kept = None if keeper is None else keeper.restore()
-    if kept is not None:
-        restore(kept, terms, generator)
-    clock, n_kept = options.clock, len(history.seconds)
-    seconds = history.seconds[-1] if n_kept else 0.0
+    scored = rows if held_out is None else held_out
+    if not objectives:
+        history.append(rows.offset, math.nan if held_out is None else held_out.offset, 0.0, 0.0)
+        history.best_score = scored.offset
+        return
+    for objective in objectives:
+        objective.begin(rows.batch, scored.batch, generator)
+    if state is not None:
+        _load(state, objectives, generator)
+    clock, n_past = options.clock, len(history.seconds)
+    seconds = history.seconds[-1] if n_past else 0.0
     start = clock.passed() - sum(history.seconds)
-    most = max(options.max_iter if term.n_iter is None else term.n_iter for term in terms)
-    reporter.begin(most, n_kept)
+    most = max(options.max_iter if o.n_iter is None else o.n_iter for o in objectives)
+    reporter.begin(most, n_past)
     try:
-        for epoch in range(n_kept, options.max_iter):
-            if epoch and (all(term.is_over for term in terms) or not clock.allows(seconds)):
+        for epoch in range(n_past, options.max_iter):
+            if epoch and (all(o.is_over for o in objectives) or not clock.allows(seconds)):
                 break
             began = clock.passed()
             by_epochs = (epoch + 0.5) / options.max_iter
             factor = rate_factor(max(by_epochs, clock.progress(start, seconds)))
-            awake = [term for term in terms if not term.is_over]
-            order = torch.randperm(
-                rows.train.n_rows,
-                generator=generator,
-                device=judge.y.device,
-                dtype=torch.int32 if rows.train.n_rows < 2**31 else torch.int64,
-            )
-            rows.draw(generator)
-            for term in awake:
-                term.run_epoch(order, factor)
-            train_score = rows.train_offset + sum(term.train_score for term in terms)
-            scores = [
-                term.judge(rows.validation) if term in awake else term.best.score for term in terms
-            ]
-            judged = offset + sum(scores)
-            held_out = math.nan if rows.validation is None else judged
-            rate = factor * max(term.peak for term in awake)
+            active = [objective for objective in objectives if not objective.is_over]
+            order = _random_order(rows.batch, generator)
+            rows.redraw(fork(generator))
+            for objective in active:
+                objective.run_epoch(order, factor)
+            train_score = rows.offset + sum(o.train_score for o in objectives)
+            unseen = None if held_out is None else held_out.batch
+            scores = [o.finish_epoch(unseen) if o in active else o.best.score for o in objectives]
+            score = scored.offset + sum(scores)
+            rate = factor * max(objective.peak for objective in active)
             seconds = clock.passed() - began
-            history.append(train_score, held_out, rate, seconds)
-            best = offset + sum(term.best.score for term in terms)
-            reporter.epoch(judged, best, *_seconds_left(terms, options, history, most))
-            if keeper is not None:
-                keeper.keep(capture(terms, generator))
+            history.append(train_score, math.nan if held_out is None else score, rate, seconds)
+            best = scored.offset + sum(objective.best.score for objective in objectives)
+            reporter.epoch(score, best, *_seconds_left(objectives, options, history, most))
+            if on_epoch_end is not None:
+                on_epoch_end(_state(objectives, generator))
     finally:
-        for term in terms:
-            term.end()
-        history.best_score = offset + sum(term.best.score for term in terms)
-    _warn_of_roll_backs(terms)
+        for objective in objectives:
+            objective.end()
+        history.best_score = scored.offset + sum(o.best.score for o in objectives)
+    _warn_of_roll_backs(objectives)
+
+
+def _random_order(rows: Batch, generator: torch.Generator) -> Tensor:
+    dtype = torch.int32 if rows.n_rows < 2**31 else torch.int64
+    device = rows.y.device
+    return torch.randperm(rows.n_rows, generator=generator, device=device, dtype=dtype)
+
+
+def _state(objectives: Sequence[Objective], generator: torch.Generator) -> TrainingState:
+    state: dict[str, Any] = {"generator": generator.get_state()}
+    for i, objective in enumerate(objectives):
+        state |= prefixed(str(i), objective.state_dict())
+    return TrainingState.of(state)
+
+
+def _load(
+    state: TrainingState, objectives: Sequence[Objective], generator: torch.Generator
+) -> None:
+    values = state.as_dict()
+    for i, objective in enumerate(objectives):
+        objective.load_state_dict(take_prefixed(str(i), values))
+    generator.set_state(values["generator"])
 
 
 def _seconds_left(
-    terms: Sequence[Objective], options: TrainingOptions, history: History, max_iter: int
+    objectives: Sequence[Objective], options: TrainingOptions, history: History, max_iter: int
 ) -> tuple[float, float]:
     """Return the seconds that training takes if no epoch gains any more, and at most."""
     seconds = sum(history.seconds) / len(history.seconds)
     latest = min(seconds * (max_iter - len(history.seconds)), options.clock.left())
-    patience = max(term.best.n_left(options.n_iter_no_change) for term in terms)
+    patience = max(o.best.n_left(options.n_iter_no_change) for o in objectives)
     return min(seconds * patience, latest), latest
 
 
-def _warn_of_roll_backs(terms: Sequence[Objective]) -> None:
-    roll_backs = sum(term.roll_backs for term in terms)
+def _warn_of_roll_backs(objectives: Sequence[Objective]) -> None:
+    roll_backs = sum(o.roll_backs for o in objectives)
     if roll_backs:
-        peak = min(term.peak for term in terms)
+        peak = min(o.peak for o in objectives)
         warn_caller(
             f"Training diverged {roll_backs} times; it went on from the best weights at half "
             f"the rate each time. Set learning_rate to {peak:.1g} or less.",

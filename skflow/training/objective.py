@@ -1,78 +1,59 @@
-"""One term of the log-density in training."""
+"""One objective of training: a term of the log-density, and the module that it alone trains."""
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple, cast
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from skflow.flow.batch import Batch
 from skflow.flow.conditioner import Dropout
-from skflow.training.optimizer import Descent
+from skflow.flow.model import Part
+from skflow.training.optimizer import EMA, AdamW
 from skflow.training.options import TrainingOptions
-from skflow.training.step import choose_step
+from skflow.training.resident import mean_log_prob
+from skflow.training.state import load_tensors, prefixed, take_prefixed
+from skflow.training.step import EagerStep, choose_step
 from skflow.training.stopping import EarlyStopping, FixedEpochs
 
-EVALUATION_ROWS = 8192  # at once, or fewer where a row takes many entries
-EVALUATION_ENTRIES = 500_000
 MAX_ROLL_BACKS = 5
-
-
-class TrainingBatch(NamedTuple):
-    """Labels, and values already sent through the marginals, each row a column.
-
-    Labels are kept in as few bytes as hold them.
-    """
-
-    labels: Tensor
-    y: Tensor
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return self.y.shape[1]
-
-    def take(self, rows: Tensor) -> "TrainingBatch":
-        """Return some of the rows."""
-        return TrainingBatch(self.labels[:, rows].long(), self.y[:, rows])
-
-    def to(self, device: torch.device) -> "TrainingBatch":
-        """Return the same rows on another device."""
-        return TrainingBatch(self.labels.to(device), self.y.to(device))
-
-
-LogProb = Callable[[Tensor, Tensor], Tensor]
+NUMBERS = ("peak", "roll_backs", "train_score")
 
 
 class Objective:
-    """A part of a model whose parameters occur in one term of the log-density only.
+    """A term of the log-density, whose parameters occur in no other term.
 
-    The terms share rows and epochs, and nothing else: each has its own best weights,
-    its own patience and, where it diverges, its own lower rate.
+    The objectives of a model share rows and epochs, and nothing else: each has its own best
+    weights, its own patience and, where it diverges, its own lower learning rate.
 
     Parameters
     ----------
-    module : nn.Module
-        What is trained.
-    log_prob : callable
-        The term, ``(n_rows,)``, of labels and scores, in nats.
+    module : Part
+        The part of the model that is trained.
     options : TrainingOptions
     n_batches : int
         Steps per epoch.
     n_iter : int, optional
         Epochs to run, whatever their scores; by default the best weights count.
+
+    Attributes
+    ----------
+    peak : float
+        Highest learning rate of the schedule.
+    train_score : float
+        Weighted mean of the term in the last epoch, in nats per row.
     """
 
     def __init__(
         self,
-        module: nn.Module,
-        log_prob: LogProb,
+        module: Part,
         options: TrainingOptions,
         n_batches: int,
         n_iter: int | None = None,
     ) -> None:
         self.module = module
-        self.log_prob = log_prob
         self.options = options
         self.n_batches = n_batches
         self.n_iter = n_iter
@@ -80,52 +61,53 @@ class Objective:
         self.roll_backs = 0
         self.train_score = math.nan
 
-    def begin(self, rows: TrainingBatch, judge: TrainingBatch, generator: torch.Generator) -> None:
-        """Take the weights as they stand, by their score on ``judge``, as the best so far.
+    def begin(self, rows: Batch, scored_rows: Batch, generator: torch.Generator) -> None:
+        """Start from the present weights, which count as the best by their score.
 
-        Steps will read from ``rows`` where they lie, and draw from ``generator``.
+        Steps read from ``rows`` where they lie, and draw from ``generator``.
         """
         self.rows, self.generator = rows, generator
-        self.rate_factors = cast(Callable, self.module.rate_factors)()
+        self.rate_factors = self.module.rate_factors()
         self._use_generator(generator)
-        score = self.mean_score(judge)
+        score = self.mean_score(scored_rows)
         self.best = (
             EarlyStopping(self.module, score, self.options.tol)
             if self.n_iter is None
             else FixedEpochs(self.module, score, self.n_iter)
         )
-        self._descend()
+        self._start_steps()
 
     def end(self) -> None:
-        """Put the best weights back; leave nothing of the training behind."""
+        """Restore the best weights and release what training holds."""
         self.best.restore()
         self.step.close()
         self._use_generator(None)
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more is to be gained."""
+        """Whether no further epoch is to run."""
         return self.roll_backs > MAX_ROLL_BACKS or self.best.should_stop(
             self.options.n_iter_no_change
         )
 
     def run_epoch(self, order: Tensor, factor: float) -> None:
-        """Take rows in this order, a gradient step a batch, at ``factor`` times the peak rate."""
+        """Take a gradient step per batch of rows in this order, at ``factor`` times the peak."""
         self.module.train()
         self.step.total.zero_()
         batches = equal_batches(order, self.n_batches)
         for batch in batches:
-            self.step(batch.long(), self.peak * factor)
-        # The epoch's only host synchronisation.
-        self.train_score = float(self.step.total) / batches.numel()
+            self.step(batch.long(), self.peak * factor, self.average.next_weight())
+        weight = self.rows.weight
+        mass = batches.numel() if weight is None else float(weight[batches.long()].sum())
+        # The epoch's only host synchronisation, but for that of weights.
+        self.train_score = float(self.step.total) / mass
 
-    def judge(self, held_out: TrainingBatch | None) -> float:
+    def finish_epoch(self, held_out: Batch | None) -> float:
         """Score the averaged weights on held-out rows, else the epoch; keep the best.
 
-        Where the score is no longer finite, the best weights come back and the rate
-        is halved.
+        Where the score is not finite, the best weights are restored and the rate is halved.
         """
-        with self.descent.averaged_weights():
+        with self.average.in_place():
             score = self.train_score if held_out is None else self.mean_score(held_out)
             self.best.update(score)
         if not math.isfinite(score):
@@ -133,22 +115,51 @@ class Objective:
             self.best.restore()
             self.peak /= 2
             self.step.close()
-            self._descend()
+            self._start_steps()
         return score
 
-    def mean_score(self, rows: TrainingBatch) -> float:
-        """Mean of the term, in nats per row."""
+    def mean_score(self, rows: Batch) -> float:
+        """Weighted mean of the term, in nats per row."""
         self.module.eval()
-        return mean_log_prob(self.module, self.log_prob, rows)
+        return mean_log_prob(self.module, rows)
 
-    def _descend(self) -> None:
-        """Start gradient steps afresh, from the weights as they stand."""
-        log_prob, rows = self.log_prob, self.rows
-        self.descent = Descent(self.module, self.options, self.n_batches, self.rate_factors)
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that further epochs depend on, by name."""
+        return (
+            {name: getattr(self, name) for name in NUMBERS}
+            | prefixed("weights", dict(self.module.named_parameters()))
+            | prefixed("best", self.best.state_dict())
+            | prefixed("optimizer", self.optimizer.state_dict())
+            | prefixed("average", self.average.state_dict())
+        )
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that :meth:`state_dict` returned; the objective has begun.
+
+        Raises
+        ------
+        ValueError
+            Where it is the state of another training.
+        """
+        for name in NUMBERS:
+            setattr(self, name, state[name])
+        load_tensors(dict(self.module.named_parameters()), take_prefixed("weights", state))
+        self.best.load_state_dict(take_prefixed("best", state))
+        self.optimizer.load_state_dict(take_prefixed("optimizer", state))
+        self.average.load_state_dict(take_prefixed("average", state))
+
+    def _start_steps(self) -> None:
+        """Start gradient steps from the present weights, with moments and average of their own."""
+        options = self.options
+        self.optimizer = AdamW(
+            self.module, options.weight_decay, options.max_norm, self.rate_factors
+        )
+        log_prob = partial(self.module.log_prob, quantize=False)  # rounding has no gradient
+        horizon = max(1.0, options.averaged_epochs * self.n_batches)
+        self.average = EMA(self.optimizer.parameters, horizon)
         self.step = choose_step(
-            lambda batch: log_prob(*rows.take(batch)),
-            self.descent,
-            rows.n_rows // self.n_batches,
+            EagerStep(log_prob, self.rows, self.optimizer, self.average),
+            self.rows.n_rows // self.n_batches,
             self.generator,
         )
 
@@ -165,13 +176,3 @@ def equal_batches(order: Tensor, n_batches: int) -> Tensor:
     """
     size = len(order) // n_batches
     return order[: n_batches * size].view(n_batches, size)
-
-
-def mean_log_prob(module: nn.Module, log_prob: LogProb, rows: TrainingBatch) -> float:
-    """Mean of a module's term over rows, block by block, in nats per row."""
-    entries_per_row = max(1, cast(int, module.entries_per_row))
-    size = min(EVALUATION_ROWS, max(64, EVALUATION_ENTRIES // entries_per_row))
-    blocks = torch.arange(rows.n_rows, device=rows.y.device).split(size)
-    with torch.inference_mode():
-        values = [log_prob(*rows.take(block)) for block in blocks]
-    return float(torch.cat(values).double().mean())

@@ -1,56 +1,23 @@
-"""AdamW through torch's functional form.
+"""The optimizer: AdamW, the schedule of its learning rate, the moving average of its weights.
 
-torch's optimizer classes import its compiler at their first use, which takes
-seconds; the function they end in does not.
+AdamW is called through torch's functional form. torch's optimizer classes import its compiler
+at their first use, which takes seconds; the function they end in does not.
 """
 
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from skflow.training.averaging import EMA
-from skflow.training.options import TrainingOptions
+from skflow.training.state import load_tensors
 
-FITTED_RATE = 0.25  # share of the learning rate for what was fitted in closed form
-
-
-class Descent:
-    """Gradient steps on a model, with a moving average of its weights.
-
-    Parameters
-    ----------
-    model : nn.Module
-    options : TrainingOptions
-    n_batches : int
-        Steps per epoch.
-    rate_factors : mapping of str to Tensor, optional
-        As in :class:`AdamW`.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        options: TrainingOptions,
-        n_batches: int,
-        rate_factors: Mapping[str, Tensor] | None = None,
-    ) -> None:
-        self.optimizer = AdamW(model, options.weight_decay, options.max_norm, rate_factors)
-        self.average = EMA(self.optimizer.parameters, max(1.0, options.averaged_epochs * n_batches))
-
-    def step(self, learning_rate: float | Tensor, share: float | Tensor) -> None:
-        """Update the weights from their gradients, and the average by its ``share``.
-
-        As tensors on the device both are read there, at each replay of a captured step.
-        """
-        self.optimizer.step(learning_rate)
-        self.average.update(share)
-
-    def averaged_weights(self) -> AbstractContextManager[None]:
-        """Put the average into the model for a while."""
-        return self.average.in_place()
+INITIALIZED_RATE = 0.25  # share of the learning rate for what the initialization set
+WARM_UP = 0.03
+LAST_RATE = 0.01
 
 
 class AdamW:
@@ -60,8 +27,8 @@ class AdamW:
     ----------
     model : nn.Module
         Decay falls on the parameters named ``weight``, the conditioners' matrices.
-        Parameters that are neither weights nor biases were fitted in closed form;
-        they move slowly, lest the first steps undo that.
+        Parameters that are neither weights nor biases were set by the initialization;
+        they move slowly, so that the first steps do not undo it.
     weight_decay : float
     max_norm : float
         Gradients are clipped to this norm before a step.
@@ -80,11 +47,11 @@ class AdamW:
         factors = rate_factors or {}
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         full = [(name, p) for name, p in named if name not in factors]
-        fitted = [p for name, p in full if not name.endswith((".weight", ".bias"))]
+        initialized = [p for name, p in full if not name.endswith((".weight", ".bias"))]
         self.groups = [
             _Group([p for name, p in full if name.endswith(".weight")], weight_decay),
             _Group([p for name, p in full if name.endswith(".bias")], 0.0),
-            _Group(fitted, 0.0, FITTED_RATE),
+            _Group(initialized, 0.0, INITIALIZED_RATE),
         ]
         for suffix, decay in ((".weight", weight_decay), (".bias", 0.0)):
             slowed = [(p, factors[n]) for n, p in named if n in factors and n.endswith(suffix)]
@@ -102,15 +69,27 @@ class AdamW:
         self.clear_gradients()
 
     def clear_gradients(self) -> None:
-        """Have the next backward pass make gradients anew, not add to these."""
+        """Remove gradients: the next backward pass makes new ones and does not add to these."""
         for parameter in self.parameters:
             parameter.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the moments and numbers of steps of all parameters, by name."""
+        return {
+            f"{g}.{name}": tensor
+            for g, group in enumerate(self.groups)
+            for name, tensor in group.state_dict().items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that :meth:`state_dict` returned."""
+        load_tensors(self.state_dict(), state)
 
 
 class _Group:
     """Parameters that share a weight decay and a rate, with their moments.
 
-    Where there are ``shares``, each parameter goes these shares of its step only.
+    Where there are ``shares``, each parameter moves by these shares of its step only.
     """
 
     def __init__(
@@ -152,3 +131,80 @@ class _Group:
             )
             for parameter, start, share in zip(self.parameters, starts, self.shares, strict=False):
                 parameter.copy_(torch.lerp(start, parameter, share))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the moments and numbers of steps, by name."""
+        return (
+            _numbered("means", self.means)
+            | _numbered("squares", self.squares)
+            | _numbered("steps", self.steps)
+        )
+
+
+class EMA:
+    """Exponential moving average of parameters (cf. Polyak and Juditsky, 1992).
+
+    It is smoother than the parameters, and scores better on held-out rows.
+
+    Parameters
+    ----------
+    parameters : list of nn.Parameter
+    horizon : float
+        Steps over which the average forgets.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], horizon: float) -> None:
+        self.parameters = parameters
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.horizon = horizon
+        self.n_steps = 0
+
+    def next_weight(self) -> float:
+        """Weight of the next step in the average; the first steps are averaged evenly."""
+        self.n_steps += 1
+        return max(1 / (self.n_steps + 1), 1 / self.horizon)
+
+    def update(self, weight: float | Tensor) -> None:
+        """Average in the parameters after a step; a weight on the device is read there."""
+        parameters = [p.data for p in self.parameters]
+        with torch.no_grad():
+            if isinstance(weight, Tensor):
+                steps = torch._foreach_sub(parameters, self.average)
+                torch._foreach_mul_(steps, weight)
+                torch._foreach_add_(self.average, steps)
+            else:
+                torch._foreach_lerp_(self.average, parameters, weight)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Put the average into the model for a while."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the number of steps and the average, by name."""
+        return {"n_steps": self.n_steps} | _numbered("average", self.average)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that :meth:`state_dict` returned."""
+        self.n_steps = state["n_steps"]
+        load_tensors(_numbered("average", self.average), state)
+
+    def _swap(self) -> None:
+        for parameter, average in zip(self.parameters, self.average, strict=True):
+            parameter.data, average.data = average.data, parameter.data
+
+
+def rate_factor(progress: float) -> float:
+    """Share of the peak learning rate at ``progress`` from 0 to 1: a short rise, then a cosine."""
+    if progress < WARM_UP:
+        return (progress + 1e-3) / (WARM_UP + 1e-3)
+    phase = min(1.0, (progress - WARM_UP) / (1 - WARM_UP))
+    return LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * phase)) / 2
+
+
+def _numbered(name: str, tensors: Iterable[Tensor]) -> dict[str, Tensor]:
+    return {f"{name}.{i}": tensor for i, tensor in enumerate(tensors)}

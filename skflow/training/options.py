@@ -1,4 +1,4 @@
-"""How to train: everything the loop needs to know besides model and rows."""
+"""Options of the training loop, and their defaults by the number of rows."""
 
 import math
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ class TrainingOptions:
     max_iter : int
         Epochs at most.
     clock : Clock
-        Says whether there is time for another epoch.
+        Time limit of the fit.
     batch_size : int
         Rows per gradient step.
     learning_rate : float
         Peak of the schedule.
     weight_decay : float
-        Of the conditioners' weight matrices (AdamW).
+        Weight decay of the conditioners' weight matrices (AdamW).
     label_weight_decay : float
-        Of the network of labels, whose rules are sharp.
+        Weight decay of the network of labels, whose dependences are sharp.
     n_iter_no_change : int
         Epochs without a gain of ``tol`` before training stops.
     tol : float

@@ -1,21 +1,23 @@
-"""Where a training stands between two epochs: all that the next epochs depend on."""
+"""The state of a training between two epochs: all that the next epochs depend on.
 
-from collections.abc import Iterator, Sequence
+Parts of a training have ``state_dict`` and ``load_state_dict`` as modules of torch do: flat
+dictionaries of numbers and tensors, whose names begin with those of their parts.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Self
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-
-from skflow.training.objective import Objective
 
 Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass
 class TrainingState:
-    """Numbers and arrays that say where a training stands.
+    """State of a training as numbers and arrays, which a file can hold.
 
     Attributes
     ----------
@@ -27,69 +29,41 @@ class TrainingState:
     numbers: dict[str, Any] = field(default_factory=dict)
     arrays: Arrays = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Self:
+        """Copy a dictionary of numbers and tensors: further epochs change these in place."""
+        tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+        return cls(
+            {name: value for name, value in state.items() if name not in tensors},
+            {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()},
+        )
 
-class Keeper(Protocol):
-    """Keeps where a training stands, for one that is interrupted to go on from."""
-
-    def restore(self) -> TrainingState | None:
-        """Return where it stood; None where it begins."""
-        ...
-
-    def keep(self, standing: TrainingState) -> None:
-        """Take note of where it stands, at the end of an epoch."""
-        ...
-
-
-def capture(terms: Sequence[Objective], generator: torch.Generator) -> TrainingState:
-    """Return where the training of these terms stands."""
-    standing = TrainingState(arrays={"generator": generator.get_state().numpy()})
-    for i, term in enumerate(terms):
-        standing.numbers |= {f"{i}.{name}": getattr(term, name) for name in OF_TERM}
-        standing.numbers |= {f"{i}.best.{name}": getattr(term.best, name) for name in OF_BEST}
-        standing.numbers[f"{i}.n_steps"] = term.descent.average.n_steps
-        standing.arrays |= {
-            f"{i}.{name}": tensor.detach().cpu().numpy() for name, tensor in _tensors(term)
-        }
-    return standing
+    def as_dict(self) -> dict[str, Any]:
+        """Return numbers and tensors by name."""
+        return self.numbers | {name: torch.tensor(array) for name, array in self.arrays.items()}
 
 
-def restore(
-    standing: TrainingState, terms: Sequence[Objective], generator: torch.Generator
-) -> None:
-    """Put terms that were begun, and their generator, where a training stood.
+def prefixed(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of a part under names that begin with its own."""
+    return {f"{prefix}.{name}": value for name, value in state.items()}
+
+
+def take_prefixed(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of the part whose names begin so."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): state[name] for name in state if name.startswith(start)}
+
+
+def load_tensors(tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Copy tensors of a state into their place, where a captured step reads them.
 
     Raises
     ------
     ValueError
-        Where it was another training.
+        Where a tensor has another shape: the state is of another training.
     """
-    for i, term in enumerate(terms):
-        for name in OF_TERM:
-            setattr(term, name, standing.numbers[f"{i}.{name}"])
-        for name in OF_BEST:
-            setattr(term.best, name, standing.numbers[f"{i}.best.{name}"])
-        term.descent.average.n_steps = standing.numbers[f"{i}.n_steps"]
-        for name, tensor in _tensors(term):
-            array = standing.arrays[f"{i}.{name}"]
-            if array.shape != tensor.shape:
-                raise ValueError(f"{name} is of shape {array.shape}, not {tuple(tensor.shape)}")
-            # Into its place: a captured step reads there.
-            tensor.detach().copy_(torch.tensor(array))
-    generator.set_state(torch.tensor(standing.arrays["generator"]))
-
-
-OF_TERM = ("peak", "roll_backs", "train_score")
-OF_BEST = ("score", "reference", "n_iter_no_change", "n_iter", "best_iter")
-
-
-def _tensors(term: Objective) -> Iterator[tuple[str, Tensor]]:
-    """All tensors that epochs change, where they lie, by name."""
-    for name, parameter in term.module.named_parameters():
-        yield f"weights.{name}", parameter
-        yield f"best.{name}", term.best.state[name]
-    for i, average in enumerate(term.descent.average.average):
-        yield f"average.{i}", average
-    for g, group in enumerate(term.descent.optimizer.groups):
-        for name in ("means", "squares", "steps"):
-            for i, tensor in enumerate(getattr(group, name)):
-                yield f"{name}.{g}.{i}", tensor
+    for name, tensor in tensors.items():
+        if state[name].shape != tensor.shape:
+            came, expected = tuple(state[name].shape), tuple(tensor.shape)
+            raise ValueError(f"{name} has shape {came}, expected {expected}.")
+        tensor.detach().copy_(state[name])

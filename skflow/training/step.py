@@ -1,22 +1,24 @@
-"""One gradient step: eager, and captured as a CUDA graph.
+"""The gradient step: eager, and captured as a CUDA graph.
 
 On a GPU a step of a small network costs what its launches cost, a thousand and more. A graph
 of them is launched at once. Its kernels read and write where they did when they
 were captured, so all that changes from step to step lies in tensors of its own, on the
-device: the batch, the learning rate, the share of the moving average. Nothing in a step
+device: the batch, the learning rate, the weight in the moving average. Nothing in a step
 waits for the device.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skflow.exceptions import CaptureWarning, warn_caller
-from skflow.training.optimizer import Descent
+from skflow.flow.batch import Batch
+from skflow.rows import weighted_mean, weighted_sum
+from skflow.training.optimizer import EMA, AdamW
 
 WARM_UP_STEPS = 3  # what is set up at first use must not be captured
 
@@ -29,49 +31,79 @@ Work = Callable[[], None]
 
 
 class Step(Protocol):
-    """A gradient step per call; ``total`` sums the log-densities of the rows it saw, in nats."""
+    """A gradient step per call.
+
+    Attributes
+    ----------
+    total : Tensor of shape ()
+        Weighted sum of the log-densities of the rows of all steps, in nats.
+    """
 
     total: Tensor
 
-    def __call__(self, batch: Tensor, learning_rate: float) -> None:
-        """Step on the rows whose indices are in ``batch``."""
+    def __call__(self, rows: Tensor, learning_rate: float, average_weight: float) -> None:
+        """Step on the rows of these indices."""
 
     def close(self) -> None:
-        """Give back what the step holds on the device."""
+        """Release what the step holds on the device."""
+
+
+def keep_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Leave gradients as they are: those of one process are those of all."""
 
 
 class EagerStep:
     """Forward, backward, clipped AdamW, moving average, kernel by kernel.
 
+    The loss is the weighted mean of the negative log-density.
+
     Parameters
     ----------
     log_prob : callable
-        Log-densities, in nats, of the rows whose indices it is given.
-    descent : Descent
+        Log-densities of a :class:`Batch`, ``(n_rows,)``, in nats.
+    rows : Batch
+        All rows; steps read where they lie.
+    optimizer : AdamW
+    average : EMA
+        Of the optimizer's parameters.
+    reduce : callable
+        Takes the parameters after the backward pass and may change their gradients: the place of
+        a mean over processes.
     """
 
-    def __init__(self, log_prob: Callable[[Tensor], Tensor], descent: Descent) -> None:
+    def __init__(
+        self,
+        log_prob: Callable[[Batch], Tensor],
+        rows: Batch,
+        optimizer: AdamW,
+        average: EMA,
+        reduce: Callable[[Sequence[nn.Parameter]], None] = keep_gradients,
+    ) -> None:
         self.log_prob = log_prob
-        self.descent = descent
-        self.total = descent.optimizer.parameters[0].new_zeros(())
+        self.rows = rows
+        self.optimizer = optimizer
+        self.average = average
+        self.reduce = reduce
+        self.total = optimizer.parameters[0].new_zeros(())
 
-    def __call__(self, batch: Tensor, learning_rate: float) -> None:
-        """Step on the rows whose indices are in ``batch``."""
-        self.run(batch, learning_rate, self.descent.average.next_weight())
-
-    def run(self, batch: Tensor, learning_rate: float | Tensor, share: float | Tensor) -> None:
-        """Take the step, with numbers of its own or with those that lie on the device."""
+    def __call__(
+        self, rows: Tensor, learning_rate: float | Tensor, average_weight: float | Tensor
+    ) -> None:
+        """Step on the rows of these indices; numbers on the device are read there."""
+        batch = self.rows.take(rows)
         log_prob = self.log_prob(batch)
-        (-log_prob.mean()).backward()
-        self.descent.step(learning_rate, share)
-        self.total += log_prob.detach().sum()
+        (-weighted_mean(log_prob, batch.weight)).backward()
+        self.reduce(self.optimizer.parameters)
+        self.optimizer.step(learning_rate)
+        self.average.update(average_weight)
+        self.total += weighted_sum(log_prob.detach(), batch.weight)
 
     def close(self) -> None:
-        """Hold nothing: nothing is given back."""
+        """Do nothing: nothing is held."""
 
 
 class Recorder(Protocol):
-    """What captures work, and replays it."""
+    """Recorder of work: captures it once, and replays it."""
 
     def warm_up(self, work: Work) -> None:
         """Do the work where it will be captured."""
@@ -90,7 +122,7 @@ class CudaRecorder:
     ----------
     device : torch.device
     generator : torch.Generator
-        Of the device; what the work draws from it is fresh at each replay.
+        Generator of the device; what the work draws from it is fresh at each replay.
     """
 
     def __init__(self, device: torch.device, generator: torch.Generator) -> None:
@@ -148,7 +180,7 @@ class CudaRecorder:
 
 @cache
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
-    """One for each device: libraries keep a workspace for every stream they have seen."""
+    """Return the side stream of a device: libraries keep a workspace for every stream they used."""
     return torch.cuda.Stream(device)
 
 
@@ -161,7 +193,7 @@ class CapturedStep:
     Parameters
     ----------
     eager : EagerStep
-        What its ``log_prob`` reads must stay where it is, and have one shape.
+        Its rows must stay where they are.
     batch_size : int
         Rows of every batch.
     recorder : Recorder
@@ -171,19 +203,19 @@ class CapturedStep:
         self.eager = eager
         self.total = eager.total
         self.recorder = recorder
-        self.batch = torch.zeros(batch_size, dtype=torch.int64, device=self.total.device)
+        self.rows = torch.zeros(batch_size, dtype=torch.int64, device=self.total.device)
         self.learning_rate = torch.zeros_like(self.total)
-        self.share = torch.zeros_like(self.total)
+        self.average_weight = torch.zeros_like(self.total)
         self.n_warm_ups = 0
         self.replay: Work | None = None
 
-    def __call__(self, batch: Tensor, learning_rate: float) -> None:
-        """Step on the rows whose indices are in ``batch``."""
-        self.batch.copy_(batch)
+    def __call__(self, rows: Tensor, learning_rate: float, average_weight: float) -> None:
+        """Step on the rows of these indices."""
+        self.rows.copy_(rows)
         self.learning_rate.fill_(learning_rate)
-        self.share.fill_(self.eager.descent.average.next_weight())
+        self.average_weight.fill_(average_weight)
         if self.n_warm_ups < WARM_UP_STEPS:
-            self.recorder.warm_up(self._run)
+            self.recorder.warm_up(self._step)
             self.n_warm_ups += 1
         else:
             self.replay = self.replay or self._capture()
@@ -194,15 +226,15 @@ class CapturedStep:
         self.replay = None
         self.recorder.close()
 
-    def _run(self) -> None:
-        self.eager.run(self.batch, self.learning_rate, self.share)
+    def _step(self) -> None:
+        self.eager(self.rows, self.learning_rate, self.average_weight)
 
     def _capture(self) -> Work:
         try:
-            return self.recorder.capture(self._run)
+            return self.recorder.capture(self._step)
         except RuntimeError as error:  # which CUDA's errors derive from
             # Gradients of a half captured step have no values.
-            self.eager.descent.optimizer.clear_gradients()
+            self.eager.optimizer.clear_gradients()
             reason = str(error).partition("\n")[0]
             warn_caller(
                 f"The training step could not be captured as a CUDA graph ({reason}). Training "
@@ -210,27 +242,20 @@ class CapturedStep:
                 "may capture it; small tables are fitted faster with device='cpu'.",
                 CaptureWarning,
             )
-        return self._run
+        return self._step
 
 
-def choose_step(
-    log_prob: Callable[[Tensor], Tensor],
-    descent: Descent,
-    batch_size: int,
-    generator: torch.Generator,
-) -> Step:
-    """Return a captured step where the weights lie on a CUDA device, else an eager one.
+def choose_step(eager: EagerStep, batch_size: int, generator: torch.Generator) -> Step:
+    """Return a captured step where the weights lie on a CUDA device, else the eager one.
 
     Parameters
     ----------
-    log_prob, descent
-        Of the :class:`EagerStep`.
+    eager : EagerStep
     batch_size : int
         Rows of every batch.
     generator : torch.Generator
-        What the step draws from, on the device of the weights.
+        Generator that the step draws from, on the device of the weights.
     """
-    eager = EagerStep(log_prob, descent)
     device = eager.total.device
     if device.type != "cuda":
         return eager

@@ -2,21 +2,34 @@
 
 import copy
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from skflow.training.state import load_tensors, prefixed, take_prefixed
+
+NUMBERS = ("score", "reference", "n_iter_no_change", "n_iter", "best_iter")
+
 
 class EarlyStopping:
-    """Keeps the weights of the highest score and counts epochs without a gain.
+    """Early stopping: the weights of the highest score, and a count of epochs without a gain.
 
     Parameters
     ----------
     model : nn.Module
     score : float
-        Of the weights as they stand, in nats per row.
+        Score of the present weights, in nats per row.
     tol : float
         A gain below it does not reset the count.
+
+    Attributes
+    ----------
+    weights : dict of Tensor
+        Best weights so far.
+    best_iter : int
+        Epoch that led to them; 0 where none has.
     """
 
     def __init__(self, model: nn.Module, score: float, tol: float) -> None:
@@ -27,10 +40,10 @@ class EarlyStopping:
         self.n_iter_no_change = 0
         self.n_iter = 0
         self.best_iter = 0
-        self.state = _copy_state(model)
+        self.weights = _copy_weights(model)
 
     def update(self, score: float) -> None:
-        """Take note of an epoch's score; one that is not finite is no gain."""
+        """Count an epoch by its score; one that is not finite is no gain."""
         self.n_iter += 1
         if score > self.score:
             self._keep(score)
@@ -51,20 +64,31 @@ class EarlyStopping:
     def _keep(self, score: float) -> None:
         self.score = score
         self.best_iter = self.n_iter
-        self.state = _copy_state(self.model)
+        self.weights = _copy_weights(self.model)
 
     def restore(self) -> None:
         """Put the best weights back into the model."""
-        self.model.load_state_dict(self.state)
+        self.model.load_state_dict(self.weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the score, the counts of epochs and the best weights, by name."""
+        numbers = {name: getattr(self, name) for name in NUMBERS}
+        return numbers | prefixed("weights", self.weights)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that :meth:`state_dict` returned."""
+        for name in NUMBERS:
+            setattr(self, name, state[name])
+        load_tensors(self.weights, take_prefixed("weights", state))
 
 
 class FixedEpochs(EarlyStopping):
-    """Keeps the latest weights, for as many epochs as were best before.
+    """A fixed number of epochs, of which the latest weights count.
 
     Parameters
     ----------
     model, score
-        As above.
+        As in :class:`EarlyStopping`.
     n_iter : int
         Epochs to run.
     """
@@ -84,6 +108,6 @@ class FixedEpochs(EarlyStopping):
         return max(0, self.most_iter - self.n_iter)
 
 
-def _copy_state(model: nn.Module) -> dict[str, Tensor]:
+def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
     with torch.no_grad():
         return copy.deepcopy(model.state_dict())

@@ -32,9 +32,9 @@ def with_all(parts: Parts, ending: str, value: float) -> bytes:
 @pytest.mark.parametrize(
     ("ending", "value"),
     [
-        (".blurs", 0.0),
-        (".blurs", 1e-200),
-        (".blurs", 1.5),
+        (".bandwidths", 0.0),
+        (".bandwidths", 1e-200),
+        (".bandwidths", 1.5),
         (".shares", 0.0),
         (".shares", 5e-324),
         (".shares", 1.5),
@@ -52,11 +52,11 @@ def test_what_no_fit_gives_is_refused(parts, tmp_path: Path, ending: str, value:
 
 
 def test_a_single_number_instead_of_several_is_refused(parts, tmp_path: Path) -> None:
-    name = next(name for name in parts.tensors if name.endswith(".blurs"))
+    name = next(name for name in parts.tensors if name.endswith(".bandwidths"))
     place = parts.array_slice(name)
     tensors = parts.tensors | {name: parts.tensors[name] | {"shape": [1, 3]}}
     assert place.stop - place.start == 24
     path = tmp_path / "crafted.skflow"
     path.write_bytes(put_together(Parts(parts.document, tensors, parts.data)))
-    with pytest.raises(ModelFileError, match="blurs"):
+    with pytest.raises(ModelFileError, match="bandwidths"):
         load(path)

@@ -65,7 +65,7 @@ def test_arrays_without_values(tmp_path: Path) -> None:
     FlowDensity(**TWO_GAUSSIANS).fit(TEXTS).save(path)
     parts = take_apart(path.read_bytes())
     for name in ("x_knots", "y_knots", "derivatives"):
-        parts.tensors[f"model.values.marginals.{name}"]["shape"][0] = 30_000_000
+        parts.tensors[f"model.marginals.{name}"]["shape"][0] = 30_000_000
     hostile.write_bytes(put_together(parts))
     n_bytes, error = rise(path, hostile)
     assert "x_knots" in error

@@ -231,12 +231,12 @@ def test_x_val_in_a_pipeline(table: Table) -> None:
 def test_warm_start_goes_on(table: Table) -> None:
     flow = FlowDensity(**TWO_EPOCHS, early_stopping=False, warm_start=True).fit(table)
     schema, first = flow.schema_, flow.best_validation_score_
-    values = flow._density.model.values
+    marginals = flow._density.model.marginals
     flow.fit(table)
     assert flow.schema_ is schema
     assert flow.best_validation_score_ >= first
     for name in ("x_knots", "y_knots", "derivatives"):
-        kept = (getattr(part.marginals, name) for part in (values, flow._density.model.values))
+        kept = (getattr(part, name) for part in (marginals, flow._density.model.marginals))
         assert torch.equal(*kept)
 
 

@@ -32,7 +32,10 @@ def state_of(fitted: Fitted) -> dict[str, np.ndarray]:
     """All numbers that scores depend on."""
     if isinstance(fitted, FlowDensity):
         return model_state(fitted._density.model)
-    normal = {"normal": fitted._detector.normal, "offset": np.array(fitted.offset_)}
+    normal = {
+        "calibration": fitted._detector.calibration_scores,
+        "offset": np.array(fitted.offset_),
+    }
     return model_state(fitted.density_._density.model) | normal
 
 

@@ -93,7 +93,7 @@ def assert_not_lost(folder: Path, n_epochs: int) -> int:
 
 def count_epochs(path: Path) -> int:
     _, arrays = read(path)
-    return sum(len(arrays[f"history.{which}.seconds"]) for which in ("now", "before"))
+    return sum(len(arrays.get(f"history.{which}.seconds", ())) for which in ("now", "before"))
 
 
 def kill_saves(folder: Path, n_kills: int, sent: list[signal.Signals], seed: int) -> set[int]:

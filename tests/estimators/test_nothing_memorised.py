@@ -4,6 +4,7 @@ What categorical columns may hold is kept by design: their vocabulary, rare cate
 among them. Numbers are kept only where they are repeated: as levels, atoms or constants.
 """
 
+import itertools
 import pickle
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
@@ -70,38 +71,35 @@ def numbers_in_array(array: NDArray, seen: dict[int, object]) -> Iterator[FloatA
 def decoded_parameters(flow: FlowDensity, j: int) -> Iterator[FloatArray]:
     """What the parameters of a column's marginal and of the mixture stand for, as its values."""
     density = flow._density
-    values = density.model.values
+    marginals, mixture = density.model.marginals, density.model.values.mixture
     codec = density.codec.columns[j]
     valued = [c for c in density.codec.columns if c.labels.valued]
     if codec not in valued:
         return
     v = valued.index(codec)
-    encoded = [values.marginals.x_knots[:, v, 0].numpy()]
-    mixture = values.mixture
+    encoded = [marginals.x_knots[:, v, 0].numpy()]
     scores = [mixture.intercept]
-    if mixture.filling is not None:
-        scores.append(mixture.filling)
+    if mixture.missing_embedding is not None:
+        scores.append(mixture.missing_embedding)
     # Means of the components, from their regressions on the columns before.
     regression = torch.eye(mixture.intercept.shape[1]) - mixture.coefficients.tril(-1)
     scores.append(torch.linalg.solve(regression, mixture.intercept[:, :, None]).squeeze(2))
     with torch.no_grad():
         for score in scores:
-            back, _ = values.marginals.inverse_and_log_det(score.T)
+            back, _ = marginals.inverse_and_log_det(score.T)
             encoded.append(back[v].numpy())
-            if mixture.label_effects is None:
-                continue
-            shifts = mixture.label_effects[:, len(mixture.log_weights) :]
-            for shift in shifts:
-                back, _ = values.marginals.inverse_and_log_det((score + shift).T)
+            shifts = [e.table[:, len(mixture.log_weights) :] for e in mixture.effects]
+            for shift in itertools.chain.from_iterable(shifts):
+                back, _ = marginals.inverse_and_log_det((score + shift).T)
                 encoded.append(back[v].numpy())
     for part in encoded:
         coordinates = codec.scaling.decode(part)
         yield part
         yield coordinates
-        line = codec.line
-        if hasattr(line, "origin"):  # counted from it in steps of the grid
-            yield (coordinates * line.width + line.origin) / line.unit
-            yield coordinates * line.width + line.origin
+        grid = codec.coordinates
+        if hasattr(grid, "origin"):  # counted from it in steps of the grid
+            yield (coordinates * grid.width + grid.origin) / grid.unit
+            yield coordinates * grid.width + grid.origin
 
 
 def found_in(numbers: FloatArray, secrets: FloatArray) -> FloatArray:

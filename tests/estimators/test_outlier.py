@@ -123,7 +123,7 @@ def test_auto_flags_about_one_normal_row_in_a_hundred() -> None:
 def test_auto_flags_where_the_p_value_is_at_most_a_hundredth(n_rows) -> None:
     X = clustered_plane(n_rows, seed=0)
     detector = FlowOutlierDetector(**GAUSSIAN).fit(X)
-    calibration = detector._detector.normal
+    calibration = detector._detector.calibration_scores
     assert detector.offset_ in calibration
     scores = np.concatenate((calibration, np.nextafter(calibration, -np.inf)))
     np.testing.assert_array_equal(
@@ -267,7 +267,7 @@ def test_labels_that_no_fitted_row_has_are_as_likely_as_rare_ones() -> None:
     detector = FlowOutlierDetector(clone(TRAINED).set_params(max_iter=30), random_state=0).fit(X)
     density = detector.density_
     names = density.schema_.columns[0].levels
-    unfitted = detector._detector.witness.unfitted[: len(names)]
+    unfitted = detector._detector.scorers.unfitted[: len(names)]
     assert 10 < unfitted.sum() < 0.2 * len(names)
     every = pd.DataFrame({"shop": names, "level": 1})
     log_probs = density.score_samples(every)

@@ -15,6 +15,7 @@ from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.clock import Clock
 from skflow.exceptions import ModelFileError
 from skflow.fitted.checkpoint import Checkpoint
+from skflow.fitted.fit import FitState
 from skflow.flow.recipe import model_state
 from tests.mixed import every_kind
 from tests.settings import TWO_LAYERS, one_of_each, slow_but
@@ -51,17 +52,17 @@ class StoppedError(Exception):
 @contextmanager
 def stopped_after(n_writes: int, error: type[BaseException] = StoppedError) -> Iterator[None]:
     """Raise an error once checkpoints were written so often."""
-    written, write = 0, Checkpoint._write
+    written, save = 0, Checkpoint.save
 
-    def count(self: Checkpoint) -> None:
+    def count(self: Checkpoint, state: FitState) -> None:
         nonlocal written
-        write(self)
+        save(self, state)
         written += 1
         if written == n_writes:
             raise error
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Checkpoint, "_write", count)
+        patched.setattr(Checkpoint, "save", count)
         with pytest.raises(error):
             yield
 
@@ -102,7 +103,7 @@ def test_detectors_go_on(n_writes: int, tmp_path: Path) -> None:
 
 def test_no_epoch_runs_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flow = FlowDensity(**PATIENT, checkpoint_path=tmp_path / "fit").fit(NUMBERS)
-    monkeypatch.setattr(Checkpoint, "keep", None)  # called at the end of an epoch
+    monkeypatch.setattr(Checkpoint, "save", None)  # called at the end of an epoch
     assert_same_fit(clone(flow).fit(NUMBERS), flow)
 
 
@@ -156,15 +157,15 @@ def test_fits_at_the_same_time_do_not_overwrite_each_other(tmp_path: Path) -> No
     path = tmp_path / "fit"
 
     class Rival(Checkpoint):
-        def keep(self, standing) -> None:
-            if not (tmp_path / "done").exists():
+        def save(self, state: FitState) -> None:
+            if path.exists() and not (tmp_path / "done").exists():
                 (tmp_path / "done").touch()
                 path.unlink()
                 FlowDensity(**TWO_LAYERS, checkpoint_path=path).fit(NUMBERS[:100])
-            super().keep(standing)
+            super().save(state)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("skflow.estimators.density.Checkpoint", Rival)
+        patched.setattr("skflow.fitted.checkpoint.Checkpoint", Rival)
         with pytest.raises(ModelFileError, match="Another fit has written"):
             FlowDensity(**TWO_LAYERS, checkpoint_path=path).fit(NUMBERS)
 
@@ -173,12 +174,12 @@ def test_a_file_that_was_deleted_meanwhile_is_written_anew(tmp_path: Path) -> No
     path = tmp_path / "fit"
 
     class Deleted(Checkpoint):
-        def keep(self, standing) -> None:
-            path.unlink()
-            super().keep(standing)
+        def save(self, state: FitState) -> None:
+            path.unlink(missing_ok=True)  # there is none before the first epoch
+            super().save(state)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("skflow.estimators.density.Checkpoint", Deleted)
+        patched.setattr("skflow.fitted.checkpoint.Checkpoint", Deleted)
         flow = FlowDensity(**TWO_LAYERS, checkpoint_path=path).fit(NUMBERS)
     assert_same_fit(flow, clone(flow).fit(NUMBERS))
     assert path.exists()

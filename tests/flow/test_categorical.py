@@ -9,6 +9,7 @@ from scipy import integrate
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
+from skflow.flow.batch import Batch
 from skflow.flow.categorical import AutoregressiveCategorical
 from skflow.initialization.label_tree import fit_label_tree
 from skflow.training.optimizer import AdamW
@@ -28,6 +29,11 @@ def training_labels(n_rows: int = 300) -> Tensor:
     return torch.tensor(np.stack((first, second, third, np.zeros(n_rows, dtype=int))))
 
 
+def batch_of(labels: Tensor) -> Batch:
+    """Rows of labels alone."""
+    return Batch(labels, torch.empty(0, labels.shape[1], device=labels.device))
+
+
 def untrained(
     n_labels: tuple[int, ...] = N_LABELS, labels: Tensor | None = None
 ) -> AutoregressiveCategorical:
@@ -42,7 +48,7 @@ def trained() -> AutoregressiveCategorical:
     model, labels = untrained(), training_labels()
     optimizer = AdamW(model, weight_decay=0.0, max_norm=5.0)
     for _ in range(60):
-        (-model.log_prob(labels).mean()).backward()
+        (-model.log_prob(batch_of(labels)).mean()).backward()
         optimizer.step(0.05)
     return model
 
@@ -83,7 +89,7 @@ def no_novel(labels: Tensor) -> Tensor:
 def test_probabilities_of_all_combinations_sum_to_one(name: str) -> None:
     model = MODELS[name]()
     with torch.inference_mode():
-        total = model.log_prob(all_labels()).exp().sum()
+        total = model.log_prob(batch_of(all_labels())).exp().sum()
     assert float(total) == pytest.approx(1, abs=1e-12)
 
 
@@ -92,7 +98,7 @@ def test_a_label_never_seen_has_its_own_probability(name: str) -> None:
     """Whatever the other labels are."""
     model, labels = MODELS[name](), all_labels()
     with torch.inference_mode():
-        probability = model.log_prob(labels).exp()
+        probability = model.log_prob(batch_of(labels)).exp()
     for j, (size, unseen) in enumerate(zip(N_LABELS, UNSEEN, strict=True)):
         found = probability[labels[j] == size].sum()
         assert float(found) == pytest.approx(unseen, rel=1e-9)
@@ -131,7 +137,7 @@ def slow_log_prob(model: AutoregressiveCategorical, row: np.ndarray) -> float:
 def test_log_prob_is_the_stated_formula(name: str) -> None:
     model, labels = MODELS[name](), all_labels()
     with torch.no_grad():
-        found = model.log_prob(labels)
+        found = model.log_prob(batch_of(labels))
         expected = [slow_log_prob(model, row) for row in labels.T.numpy()]
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
@@ -141,7 +147,7 @@ def test_every_label_has_a_probability(name: str) -> None:
     """Of at least 1e-9 given the labels before it, so that its interval can be found again."""
     model, labels = MODELS[name](), all_labels(unseen=False)
     with torch.no_grad():
-        prefixes = model._prefixes(model.vocabulary(labels))
+        prefixes = model._prefixes(labels, None)
         for j, size in enumerate(N_LABELS):
             _, share = model._intervals(j, prefixes[j], labels)
             assert share.shape == (size, labels.shape[1])
@@ -214,7 +220,7 @@ def test_latents_are_quantiles_of_the_middle_of_intervals() -> None:
     labels = torch.tensor([[0, 1, 2], [0, 0, 0], [0, 0, 0], [0, 0, 0]])
     with torch.inference_mode():
         combinations = all_labels()
-        probability = model.log_prob(combinations).exp()
+        probability = model.log_prob(batch_of(combinations)).exp()
         z = model.latents(labels, no_novel(labels))[0].numpy()
     share = [float(probability[combinations[0] == k].sum()) for k in range(3)]
     below = UNSEEN[0] / 2 + np.cumsum(share) - share
@@ -228,7 +234,7 @@ def test_normal_latents_become_labels_as_often_as_they_are_probable(name: str) -
     with torch.inference_mode():
         drawn, novel = model.inverse(z)
         combinations = all_labels()
-        probability = model.log_prob(combinations).exp().numpy()
+        probability = model.log_prob(batch_of(combinations)).exp().numpy()
     flat = np.ravel_multi_index(drawn.numpy(), [size + 1 for size in N_LABELS])
     frequency = np.bincount(flat, minlength=combinations.shape[1]) / z.shape[1]
     deviation = np.sqrt(probability * (1 - probability) / z.shape[1]) + 1e-9
@@ -267,8 +273,8 @@ def test_density_of_numbers_never_seen_integrates_to_one() -> None:
 def test_float32_agrees_with_float64(name: str) -> None:
     model, labels = MODELS[name](), all_labels()
     with torch.inference_mode():
-        expected = model.log_prob(labels)
-        found = model.float().log_prob(labels)
+        expected = model.log_prob(batch_of(labels))
+        found = model.float().log_prob(batch_of(labels))
     assert found.dtype == torch.float32
     tolerance = 0.1 if name == "extreme" else 1e-4  # logits of 100 lose five digits
     torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=tolerance)
@@ -279,10 +285,10 @@ def test_float32_agrees_with_float64(name: str) -> None:
 def test_cuda_agrees_with_cpu(name: str) -> None:
     model, labels = MODELS[name](), all_labels(unseen=False)
     with torch.inference_mode():
-        expected = model.log_prob(labels), model.latents(labels, no_novel(labels))
+        expected = model.log_prob(batch_of(labels)), model.latents(labels, no_novel(labels))
         model, labels = model.cuda(), labels.cuda()
         z = model.latents(labels, no_novel(labels).cuda())
-        torch.testing.assert_close(model.log_prob(labels).cpu(), expected[0])
+        torch.testing.assert_close(model.log_prob(batch_of(labels)).cpu(), expected[0])
         torch.testing.assert_close(z.cpu(), expected[1], rtol=1e-9, atol=1e-9)
         assert torch.equal(model.inverse(z)[0], labels)
 
@@ -290,7 +296,7 @@ def test_cuda_agrees_with_cpu(name: str) -> None:
 @every_model
 def test_gradients_are_finite(name: str) -> None:
     model = MODELS[name]().train()
-    model.log_prob(all_labels()).sum().backward()
+    model.log_prob(batch_of(all_labels())).sum().backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     assert gradients
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
@@ -299,7 +305,7 @@ def test_gradients_are_finite(name: str) -> None:
 def test_no_labelled_column_is_certain() -> None:
     model = untrained((), torch.empty(0, 5, dtype=torch.int64))
     labels = torch.empty(0, 5, dtype=torch.int64)
-    assert model.log_prob(labels).tolist() == [0.0] * 5
+    assert model.log_prob(batch_of(labels)).tolist() == [0.0] * 5
     assert not model.has_more_to_learn
 
 

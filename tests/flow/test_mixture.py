@@ -10,10 +10,10 @@ from scipy.special import logsumexp, softmax
 from torch import Tensor
 
 from skflow.flow import mixture as mixture_module
-from skflow.flow.broad import HEAVY
+from skflow.flow.conditioner import QUANTIZATION_STEP
+from skflow.flow.heavy_tails import HEAVY
 from skflow.flow.mixture import GaussianComponents, Mixture
-from skflow.flow.reading import READ_STEP
-from tests.laws import BOUND, CASES, Case, Given, given, mixture, normal_rows, seeded
+from tests.laws import BOUND, CASES, Case, ContextRows, mixture, normal_rows, seeded, with_context
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
@@ -31,22 +31,26 @@ def broad_pdf(y: float) -> float:
     return (1 - HEAVY) * stats.logistic.pdf(y) + HEAVY * stats.t(2).pdf(y)
 
 
-def slow_log_prob(layer: Mixture, rows: Given) -> np.ndarray:
+def slow_log_prob(layer: Mixture, rows: ContextRows) -> np.ndarray:
     """The density as the module's text states it, row by row and column by column."""
     logits = layer.log_weights.detach().numpy()
     intercept, coefficients = layer.intercept.detach().numpy(), layer.coefficients.detach().numpy()
     scale, floor = layer._scale().detach().numpy(), layer._floor().detach().numpy()
     log_densities = []
     for i, row in enumerate(rows.x.T.numpy()):
-        read = np.round(row.clip(-BOUND, BOUND) / READ_STEP) * READ_STEP
+        read = np.round(row.clip(-BOUND, BOUND) / QUANTIZATION_STEP) * QUANTIZATION_STEP
         effects = np.zeros(sum(intercept.shape))
-        if rows.context is not None:
-            effects = layer.label_effects.detach().numpy()[rows.context.codes[:, i]].sum(axis=0)
+        if rows.context.codes is not None:
+            table = layer.effects[0].table.detach().numpy()
+            effects = effects + table[rows.context.codes[:, i]].sum(axis=0)
+        if rows.context.given is not None:
+            weight, features = layer.effects[-1].weight.detach(), rows.context.given[:, i]
+            effects = effects + weight.numpy() @ features.numpy()
         extra, shift = effects[: len(logits)], effects[len(logits) :]
         weights, log_density = softmax(logits + extra), 0.0
         left = np.tile(read - shift, (len(logits), 1))
-        if layer.filling is not None:
-            left = np.where(np.isnan(row), layer.filling.detach().numpy(), left)
+        if layer.missing_embedding is not None:
+            left = np.where(np.isnan(row), layer.missing_embedding.detach().numpy(), left)
         left = np.where(np.isnan(left), -shift, left)
         for j in np.flatnonzero(~np.isnan(row)):
             mean = intercept[:, j] + shift[j] + (coefficients[:, j, :j] * left[:, :j]).sum(axis=1)
@@ -64,16 +68,17 @@ def slow_log_prob(layer: Mixture, rows: Given) -> np.ndarray:
 @every_case
 @pytest.mark.parametrize("scale", [1.0, 0.1])
 def test_log_prob_is_the_stated_density(scale: float, case: Case) -> None:
-    layer, rows = mixture(scale, n_components=3, case=case), given(case, normal_rows(25))
+    layer, rows = mixture(scale, n_components=3, case=case), with_context(case, normal_rows(25))
     np.testing.assert_allclose(
         layer.log_prob(*rows).detach(), slow_log_prob(layer, rows), atol=1e-9
     )
 
 
 @pytest.mark.parametrize("labels", [False, True])
-def test_without_fillings_what_is_absent_is_read_as_zero(labels: bool) -> None:
-    case = Case(holes=True, labels=labels)
-    layer, rows = mixture(0.5, case=case._replace(holes=False)), given(case, normal_rows(25))
+def test_without_embedding_missing_values_are_read_as_zero(labels: bool) -> None:
+    case = Case(missing=True, labels=labels)
+    layer = mixture(0.5, case=case._replace(missing=False))
+    rows = with_context(case, normal_rows(25))
     np.testing.assert_allclose(
         layer.log_prob(*rows).detach(), slow_log_prob(layer, rows), atol=1e-9
     )
@@ -90,7 +95,7 @@ def components_of(scale: float, n_columns: int = 3) -> GaussianComponents:
 def test_without_its_floor_it_is_scipys_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixture_module, "MIN_FLOOR", 0.0)
     components = components_of(0.5)
-    layer = Mixture(components, bound=1e6).eval()
+    layer = Mixture(components, bound=1e6)
     layer.floor_logit.data.fill_(-60.0)
     y = 2 * torch.randn(3, 300, generator=seeded(0), dtype=torch.float64)
     np.testing.assert_allclose(layer.log_prob(y).detach(), scipy_log_prob(components, y), atol=1e-5)
@@ -98,7 +103,7 @@ def test_without_its_floor_it_is_scipys_mixture(monkeypatch: pytest.MonkeyPatch)
 
 def test_its_floor_hardly_shows_where_the_density_is() -> None:
     components = components_of(0.5)
-    layer = Mixture(components, bound=10.0).eval()
+    layer = Mixture(components, bound=10.0)
     z = torch.randn(3, 2000, generator=seeded(1), dtype=torch.float64)
     y, _ = layer.inverse_and_log_det(z)
     gap = layer.log_prob(y).detach().numpy() - scipy_log_prob(components, y.detach())
@@ -108,7 +113,7 @@ def test_its_floor_hardly_shows_where_the_density_is() -> None:
 @every_case
 @pytest.mark.parametrize("scale", [1.0, 0.1, 0.01])
 def test_log_prob_is_that_of_the_map(scale: float, case: Case) -> None:
-    layer, rows = mixture(scale, case=case), given(case, normal_rows(500))
+    layer, rows = mixture(scale, case=case), with_context(case, normal_rows(500))
     z, log_det = layer.forward_and_log_det(*rows)
     base = stats.norm.logpdf(z.detach()).copy()
     base[np.isnan(base)] = 0
@@ -121,9 +126,10 @@ def test_log_prob_is_that_of_the_map(scale: float, case: Case) -> None:
 @pytest.mark.parametrize("scale", [1.0, 0.1])
 def test_training_sees_the_density_but_for_the_rounding(scale: float, case: Case) -> None:
     """Of rows within the interval; farther out other columns read a clamped value."""
-    rows = given(case, normal_rows(500).clamp(-0.99 * BOUND, 0.99 * BOUND))
+    rows = with_context(case, normal_rows(500).clamp(-0.99 * BOUND, 0.99 * BOUND))
     layer = mixture(scale, case=case)
-    evaluated, trained = layer.log_prob(*rows), layer.train().log_prob(*rows)
+    evaluated = layer.log_prob(*rows)
+    trained = layer.log_prob(rows.x, rows.context._replace(quantize=False))
     torch.testing.assert_close(trained, evaluated, rtol=0, atol=1e-3)
 
 
@@ -142,7 +148,7 @@ def test_the_first_latent_is_the_quantile_of_the_first_column() -> None:
 
 def test_normal_latents_become_draws_of_the_mixture() -> None:
     components = components_of(0.3, n_columns=2)
-    layer = Mixture(components, bound=10.0).eval()
+    layer = Mixture(components, bound=10.0)
     z = torch.randn(2, 4000, generator=seeded(2), dtype=torch.float64)
     y = layer.inverse_and_log_det(z)[0].detach().numpy()
     rng = np.random.default_rng(1)
@@ -182,7 +188,7 @@ def test_densities_integrate_to_one() -> None:
 def test_what_is_absent_is_its_components_conditional_mean() -> None:
     """Of Gaussian components, one column absent: scipy's marginal mixture of the others."""
     components = components_of(0.5)
-    layer = Mixture(components, bound=1e6, fills=True).eval()
+    layer = Mixture(components, bound=1e6, has_missing=True)
     layer.floor_logit.data.fill_(-60.0)
     y = 2 * torch.randn(3, 300, generator=seeded(0), dtype=torch.float64)
     y[2] = torch.nan
@@ -195,14 +201,14 @@ def test_what_is_absent_is_its_components_conditional_mean() -> None:
 
 
 def test_densities_given_labels_integrate_to_one_for_each_pattern() -> None:
-    case = Case(holes=True, labels=True)
+    case = Case(missing=True, labels=True)
     layer = mixture(0.3, n_components=3, n_columns=2, case=case)
     u = torch.linspace(-9, 9, 500, dtype=torch.float64)
     grid, volume = torch.sinh(u), torch.cosh(u) * (u[1] - u[0])
     nothing = torch.full_like(grid, torch.nan)
     for points in (torch.stack((grid, nothing)), torch.stack((nothing, grid))):
-        one = given(Case(holes=False, labels=True), torch.zeros(2, 1, dtype=torch.float64))
-        context = type(one.context)(*(part.expand(-1, 500) for part in one.context))
+        one = with_context(Case(labels=True), torch.zeros(2, 1, dtype=torch.float64))
+        context = one.take(torch.zeros(500, dtype=torch.int64)).context
         with torch.no_grad():
             density = layer.log_prob(points, context).exp()
         assert float(density @ volume) == pytest.approx(1, abs=1e-3)

@@ -10,7 +10,7 @@ from skflow.outliers.clusters import PRIOR_ROWS, SmoothedClusters
 NO_LEVELS = np.zeros(0, dtype=np.int64)
 
 
-def test_density_is_that_of_blurred_gaussians_around_k_means() -> None:
+def test_density_is_that_of_smoothed_gaussians_around_k_means() -> None:
     rng = np.random.default_rng(0)
     points = np.concatenate((rng.normal(size=(60, 3)), rng.normal(4, 0.5, size=(40, 3))))
     new, scales = rng.normal(size=(20, 3)), (0.3, 1.0)

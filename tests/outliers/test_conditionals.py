@@ -7,21 +7,22 @@ from scipy.stats import kstest, norm
 
 from skflow import FlowDensity
 from skflow.outliers import value_densities
-from skflow.outliers.conditionals import Conditional
-from skflow.outliers.reasons import tail_log_probs
+from skflow.outliers.conditionals import Conditional, tail_log_probs
+from skflow.outliers.joint_density import JointDensity
 from tests.mixed import small_mix
 from tests.settings import TWO_LAYERS
 
 
 def explain(flow: FlowDensity, X) -> np.ndarray:
     density = flow._density
-    return tail_log_probs(density.codec, density.model, density.joint("cpu"), flow._read(X))
+    joint = JointDensity(density.model, "cpu", X.size)
+    return tail_log_probs(density.codec, joint, flow._read(X))
 
 
 def given(flow: FlowDensity, X, j: int) -> Conditional:
     density = flow._density
     rows = density.codec.encode(flow._read(X))
-    return Conditional(density.codec, density.model, density.joint("cpu"), rows, j)
+    return Conditional(density.codec, JointDensity(density.model, "cpu", X.size), rows, j)
 
 
 @pytest.fixture(scope="module")

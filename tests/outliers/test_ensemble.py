@@ -4,20 +4,20 @@ import pytest
 from skflow.outliers.ensemble import POWERS, POWERS_OF_CATEGORIES, WEIGHTS, TailCombiner
 
 
-def judged(category_share: float, row: list[float]) -> float:
+def combined(category_share: float, row: list[float]) -> float:
     normal = np.random.default_rng(0).normal(size=(1_000, 5))
     return float(TailCombiner(normal, category_share).log_prob(np.array([row]))[0])
 
 
-def test_of_numbers_a_row_is_judged_by_clusters_first() -> None:
-    by_clusters = judged(0.0, [-4.0, -4.0, -4.0, 0.0, 0.0])
-    by_density = judged(0.0, [0.0, 0.0, 0.0, -4.0, 0.0])
+def test_of_numbers_clusters_count_most() -> None:
+    by_clusters = combined(0.0, [-4.0, -4.0, -4.0, 0.0, 0.0])
+    by_density = combined(0.0, [0.0, 0.0, 0.0, -4.0, 0.0])
     assert by_clusters < by_density - 2
 
 
-def test_of_categories_the_density_says_as_much() -> None:
-    by_clusters = judged(0.5, [-4.0, -4.0, -4.0, 0.0, 0.0])
-    by_density = judged(0.5, [0.0, 0.0, 0.0, -4.0, 0.0])
+def test_of_categories_the_density_counts_as_much() -> None:
+    by_clusters = combined(0.5, [-4.0, -4.0, -4.0, 0.0, 0.0])
+    by_density = combined(0.5, [0.0, 0.0, 0.0, -4.0, 0.0])
     assert by_clusters == pytest.approx(by_density, abs=1.5)
 
 

@@ -12,7 +12,8 @@ import pytest
 from scipy.special import logsumexp
 
 from skflow import FlowDensity
-from skflow.outliers.reasons import tail_log_probs
+from skflow.outliers.conditionals import tail_log_probs
+from skflow.outliers.joint_density import JointDensity
 from tests.settings import TWO_GAUSSIANS, TWO_LAYERS, one_of_each, slow_but
 
 FARTHEST = 20.0  # of the columns' ranges, in standard deviations
@@ -33,7 +34,8 @@ def widths_and(others: Iterable[Any]) -> list[Any]:
 
 def explain(flow: FlowDensity, X: pd.DataFrame) -> np.ndarray:
     density = flow._density
-    return tail_log_probs(density.codec, density.model, density.joint("cpu"), flow._read(X))
+    joint = JointDensity(density.model, "cpu", X.size)
+    return tail_log_probs(density.codec, joint, flow._read(X))
 
 
 def log_share(log_density: np.ndarray, own: float, log_widths: np.ndarray | float = 0.0) -> float:

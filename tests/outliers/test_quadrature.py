@@ -5,7 +5,7 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import norm, t
 
-from skflow.outliers.quadrature import Curve, Nodes, settle
+from skflow.outliers.quadrature import Curve, Nodes, refine
 
 
 def curve_of(nodes, log_density, heights=None, step: float = 0.0) -> Curve:
@@ -15,7 +15,7 @@ def curve_of(nodes, log_density, heights=None, step: float = 0.0) -> Curve:
     return Curve.through(Nodes(*rows, rows[0] / (step or 1.0)), step=step)
 
 
-def settled(density, nodes, x: float, step: float = 0.0) -> tuple[Curve, np.ndarray]:
+def refined(density, nodes, x: float, step: float = 0.0) -> tuple[Curve, np.ndarray]:
     def evaluate(rows, places) -> Nodes:
         if step:
             places = np.rint(places / step) * step
@@ -26,7 +26,7 @@ def settled(density, nodes, x: float, step: float = 0.0) -> tuple[Curve, np.ndar
     first = evaluate(None, nodes)
     level = np.array([max(density(x), -1e4)])
     curve = curve_of(first.places, first.log_density, step=step)
-    return settle(curve, level, evaluate), level
+    return refine(curve, level, evaluate), level
 
 
 def test_exponential_cells_are_exact() -> None:
@@ -51,9 +51,9 @@ def test_nodes_are_added_to_some_rows() -> None:
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.03])
-def test_refinement_settles_on_a_peak_that_is_seen(scale) -> None:
+def test_refinement_converges_on_a_peak_that_is_seen(scale) -> None:
     peak = norm(0.777, scale)
-    curve, _ = settled(peak.logpdf, np.linspace(-4.5, 4.5, 46), 0.777)
+    curve, _ = refined(peak.logpdf, np.linspace(-4.5, 4.5, 46), 0.777)
     assert (np.diff(curve.nodes.places) >= 0).all()
     np.testing.assert_allclose(np.exp(curve.log_mass()), 1, rtol=0.02)
     assert curve.quantile(0.5)[0] == pytest.approx(0.777, abs=0.1 * scale)
@@ -63,7 +63,7 @@ def test_refinement_settles_on_a_peak_that_is_seen(scale) -> None:
 @pytest.mark.parametrize("scale", [1.0, 1e-3])
 def test_mass_no_likelier_than_a_point_of_a_normal(x, scale) -> None:
     fan = scale * np.array([-9, -4, -2, 0, 2, 4, 9])
-    curve, level = settled(norm(0, scale).logpdf, [-40, *fan, 40], x * scale)
+    curve, level = refined(norm(0, scale).logpdf, [-40, *fan, 40], x * scale)
     below = curve.log_mass_below(level)
     assert below[0] == pytest.approx(np.log(2 * norm.sf(abs(x))), abs=0.03)
 
@@ -90,7 +90,7 @@ def test_on_a_grid_its_points_are_summed_over(scale, x) -> None:
         return np.logaddexp(norm(0.3, scale).logpdf(y), np.log(1e-4) + norm(0, 100).logpdf(y))
 
     nodes = [*np.linspace(-500, 500, 30), *np.rint(np.linspace(-3 * scale, 3 * scale, 7))]
-    curve, level = settled(density, nodes, x, step=1.0)
+    curve, level = refined(density, nodes, x, step=1.0)
     grid = np.arange(-500.0, 501.0)
     every = density(grid)
     assert curve.log_mass()[0] == pytest.approx(logsumexp(every), abs=0.03)

@@ -20,7 +20,7 @@ def test_beyond_the_edge_an_exponential_tail_is_met() -> None:
     np.testing.assert_allclose(Tail(normal).log_prob(far), expon.logsf(-far), rtol=0.02)
 
 
-def test_own_rows_are_judged_by_the_others() -> None:
+def test_own_rows_are_compared_to_the_others() -> None:
     normal = np.random.default_rng(0).normal(size=40)
     tail = Tail(normal)
     for i in (0, 7, int(normal.argmin())):

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skflow.outliers.trimming import LEARNT, NORMAL, log_tail_probs
+from skflow.outliers.trimming import FITTED, NORMAL, log_tail_probs
 from skflow.table.codec import TableCodec
 from skflow.table.frames import Container
 from skflow.table.inference import infer_schema
@@ -19,7 +19,7 @@ def is_normal(frame: pd.DataFrame) -> np.ndarray:
 
 
 def is_learnt(frame: pd.DataFrame) -> np.ndarray:
-    return log_probs_of(frame) >= np.log(LEARNT)
+    return log_probs_of(frame) >= np.log(FITTED)
 
 
 def test_a_far_group_is_not_normal() -> None:

@@ -6,12 +6,12 @@ from numpy.typing import NDArray
 from scipy.differentiate import derivative
 
 from skflow.table.scaling import (
-    Bent,
-    Lens,
-    Scaled,
+    AsinhScaling,
+    NearZeroAsinhScaling,
+    PowerOfTwoScaling,
     decoding_error,
-    fit_lens,
-    fit_rare_scaling,
+    fit_near_zero,
+    fit_novel_scaling,
     fit_scaling,
     round_to_digits,
     round_to_step,
@@ -24,32 +24,34 @@ WIDE = np.concatenate((-np.geomspace(1e12, 1e-12, 200), [0.0], np.geomspace(1e-1
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        (np.array([1.5, 2.5, 900.0]), Scaled),
-        (np.array([0.0, 1.0, 3.0]), Scaled),
-        (np.array([]), Scaled),
-        (np.zeros(3), Scaled),
-        (WIDE, Bent),
-        (np.append(np.ones(100), 1e8), Bent),
+        (np.array([1.5, 2.5, 900.0]), PowerOfTwoScaling),
+        (np.array([0.0, 1.0, 3.0]), PowerOfTwoScaling),
+        (np.array([]), PowerOfTwoScaling),
+        (np.zeros(3), PowerOfTwoScaling),
+        (WIDE, AsinhScaling),
+        (np.append(np.ones(100), 1e8), AsinhScaling),
     ],
 )
 def test_scaling_fits_the_values(values: NDArray, expected: type) -> None:
     assert type(fit_scaling(values)) is expected
 
 
-def test_whole_numbers_are_not_bent_out_of_reach() -> None:
+def test_whole_numbers_keep_their_grid_under_asinh() -> None:
     few, far = np.append(np.arange(1.0, 100), 1e9), np.append(np.arange(1.0, 100), 2.0**40)
-    assert type(fit_scaling(few, resolution=1.0)) is Bent
-    assert type(fit_scaling(far, resolution=1.0)) is Scaled
-    assert type(fit_scaling(far)) is Bent
+    assert type(fit_scaling(few, resolution=1.0)) is AsinhScaling
+    assert type(fit_scaling(far, resolution=1.0)) is PowerOfTwoScaling
+    assert type(fit_scaling(far)) is AsinhScaling
 
 
 SCALINGS = {
-    "scaled": Scaled.fit(np.array([3.0, 700.0])),
-    "bent": Bent(0.0, 1e-3),
-    "bent around a level": fit_rare_scaling(np.array([5.0]), np.array([])),
-    "bent around levels": fit_rare_scaling(np.array([-1.0, 0.0, 7.0]), np.array([])),
-    "through a lens": Lens(Scaled.fit(np.array([3.0, 700.0])), edge=0.7, pivot=1e-40),
-    "bent, through a lens": Lens(Bent(0.0, 1e-3), edge=1e-6, pivot=1e-40),
+    "power of two": PowerOfTwoScaling.fit(np.array([3.0, 700.0])),
+    "asinh": AsinhScaling(0.0, 1e-3),
+    "asinh around a level": fit_novel_scaling(np.array([5.0]), np.array([])),
+    "asinh around levels": fit_novel_scaling(np.array([-1.0, 0.0, 7.0]), np.array([])),
+    "asinh near zero": NearZeroAsinhScaling(
+        PowerOfTwoScaling.fit(np.array([3.0, 700.0])), edge=0.7, pivot=1e-40
+    ),
+    "asinh, and near zero": NearZeroAsinhScaling(AsinhScaling(0.0, 1e-3), edge=1e-6, pivot=1e-40),
 }
 
 
@@ -94,24 +96,30 @@ def test_the_largest_numbers_stay_finite(name: str) -> None:
     assert np.isfinite(SCALINGS[name].decode(np.array([1e308, -1e308]))).all()
 
 
-def test_a_lens_only_where_numbers_are_too_small() -> None:
+def test_asinh_near_zero_only_where_numbers_are_too_small() -> None:
     rows = np.random.default_rng(0).standard_normal(1000)
     tiny = np.append(rows, 1e-30)
-    for values, expected in ((rows, Scaled), (tiny, Lens), (np.append(WIDE, 1e-40), Lens)):
+    for values, expected in (
+        (rows, PowerOfTwoScaling),
+        (tiny, NearZeroAsinhScaling),
+        (np.append(WIDE, 1e-40), NearZeroAsinhScaling),
+    ):
         base = fit_scaling(values)
-        found, smallest = fit_lens(base, values, 1e-7)
+        found, smallest = fit_near_zero(base, values, 1e-7)
         assert type(found) is expected
         assert smallest <= np.abs(values[values != 0]).min()
         for power in (1e-6, 1e12):
-            scaled, scaled_smallest = fit_lens(fit_scaling(values * power), values * power, 1e-7)
+            scaled, scaled_smallest = fit_near_zero(
+                fit_scaling(values * power), values * power, 1e-7
+            )
             assert type(scaled) is expected
             np.testing.assert_allclose(scaled_smallest / power, smallest)
-    lens, smallest = fit_lens(fit_scaling(tiny), tiny, 1e-7)
-    assert not np.isin([smallest, lens.edge], np.abs(tiny)).any()
-    far = np.abs(rows) >= lens.edge
-    for before, after in zip(lens.base.encode(rows), lens.encode(rows), strict=True):
+    near_zero, smallest = fit_near_zero(fit_scaling(tiny), tiny, 1e-7)
+    assert not np.isin([smallest, near_zero.edge], np.abs(tiny)).any()
+    far = np.abs(rows) >= near_zero.edge
+    for before, after in zip(near_zero.base.encode(rows), near_zero.encode(rows), strict=True):
         np.testing.assert_array_equal(before[far], after[far])
-    assert type(fit_lens(fit_scaling(rows[:0]), rows[:0], 1e-7)[0]) is Scaled
+    assert type(fit_near_zero(fit_scaling(rows[:0]), rows[:0], 1e-7)[0]) is PowerOfTwoScaling
 
 
 def test_typical_magnitude_is_no_row_and_follows_the_unit() -> None:

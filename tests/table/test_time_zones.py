@@ -72,7 +72,7 @@ def assert_read_and_given_back(frame: Any) -> None:
     stored = container.read(frame).columns
     counts = instants("ns").dropna().astype("int64").to_numpy()
     for column in stored:
-        assert (column.family, column.zoned) == ("date", True)
+        assert (column.family.name, column.zoned) == ("date", True)
         seconds = column.values[column.present] * float(column.tick)
         np.testing.assert_array_equal(seconds, counts / 1e9)
     assert_same(container.build(stored, None), frame)

@@ -1,4 +1,4 @@
-"""A term of a fitted model, with rows to step on."""
+"""An objective of a fitted model, with rows to step on."""
 
 from collections.abc import Callable
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 from skflow import FlowDensity
 from skflow.clock import Clock
-from skflow.fitted.fit import TableRows
+from skflow.fitted.table_rows import TableRows
 from skflow.flow.model import Rows
-from skflow.training.objective import TrainingBatch, equal_batches
-from skflow.training.optimizer import Descent
+from skflow.training.objective import equal_batches
+from skflow.training.optimizer import EMA, AdamW
 from skflow.training.options import choose_options
+from skflow.training.resident import TrainingBatch
 from skflow.training.step import EagerStep, Step
 from tests.laws import seeded
-from tests.mixed import every_kind
-from tests.settings import TWO_LAYERS
+from tests.mixed import LAYERED, every_kind
 from tests.tables import randomise
 
 N_ROWS, N_EPOCHS, N_BATCHES = 200, 3, 4
@@ -25,19 +25,19 @@ PARTS = ("labels", "values")
 
 
 class Part:
-    """A term that is about to be trained on a mixed table, in float32."""
+    """A part of a model that is about to be trained on a mixed table, in float32."""
 
     def __init__(self, name: str, dropout: float, device: str = "cpu") -> None:
         df = every_kind(N_ROWS)
-        flow = FlowDensity(**TWO_LAYERS | {"max_iter": 1}, dropout=dropout).fit(df)
+        flow = FlowDensity(**LAYERED | {"max_iter": 1}, dropout=dropout).fit(df)
         randomise(flow, seed=1)
         self.generator = torch.Generator(device).manual_seed(0)
         density = flow._density
         rows = TableRows.all_of(density.codec, flow._read(df)).take(slice(None))
         labels, _, x = Rows.of(rows)
         y, _ = density.model.values.marginals.forward_and_log_det(x)
-        self.rows = TrainingBatch(labels, y.float()).to(torch.device(device))
-        self.noise = torch.randn(self.rows.y.shape, generator=seeded(2)).to(device)
+        self.rows = TrainingBatch(labels.to(device), y.float().to(device))
+        self.noise = torch.randn(y.shape, generator=seeded(2)).to(device)
         self.module = getattr(density.model, name).to(device, torch.float32).train()
         for module in self.module.modules():
             if hasattr(module, "generator"):
@@ -54,29 +54,29 @@ class Part:
             n_iter_no_change=9,
         )
         self.batch_size = options.batch_size
-        self.eager = EagerStep(self.log_prob, Descent(self.module, options, N_BATCHES))
+        optimizer = AdamW(self.module, options.weight_decay, options.max_norm)
+        self.average = EMA(optimizer.parameters, options.averaged_epochs * N_BATCHES)
+        self.eager = EagerStep(self.log_prob, self.rows, optimizer, self.average)
 
-    def log_prob(self, batch: Tensor) -> Tensor:
-        labels, y = self.rows.take(batch)
+    def log_prob(self, batch: TrainingBatch) -> Tensor:
         if self.of_labels:
-            return self.module.log_prob(labels)
-        return self.module.log_prob_gaussianized(labels, y)
+            return self.module.log_prob(batch.labels)
+        return self.module.log_prob_gaussianized(batch.labels, batch.gaussianized)
 
     def results(self) -> dict[str, Tensor]:
         """All that steps change."""
-        averages = self.eager.descent.average.average
-        average = {f"average {n}": tensor for n, tensor in enumerate(averages)}
+        average = {f"average {n}": tensor for n, tensor in enumerate(self.average.average)}
         return {"total": self.eager.total} | average | dict(self.module.named_parameters())
 
 
 def run_steps(part: Part, make_step: Callable[[EagerStep], Step]) -> int:
     """Step through some epochs, each with other batches, values and rates; return how many."""
     step = make_step(part.eager)
-    centres = part.rows.y.clone()
+    centres = part.rows.gaussianized.clone()
     for epoch in range(N_EPOCHS):
-        order = torch.randperm(N_ROWS, generator=seeded(epoch)).to(part.rows.y.device)
-        part.rows.y.copy_(centres + 0.01 * epoch * part.noise)
+        order = torch.randperm(N_ROWS, generator=seeded(epoch)).to(part.rows.gaussianized.device)
+        part.rows.gaussianized.copy_(centres + 0.01 * epoch * part.noise)
         for batch in equal_batches(order, N_BATCHES):
-            step(batch, RATE / (epoch + 1))
+            step(batch, RATE / (epoch + 1), part.average.next_weight())
     step.close()
     return N_EPOCHS * N_BATCHES

@@ -9,6 +9,7 @@ import torch
 
 from skflow import FlowDensity
 from skflow.exceptions import CaptureWarning
+from skflow.training.resident import TrainingBatch
 from skflow.training.step import CapturedStep, CudaRecorder, EagerStep
 from tests.mixed import every_kind
 from tests.settings import TWO_EPOCHS, TWO_LAYERS
@@ -54,7 +55,7 @@ def test_dropout_is_drawn_anew_at_each_replay(name: str) -> None:
     totals = []
     for _ in range(8):
         step.total.zero_()
-        step(batch, 0.0)
+        step(batch, 0.0, part.average.next_weight())
         totals.append(step.total.item())
     step.close()
     assert step.replay is None
@@ -81,10 +82,10 @@ def test_no_step_waits_for_the_device(name: str, is_captured: bool) -> None:
     batches = torch.randperm(N_BATCHES * part.batch_size, device="cuda").view(N_BATCHES, -1)
     for _ in range(2):  # libraries are set up, the graph is captured
         for batch in batches:
-            step(batch, RATE)
+            step(batch, RATE, part.average.next_weight())
     with no_waiting():
         for batch in batches:
-            step(batch, RATE)
+            step(batch, RATE, part.average.next_weight())
     step.close()
 
 
@@ -94,7 +95,7 @@ def test_a_failed_capture_leaves_the_device_in_order() -> None:
     found, expected = (Part("values", 0.2, "cuda") for _ in range(2))
     original = found.eager.log_prob
 
-    def waits(batch: torch.Tensor) -> torch.Tensor:
+    def waits(batch: TrainingBatch) -> torch.Tensor:
         log_prob = original(batch)
         return log_prob + 0.0 * log_prob.detach().max().item()
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from skflow.dequantization import dequantize
 from skflow.flow.context import Vocabulary
+from skflow.flow.marginals import Marginals
 from skflow.flow.model import Rows
 from skflow.initialization.imputation import impute
 from skflow.initialization.label_effects import (
@@ -17,10 +18,9 @@ from skflow.initialization.label_effects import (
     fit_mean_effects,
     fit_weight_effects,
 )
-from skflow.initialization.marginals import fit_marginals
 from skflow.rows import EncodedRows
-from skflow.training.blur import Blur
 from tests.laws import CASES, given, normal_rows, seeded
+from tests.training.test_resident import Source, plain_model, resident
 
 
 def with_holes(n_rows: int = 4000) -> tuple[Tensor, Tensor]:
@@ -139,27 +139,25 @@ def test_blurred_rows_are_uniform_within_their_cells() -> None:
     assert stats.kstest(present, stats.uniform(-0.125, 0.25).cdf).pvalue > 1e-3
 
 
-def test_each_epoch_draws_anew() -> None:
+def test_each_epoch_draws_within_the_bins() -> None:
     rows = encoded()
-    marginals = fit_marginals(dequantize(rows, rows.quantized_columns, seeded(0)).values, 8)
-    x = Rows.of(rows).values
-    blur = Blur(marginals, rows.quantized_columns, len(rows))
-    blur.keep(slice(None), rows)
-    y, generator, draws = marginals.forward_and_log_det(x)[0].float(), seeded(1), []
-    for _ in range(2):
-        blur.draw(y, generator)
-        draws.append(y.clone())
+    source = Source(rows)
+    filled = resident(plain_model(rows)[0], source)
+    x, draws = Rows.of(rows).values, []
+    for seed in range(2):
+        filled.redraw(seeded(seed))
+        draws.append(filled.batch.gaussianized.clone())
     first, second = draws
     assert torch.equal(first.isnan(), x.isnan())
     assert (first[0] != second[0]).all()
     assert torch.equal(first[1], second[1])
-    back, _ = marginals.inverse_and_log_det(first.double())
+    back, _ = filled.model.values.marginals.inverse_and_log_det(first.double())
     assert float((back - x)[0].abs().max()) <= 0.5 + 1e-4
 
 
 def test_absent_entries_take_no_part_in_marginals() -> None:
     x, _ = given(CASES["holes"], normal_rows(400))
-    together = fit_marginals(x.T.numpy(), 8)
+    together = Marginals.fit(x.T.numpy(), 8)
     for j, column in enumerate(x):
-        alone = fit_marginals(column[~column.isnan()][:, None].numpy(), 8)
+        alone = Marginals.fit(column[~column.isnan()][:, None].numpy(), 8)
         assert torch.equal(alone.x_knots[:, 0], together.x_knots[:, j])

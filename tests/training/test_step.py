@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,24 +15,26 @@ from skflow.clock import Clock
 from skflow.exceptions import CaptureWarning, DivergenceWarning
 from skflow.training import objective
 from skflow.training import step as step_module
-from skflow.training.blur import Blur
-from skflow.training.loop import TrainingRows
-from skflow.training.objective import TrainingBatch, equal_batches
-from skflow.training.optimizer import Descent
+from skflow.training.objective import Objective, equal_batches
+from skflow.training.optimizer import EMA, AdamW
 from skflow.training.options import choose_options
+from skflow.training.resident import LogProb, ResidentRows, TrainingBatch, mean_log_prob
 from skflow.training.step import CapturedStep, EagerStep
 from tests.laws import seeded
-from tests.mixed import every_kind
-from tests.settings import TWO_EPOCHS, TWO_LAYERS
-from tests.tables import Table
+from tests.mixed import LAYERED, every_kind
+from tests.tables import QUICK, Table
 from tests.training.steps import PARTS, Part, run_steps
 from tests.training.tape import NoSync, SyncError, TapeRecorder
 
 
-def descent_of(module: nn.Module, n_batches: int = 2, **options: float) -> Descent:
-    auto = dict.fromkeys(("max_iter", "batch_size", "learning_rate", "n_iter_no_change"), "auto")
-    given = auto | {"weight_decay": 0.1} | options
-    return Descent(module, choose_options(1000, clock=Clock(), tol=1e-4, **given), n_batches)
+def numbers_only(y: Tensor, weight: Tensor | None = None) -> TrainingBatch:
+    return TrainingBatch(torch.zeros(0, y.shape[1], dtype=torch.uint8), y, weight)
+
+
+def eager_step(model: nn.Module, log_prob: LogProb, rows: TrainingBatch) -> tuple[EagerStep, EMA]:
+    optimizer = AdamW(model, weight_decay=0.1, max_norm=5.0)
+    average = EMA(optimizer.parameters, horizon=12.0)
+    return EagerStep(log_prob, rows, optimizer, average), average
 
 
 def test_eager_step_is_that_of_autograd_and_torch() -> None:
@@ -40,10 +42,10 @@ def test_eager_step_is_that_of_autograd_and_torch() -> None:
     reference = copy.deepcopy(model)
     rows = torch.randn(40, 3, dtype=torch.float64, generator=seeded(0))
 
-    def log_prob(batch: Tensor) -> Tensor:
-        return -10 * model(rows[batch]).square()[:, 0]
+    def log_prob(batch: TrainingBatch) -> Tensor:
+        return -10 * model(batch.gaussianized.T).square()[:, 0]
 
-    step = EagerStep(log_prob, descent_of(model))
+    step, ema = eager_step(model, log_prob, numbers_only(rows.T))
     matrices = [p for name, p in reference.named_parameters() if name.endswith("weight")]
     others = [p for name, p in reference.named_parameters() if not name.endswith("weight")]
     theirs = torch.optim.AdamW(
@@ -54,7 +56,7 @@ def test_eager_step_is_that_of_autograd_and_torch() -> None:
     total = 0.0
     batches = torch.randperm(40, generator=seeded(1)).view(8, 5)
     for n, (batch, rate) in enumerate(zip(batches, np.linspace(0.1, 0.01, 8), strict=True), 1):
-        step(batch, float(rate))
+        step(batch, float(rate), ema.next_weight())
         loss = 10 * reference(rows[batch]).square()
         total -= loss.sum().item()
         theirs.zero_grad()
@@ -70,7 +72,7 @@ def test_eager_step_is_that_of_autograd_and_torch() -> None:
     assert step.total.item() == pytest.approx(total)
     for found, expected in zip(model.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(found, expected, **exact)
-    with step.descent.averaged_weights():
+    with ema.in_place():
         for found, expected in zip(model.parameters(), average.parameters(), strict=True):
             torch.testing.assert_close(found, expected, **exact)
 
@@ -91,19 +93,96 @@ def test_batches_are_of_one_size_and_cover_the_rows(n_rows: int, n_batches: int)
     assert len(left_out) == (1 if n_rows % n_batches == 0 else 2)
 
 
-def test_fresh_values_are_drawn_into_the_place_of_those_before() -> None:
-    class Drawn:
-        def draw(self, scores: Tensor, generator: torch.Generator) -> None:
-            scores.uniform_(generator=generator)
+def test_a_weight_counts_as_equal_rows() -> None:
+    """In the loss, the weights it leads to, and the total."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    repeated = copy.deepcopy(model)
+    rows = torch.randn(3, 12, dtype=torch.float64, generator=seeded(0))
+    times = torch.arange(12) % 3 + 1
 
-    train = TrainingBatch(torch.zeros(0, 5), torch.zeros(2, 5))
-    rows = TrainingRows(train, None, 0.0, 0.0, Drawn())
-    place, draws = train.y.data_ptr(), []
-    for _ in range(2):
-        rows.draw(seeded(len(draws)))
-        draws.append(rows.train.y.clone())
-        assert rows.train.y.data_ptr() == place
-    assert not torch.equal(*draws)
+    def log_prob_of(module: nn.Module) -> LogProb:
+        return lambda batch: -module(batch.gaussianized.T).square()[:, 0]
+
+    weighted = numbers_only(rows, times.double())
+    longer = numbers_only(rows.repeat_interleave(times, dim=1))
+    steps = []
+    for module, batch in ((model, weighted), (repeated, longer)):
+        step, ema = eager_step(module, log_prob_of(module), batch)
+        for _ in range(3):
+            step(torch.arange(batch.n_rows), 0.01, ema.next_weight())
+        steps.append(step)
+    for found, expected in zip(model.parameters(), repeated.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    assert float(steps[0].total) == pytest.approx(float(steps[1].total), rel=1e-9)
+    model.entries_per_row = repeated.entries_per_row = 1
+    scores = [
+        mean_log_prob(module, log_prob_of(module), batch)
+        for module, batch in ((model, weighted), (model, longer), (model, numbers_only(rows)))
+    ]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-9)
+    assert scores[0] != pytest.approx(scores[2], rel=1e-3)
+
+
+class Bowl(nn.Linear):
+    """A module that can be an objective's."""
+
+    entries_per_row = 3
+
+    def rate_factors(self) -> dict[str, Tensor]:
+        return {}
+
+    def log_prob(self, batch: TrainingBatch) -> Tensor:
+        return -self(batch.gaussianized.T).square()[:, 0]
+
+
+@pytest.mark.parametrize("holds_out", [False, True])
+def test_an_epoch_of_weighted_rows_is_one_of_repeated_rows(holds_out: bool) -> None:
+    """Scores of training and held-out rows, and the weights."""
+    rows = torch.randn(3, 12, dtype=torch.float64, generator=seeded(0))
+    times = torch.arange(12) % 3 + 1
+    options = choose_options(
+        12,
+        clock=Clock(),
+        tol=1e-4,
+        weight_decay=0.1,
+        **dict.fromkeys(("max_iter", "batch_size", "learning_rate", "n_iter_no_change"), "auto"),
+    )
+    found = []
+    for batch in (
+        numbers_only(rows, times.double()),
+        numbers_only(rows.repeat_interleave(times, dim=1)),
+        numbers_only(rows),
+    ):
+        torch.manual_seed(0)
+        module = Bowl(3, 1).double()
+        objective = Objective(module, module.log_prob, options, n_batches=1)
+        objective.begin(batch, batch, seeded(0))
+        objective.run_epoch(torch.arange(batch.n_rows), 0.5)
+        score = objective.finish_epoch(batch if holds_out else None)
+        found.append([objective.train_score, score, *module.weight.flatten().tolist()])
+    assert found[0] == pytest.approx(found[1], rel=1e-9)
+    assert found[0] != pytest.approx(found[2], rel=1e-3)
+
+
+def test_gradients_can_be_reduced_before_they_are_clipped() -> None:
+    model = nn.Linear(3, 1).double()
+    rows = numbers_only(torch.randn(3, 12, dtype=torch.float64, generator=seeded(0)))
+    optimizer = AdamW(model, weight_decay=0.1, max_norm=5.0)
+    norms = []
+
+    def reduce(parameters: Sequence[nn.Parameter]) -> None:
+        for p in parameters:
+            p.grad *= 1000
+        norms.append(torch.cat([p.grad.flatten() for p in parameters]).norm())
+
+    average = EMA(optimizer.parameters, horizon=12.0)
+    step = EagerStep(
+        lambda batch: model(batch.gaussianized.T)[:, 0], rows, optimizer, average, reduce
+    )
+    step(torch.arange(12), 0.0, average.next_weight())
+    assert norms[0] > 5.0
+    clipped = torch.cat([mean.flatten() for group in optimizer.groups for mean in group.means])
+    assert float(clipped.norm()) == pytest.approx(5.0 * (1 - 0.9), rel=1e-3)
 
 
 # Captured on the CPU: by a tape of operations, which is what a graph is of kernels.
@@ -112,7 +191,7 @@ def test_fresh_values_are_drawn_into_the_place_of_those_before() -> None:
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("name", PARTS)
 def test_captured_steps_are_the_eager_ones(name: str, dropout: float) -> None:
-    """Rates, batches, dropout, blur and the average are read anew at each replay."""
+    """Rates, batches, dropout, values and the average are read anew at each replay."""
     found, expected = (Part(name, dropout) for _ in range(2))
     recorder = TapeRecorder()
     n_steps = run_steps(found, lambda eager: CapturedStep(eager, found.batch_size, recorder))
@@ -151,9 +230,9 @@ def recorders(monkeypatch: pytest.MonkeyPatch) -> list[TapeRecorder]:
     """Have fits capture their steps on tapes, and return these."""
     made: list[TapeRecorder] = []
 
-    def choose_step(log_prob, descent: Descent, batch_size: int, generator) -> CapturedStep:
+    def choose_step(eager: EagerStep, batch_size: int, generator) -> CapturedStep:
         made.append(TapeRecorder())
-        return CapturedStep(EagerStep(log_prob, descent), batch_size, made[-1])
+        return CapturedStep(eager, batch_size, made[-1])
 
     monkeypatch.setattr(objective, "choose_step", choose_step)
     return made
@@ -165,9 +244,9 @@ def mixed() -> pd.DataFrame:
 
 def test_captured_fits_are_the_eager_ones(recorders: list[TapeRecorder]) -> None:
     """Of labels, holes, values on grids; to the rounding of rates to float32."""
-    df, params = mixed(), TWO_LAYERS | {"dropout": 0.2}
+    df, params = mixed(), LAYERED | {"dropout": 0.2}
     captured = FlowDensity(**params).fit(df)
-    assert len(recorders) == 4  # of each term, and again where all rows are fitted
+    assert len(recorders) == 4  # of each objective, and again where all rows are fitted
     assert all(recorder.is_closed and recorder.n_replays > 2 for recorder in recorders)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(objective, "choose_step", step_module.choose_step)
@@ -179,7 +258,7 @@ def test_captured_fits_are_the_eager_ones(recorders: list[TapeRecorder]) -> None
 
 
 def test_a_roll_back_captures_anew(recorders: list[TapeRecorder], table: Table) -> None:
-    flow = FlowDensity(**TWO_EPOCHS | {"max_iter": 8}, learning_rate=1e6, batch_size=40)
+    flow = FlowDensity(**QUICK | {"max_iter": 8}, learning_rate=1e6, batch_size=40)
     with pytest.warns(DivergenceWarning):
         flow.fit(table)
     assert len(recorders) > 1
@@ -189,7 +268,7 @@ def test_a_roll_back_captures_anew(recorders: list[TapeRecorder], table: Table) 
 
 
 def test_training_leaves_no_generator_behind(table: Table) -> None:
-    flow = FlowDensity(**TWO_EPOCHS, dropout=0.1).fit(table)
+    flow = FlowDensity(**QUICK, dropout=0.1).fit(table)
     assert all(getattr(m, "generator", None) is None for m in flow._density.model.modules())
 
 
@@ -230,20 +309,20 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         monkeypatch.setattr(owner, name, inside)
 
-    guard(EagerStep, "run")
-    guard(Blur, "draw")
+    guard(EagerStep, "__call__")
+    guard(ResidentRows, "redraw")
     return calls
 
 
 def test_no_step_waits_for_the_device(guarded: list[str], table: Table) -> None:
-    FlowDensity(**TWO_EPOCHS, dropout=0.1).fit(table)
-    assert set(guarded) == {"run"}
+    FlowDensity(**QUICK, dropout=0.1).fit(table)
+    assert set(guarded) == {"__call__", "redraw"}
 
 
 def test_no_step_on_mixed_rows_waits_for_the_device(guarded: list[str]) -> None:
-    """With labels, holes, values on grids; both terms of the log-density."""
-    FlowDensity(**TWO_LAYERS, dropout=0.1).fit(mixed())
-    assert set(guarded) == {"run", "draw"}
+    """With labels, holes, values on grids; both objectives."""
+    FlowDensity(**LAYERED, dropout=0.1).fit(mixed())
+    assert set(guarded) == {"__call__", "redraw"}
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -251,8 +330,9 @@ def test_a_step_stays_on_its_device(name: str) -> None:
     """Tensors without values refuse others, and whatever asks for a value."""
     part = Part(name, 0.0)
     part.module.to("meta")
-    part.rows = TrainingBatch(*(tensor.to("meta") for tensor in part.rows))
-    log_prob = part.log_prob(torch.zeros(part.batch_size, dtype=torch.int64, device="meta"))
+    rows = TrainingBatch(part.rows.labels.to("meta"), part.rows.gaussianized.to("meta"))
+    batch = torch.zeros(part.batch_size, dtype=torch.int64, device="meta")
+    log_prob = part.log_prob(rows.take(batch))
     (-log_prob.mean()).backward()
     assert log_prob.shape == (part.batch_size,)
     assert {p.grad.device.type for p in part.module.parameters()} == {"meta"}

@@ -10,15 +10,14 @@ import torch
 from torch import nn
 
 from skflow.clock import Clock
-from skflow.fitted.stages import start_model
+from skflow.fitted.initialize import initialize
+from skflow.fitted.settings import FitSettings
 from skflow.flow.model import Rows
 from skflow.flow.recipe import FlowRecipe, choose_recipe, model_state, restore_model
 from skflow.initialization.search import SearchContext, fit_initial
 from skflow.rows import EncodedRows
-from skflow.training.averaging import EMA
-from skflow.training.optimizer import AdamW
+from skflow.training.optimizer import EMA, AdamW, rate_factor
 from skflow.training.options import choose_options
-from skflow.training.schedule import rate_factor
 from skflow.training.stopping import EarlyStopping
 from tests.laws import seeded
 from tests.tables import clustered, correlated
@@ -257,7 +256,10 @@ def test_state_rebuilds_the_model(n_rows: int, n_columns: int, labels: tuple[int
     rows = encoded(n_rows, n_columns, labels)
     recipe = recipe_for(n_rows, n_columns, labels)
     bounds = [(-np.inf, np.inf)] * n_columns
-    model, _ = start_model(rows, None, recipe, bounds, "auto", seeded(0), Clock())
+    options = choose_options(n_rows, clock=Clock(), tol=1e-4, **AUTO)
+    names = [str(j) for j in range(n_columns)]
+    settings = FitSettings(recipe, bounds, names, None, options, torch.device("cpu"))
+    model, _ = initialize(rows, None, settings, seeded(0))
     state = model_state(model)
     assert all(type(array) is np.ndarray for array in state.values())
     again = restore_model(recipe, state)

@@ -1,21 +1,24 @@
-"""Rows prepared block by block: nothing changes but the memory it takes."""
+"""Rows on the device: filled block by block, in one place, weighted, dequantized in each epoch."""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from skflow.fitted.stages import start_model
 
 from skflow import FlowDensity
+from skflow.clock import Clock
 from skflow.dequantization import dequantize, fork
 from skflow.fitted.fit import TableRows
-from skflow.flow.model import Rows
+from skflow.flow.model import Model, Rows
+from skflow.flow.recipe import choose_recipe
 from skflow.initialization.degenerate import _share_left, _triangular_factor
-from skflow.rows import EncodedRows, row_blocks
-from skflow.training.blur import Blur
-from skflow.training.preparation import empty_labels, prepare, read_labels
+from skflow.rows import EncodedRows, RowSource, row_blocks
+from skflow.training.resident import ResidentRows, empty_labels
 from tests.laws import seeded
-from tests.mixed import every_kind
-from tests.settings import TWO_GAUSSIANS
+from tests.mixed import CLOSED, every_kind
 from tests.tables import correlated
 
 SIZES = [7, 64, 10_000]
@@ -24,12 +27,28 @@ SIZES = [7, 64, 10_000]
 @pytest.fixture(scope="module")
 def fitted() -> tuple[FlowDensity, pd.DataFrame]:
     df = every_kind(400)
-    return FlowDensity(**TWO_GAUSSIANS).fit(df), df
+    return FlowDensity(**CLOSED, n_components=2).fit(df), df
 
 
 def source_of(flow: FlowDensity, df: pd.DataFrame) -> TableRows:
     density = flow._density
     return TableRows.all_of(density.codec, density.container.read(df))
+
+
+class Source:
+    """Encoded rows as a source of them."""
+
+    def __init__(self, rows: EncodedRows) -> None:
+        self.rows = rows
+        self.quantized_columns = rows.quantized_columns
+        self.take = rows.take
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def resident(model: Model, source: RowSource) -> ResidentRows:
+    return ResidentRows(model, source, [], seeded(0), torch.device("cpu"))
 
 
 def cut(monkeypatch: pytest.MonkeyPatch, n_rows: int) -> None:
@@ -47,7 +66,7 @@ def test_blocks_hold_each_row_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES[:-1])
-def test_blocks_are_prepared_as_the_whole(
+def test_blocks_are_filled_as_the_whole(
     fitted: tuple[FlowDensity, pd.DataFrame], monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     flow, df = fitted
@@ -56,29 +75,28 @@ def test_blocks_are_prepared_as_the_whole(
     prepared = []
     for n_rows in (size, SIZES[-1]):
         cut(monkeypatch, n_rows)
-        prepared.append(prepare(model, source, [], seeded(0)))
+        prepared.append(resident(model, source))
     blocks, whole = prepared
-    assert torch.equal(blocks.scores.labels, whole.scores.labels)
-    torch.testing.assert_close(blocks.scores.y, whole.scores.y, rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(blocks.batch.labels, whole.batch.labels)
+    exact = {"rtol": 0, "atol": 0, "equal_nan": True}
+    torch.testing.assert_close(blocks.batch.gaussianized, whole.batch.gaussianized, **exact)
     assert blocks.offset == pytest.approx(whole.offset, abs=1e-9)
-    torch.testing.assert_close(
-        blocks.blur.values, whole.blur.values, rtol=0, atol=0, equal_nan=True
-    )
-    assert torch.equal(read_labels(source, model.labels.sizes.tolist()), whole.scores.labels)
+    torch.testing.assert_close(blocks.centers, whole.centers, **exact)
 
 
 def test_prepared_rows_are_those_of_the_model(fitted: tuple[FlowDensity, pd.DataFrame]) -> None:
-    """Scores and offset of whole float64 rows, computed at once."""
+    """Values and offset of whole float64 rows, computed at once."""
     flow, df = fitted
     source, model = source_of(flow, df), flow._density.model
-    scores, offset, _ = prepare(model, source, [], seeded(0))
+    filled = resident(model, source)
+    batch, offset = filled.batch, filled.offset
     rows = dequantize(source.take(slice(None)), source.quantized_columns, fork(seeded(0)))
     labels, novel, x = Rows.of(rows)
     with torch.no_grad():
         y, log_det = model.values.marginals.forward_and_log_det(x)
         fixed = log_det + model.labels.novel_log_prob(novel)
-    assert torch.equal(scores.labels.long(), labels)
-    torch.testing.assert_close(scores.y, y.float(), rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(batch.labels.long(), labels)
+    torch.testing.assert_close(batch.gaussianized, y.float(), rtol=0, atol=0, equal_nan=True)
     assert offset == pytest.approx(float(fixed.mean()) + rows.log_volume.mean(), abs=1e-9)
 
 
@@ -105,6 +123,23 @@ def test_labels_take_as_few_bytes_as_hold_them(most: int, dtype: torch.dtype) ->
     assert empty_labels([], 5).shape == (0, 5)
 
 
+def plain_model(rows: EncodedRows) -> tuple[Model, None]:
+    """A model of columns of numbers, fitted to the rows as they are."""
+    n_columns = rows.values.shape[1]
+    recipe = choose_recipe(
+        len(rows),
+        n_labels=(),
+        unseen=(),
+        value_label=tuple((-1, 0) for _ in range(n_columns)),
+        n_layers=0,
+        hidden_units=4,
+        n_bins=4,
+        dropout=0.0,
+    )
+    bounds = [(-np.inf, np.inf)] * n_columns
+    return start_model(Source(rows), None, recipe, bounds, 1, seeded(0), Clock())
+
+
 def on_grids(n_rows: int, own: float) -> EncodedRows:
     """Two columns whose cells are of one width, one whose cells are not, with holes."""
     rng = np.random.default_rng(0)
@@ -118,22 +153,55 @@ def on_grids(n_rows: int, own: float) -> EncodedRows:
 
 @pytest.mark.parametrize(("own", "kept"), [(0.25, []), (0.125, [1])])
 def test_cells_are_kept_once_where_they_are_all_alike(
-    fitted: tuple[FlowDensity, pd.DataFrame], own: float, kept: list[int]
+    monkeypatch: pytest.MonkeyPatch, own: float, kept: list[int]
 ) -> None:
     rows = on_grids(60, own)
-    marginals = fitted[0]._density.model.values.marginals.of_columns([0, 1, 2, 3])
-    blur = Blur(marginals, rows.quantized_columns, len(rows))
-    for block in (slice(0, 20), slice(20, 41), slice(41, 60)):
-        blur.keep(block, rows.take(block))
+    model, _ = plain_model(rows)
+    cut(monkeypatch, 20)
+    filled = resident(model, Source(rows))
     assert rows.quantized_columns == [0, 2, 3]
-    assert list(blur.own_widths) == kept
-    widths = blur.widths.repeat(1, len(rows))
-    for j, cells in blur.own_widths.items():
+    assert list(filled.own_widths) == kept
+    widths = filled.widths.repeat(1, len(rows))
+    for j, cells in filled.own_widths.items():
         widths[j] = cells
     there = rows.bin_widths[:, rows.quantized_columns].T > 0
     np.testing.assert_allclose(
         widths.numpy()[there], rows.bin_widths[:, rows.quantized_columns].T[there]
     )
+
+
+def test_each_window_and_draw_lies_in_the_place_of_those_before() -> None:
+    rows = on_grids(60, 0.25)
+    filled = resident(plain_model(rows)[0], Source(rows))
+    place, draws = filled.batch.gaussianized.data_ptr(), [filled.batch.gaussianized.clone()]
+    for seed in range(2):
+        filled.redraw(seeded(seed))
+        draws.append(filled.batch.gaussianized.clone())
+    offset = filled.offset
+    window = rows.take(np.roll(np.arange(60), 7))
+    filled.refill(Source(replace(window, log_volume=window.log_volume + 2)), seeded(5))
+    assert filled.batch.gaussianized.data_ptr() == place
+    assert filled.offset == pytest.approx(offset + 2, abs=0.5)
+    assert all((first[0] != draws[2][0]).all() for first in draws[:2])
+    assert all(torch.equal(first[1], draws[2][1]) for first in draws[:2])
+    torch.testing.assert_close(filled.batch.gaussianized[1], draws[0][1].roll(7))
+    with pytest.raises(ValueError, match="has 59 rows, expected 60"):
+        filled.refill(Source(rows.take(slice(59))), seeded(5))
+
+
+def test_weights_of_rows_reach_batches_and_offset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A weight counts as equal rows."""
+    rows = replace(on_grids(60, 0.25), bin_widths=np.zeros((60, 4)))
+    times = np.arange(60) % 3 + 1
+    rows = replace(rows, log_volume=np.linspace(-1, 1, 60))
+    model, _ = plain_model(rows)
+    cut(monkeypatch, 20)
+    weighted = resident(model, Source(replace(rows, weight=times.astype(float))))
+    repeated = resident(model, Source(rows.take(np.repeat(np.arange(60), times))))
+    assert repeated.batch.weight is None
+    assert weighted.offset == pytest.approx(repeated.offset, abs=1e-9)
+    assert weighted.offset != pytest.approx(resident(model, Source(rows)).offset, abs=1e-4)
+    assert weighted.batch.take(torch.tensor([3, 5])).weight.tolist() == [1.0, 3.0]
 
 
 def test_maps_of_some_columns_are_those_of_all(fitted: tuple[FlowDensity, pd.DataFrame]) -> None:

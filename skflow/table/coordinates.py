@@ -14,28 +14,27 @@ from numpy.typing import NDArray
 
 from skflow.table.known import nearest_held
 from skflow.table.scaling import NEAR_ZERO, round_to_digits, round_to_step
-from skflow.table.schema import PER_SECOND, ColumnSchema, Number
-from skflow.table.storage import TICKS, StoredColumn
+from skflow.table.specification import ColumnSpecification
+from skflow.table.storage import StoredColumn
+from skflow.table.units import Number
 
 FloatArray = NDArray[np.float64]
 
-# A flow's error where it contracts most, as a share of the column's scale: what comes
-# back so near to the grid was on it.
+# A flow's error where it contracts most, as a share of the column's scale: decoded numbers
+# that lie so near to the grid were on it.
 NEAR = 3e-12
-# Narrow floats are not rounded. What comes back below this share of the smallest number that
-# comes back exactly was 0, or is as near to it as the flow's error; times their precision,
-# which that smallest number is a multiple of.
+# Narrow floats are not rounded. Decoded numbers below this share of the smallest number that
+# comes back exactly were 0, or differ from it by no more than the flow's error; times their
+# precision, of which that smallest number is a multiple.
 ZERO, ZERO_PER_EPSILON = 0.5, NEAR / (4 * NEAR_ZERO)
-# Steps of the grid that a column may span for each to come back.
+# Largest number of grid steps that a column may span for each to come back.
 MOST_STEPS = 2**40
 WORD = 2**64
 BEYOND = 2**1024  # every float
-# Units of the clock, coarsest first, in nanoseconds.
-CLOCK = tuple(int(tick * PER_SECOND) for tick in sorted(TICKS.values(), reverse=True))
 
 
 class Precision(NamedTuple):
-    """How exactly coordinates come back.
+    """Precision of coordinates that were decoded from a flow.
 
     Attributes
     ----------
@@ -44,7 +43,7 @@ class Precision(NamedTuple):
     smallest : float
         Magnitude from which on narrow floats have all of their digits; 0 for others.
     error : ndarray
-        What each of them may err.
+        Largest error of each coordinate.
     """
 
     scale: float
@@ -52,8 +51,8 @@ class Precision(NamedTuple):
     error: FloatArray
 
 
-class Line(Protocol):
-    """Coordinates of one column's numbers.
+class CoordinateSystem(Protocol):
+    """Coordinates of one column's numbers: increasing, in float64.
 
     Attributes
     ----------
@@ -62,9 +61,9 @@ class Line(Protocol):
     log_unit : float
         Log of the coordinates per unit of the column, in nats.
     resolution : float
-        What coordinates are snapped to, so that each comes back; 0 where they are not.
+        Spacing to which coordinates are snapped, so that each comes back; 0 where they are not.
     epsilon : float
-        Relative precision of narrow floats, which all come back; 0 for other numbers.
+        Relative precision of narrow floats, which all come back; 0 of other numbers.
     """
 
     step: float
@@ -76,30 +75,34 @@ class Line(Protocol):
         """Return coordinates; a finite filler where a value is missing."""
         ...
 
-    def at(self, number: Number | Fraction) -> float:
+    def coordinate_of(self, number: Number | Fraction) -> float:
         """Return the coordinate of a number."""
         ...
 
-    def settle(self, x: FloatArray, precision: Precision, *, on_grid: bool) -> FloatArray:
-        """Take the error off coordinates: round or snap them."""
+    def snap(self, x: FloatArray, precision: Precision, *, on_grid: bool) -> FloatArray:
+        """Remove the error of coordinates: round them, or snap them to a grid."""
         ...
 
     def write(self, x: FloatArray) -> NDArray[Any]:
-        """Return the values, in the dtype that was fitted."""
+        """Return the stored values, in the fitted dtype."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return what was fitted beside the schema: origin and narrowness, or None."""
         ...
 
 
-class FloatLine:
-    """Floats as they are; whatever comes is read as float64.
+class FloatCoordinates:
+    """Numbers as float64, which are their own coordinates.
 
-    Also for integers of more digits than a float holds, and for booleans taken as 0
+    Used for floats, for integers of more digits than a float holds, and for booleans as 0
     and 1.
     """
 
     log_unit = 0.0
     resolution = 0.0
 
-    def __init__(self, stored: StoredColumn, schema: ColumnSchema) -> None:
+    def __init__(self, stored: StoredColumn, schema: ColumnSpecification) -> None:
         self.dtype = stored.values.dtype
         self.step = 0.0 if schema.step is None else float(schema.step)
         narrow = self.dtype.kind == "f" and self.dtype.itemsize < 8
@@ -109,11 +112,11 @@ class FloatLine:
         """Return the values themselves."""
         return np.where(column.present, column.values, 0).astype(np.float64) + 0.0
 
-    def at(self, number: Number | Fraction) -> float:
+    def coordinate_of(self, number: Number | Fraction) -> float:
         """Return the number itself."""
         return float(number)
 
-    def settle(self, x: FloatArray, precision: Precision, *, on_grid: bool) -> FloatArray:
+    def snap(self, x: FloatArray, precision: Precision, *, on_grid: bool) -> FloatArray:
         """Round to 13 digits, or to the grid where that is as near as the error.
 
         Narrow floats are snapped to what they can hold by writing.
@@ -142,46 +145,66 @@ class FloatLine:
         with np.errstate(under="ignore"):
             return x.clip(-limit, limit).astype(self.dtype)
 
+    def state(self) -> dict[str, Any]:
+        """Return no origin."""
+        return {"origin": None, "narrow": None}
 
-class GridLine:
+
+class IntegerGrid:
     """Integers, dates and durations, counted from an origin in steps of their grid.
+
+    Parameters
+    ----------
+    stored : StoredColumn
+    schema : ColumnSpecification
+    origin : int
+        Position of coordinate 0, in base units (nanoseconds, or the unit of the column).
+    narrow : bool
+        Whether the column spans so few ticks that off the grid they come back as well.
+    is_exact : bool
+        Whether values come back exactly: on a grid, and as levels.
 
     Attributes
     ----------
     unit : int
         Base units per unit of the column: nanoseconds per second, or 1.
-    tick, origin, width : int
-        Of one stored count, of coordinate 0, of one step, in base units.
-    narrow : bool
-        Whether the column spans so few ticks that off the grid they come back as well.
+    tick, width : int
+        Base units per stored count, and per step of the grid.
     """
 
+    epsilon = 0.0
+
     def __init__(
-        self, stored: StoredColumn, schema: ColumnSchema, origin: int, *, narrow: bool
+        self,
+        stored: StoredColumn,
+        schema: ColumnSpecification,
+        origin: int,
+        *,
+        narrow: bool,
+        is_exact: bool,
     ) -> None:
-        timed = stored.family in ("date", "duration")
         self.dtype = stored.values.dtype
-        self.unit = _base_units(stored)
+        self.unit = stored.family.base_units
         self.tick = int(stored.tick * self.unit)
         self.width = _width(schema, self.unit)
         self.origin = origin
         self.narrow = narrow
         self.log_unit = math.log(self.unit / self.width)
         self.step = 0.0 if schema.step is None else 1.0
-        exact = self.step > 0 or not schema.valued
-        self.resolution = (self.tick / self.width if narrow else 1.0) if exact else 0.0
-        finer = [unit / self.width for unit in CLOCK if timed and self.tick <= unit < self.width]
-        self.units = [1.0, *finer] if exact else []
-        self.epsilon = 0.0
+        self.resolution = (self.tick / self.width if narrow else 1.0) if is_exact else 0.0
+        clock = stored.family.clock
+        finer = [unit / self.width for unit in clock if self.tick <= unit < self.width]
+        self.units = [1.0, *finer] if is_exact else []
 
     @classmethod
-    def fit(cls, column: StoredColumn, schema: ColumnSchema) -> Self:
-        """Put the origin about the middle of a column's values."""
-        values, unit = column.values[column.present], _base_units(column)
+    def fit(cls, column: StoredColumn, schema: ColumnSpecification, *, is_exact: bool) -> Self:
+        """Place the origin near the middle of a column's values."""
+        values, unit = column.values[column.present], column.family.base_units
         tick = int(column.tick * unit)
         low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
         origin = _coarse_origin(low * tick, high * tick, _width(schema, unit))
-        return cls(column, schema, origin, narrow=high - low <= MOST_STEPS)
+        narrow = high - low <= MOST_STEPS
+        return cls(column, schema, origin, narrow=narrow, is_exact=is_exact)
 
     def read(self, column: StoredColumn) -> FloatArray:
         """Count steps from the origin, exactly below 2^53 of them."""
@@ -199,21 +222,21 @@ class GridLine:
             return ticks * (tick // self.width) - rest / self.width
         return ticks / (self.width // tick)
 
-    def at(self, number: Number | Fraction) -> float:
+    def coordinate_of(self, number: Number | Fraction) -> float:
         """Return the coordinate of a number of the schema, exactly."""
         return float((Fraction(number) * self.unit - self.origin) / self.width)
 
-    def settle(self, x: FloatArray, precision: Precision, *, on_grid: bool) -> FloatArray:
-        """Snap to the grid, or to the coarsest unit of the clock, that the error leaves open."""
+    def snap(self, x: FloatArray, precision: Precision, *, on_grid: bool) -> FloatArray:
+        """Snap to the grid, or to the coarsest unit of the clock, that the error allows."""
         if on_grid:
             return np.rint(x) if self.step else x
-        settled, open_rows = x.copy(), np.full(len(x), True)
+        snapped, open_rows = x.copy(), np.full(len(x), True)
         for unit in self.units:
-            with np.errstate(over="ignore", invalid="ignore"):  # of far too large ones
+            with np.errstate(over="ignore", invalid="ignore"):  # far too large x
                 nearest = np.rint(x / unit) * unit
                 near = open_rows & _is_near(x, nearest, precision, unit)
-            settled[near], open_rows[near] = nearest[near], False
-        return settled
+            snapped[near], open_rows[near] = nearest[near], False
+        return snapped
 
     def write(self, x: FloatArray) -> NDArray[Any]:
         """Count ticks from the origin; within the dtype's limits, exactly."""
@@ -234,25 +257,15 @@ class GridLine:
         wide = np.uint64 if self.dtype == np.uint64 else np.int64
         return ticks.view(wide).clip(lowest, limits.max).astype(self.dtype)
 
-
-def fit_line(column: StoredColumn, schema: ColumnSchema) -> FloatLine | GridLine:
-    """Choose the coordinates of a column of numbers, dates or durations."""
-    if is_counted(column, schema):
-        return GridLine.fit(column, schema)
-    return FloatLine(column, schema)
-
-
-def is_counted(stored: StoredColumn, schema: ColumnSchema) -> bool:
-    """Say whether a column's numbers are counted from an origin."""
-    whole = schema.kind != "decimal" and (schema.step is None or schema.step >= 1)
-    integers = stored.values.dtype.kind in "iu" and schema.kind != "continuous" and whole
-    return stored.family in ("date", "duration") or integers
+    def state(self) -> dict[str, Any]:
+        """Return the origin and whether the column is narrow."""
+        return {"origin": self.origin, "narrow": self.narrow}
 
 
 def support_within(
-    schema: ColumnSchema, stored: StoredColumn
+    schema: ColumnSpecification, stored: StoredColumn
 ) -> tuple[Fraction | None, Fraction | None]:
-    """Return the ends of a support, moved inward to the grid; to what integers can count."""
+    """Return the ends of a support, moved inward to the grid or to the ticks of integers."""
     counted = stored.values.dtype.kind in "iu"
     step = stored.tick if schema.step is None and counted else schema.step
     # As decimals are read: 0.3 is three steps of 0.1.
@@ -270,7 +283,7 @@ def support_within(
 def stored_limits(
     low: Fraction | None, high: Fraction | None, stored: StoredColumn
 ) -> tuple[Any, Any]:
-    """Return the least and the largest that a column can store within a support."""
+    """Return the least and the largest value that a column can store within a support."""
     dtype = stored.values.dtype
     least = -BEYOND if low is None else low / stored.tick
     largest = BEYOND if high is None else high / stored.tick
@@ -279,18 +292,14 @@ def stored_limits(
     return nearest_held(least, dtype), nearest_held(largest, dtype)
 
 
-def _base_units(stored: StoredColumn) -> int:
-    return PER_SECOND if stored.family in ("date", "duration") else 1
-
-
-def _width(schema: ColumnSchema, unit: int) -> int:
+def _width(schema: ColumnSpecification, unit: int) -> int:
     return unit if schema.step is None else int(Fraction(schema.step) * unit)
 
 
 def _coarse_origin(low: int, high: int, width: int) -> int:
-    """Return about the middle of a range, in whole steps and few binary digits.
+    """Return a number near the middle of a range, in whole steps and few binary digits.
 
-    A power of two of the span is one resolution's and another's, and no row's own.
+    A multiple of a power of two of the span is the same at every resolution, and no row's own.
     """
     span, middle = (high - low) // width, (low + high) // 2 // width
     coarse = 1 << max(10, span.bit_length())
@@ -303,15 +312,15 @@ def _subtract(values: NDArray[Any], start: int) -> FloatArray:
     words = values.astype(np.uint64 if values.dtype.kind == "u" else np.int64).view(np.uint64)
     with np.errstate(over="ignore"):
         exact = (words - np.uint64(start % WORD)).view(np.int64).astype(np.float64)
-    # Modulo 2^64: right where the difference has 63 bits, and rounding is idle beyond.
+    # Modulo 2^64: right where the difference has 63 bits; beyond, both are rounded alike.
     return np.where(np.abs(near) < 2.0**62, exact, near)
 
 
 def _is_near(
     x: FloatArray, nearest: FloatArray, precision: Precision, step: float
 ) -> NDArray[np.bool_]:
-    """Say where ``x`` must be meant for its nearest point on a grid of such a ``step``."""
-    # What the flow may err where it contracts most, if the grid is coarse enough for it.
+    """Whether each ``x`` is its nearest point on a grid of width ``step``, but for its error."""
+    # The flow's error where it contracts most, if the grid is coarse enough for it.
     slack = NEAR * precision.scale if 2 * NEAR * precision.scale < step else 0.0
     near: NDArray[np.bool_] = np.abs(x - nearest) <= np.maximum(precision.error, slack)
     return near & (2 * precision.error < step)

@@ -1,0 +1,132 @@
+"""Rows of a table that a model is fitted to, encoded when they are read, or once."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils.validation import _check_feature_names_in
+
+from skflow.fitted.table_density import TableDensity
+from skflow.rows import EncodedRows, concatenate, encoded_blocks
+from skflow.table.codec import TableCodec
+from skflow.table.frames import Container
+from skflow.table.inference import infer_schema
+from skflow.table.storage import StoredTable
+
+# Encoded rows are kept where they are few, or take little memory.
+MOST_ROWS_KEPT = 5_000
+MOST_BYTES_KEPT = 2**26
+
+
+@dataclass(frozen=True)
+class EncodableTable:
+    """Training rows, their container, and the codec of their columns.
+
+    Attributes
+    ----------
+    container : Container
+    codec : TableCodec
+        Fitted to all rows of the table.
+    table : StoredTable
+    """
+
+    container: Container
+    codec: TableCodec
+    table: StoredTable
+
+    @classmethod
+    def learn(cls, estimator: Any, X: Any) -> Self:
+        """Infer the columns from all rows of ``X``, as the estimator's parameters say."""
+        container = Container.fit(X, list(_check_feature_names_in(estimator)))
+        table = container.read(X)
+        schema = infer_schema(
+            table,
+            column_kinds=estimator.column_kinds,
+            categorical_features=estimator.categorical_features,
+            bounds=estimator.bounds,
+        )
+        return cls(container, TableCodec.fit(table, schema), table)
+
+    @classmethod
+    def read(cls, density: TableDensity, X: Any) -> Self:
+        """Read rows with the columns of an earlier fit, which a warm start goes on from."""
+        return cls(density.container, density.codec, density.container.read(X))
+
+    @property
+    def rows(self) -> "TableRows":
+        """All rows, encoded when they are read."""
+        return TableRows.all_of(self.codec, self.table)
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """Rows of a table, encoded when they are read; a source of rows.
+
+    Attributes
+    ----------
+    codec : TableCodec
+    table : StoredTable
+    rows : ndarray of int32 or int64
+        Which of the table's rows these are, in as few bytes as number them.
+    weight : ndarray of float64, shape (table.n_rows,), optional
+        Of each row of the table; None weighs all rows alike.
+    kept : EncodedRows, optional
+        All rows of the table, encoded before.
+    """
+
+    codec: TableCodec
+    table: StoredTable
+    rows: NDArray[np.integer]
+    weight: NDArray[np.float64] | None = None
+    kept: EncodedRows | None = None
+
+    @classmethod
+    def all_of(
+        cls, codec: TableCodec, table: StoredTable, weight: NDArray[np.float64] | None = None
+    ) -> Self:
+        """Return all rows of a table."""
+        dtype = np.int32 if table.n_rows < 2**31 else np.int64
+        return cls(codec, table, np.arange(table.n_rows, dtype=dtype), weight)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def quantized_columns(self) -> list[int]:
+        """Columns of values on a grid."""
+        return self.codec.quantized_columns
+
+    def stored(self, rows: Any) -> StoredTable:
+        """Return some of the rows, as they are stored."""
+        return self.table.take(self.rows[rows])
+
+    def take(self, rows: Any) -> EncodedRows:
+        """Return some of the rows encoded, by slice or index."""
+        if self.kept is not None:
+            return self.kept.take(self.rows[rows])
+        weight = None if self.weight is None else self.weight[self.rows[rows]]
+        return replace(self.codec.encode(self.stored(rows)), weight=weight)
+
+    def keep(self) -> Self:
+        """Encode the rows once for all reads, where that takes at most 64 MiB or 5,000 rows.
+
+        What is kept is a label and a coordinate of each column of labels, a value and a bin width
+        of each column of values, 8 bytes each.
+        """
+        n_columns = len(self.codec.latent_names)
+        most_rows = max(MOST_ROWS_KEPT, MOST_BYTES_KEPT // (8 * (2 * n_columns + 1)))
+        if self.kept is not None or len(self) > most_rows:
+            return self
+        kept = concatenate([rows for _, rows in encoded_blocks(self, n_columns)])
+        weight = None if self.weight is None else self.weight[self.rows]
+        table = self.stored(slice(None))
+        return replace(self.all_of(self.codec, table, weight), kept=kept)
+
+    def split(self, fraction: float, generator: torch.Generator) -> tuple[Self, Self]:
+        """Split off a fraction of the rows at random: ``(train, held out)``."""
+        n_rows = len(self)
+        n_held_out = min(max(1, round(fraction * n_rows)), n_rows - 1)
+        order = self.rows[torch.randperm(n_rows, generator=generator).numpy()]
+        return replace(self, rows=order[n_held_out:]), replace(self, rows=order[:n_held_out])

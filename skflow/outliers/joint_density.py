@@ -1,0 +1,126 @@
+"""Joint density of encoded rows as arrays: what conditional densities are integrals of."""
+
+import copy
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skflow.device import resolve_device
+from skflow.flow.marginals import Marginals
+from skflow.flow.model import Model
+
+FloatArray = NDArray[np.float64]
+LabelArray = NDArray[np.int64]
+
+EVALUATIONS = 100  # of a cell, about: nodes of the integral over its column
+BLOCK_ENTRIES = 2_000_000  # of a block's largest array
+MIN_BLOCK_ROWS = 64
+
+
+class Factors(NamedTuple):
+    """Density of values given labels, factor by factor.
+
+    Attributes
+    ----------
+    log_density : ndarray of shape (n_rows,)
+        Log-density of the values, in nats.
+    log_jacobian : ndarray of shape (n_rows,)
+        Its part that belongs to no factor.
+    standardised : ndarray of shape (n_rows, n_components, n_columns)
+        Residuals in units of their standard deviations.
+    log_floors : ndarray of shape (n_rows, n_columns)
+    log_weights : ndarray of shape (n_rows, n_components)
+    log_peaks : ndarray of shape (n_components, n_columns)
+        See :class:`skflow.flow.mixture.Residuals`.
+    """
+
+    log_density: FloatArray
+    log_jacobian: FloatArray
+    standardised: FloatArray
+    log_floors: FloatArray
+    log_weights: FloatArray
+    log_peaks: FloatArray
+
+
+class JointDensity:
+    """Log-densities of encoded rows in nats, per unit of their encoding, as arrays.
+
+    Accurate to 1e-5 nats: the conditioners' inputs are not quantized, which only an exact
+    inverse needs, and which takes half of the time.
+
+    Parameters
+    ----------
+    model : Model
+        Fitted, on the CPU; it does not change.
+    device : str or torch.device
+        Where to compute; "auto" depends on ``n_cells``.
+    n_cells : int
+        Cells of the rows to explain.
+
+    Attributes
+    ----------
+    marginals : Marginals
+        Marginals of the model, on the CPU.
+    n_factors : int
+        Factors of the density of a row's values.
+    """
+
+    def __init__(self, model: Model, device: str | torch.device, n_cells: int) -> None:
+        self.marginals: Marginals = model.marginals
+        self._device = resolve_device(device, EVALUATIONS * n_cells)
+        with torch.inference_mode():
+            self._log_peaks: FloatArray = model.log_peaks().numpy()
+        self.n_factors = self._log_peaks.size
+        self._model = copy.deepcopy(model).to(self._device)
+
+    def log_prob_labels(self, labels: LabelArray, novel: FloatArray) -> FloatArray:
+        """Log-probability of labels and novel values, ``(n_rows, n_labelled)`` each."""
+        model = self._model
+        with torch.inference_mode():
+            blocks = [
+                model.label_log_probs(known).sum(dim=0) + model.novel_log_prob(far)
+                for known, far in self._blocks(labels, novel)
+            ]
+            return torch.cat(blocks).cpu().numpy()
+
+    def log_prob_values(self, labels: LabelArray, values: FloatArray) -> FloatArray:
+        """Log-density of values, ``(n_rows, n_valued)``, given labels."""
+        with torch.inference_mode():
+            blocks = [
+                self._model.value_log_prob(known, x) for known, x in self._blocks(labels, values)
+            ]
+            return torch.cat(blocks).cpu().numpy()
+
+    @torch.inference_mode()
+    def factors(self, labels: LabelArray, values: FloatArray) -> Factors:
+        """Factors of the density of values, ``(n_rows, n_valued)``, given labels."""
+        blocks = []
+        for known, x in self._blocks(labels, values):
+            residuals, log_det = self._model.residuals(known, x)
+            parts = (
+                residuals.log_prob() + log_det,
+                log_det,
+                residuals.standardised.flatten(0, 1),
+                residuals.log_floors,
+                residuals.log_weights,
+            )
+            blocks.append([part.cpu().numpy().T for part in parts])
+        log_density, log_jacobian, standardised, floors, weights = (
+            np.concatenate(part) for part in zip(*blocks, strict=True)
+        )
+        standardised = standardised.reshape(-1, *self._log_peaks.shape)
+        return Factors(log_density, log_jacobian, standardised, floors, weights, self._log_peaks)
+
+    def _blocks(self, *arrays: NDArray) -> Iterator[list[Tensor]]:
+        """Tensors on the device, in which each row is a column, of some rows after the other."""
+        n_rows = len(arrays[0])
+        most = max(MIN_BLOCK_ROWS, BLOCK_ENTRIES // self._model.entries_per_row)
+        size = math.ceil(n_rows / math.ceil(n_rows / most))
+        for start in range(0, n_rows, size):
+            rows = (np.ascontiguousarray(array[start : start + size].T) for array in arrays)
+            yield [torch.tensor(block, device=self._device) for block in rows]

@@ -1,0 +1,231 @@
+"""The interface of a column's codec: rows to a label and, perhaps, a value, and back."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skflow.table.specification import ColumnSpecification
+from skflow.table.storage import MARKERS, StoredColumn
+
+FloatArray = NDArray[np.float64]
+LabelArray = NDArray[np.int64]
+
+SHOWN = 3  # faulty values of a column in an error
+MIN_PROBABILITY = 1e-9  # of events without any evidence in the training rows
+
+
+class EncodedColumn(NamedTuple):
+    """Encoded rows of one column; each array has shape ``(n_rows,)``.
+
+    Attributes
+    ----------
+    labels : ndarray of int64
+    novel : ndarray of float64
+        Coordinate of a number that is no level; NaN of others.
+    values : ndarray of float64
+        Encoded value; NaN where there is none.
+    bin_widths : ndarray of float64
+        Width of the grid at the value, in its encoded unit; 0 off any grid.
+    log_volume : ndarray of float64
+        Log of encoded units per unit of the column, in nats.
+    """
+
+    labels: LabelArray
+    novel: FloatArray
+    values: FloatArray
+    bin_widths: FloatArray
+    log_volume: FloatArray
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The labels of one column, in order: known ones, "a value", missing markers.
+
+    Attributes
+    ----------
+    n_known : int
+        Levels, or atoms.
+    valued : bool
+        Whether "a value" follows them.
+    markers : tuple of str
+        Missing markers, which come last.
+    """
+
+    n_known: int
+    valued: bool
+    markers: tuple[str, ...]
+
+    @property
+    def n_labels(self) -> int:
+        """Number of known labels; their index for "never seen"."""
+        return self._first_marker + len(self.markers)
+
+    @property
+    def value_label(self) -> int:
+        """The label "a value"."""
+        return self.n_known
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether "a value" is the only label, which then needs no model."""
+        return self.valued and self.n_labels == 1
+
+    @property
+    def _first_marker(self) -> int:
+        return self.n_known + self.valued
+
+    def of_missing(self, missing: NDArray[np.int8]) -> LabelArray:
+        """Return labels of missing codes; "never seen" of 0, where a value is present."""
+        table = np.full(1 + len(MARKERS), self.n_labels)
+        for label, marker in enumerate(self.markers, self._first_marker):
+            table[1 + MARKERS.index(marker)] = label
+        return table[missing]
+
+    def to_missing(self, labels: LabelArray) -> NDArray[np.int8]:
+        """Return the missing codes of labels: 0 where a value is present."""
+        table = np.zeros(self.n_labels + 1, dtype=np.int8)
+        for label, marker in enumerate(self.markers, self._first_marker):
+            table[label] = 1 + MARKERS.index(marker)
+        return table[labels]
+
+
+class ColumnCodec(ABC):
+    """A reversible encoding of one column. It holds no row.
+
+    Parameters
+    ----------
+    stored : StoredColumn
+        Storage of the fitted column; its rows are not kept.
+    labels : LabelSet
+    unseen : float
+        Probability of an event never seen.
+    rarest : ndarray of int64
+        Labels with the fewest training rows, one at least.
+
+    Attributes
+    ----------
+    scale : float
+        Typical magnitude, in the column's unit; NaN of categories.
+    is_ordered : bool
+        Whether rows have a place among numbers, in :meth:`numbers`.
+    """
+
+    scale: float
+    is_ordered: ClassVar[bool] = False
+
+    def __init__(
+        self, stored: StoredColumn, labels: LabelSet, unseen: float, rarest: LabelArray
+    ) -> None:
+        self.stored = stored.blank()
+        self.labels = labels
+        self.unseen = unseen
+        self.rarest = rarest
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, column: StoredColumn, schema: ColumnSpecification, *, is_counted: bool) -> Self:
+        """Fit the codec to training rows.
+
+        Parameters
+        ----------
+        column : StoredColumn
+            Training rows.
+        schema : ColumnSpecification
+        is_counted : bool
+            Whether stored integers are counted from an origin, rather than read as floats.
+        """
+
+    @classmethod
+    @abstractmethod
+    def restore(
+        cls, stored: StoredColumn, schema: ColumnSpecification, state: Mapping[str, Any]
+    ) -> Self:
+        """Return the codec whose :meth:`state` is given."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what was fitted beside the schema, as numbers, lists and dicts."""
+        return {"unseen": self.unseen, "rarest": self.rarest.tolist()}
+
+    @abstractmethod
+    def encode(self, column: StoredColumn) -> EncodedColumn:
+        """Encode rows."""
+
+    @abstractmethod
+    def decode(
+        self, labels: LabelArray, novel: FloatArray, values: FloatArray, *, on_grid: bool
+    ) -> StoredColumn:
+        """Return rows in the fitted storage.
+
+        Parameters
+        ----------
+        labels, novel, values : ndarray of shape (n_rows,)
+            As :meth:`encode` returns them, up to a relative error of 1e-13. A label never seen
+            becomes one of the rarest known, in turn.
+        on_grid : bool
+            Whether rows are random draws: values are then snapped to the grid, and
+            reflected at the support.
+        """
+
+    def numbers(self, column: StoredColumn) -> FloatArray:
+        """Return encoded numbers of all rows, known or not, of ordered columns; NaN where missing.
+
+        Raises
+        ------
+        TypeError
+            Where the column is not ordered.
+        """
+        raise TypeError(f"column {self.stored.name!r} has no order")
+
+    def irreversible(self, column: StoredColumn) -> str | None:
+        """Name the values and markers of ``column`` that have no latent; None if all have one."""
+        new = [marker for marker in column.markers() if marker not in self.labels.markers]
+        if new:
+            rows = int((~column.present).sum())
+            return f"{column.name!r}: {rows} missing ({', '.join(new)}), with no such at fit"
+        unseen = self._without_latent(column)
+        if not unseen.any():
+            return None
+        shown = list(dict.fromkeys(column.take(unseen).spell()))
+        more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
+        return f"{column.name!r}: {', '.join(shown[:SHOWN])}{more}, never seen"
+
+    def _without_latent(self, column: StoredColumn) -> NDArray[np.bool_]:
+        """Whether each row holds a value without a latent: a category never seen."""
+        return column.present & (self.encode(column).labels == self.labels.n_labels)
+
+    def is_unknown(
+        self, labels: LabelArray, novel: FloatArray, values: FloatArray
+    ) -> NDArray[np.bool_]:
+        """Whether each encoded row is an event never seen, without a value of its own."""
+        return labels == self.labels.n_labels
+
+    def strangeness(self, column: StoredColumn) -> str | None:
+        """Explain how categories, none of which is known, differ; None if nothing is strange."""
+        return None
+
+    def _replace_unseen(self, labels: LabelArray, unseen: NDArray[np.bool_]) -> LabelArray:
+        """Replace labels never seen by the rarest, in turn: one would get all probability."""
+        replaced = labels.copy()
+        replaced[unseen] = np.resize(self.rarest, unseen.sum())
+        return replaced
+
+
+def good_turing(counts: Iterable[int], n_rows: int) -> float:
+    """Return the probability of a new value: the share of values that occur once."""
+    singles = sum(1 for count in counts if count == 1)
+    return max(MIN_PROBABILITY, singles / (n_rows + 1))
+
+
+def rarest_labels(labels: Sequence[int] | LabelArray, known: LabelSet) -> LabelArray:
+    """Return the labels, other than "a value", with the fewest training rows."""
+    counts = np.bincount(labels, minlength=known.n_labels)[: known.n_labels]
+    possible = counts > 0
+    if known.valued:
+        possible[known.value_label] = False
+    if not possible.any():
+        return np.zeros(1, dtype=np.int64)
+    return np.flatnonzero(possible & (counts == counts[possible].min()))

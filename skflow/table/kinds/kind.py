@@ -1,0 +1,247 @@
+"""The interface of a kind: its rule, its schema, its codec and its words."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, NoReturn
+
+from skflow.table.column_codec import ColumnCodec
+from skflow.table.families import FAMILIES
+from skflow.table.number_codecs import LevelCodec, ValueCodec
+from skflow.table.rules import (
+    ColumnSummary,
+    Distinct,
+    are_mostly_levels,
+    find_atoms,
+    find_step,
+    find_support,
+)
+from skflow.table.specification import ColumnSpecification, Specification
+from skflow.table.storage import StoredColumn
+from skflow.table.units import Number
+
+SHOWN = 6  # levels of a column in words
+
+
+class Kind(ABC):
+    """One way to model a column. Instances have no state.
+
+    Attributes
+    ----------
+    name : str
+        As users and schemas spell it.
+    families : tuple of str
+        Families that a column of this kind may hold.
+    has_values : bool
+        Whether rows may have a value, besides a label.
+    counts_integers : bool
+        Whether stored integers are counted from an origin, rather than read as floats.
+    """
+
+    name: ClassVar[str]
+    families: ClassVar[tuple[str, ...]]
+    has_values: ClassVar[bool] = False
+    counts_integers: ClassVar[bool] = True
+
+    @abstractmethod
+    def applies(self, summary: ColumnSummary) -> bool:
+        """Whether the rule of this kind holds of a column; those of earlier kinds do not."""
+
+    @abstractmethod
+    def specify(
+        self, draft: Specification, summary: ColumnSummary, *, is_given: bool
+    ) -> Specification:
+        """Return the schema of a column of this kind.
+
+        Parameters
+        ----------
+        draft : ColumnSpecification
+            Name, dtype, family and missing markers.
+        summary : ColumnSummary
+            Values of the training rows.
+        is_given : bool
+            Whether an option names the kind, which the values may contradict.
+
+        Raises
+        ------
+        ValueError
+            Where they do.
+        """
+
+    @abstractmethod
+    def fit(self, column: StoredColumn, schema: ColumnSpecification) -> ColumnCodec:
+        """Return the codec of a column, fitted to training rows."""
+
+    @abstractmethod
+    def restore(
+        self, stored: StoredColumn, schema: ColumnSpecification, state: Mapping[str, Any]
+    ) -> ColumnCodec:
+        """Return the codec of a column from its :meth:`ColumnCodec.state`."""
+
+    def is_counted(self, stored: StoredColumn, schema: ColumnSpecification) -> bool:
+        """Whether the numbers of a column are counted from an origin."""
+        whole = self.counts_integers and (schema.step is None or schema.step >= 1)
+        return stored.family.is_temporal or (stored.values.dtype.kind in "iu" and whole)
+
+    def known(self, schema: ColumnSpecification) -> tuple[Any, ...]:
+        """Return the values of a column that have a label of their own."""
+        return schema.levels
+
+    def count_left_out(self, column: StoredColumn, schema: ColumnSpecification) -> int:
+        """Return how many different numbers of some rows are none of the schema's levels."""
+        return 0
+
+    def loses_digits(self, column: StoredColumn, schema: ColumnSpecification) -> bool:
+        """Whether values of a column span too many steps of their grid to come back."""
+        return False
+
+    def value_schema(self, schema: Specification) -> Specification:
+        """Return the schema without the grid and the support of what has no value."""
+        return schema if self.has_values else replace(schema, step=None, low=None, high=None)
+
+    def describe(self, schema: ColumnSpecification) -> str:
+        """Return the possible cells of a column in words."""
+        parts = self._describe_present(schema)
+        if schema.n_left_out:
+            occur = "that occurs once" if schema.n_left_out == 1 else "that occur once"
+            parts.append(f"{schema.n_left_out} left out {occur}")
+        if schema.missing:
+            parts.append("or missing (" + ", ".join(schema.missing) + ")")
+        return "; ".join(part for part in parts if part)
+
+    def _describe_present(self, schema: ColumnSpecification) -> list[str]:
+        return [_abbreviate(schema, schema.levels)]
+
+
+class LevelKind(Kind):
+    """Few numbers, each a label. Numbers that occur once are left out."""
+
+    families: ClassVar[tuple[str, ...]] = ("number", "boolean", "date", "duration")
+
+    def specify(
+        self, draft: Specification, summary: ColumnSummary, *, is_given: bool
+    ) -> Specification:
+        """Return the schema, with the numbers that repeat as levels."""
+        distinct = summary.distinct
+        if is_given:
+            self._refuse_contradiction(draft.name, distinct)
+        low, high = find_support(distinct)
+        return replace(
+            draft,
+            kind=self.name,
+            levels=distinct.repeated(),
+            step=find_step(distinct),
+            low=low,
+            high=high,
+            n_left_out=distinct.n_single,
+        )
+
+    @abstractmethod
+    def _refuse_contradiction(self, name: str, distinct: Distinct) -> None:
+        """Raise where the values of a column contradict the kind that an option names."""
+
+    def fit(self, column: StoredColumn, schema: ColumnSpecification) -> ColumnCodec:
+        """Return a fitted :class:`LevelCodec`."""
+        return LevelCodec.fit(column, schema, is_counted=self.is_counted(column, schema))
+
+    def restore(
+        self, stored: StoredColumn, schema: ColumnSpecification, state: Mapping[str, Any]
+    ) -> ColumnCodec:
+        """Return the :class:`LevelCodec` of a state."""
+        return LevelCodec.restore(stored, schema, state)
+
+    def count_left_out(self, column: StoredColumn, schema: ColumnSpecification) -> int:
+        """Return how many different numbers of some rows are none of the schema's levels."""
+        return len(set(Distinct.of(column).numbers(slice(None))) - set(schema.levels))
+
+
+class ValueKind(Kind):
+    """Numbers, dates or durations as values, with a grid, a support and atoms."""
+
+    has_values = True
+
+    def specify(
+        self, draft: Specification, summary: ColumnSummary, *, is_given: bool
+    ) -> Specification:
+        """Return the schema, with the grid, support and atoms that the values suggest."""
+        distinct = summary.distinct
+        step = self._step(draft.name, distinct)
+        low, high = find_support(distinct)
+        atoms = self._atoms(distinct, step, is_given=is_given)
+        return replace(draft, kind=self.name, step=step, low=low, high=high, atoms=atoms)
+
+    def _step(self, name: str, distinct: Distinct) -> Number | None:
+        return find_step(distinct)
+
+    def _atoms(
+        self, distinct: Distinct, step: Number | None, *, is_given: bool
+    ) -> tuple[Number, ...]:
+        return find_atoms(distinct)
+
+    def fit(self, column: StoredColumn, schema: ColumnSpecification) -> ColumnCodec:
+        """Return a fitted :class:`ValueCodec`."""
+        return ValueCodec.fit(column, schema, is_counted=self.is_counted(column, schema))
+
+    def restore(
+        self, stored: StoredColumn, schema: ColumnSpecification, state: Mapping[str, Any]
+    ) -> ColumnCodec:
+        """Return the :class:`ValueCodec` of a state."""
+        return ValueCodec.restore(stored, schema, state)
+
+    def known(self, schema: ColumnSpecification) -> tuple[Any, ...]:
+        """Return the atoms."""
+        return schema.atoms
+
+    def _describe_present(self, schema: ColumnSpecification) -> list[str]:
+        family = FAMILIES[schema.family]
+        parts = [] if schema.step is None else [f"step {family.spell_step(schema.step)}"]
+        low, high = schema.low, schema.high
+        if low is not None and high is not None:
+            parts.append(f"{family.spell(low)} to {family.spell(high)}")
+        elif low is not None:
+            parts.append(f">= {family.spell(low)}")
+        elif high is not None:
+            parts.append(f"<= {family.spell(high)}")
+        if schema.atoms:
+            parts.append("often " + _abbreviate(schema, schema.atoms))
+        return parts
+
+
+class NumberKind(ValueKind):
+    """Numbers as values."""
+
+    families = ("number",)
+
+    def _atoms(
+        self, distinct: Distinct, step: Number | None, *, is_given: bool
+    ) -> tuple[Number, ...]:
+        """Return each number that repeats where most are nearly levels, else the atoms."""
+        if not is_given and are_mostly_levels(distinct, gridded=step is not None):
+            return distinct.repeated()
+        return find_atoms(distinct)
+
+    def _refuse_grid(self, name: str) -> NoReturn:
+        raise ValueError(
+            f"column_kinds takes column {name!r} for {self.name!r}, but its values lie "
+            'on no such grid of at most 2^40 steps. Name it "continuous", or round it.'
+        )
+
+
+class TemporalKind(ValueKind):
+    """Dates or durations as values, on a grid of the clock."""
+
+    def applies(self, summary: ColumnSummary) -> bool:
+        """Whether the column holds such values: always, where this rule is reached."""
+        return True
+
+    def loses_digits(self, column: StoredColumn, schema: ColumnSpecification) -> bool:
+        """Whether the values are on no grid of the clock."""
+        return schema.step is None
+
+
+def _abbreviate(schema: ColumnSpecification, values: tuple[Any, ...]) -> str:
+    """Return levels or atoms in words, the first and the last where they are many."""
+    texts = list(map(FAMILIES[schema.family].spell, values))
+    if len(texts) <= SHOWN:
+        return ", ".join(texts)
+    return f"{', '.join(texts[: SHOWN - 2])}, ..., {texts[-1]} ({len(texts)} in all)"

@@ -1,0 +1,183 @@
+"""Training rows on the device, in a fixed place: encoded, dequantized and gaussianized.
+
+Only what training reads is kept: float32 values, labels in as few bytes as hold them, weights
+where rows have them, and the centers of bins that each epoch dequantizes.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skflow.dequantization import dequantize, fork
+from skflow.flow.batch import Batch
+from skflow.flow.marginals import Marginals
+from skflow.flow.model import Model, Part, Rows
+from skflow.rows import (
+    EncodedRows,
+    RowSource,
+    encoded_blocks,
+    row_blocks,
+    weighted_mean,
+    weighted_sum,
+)
+
+EVALUATION_ROWS = 8192  # at once, or fewer where a row takes many entries
+EVALUATION_ENTRIES = 500_000
+
+
+class ResidentRows:
+    """A window of rows that stays where it is on the device: captured steps read there.
+
+    Parameters
+    ----------
+    model : Model
+        In float64, on the CPU; its marginals gaussianize the values.
+    source : RowSource
+        The first window: later ones have as many rows.
+    fixed : sequence of Part
+        Parts of the model that are not trained: their log-density is part of the offset.
+    generator : torch.Generator
+        On the CPU; dequantizes the first window.
+    device : torch.device
+
+    Attributes
+    ----------
+    batch : Batch
+        All rows.
+    offset : float
+        Mean in nats per row of what is not trained: log-determinants of encoding and marginals,
+        log-density of fixed parts.
+    centers : Tensor of float64, shape (n_quantized, n_rows)
+        Values of columns on a grid, at the centers of their bins; NaN where missing.
+    widths : Tensor of float64, shape (n_quantized, 1)
+        Bin width of each such column where all rows share it; else 1.
+    own_widths : dict of Tensor, shape (n_rows,)
+        Bin widths of each row, in the other columns.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        source: RowSource,
+        fixed: Sequence[Part],
+        generator: torch.Generator,
+        device: torch.device,
+    ) -> None:
+        self.model = model
+        self.fixed = fixed
+        self.quantized_columns = list(source.quantized_columns)
+        self.columns = torch.tensor(self.quantized_columns, dtype=torch.int64, device=device)
+        self.marginals: Marginals | None = None
+        if self.quantized_columns:
+            self.marginals = model.column_marginals(self.quantized_columns).to(device)
+        n_rows, n_quantized = len(source), len(self.quantized_columns)
+        labels = empty_labels(model.labels.sizes.tolist(), n_rows).to(device)
+        gaussianized = torch.empty(
+            (len(model.value_label), n_rows), dtype=torch.float32, device=device
+        )
+        self.batch = Batch(labels, gaussianized)
+        self.centers = torch.empty((n_quantized, n_rows), dtype=torch.float64, device=device)
+        self.refill(source, generator)
+
+    def refill(self, source: RowSource, generator: torch.Generator) -> None:
+        """Encode, dequantize and gaussianize another window of rows into the place of this one.
+
+        Raises
+        ------
+        ValueError
+            Where the window has another number of rows.
+        """
+        n_rows = self.batch.n_rows
+        if len(source) != n_rows:
+            raise ValueError(f"A window has {len(source)} rows, expected {n_rows} in all of them.")
+        self.widths = torch.zeros_like(self.centers[:, :1])
+        self.own_widths: dict[int, Tensor] = {}
+        noise, total, mass = fork(generator), 0.0, 0.0
+        n_entries = len(self.batch.y) + len(self.batch.labels)
+        for block, rows in encoded_blocks(source, n_entries):
+            self._keep_bins(block, rows)
+            moved = Rows.of(dequantize(rows, self.quantized_columns, noise))
+            with torch.no_grad():
+                sent, offset = self.model.gaussianize(moved)
+            weight = None if rows.weight is None else torch.from_numpy(rows.weight)
+            sent = sent._replace(weight=weight)
+            given = sum(mean_log_prob(part, sent) for part in self.fixed)
+            total += float(weighted_sum(offset, weight))
+            total += float(weighted_sum(rows.log_volume, rows.weight)) + given * rows.mass
+            mass += rows.mass
+            self._keep(block, sent)
+        self.offset = total / mass
+
+    def redraw(self, generator: torch.Generator) -> None:
+        """Dequantize the values on grids once more, into their place.
+
+        A density fitted to the same draw in each epoch fits the draw.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+            On the device.
+        """
+        if self.marginals is None:
+            return
+        for block in row_blocks(self.batch.n_rows, len(self.columns)):
+            centers = self.centers[:, block]
+            with torch.no_grad():
+                noise = torch.empty_like(centers).uniform_(-0.5, 0.5, generator=generator)
+                noise *= self.widths
+                for j, widths in self.own_widths.items():
+                    noise[j] *= widths[block]
+                values, _ = self.marginals.forward_and_log_det(centers + noise)
+            gaussianized = self.batch.y
+            gaussianized[self.columns, block] = values.to(gaussianized.dtype)
+
+    def _keep(self, block: slice, rows: Batch) -> None:
+        """Write some of the rows into their place."""
+        gaussianized = self.batch.y
+        if rows.weight is not None and self.batch.weight is None:
+            self.batch = self.batch._replace(weight=gaussianized.new_empty(self.batch.n_rows))
+        self.batch.labels[:, block] = rows.labels.to(self.batch.labels)
+        gaussianized[:, block] = rows.y.to(gaussianized)
+        if rows.weight is not None and self.batch.weight is not None:
+            self.batch.weight[block] = rows.weight.to(self.batch.weight)
+
+    def _keep_bins(self, block: slice, rows: EncodedRows) -> None:
+        """Keep centers and widths of the bins of some rows."""
+        values = torch.from_numpy(rows.values[:, self.quantized_columns].T.copy())
+        self.centers[:, block] = values.to(self.centers)
+        for j, widths in enumerate(rows.bin_widths[:, self.quantized_columns].T):
+            if not self._is_shared(j, widths[widths > 0]):
+                self.own_widths[j][block] = torch.from_numpy(widths.copy()).to(self.own_widths[j])
+
+    def _is_shared(self, j: int, widths: NDArray[np.float64]) -> bool:
+        """Whether these bins of column ``j`` are as wide as all before them."""
+        if j in self.own_widths:
+            return False
+        width = self.widths[j]
+        if widths.size and not width:
+            width.fill_(float(widths[0]))
+        if (widths == float(width)).all():
+            return True
+        self.own_widths[j] = width.float().repeat(self.batch.n_rows)
+        width.fill_(1.0)
+        return False
+
+
+def empty_labels(n_labels: Sequence[int], n_rows: int) -> Tensor:
+    """Return room for labels; ``n_labels[j]``, one more than the last, is a novel label."""
+    most = max(n_labels, default=0)
+    dtypes = (torch.uint8, torch.int16, torch.int32)
+    dtype = next(dtype for dtype in dtypes if most <= torch.iinfo(dtype).max)
+    return torch.empty((len(n_labels), n_rows), dtype=dtype)
+
+
+def mean_log_prob(part: Part, rows: Batch) -> float:
+    """Weighted mean of a part's log-density over rows, block by block, in nats per row."""
+    size = min(EVALUATION_ROWS, max(64, EVALUATION_ENTRIES // max(1, part.entries_per_row)))
+    blocks = torch.arange(rows.n_rows, device=rows.y.device).split(size)
+    with torch.inference_mode():
+        values = torch.cat([part.log_prob(rows.take(block)) for block in blocks]).double()
+        return float(weighted_mean(values, rows.weight))

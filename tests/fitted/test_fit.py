@@ -1,0 +1,109 @@
+"""How often rows are encoded in a fit, and that a fit goes on from any of its states."""
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from skflow import FlowDensity
+from skflow.clock import Clock
+from skflow.fitted import table_rows
+from skflow.fitted.fit import FitState, fit_model
+from skflow.fitted.settings import FitSettings
+from skflow.fitted.table_rows import EncodableTable
+from skflow.flow.recipe import model_state
+from skflow.reporter import Reporter
+from skflow.table.codec import TableCodec
+from skflow.table.storage import StoredTable
+from tests.laws import seeded
+from tests.mixed import LAYERED, every_kind
+from tests.tables import correlated
+
+TABLES = {
+    "numbers": (lambda: pd.DataFrame(correlated(200, 3, seed=0)), {}),
+    "mixed": (lambda: every_kind(150), {}),
+    "without held-out rows": (lambda: every_kind(150), {"early_stopping": False}),
+}
+
+
+def encodings_of_a_fit(X: pd.DataFrame, **parameters: object) -> int:
+    """Return how many rows a fit encodes."""
+    n_encoded, encode = 0, TableCodec.encode
+
+    def count(self: TableCodec, table: StoredTable):
+        nonlocal n_encoded
+        n_encoded += table.n_rows
+        return encode(self, table)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(TableCodec, "encode", count)
+        FlowDensity(**LAYERED | {"max_iter": 2} | parameters).fit(X)
+    return n_encoded
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_rows_are_encoded_at_most_twice(name: str) -> None:
+    """The refit of so few rows among them."""
+    make, parameters = TABLES[name]
+    X = make()
+    assert len(X) < encodings_of_a_fit(X, **parameters) <= 2 * len(X)
+
+
+def test_rows_that_are_not_kept_are_encoded_at_most_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a table that takes too much memory; so many rows are not fitted again."""
+    monkeypatch.setattr(table_rows, "MOST_ROWS_KEPT", 50)
+    monkeypatch.setattr(table_rows, "MOST_BYTES_KEPT", 0)
+    monkeypatch.setattr("skflow.estimators.density.MOST_ROWS_TO_REFIT", 50)
+    X = every_kind(300)
+    assert len(X) < encodings_of_a_fit(X) <= 2 * len(X)
+
+
+class StoppedError(Exception):
+    """What stops a fit in these tests."""
+
+
+@pytest.mark.parametrize("n_states", [1, 3, 5])
+def test_a_fit_goes_on_from_any_of_its_states(n_states: int) -> None:
+    """To the same weights, bit for bit; the second fit begins with the fourth state."""
+    density = FlowDensity(**LAYERED | {"max_iter": 2})
+    table = every_kind(150)
+    density.feature_names_in_ = np.array(table.columns, dtype=object)
+    density.n_features_in_ = table.shape[1]
+    encodable = EncodableTable.learn(density, table)
+    rows = encodable.rows.keep()
+
+    def fit(state: FitState, n_left: int | None = None) -> FitState:
+        generator = seeded(0)
+        train, held_out = rows.split(0.2, generator)
+        settings = FitSettings.choose(
+            density,
+            encodable.codec,
+            len(train),
+            device=torch.device("cpu"),
+            seed=0,
+            clock=Clock(),
+            reporter=Reporter(),
+        )
+        kept: list[FitState] = []
+
+        def keep(now: FitState) -> None:
+            kept.append(copy.deepcopy(now))
+            if len(kept) == n_left:
+                raise StoppedError
+
+        try:
+            fit_model(train, held_out, rows, settings, generator, state, keep)
+        except StoppedError:
+            return kept[-1]
+        return state.finished or state
+
+    whole = fit(FitState())
+    stopped = fit(FitState(), n_states)
+    assert (stopped.finished is not None) == (n_states > 3)
+    resumed = fit(stopped)
+    expected, found = model_state(whole.model), model_state(resumed.model)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    assert resumed.history.train_score == whole.history.train_score
