@@ -177,8 +177,6 @@ MOST_PARAMETERS = 8
 MANY_PARAMETERS = {
     "estimators/density.py:__init__": 23,
     "estimators/outlier.py:__init__": 25,
-    "fitted/stages.py:start_model": 10,
-    "fitted/stages.py:train_model": 11,
     "flow/conditioner.py:__init__": 9,
     "flow/coupling.py:__init__": 10,
 }
@@ -245,7 +243,6 @@ NO_WORDS = re.compile(r"\b(?:told|lest|anew|by\s+and\s+by|what\s+becomes\s+of)\b
 OLD_PROSE = {
     "skflow/archive/replacing.py",
     "skflow/command_line/csv_files.py",
-    "skflow/command_line/headers.py",
     "skflow/command_line/main.py",
     "skflow/command_line/messages.py",
     "skflow/command_line/parser.py",
@@ -255,21 +252,16 @@ OLD_PROSE = {
     "skflow/fitted/checkpoint.py",
     "skflow/fitted/detector.py",
     "skflow/flow/categorical.py",
-    "skflow/flow/conditional_spline.py",
     "skflow/flow/conditioner.py",
     "skflow/flow/floored_components.py",
-    "skflow/flow/reading.py",
     "skflow/flow/recipe.py",
     "skflow/outliers/clusters.py",
     "skflow/outliers/conditionals.py",
     "skflow/outliers/ensemble.py",
     "skflow/outliers/tails.py",
     "skflow/outliers/trimming.py",
-    "skflow/table/columns.py",
     "skflow/table/scaling.py",
-    "skflow/training/blur.py",
     "skflow/training/optimizer.py",
-    "skflow/training/preparation.py",
 }
 
 
