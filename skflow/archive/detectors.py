@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from skflow.archive.fields import Fields
+from skflow.archive.document import ClustersFields
 from skflow.archive.files import Arrays, refuse_left
 from skflow.archive.flows import refuse_not_finite
 from skflow.exceptions import ModelFileError
@@ -14,9 +14,8 @@ from skflow.outliers.ensemble import ClusterEnsemble, TailCombiner
 from skflow.table.codec import TableCodec
 
 PARTS = ("bandwidths", "weights", "centres", "variances", "bases", "shares")
-MOST = 2**31
 SLACK = 1e-6
-LEAST = 1e-3  # bandwidth; a share of all rows may be as small as its square
+MIN_BANDWIDTH = 1e-3  # a share of all rows may be as small as its square
 
 
 def pack_clusters(ensemble: ClusterEnsemble) -> tuple[dict[str, Any], Arrays]:
@@ -29,23 +28,22 @@ def pack_clusters(ensemble: ClusterEnsemble) -> tuple[dict[str, Any], Arrays]:
     return {"n_clusters": ensemble.n_clusters, "levels": levels}, arrays
 
 
-def unpack_clusters(fields: Fields, arrays: Arrays, codec: TableCodec) -> ClusterEnsemble:
-    """Return what :func:`pack_clusters` was given, for the columns of ``codec``."""
+def unpack_clusters(fields: ClustersFields, arrays: Arrays, codec: TableCodec) -> ClusterEnsemble:
+    """Return the ensemble of :func:`pack_clusters`, for the columns of ``codec``."""
     refuse_not_finite(arrays)
-    with fields:
-        n_clusters = fields.integers("n_clusters", 1, MOST)
-        levels = fields.items("levels")
-        if len(levels) != len(codec.columns) or not n_clusters:
-            fields.refuse("levels", levels, f"one for each of {len(codec.columns)} columns")
-        axes: list[NumberAxes | LevelAxes] = []
-        for j, column in enumerate(codec.columns):
-            if not column.is_ordered:
-                frequent = _unpack_levels(fields, levels[j], column.labels.n_labels)
-                axes.append(LevelAxes(column, frequent))
-            elif levels[j] is None:
-                axes.append(NumberAxes(column))
-            else:
-                fields.refuse("levels", levels[j], "null for a column of numbers")
+    if len(fields.levels) != len(codec.columns):
+        raise ModelFileError(f"There must be levels for each of {len(codec.columns)} columns.")
+    axes: list[NumberAxes | LevelAxes] = []
+    for column, levels in zip(codec.columns, fields.levels, strict=True):
+        if not column.is_ordered:
+            n_levels = max(1, column.labels.n_labels)
+            if levels is None or any(level >= n_levels for level in levels):
+                raise ModelFileError(f"{levels} must be labels of the column.")
+            axes.append(LevelAxes(column, np.array(levels, dtype=np.int64)))
+        elif levels is None:
+            axes.append(NumberAxes(column))
+        else:
+            raise ModelFileError("A column of numbers has no levels that are axes.")
     n_numbers = sum(each.n_numbers for each in axes)
     n_axes = n_numbers + sum(each.n_indicators for each in axes)
     means, scales = _pop(arrays, "means", (n_numbers,)), _pop(arrays, "scales", (n_axes,))
@@ -53,18 +51,10 @@ def unpack_clusters(fields: Fields, arrays: Arrays, codec: TableCodec) -> Cluste
         raise ModelFileError("scales must be above 0.")
     clusters = {
         k: _unpack_smoothed(arrays, k, n_numbers, n_axes - n_numbers)
-        for k in dict.fromkeys(n_clusters)
+        for k in dict.fromkeys(fields.n_clusters)
     }
     refuse_left(arrays)
-    return ClusterEnsemble(Coordinates(axes, means, scales), n_clusters, clusters)
-
-
-def _unpack_levels(fields: Fields, levels: Any, n_labels: int) -> Any:
-    if type(levels) is not list or any(
-        type(level) is not int or not 0 <= level < max(1, n_labels) for level in levels
-    ):
-        fields.refuse("levels", levels, "labels of the column")
-    return np.array(levels, dtype=np.int64)
+    return ClusterEnsemble(Coordinates(axes, means, scales), fields.n_clusters, clusters)
 
 
 def _unpack_smoothed(arrays: Arrays, k: int, n_numbers: int, n_indicators: int) -> SmoothedClusters:
@@ -78,11 +68,15 @@ def _unpack_smoothed(arrays: Arrays, k: int, n_numbers: int, n_indicators: int) 
         _pop(arrays, f"{k}.shares", (1 + n, n_indicators)),
     )
     bandwidths, shares = clusters.bandwidths, clusters.shares
-    if not (n and len(bandwidths) and (bandwidths >= LEAST).all() and (bandwidths <= 1).all()):
-        raise ModelFileError(f"Clusters {k} have bandwidths {bandwidths}, not from {LEAST} to 1.")
+    if not (
+        n and len(bandwidths) and (bandwidths >= MIN_BANDWIDTH).all() and (bandwidths <= 1).all()
+    ):
+        raise ModelFileError(
+            f"Clusters {k} have bandwidths {bandwidths}, not from {MIN_BANDWIDTH} to 1."
+        )
     if not ((clusters.weights > 0).all() and (clusters.variances >= 0).all()):
         raise ModelFileError(f"Clusters {k} lack weight or width.")
-    if not ((shares[0] >= LEAST**2).all() and (shares >= 0).all() and (shares <= 1).all()):
+    if not ((shares[0] >= MIN_BANDWIDTH**2).all() and (shares >= 0).all() and (shares <= 1).all()):
         raise ModelFileError(f"Levels in clusters {k} have shares that no table gives.")
     if np.abs(clusters.bases).max(initial=0.0) > 1 + SLACK:
         raise ModelFileError(f"The eigenvectors of clusters {k} are too long.")
@@ -98,7 +92,7 @@ def pack_calibration(combiner: TailCombiner, scores: Any) -> Arrays:
 def unpack_calibration(
     arrays: Arrays, n_measures: int, category_share: float
 ) -> tuple[TailCombiner, Any]:
-    """Return what :func:`pack_calibration` was given, for so many measures."""
+    """Return combiner and scores of :func:`pack_calibration`, for ``n_measures`` measures."""
     refuse_not_finite(arrays)
     n_rows = _size(arrays, "scores")
     scores = _pop(arrays, "scores", (n_rows,))

@@ -1,19 +1,19 @@
-"""A model of labels and values, as sizes and arrays, and back."""
+"""Sizes and arrays of a model of labels and values, checked as they are read."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.archive.fields import Fields
+from skflow.archive.document import RecipeFields
 from skflow.archive.files import Arrays
 from skflow.exceptions import ModelFileError
 from skflow.flow.model import Model
 from skflow.flow.recipe import FlowRecipe, restore_model
 from skflow.table.codec import Layout
 
-MOST = 2**31  # of a size; the arrays say what it is
 # A model works on numbers of the order of 1 to 1,000, but the slopes of a column of which only
 # the last digits of its floats vary are as large as 1e16.
 LARGEST = 1e18
@@ -26,35 +26,22 @@ POSITIVE = (
 
 
 def pack_recipe(recipe: FlowRecipe) -> dict[str, Any]:
-    """Return the sizes of a model, but for those that the columns tell."""
-    return {
-        "n_layers": recipe.n_layers,
-        "hidden_units": recipe.hidden_units,
-        "n_bins": recipe.n_bins,
-        "n_blocks": recipe.n_blocks,
-        "dropout": float(recipe.dropout),
-        "bound": recipe.bound,
-    }
+    """Return the sizes of a model, but for those that follow from the columns."""
+    return msgspec.to_builtins(msgspec.convert(recipe, RecipeFields, from_attributes=True))
 
 
-def unpack_recipe(fields: Fields, layout: Layout) -> FlowRecipe:
-    """Return what :func:`pack_recipe` was given, for columns of this layout."""
-    with fields:
-        return FlowRecipe(
-            n_layers=fields.integer("n_layers", 0, MOST),
-            hidden_units=fields.integer("hidden_units", 1, MOST),
-            n_bins=fields.integer("n_bins", 2, MOST),
-            dropout=fields.number("dropout", 0.0, 1.0),
-            bound=fields.number("bound", 1.0, 100.0),
-            n_blocks=fields.integer("n_blocks", 0, MOST),
-            n_labels=layout.n_labels,
-            unseen=layout.unseen,
-            value_label=layout.value_label,
-        )
+def unpack_recipe(fields: RecipeFields, layout: Layout) -> FlowRecipe:
+    """Return the recipe of a model for columns of this layout."""
+    return FlowRecipe(
+        **msgspec.structs.asdict(fields),
+        n_labels=layout.n_labels,
+        unseen=layout.unseen,
+        value_label=layout.value_label,
+    )
 
 
 def unpack_model(recipe: FlowRecipe, arrays: Arrays) -> Model:
-    """Return the model of these arrays, every number of which is sound."""
+    """Return the model of these arrays, whose numbers are all in range."""
     refuse_not_finite(arrays)
     for name in ASCENDING:
         if name in arrays and not (np.diff(arrays[name], axis=0) > 0).all():
@@ -69,7 +56,7 @@ def unpack_model(recipe: FlowRecipe, arrays: Arrays) -> Model:
 
 
 def refuse_not_finite(arrays: Mapping[str, NDArray]) -> None:
-    """Raise where some number is not finite, or so large that it soon would not be."""
+    """Raise where a number is not finite, or so large that it soon would not be."""
     for name, array in arrays.items():
         # Extremes instead of every magnitude: no memory is taken.
         if array.size and not -LARGEST <= array.min() <= array.max() <= LARGEST:

@@ -11,26 +11,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skflow.archive.replacing import find_stream, find_target
-from skflow.command_line.answers import (
-    LOG_DENSITY,
-    log_densities,
-    names_of_verdicts,
-    refuse_taken_names,
-    verdicts,
-)
+from skflow.archive.replacing import find_target, is_written_through
+from skflow.command_line import report
 from skflow.command_line.csv_files import CsvTable
-from skflow.command_line.description import describe, describe_fit
-from skflow.command_line.errors import explained
-from skflow.command_line.files import open_table, open_writer
 from skflow.command_line.formats import STANDARD
-from skflow.command_line.headers import refuse_odd_names, refuse_other_delimiter
-from skflow.command_line.messages import CommandError, naming, spell_names, tell
-from skflow.command_line.model_columns import ModelColumns, density_of
-from skflow.command_line.streaming import Plan, Task, progress_bar, stream
+from skflow.command_line.matching import ModelColumns, as_inferred, density_of
+from skflow.command_line.messages import (
+    CommandError,
+    as_command_error,
+    attach_filename,
+    log,
+    spell_names,
+)
+from skflow.command_line.streaming import Task, open_table, open_writer, progress_bar, stream
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.loading import load
 from skflow.estimators.outlier import FALSE_ALARMS, FlowOutlierDetector
+from skflow.exceptions import ModelFileError
+
+DELIMITERS = (",", ";", "\t", "|")
 
 
 def fit(arguments: Namespace) -> None:
@@ -38,28 +37,31 @@ def fit(arguments: Namespace) -> None:
     estimator = _build_estimator(arguments)
     for path in (arguments.model, arguments.checkpoint):
         if path is not None:
-            refuse_unwritable(path, arguments.table)
+            _refuse_unwritable(path, arguments.table)
     if arguments.checkpoint is not None:
-        refuse_same_target(arguments.checkpoint, arguments.model)
+        _refuse_same_target(arguments.checkpoint, arguments.model)
     path, frame = _read_training_table(arguments)
-    # What the system refuses while a model is fitted is the writing of its checkpoint.
+    # Errors of the system during a fit come from writing its checkpoint.
     with (
-        naming(arguments.checkpoint or path),
-        explained(path, "To do so here: --drop, --categorical."),
+        attach_filename(arguments.checkpoint or path),
+        as_command_error(path, "To do so here: --drop, --categorical."),
     ):
-        estimator.fit(frame)
-    with explained(arguments.model), naming(arguments.model):
+        try:
+            estimator.fit(frame)
+        except ModelFileError as error:  # of the checkpoint, and names it
+            raise CommandError(str(error)) from error
+    with as_command_error(arguments.model), attach_filename(arguments.model):
         estimator.save(arguments.model)
     if not arguments.quiet:
-        sys.stderr.write(describe_fit(estimator) + "\n")
+        sys.stderr.write(report.describe_fit(estimator) + "\n")
 
 
 def _read_training_table(arguments: Namespace) -> tuple[str, pd.DataFrame]:
-    """Return what messages call the table, and its columns but for those dropped."""
+    """Return the table's name in messages, and its columns but for those dropped."""
     drop, categorical = arguments.drop, arguments.categorical
     with open_table(arguments.table, arguments.sep) as table:
         if isinstance(table, CsvTable):
-            refuse_other_delimiter(table.names, table.path, table.delimiter)
+            _refuse_other_delimiter(table)
         known = set(table.names)
         for option, names in {"--drop": drop, "--categorical": categorical}.items():
             unknown = [name for name in names if name not in known]
@@ -75,8 +77,10 @@ def _read_training_table(arguments: Namespace) -> tuple[str, pd.DataFrame]:
         kept = [name for name in table.names if name not in dropped]
         if not kept:
             raise CommandError(f"--drop leaves no column of {table.path}.")
-        refuse_odd_names(kept, table.path)
-        frame = table.read(kept, dict.fromkeys(categorical, ()))
+        _refuse_odd_names(kept, table.path)
+        frame = table.read(kept, {})
+        if isinstance(table, CsvTable):
+            frame = as_inferred(frame, categorical)
     if not len(frame):
         raise CommandError(f"{table.path} has columns, but no rows.")
     return table.path, frame
@@ -105,12 +109,11 @@ def _build_estimator(arguments: Namespace) -> Any:
 def score(arguments: Namespace) -> None:
     """Write the log-density of each row."""
     estimator = _load(arguments)
-    plan = Plan(arguments.batch_rows, arguments.n_jobs, arguments.keep, arguments.quiet)
-    _stream(arguments, density_of(estimator), log_densities, [LOG_DENSITY], plan)
+    _stream(arguments, density_of(estimator), report.log_densities, [report.LOG_DENSITY])
 
 
 def outliers(arguments: Namespace) -> None:
-    """Write p-values, and what is strange about strange rows."""
+    """Write p-values, and the strangest columns of outliers."""
     estimator = _load(arguments)
     if not isinstance(estimator, FlowOutlierDetector):
         raise CommandError(
@@ -118,35 +121,25 @@ def outliers(arguments: Namespace) -> None:
         )
     alpha, top = arguments.alpha, arguments.top
     smallest = 1 / (estimator.n_calibration_ + 1)
-    if alpha is not None and alpha < smallest:
-        tell(
+    if alpha is None:
+        is_out_of_reach = estimator.contamination == "auto" and smallest > FALSE_ALARMS
+        follows = "the score decides what is an outlier"
+    else:
+        is_out_of_reach = alpha < smallest
+        follows = f"with --alpha {alpha:g} no row is an outlier"
+    if is_out_of_reach:
+        log(
             "warning",
             f"no p-value of this model is below {smallest:.3g}, because "
-            f"{estimator.n_calibration_} rows calibrate it: with --alpha {alpha:g} no row is an "
-            "outlier.",
+            f"{estimator.n_calibration_} rows calibrate it; {follows}.",
         )
-    elif alpha is None and estimator.contamination == "auto" and smallest > FALSE_ALARMS:
-        tell(
-            "warning",
-            f"no p-value of this model is below {smallest:.3g}, because "
-            f"{estimator.n_calibration_} rows calibrate it; the score decides what is an outlier.",
-        )
-    task = partial(verdicts, alpha=alpha, n_reasons=arguments.reasons, top=top)
-    plan = Plan(
-        arguments.batch_rows,
-        arguments.n_jobs,
-        arguments.keep,
-        arguments.quiet,
-        only="outlier" if arguments.only else None,
-        ranked=arguments.only or top is not None,
-        top=top,
-    )
-    _stream(arguments, estimator, task, names_of_verdicts(arguments.reasons), plan)
+    task = partial(report.verdicts, alpha=alpha, n_reasons=arguments.reasons, top=top)
+    _stream(arguments, estimator, task, report.names_of_verdicts(arguments.reasons))
 
 
 def sample(arguments: Namespace) -> None:
     """Write new rows."""
-    refuse_same_file(arguments.output, arguments.model)
+    _refuse_same_file(arguments.output, arguments.model)
     density = density_of(_load(arguments))
     names = _names_of(density)
     generator = np.random.RandomState(arguments.random_state)
@@ -157,67 +150,60 @@ def sample(arguments: Namespace) -> None:
     ):
         for start in range(0, n_rows, size):
             rows = density.sample(min(size, n_rows - start), generator)
-            writer.write(
-                pd.DataFrame(rows, columns=names) if isinstance(rows, np.ndarray) else rows
-            )
+            is_array = isinstance(rows, np.ndarray)
+            writer.write(pd.DataFrame(rows, columns=names) if is_array else rows)
             advance(len(rows))
 
 
 def inspect(arguments: Namespace) -> None:
-    """Say what a model is."""
-    sys.stdout.write(describe(_load(arguments), arguments.model) + "\n")
+    """Write a description of a model."""
+    sys.stdout.write(report.describe(_load(arguments), arguments.model) + "\n")
 
 
 def _load(arguments: Namespace) -> Any:
-    with naming(arguments.model):
+    with attach_filename(arguments.model):
         try:
             return load(arguments.model, device=arguments.device)
         except ValueError as error:  # of the file or the device, and names it
             raise CommandError(str(error)) from error
 
 
-def _stream(
-    arguments: Namespace,
-    estimator: Any,
-    task: Task,
-    answers: Sequence[str],
-    plan: Plan,
-) -> None:
+def _stream(arguments: Namespace, estimator: Any, task: Task, answers: Sequence[str]) -> None:
     """Answer a table batch by batch; ``answers`` are the columns that the task gives."""
     for path in (arguments.model, arguments.table):
-        refuse_same_file(arguments.output, path)
+        _refuse_same_file(arguments.output, path)
     with open_table(arguments.table, arguments.sep) as table:
         if isinstance(table, CsvTable) and table.names[0] not in _names_of(estimator):
-            refuse_other_delimiter(table.names, table.path, table.delimiter)
+            _refuse_other_delimiter(table)
         columns = ModelColumns.match(estimator, table)
         if arguments.keep:
-            refuse_taken_names(answers, [*table.index, *table.names], table.path)
+            report.refuse_taken_names(answers, [*table.index, *table.names], table.path)
         ignored = [name for name in columns.ignored if name not in table.index]
         if ignored and not arguments.keep and not arguments.quiet:
-            tell(
+            log(
                 "note",
                 f"columns that the model does not know are ignored: {spell_names(ignored)}.",
             )
-        types = dict(columns.types) | dict(table.types) if plan.keep else {}
+        types = dict(columns.types) | dict(table.types) if arguments.keep else {}
         with open_writer(arguments.output, types) as writer:
-            stream(table, columns, estimator, task, writer, plan)
+            stream(table, columns, estimator, task, writer, arguments)
 
 
 def _names_of(estimator: Any) -> list[str]:
     return [column.name for column in density_of(estimator).schema_.columns]
 
 
-def refuse_unwritable(path: str, source: str) -> None:
+def _refuse_unwritable(path: str, source: str) -> None:
     """Raise where a model could not be written: before a fit that takes hours, not after."""
-    refuse_same_file(path, source)
-    if find_stream(path) is not None:
+    _refuse_same_file(path, source)
+    if is_written_through(path):
         return
     folder = find_target(path).parent
     if not os.access(folder, os.W_OK):
         raise CommandError(f"{folder} is not yours to write to.")
 
 
-def refuse_same_target(checkpoint: str, model: str) -> None:
+def _refuse_same_target(checkpoint: str, model: str) -> None:
     """Raise where a model would take the place of a checkpoint; detectors number further ones."""
     kept, target = find_target(checkpoint), find_target(model)
     if target == kept or (
@@ -228,8 +214,40 @@ def refuse_same_target(checkpoint: str, model: str) -> None:
         raise CommandError(f"{model} is where --checkpoint {checkpoint} writes; name another -o.")
 
 
-def refuse_same_file(output: str, source: str) -> None:
+def _refuse_same_file(output: str, source: str) -> None:
     """Raise where the output would take the place of what is read."""
     there = os.path.exists(output) and os.path.exists(source) and source != STANDARD
     if there and Path(output).is_file() and os.path.samefile(output, source):
         raise CommandError(f"{output} is read here and would be replaced; name another output.")
+
+
+def _refuse_other_delimiter(table: CsvTable) -> None:
+    """Raise where the one name of a CSV file looks like several."""
+    name = table.names[0]
+    other = [mark for mark in DELIMITERS if mark in name and mark != table.delimiter]
+    if len(table.names) == 1 and other:
+        raise CommandError(
+            f"{table.path} has one column, {name!r}. Are its cells separated by {other[0]!r}? Add "
+            f"--sep {other[0]!r}. If it is one column, give it another name."
+        )
+
+
+def _refuse_odd_names(names: Sequence[str], path: str) -> None:
+    """Raise where a table to fit has no header, or a column of row numbers without a name.
+
+    Headers of numbers that ascend, as of years or places, are accepted.
+    """
+    if "" in names:
+        raise CommandError(
+            f"{path}: column {names.index('') + 1} has no name. Row numbers, perhaps? They tell "
+            "nothing about a row; write the file without them (pandas: to_csv(index=False))."
+        )
+    try:
+        numbers = [float(name) for name in names]
+    except ValueError:
+        return
+    if any(number % 1 for number in numbers) or numbers != sorted(set(numbers)):
+        raise CommandError(
+            f"{path}: its first line holds numbers only ({', '.join(names[:4])}, ...), where the "
+            "columns' names are expected. Put a header above the rows."
+        )

@@ -1,6 +1,5 @@
-"""What a file of a table is, by its name: CSV, compressed or not, or Parquet."""
+"""Formats of tables by the endings of their paths: CSV, compressed or not, and Parquet."""
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +8,6 @@ from skflow.command_line.messages import CommandError
 STANDARD = "-"  # standard input and output
 DELIMITERS = {"": ",", ".csv": ",", ".tsv": "\t"}  # without an ending, as pipes are, it is CSV
 PARQUET = (".parquet", ".pq")
-PACKED = ".gz"
 
 
 class Format(NamedTuple):
@@ -28,15 +26,15 @@ class Format(NamedTuple):
 
 
 def format_of(path: str, delimiter: str | None = None) -> Format:
-    """Return the format of a file; a ``delimiter`` that is given overrules that of its ending.
+    """Return the format of a file; a given ``delimiter`` overrules that of its ending.
 
     Raises
     ------
     CommandError
-        Where its ending says nothing.
+        Where the ending is unknown.
     """
     name = Path("" if path == STANDARD else path)
-    packed = name.suffix.lower() == PACKED
+    packed = name.suffix.lower() == ".gz"
     suffix = (Path(name.stem) if packed else name).suffix.lower()
     if suffix in DELIMITERS and not (packed and not suffix):
         return Format(delimiter or DELIMITERS[suffix], packed)
@@ -48,9 +46,3 @@ def format_of(path: str, delimiter: str | None = None) -> Format:
     if delimiter is not None:
         raise CommandError(f"--sep: {path} is a Parquet file, which has no delimiter.")
     return Format(None, packed=False)
-
-
-def refuse_missing(path: str) -> None:
-    """Raise what the system does where there is no file to read, at the cost of a look."""
-    if path != STANDARD:
-        os.stat(path)

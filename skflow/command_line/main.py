@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import Any
 
 from skflow.archive.replacing import is_written_through
-from skflow.command_line.formats import STANDARD, format_of, refuse_missing
-from skflow.command_line.messages import CommandError, naming, tell
+from skflow.command_line.formats import STANDARD, format_of
+from skflow.command_line.messages import CommandError, attach_filename, log
 from skflow.command_line.parser import build_parser
 
 BAD, INTERRUPTED, CLOSED_PIPE = 2, 128 + signal.SIGINT, 128 + 13  # 13: SIGPIPE
@@ -30,9 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     status : int
-        0 where all went well; 2 where the user can put right what did not, with one line
-        that says how, and nothing half-written; 130 after Ctrl-C, 141 where nobody reads
-        on. What else goes wrong is an error of skflow's, and raised.
+        0 for success; 2 for an error that the user can correct, with one line that says how,
+        and nothing half-written; 130 after Ctrl-C; 141 where the reader of a pipe has left.
+        Other errors are skflow's own, and raised.
     """
     _hold_closed_streams()
     parsed = build_parser().parse_args(arguments)
@@ -42,13 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Not before: what the commands need takes seconds to import.
             commands = import_module("skflow.command_line.commands")
             getattr(commands, parsed.command)(parsed)
-            with naming("standard output"):
+            with attach_filename("standard output"):
                 sys.stdout.flush()
         except BrokenPipeError:  # as of skflow ... | head
             _drop_output()
             return CLOSED_PIPE
         except KeyboardInterrupt:
-            tell("error", _spell_interrupt(parsed))
+            log("error", _spell_interrupt(parsed))
             return INTERRUPTED
         except CommandError as error:
             return _fail(str(error))
@@ -63,18 +63,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse_at_sight(parsed: Any) -> None:
-    """Raise where files to read are not there, or the endings of tables say nothing."""
-    for name in parsed.inputs:
-        refuse_missing(getattr(parsed, name))
+    """Raise where files to read do not exist, or the endings of tables are unknown."""
+    for path in (getattr(parsed, name) for name in parsed.inputs):
+        if path != STANDARD:
+            os.stat(path)
     for name in parsed.tables:
         format_of(getattr(parsed, name), parsed.sep if name == "table" else None)
 
 
 def _hold_closed_streams() -> None:
-    """Put in a closed stream's place what refuses its use, as the system would.
+    """Put streams that refuse their use in the place of closed ones.
 
-    Python has None there, and the system gives its number to the next file opened, into
-    which whoever writes to that number would write.
+    Python has None there, and the system would give their numbers to the next files opened.
     """
     for name, mode in (("stdin", os.O_WRONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
         if getattr(sys, name) is None:
@@ -83,7 +83,7 @@ def _hold_closed_streams() -> None:
 
 
 def _spell_interrupt(parsed: Any) -> str:
-    """Say what an interrupt leaves."""
+    """Return the message of an interrupt: what was written."""
     checkpoint = getattr(parsed, "checkpoint", None)
     if checkpoint is not None and os.path.exists(checkpoint):
         return f"interrupted; the same command goes on from {checkpoint}."
@@ -93,7 +93,7 @@ def _spell_interrupt(parsed: Any) -> str:
 
 
 def _fail(message: str) -> int:
-    tell("error", message)
+    log("error", message)
     return BAD
 
 
@@ -105,22 +105,18 @@ def _spell(error: OSError) -> str:
 
 @contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
-    """Tell skflow's warnings, each once and without the line of code that it arose in."""
-
-    def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        tell("warning", message)
-
+    """Log warnings, each once and without the line of code that it arose in."""
     with warnings.catch_warnings():
         warnings.simplefilter("once", UserWarning)
-        # Of joblib, whose work an error or an interrupt ends.
+        # A warning of joblib where an error or an interrupt ends its work.
         warnings.filterwarnings("ignore", ".*still being processed by the workers")
-        warnings.showwarning = show
+        warnings.showwarning = lambda message, *_, **__: log("warning", message)
         yield
 
 
 @contextmanager
 def _cleaning_up_when_ended() -> Iterator[None]:
-    """Leave by an exception when told to end, so that what is half-written is removed."""
+    """Exit by an exception on SIGTERM and SIGHUP, so that what is half-written is removed."""
 
     def leave(number: int, frame: object) -> None:
         sys.exit(128 + number)
@@ -137,7 +133,7 @@ def _cleaning_up_when_ended() -> Iterator[None]:
 
 
 def _drop_output() -> None:
-    """Send what is left to write nowhere: Python would fail at it once more when it ends."""
+    """Discard what is left to write, at which Python would fail once more when it ends."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

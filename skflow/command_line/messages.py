@@ -1,4 +1,4 @@
-"""What is told on standard error, a line each."""
+"""Messages on standard error, one line each, and the errors that a user can correct."""
 
 import sys
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from tqdm import tqdm
 
 
 class CommandError(Exception):
-    """What the user can put right."""
+    """An error that the user can correct; its message says how."""
 
 
-def tell(kind: str, message: object) -> None:
+def log(kind: str, message: object) -> None:
     """Write a line on standard error, above a progress bar where there is one.
 
     Parameters
@@ -23,17 +23,17 @@ def tell(kind: str, message: object) -> None:
 
 
 def one_line(message: object) -> str:
-    """Fold the lines of a message; those that were indented, items of a list, are set apart."""
-    folded = ""
+    """Join the lines of a message; indented lines, items of a list, are separated by ";"."""
+    joined = ""
     for line in filter(str.strip, str(message).splitlines()):
-        item = line[0].isspace() and folded[-1:] not in ("", ".", ":")
-        folded += (";" if item else "") + " " + line.strip()
-    return folded.strip()
+        item = line[0].isspace() and joined[-1:] not in ("", ".", ":")
+        joined += (";" if item else "") + " " + line.strip()
+    return joined.strip()
 
 
 @contextmanager
-def naming(path: str) -> Iterator[None]:
-    """Give errors of the system the name of the file that they arose with."""
+def attach_filename(path: str) -> Iterator[None]:
+    """Attach the name of the file to errors of the system that lack one."""
     try:
         yield
     except OSError as error:
@@ -42,7 +42,21 @@ def naming(path: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def as_command_error(where: str, remedy: str = "") -> Iterator[None]:
+    """Convert ValueError and TypeError into CommandError, prefixed with ``where``.
+
+    The ``remedy`` follows messages that name the estimators' own ``column_kinds``.
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        text = one_line(error)
+        more = f". {remedy}" if remedy and "column_kinds=" in text else ""
+        raise CommandError(f"{where}: {text}{more}") from error
+
+
 def spell_names(names: list[str], most: int = 8) -> str:
-    """Return names in quotes, the first few of many."""
+    """Return names in quotes, the first ``most`` of many."""
     spelled = ", ".join(map(repr, names[:most]))
     return spelled if len(names) <= most else f"{spelled} and {len(names) - most} more"

@@ -1,110 +1,91 @@
 """Parquet files, read whole or in batches, and written; needs pyarrow, imported on demand only."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skflow.command_line.cells import as_plain
-from skflow.command_line.errors import explained
-from skflow.command_line.headers import refuse_unclear_names
-from skflow.command_line.tables import Batch, Text, Types
+from skflow.command_line.csv_files import Batch, Labels
+from skflow.command_line.messages import as_command_error
 
 BUFFER = 2**16  # bytes of each column that are read at a time
 # Whole numbers and booleans keep their holes; floats would lose digits.
-MASKED = {
-    pa.bool_(): pd.BooleanDtype(),
-    pa.int8(): pd.Int8Dtype(),
-    pa.int16(): pd.Int16Dtype(),
-    pa.int32(): pd.Int32Dtype(),
-    pa.int64(): pd.Int64Dtype(),
-    pa.uint8(): pd.UInt8Dtype(),
-    pa.uint16(): pd.UInt16Dtype(),
-    pa.uint32(): pd.UInt32Dtype(),
-    pa.uint64(): pd.UInt64Dtype(),
+MASKED: dict[Any, Any] = {pa.bool_(): pd.BooleanDtype()} | {
+    getattr(pa, name.lower())(): getattr(pd, f"{name}Dtype")()
+    for name in (f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))
 }
 
 
 class ParquetTable:
-    """A table in a Parquet file.
-
-    Parameters
-    ----------
-    file : binary file
-    path : str
-    """
+    """A table in a Parquet file, with the attributes of a CsvTable."""
 
     unit = "row"
 
     def __init__(self, file: BinaryIO, path: str) -> None:
         self.path = path
-        with explained(f"{path} is no sound Parquet file"):
+        with as_command_error(f"{path} is no sound Parquet file"):
             # Through a buffer: by default Arrow holds all of a file's columns as it reads it, and
             # without pre_buffer still all of a row group's.
             self.file = pq.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER)
         schema = self.file.schema_arrow
-        refuse_unclear_names(schema.names, path)
         stored = (schema.pandas_metadata or {}).get("index_columns", [])
         self.index = [name for name in schema.names if name in stored]
         self.names = [name for name in schema.names if name not in stored]
         self.total = self.file.metadata.num_rows
-        self.types: Types = {name: schema.field(name).type for name in schema.names}
+        self.types: Mapping[str, Any] = dict(zip(schema.names, schema.types, strict=True))
 
-    def read(self, columns: Sequence[str], text: Text) -> pd.DataFrame:
-        """Read all rows, of the types that the file declares.
-
-        Parameters
-        ----------
-        columns : sequence of str
-        text : mapping of str to collection of str
-            Not asked: the file tells.
-
-        Returns
-        -------
-        frame : DataFrame
-        """
-        with explained(self.path):
+    def read(self, columns: Sequence[str], labels: Labels) -> pd.DataFrame:
+        """Read all rows, of the types that the file declares, whatever the ``labels``."""
+        with as_command_error(self.path):
             return _to_frame(self.file.read(columns=list(columns)))
 
-    def batches(self, n_rows: int, columns: Sequence[str], text: Text) -> Iterator[Batch]:
-        """Read so many rows at a time; see :meth:`read`."""
+    def batches(self, n_rows: int, columns: Sequence[str], labels: Labels) -> Iterator[Batch]:
+        """Read ``n_rows`` rows at a time; see :meth:`read`."""
         start = 0
-        with explained(self.path):
+        with as_command_error(self.path):
             for batch in self.file.iter_batches(n_rows, columns=list(columns)):
                 frame = _to_frame(pa.Table.from_batches([batch]))
                 yield Batch(frame.set_axis(range(start, start + len(frame))), start, len(frame))
                 start += len(frame)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self.file.close()
 
 
 def _to_frame(table: pa.Table) -> pd.DataFrame:
+    """Convert rows; numbers and booleans are NumPy's where these can hold them.
+
+    Only integers and booleans beside missing values stay masked: as floats they would lose
+    digits, and what they are.
+    """
     frame = table.to_pandas(types_mapper=MASKED.get, date_as_object=False, ignore_metadata=True)
-    return as_plain(frame)
+    masked: dict[Any, Any] = {dtype: np.dtype(dtype.type) for dtype in MASKED.values()}
+    whole = [name for name in frame if frame[name].dtype in masked and not frame[name].hasnans]
+    return frame.astype({name: masked[frame[name].dtype] for name in whole})
 
 
 class ParquetWriter:
-    """Writes frames into a Parquet file.
+    """Writer of frames into a Parquet file.
 
     Parameters
     ----------
     file : binary file
     path : str
     types : mapping of str to DataType or its name
-        Of columns whose first rows do not tell it; others are as in the first frame.
+        Types of columns whose first rows do not show them; others are as in the first frame.
     """
 
-    def __init__(self, file: BinaryIO, path: str, types: Types) -> None:
+    def __init__(self, file: BinaryIO, path: str, types: Mapping[str, Any]) -> None:
         self.file, self.path, self.types = file, path, types
         self.writer: pq.ParquetWriter | None = None
 
     def write(self, frame: Any) -> None:
         """Append rows of a pandas or polars frame."""
-        with explained(f"{self.path} cannot hold these rows; write CSV instead"):
+        with as_command_error(f"{self.path} cannot hold these rows; write CSV instead"):
             table = self._convert(frame)
         if self.writer is None:
             self.writer = pq.ParquetWriter(self.file, table.schema)
@@ -132,7 +113,7 @@ class ParquetWriter:
 
 
 def _lasting(kind: pa.DataType) -> pa.DataType:
-    """Return a type that holds what later rows may have: longer decimals, texts after holes."""
+    """Return a type that holds what later rows may have: longer decimals, text after nulls."""
     if pa.types.is_decimal(kind):
         return pa.decimal128(38, kind.scale)
     return pa.string() if pa.types.is_null(kind) else kind

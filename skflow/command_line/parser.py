@@ -1,4 +1,4 @@
-"""What can be said on the command line, and the help that teaches it."""
+"""The parser of the command line and its help."""
 
 import argparse
 from collections.abc import Callable
@@ -24,7 +24,7 @@ which needs pyarrow); - is standard input or output. Each command has a --help o
 
 FIT = """\
 Read a table, learn how likely its rows are, and save the model. Nothing needs to be
-encoded, filled in or scaled. What each column was taken for is told at the end: look
+encoded, filled in or scaled. The type of each column is printed at the end: look
 at it. Text that is all dates (2026-01-31, 2026-01-31T13:45) is dates, other text
 categories; empty cells are missing values. Identifiers and free text are refused by
 name: --drop them."""
@@ -81,7 +81,39 @@ INSPECT_EXAMPLES = """\
 example:
   skflow inspect visits.skflow"""
 
-AS_WRITTEN = argparse.RawDescriptionHelpFormatter
+HELP = {
+    "TABLE to fit": "training rows, held in memory",
+    "TABLE": "rows with the model's columns, in any order; others are ignored",
+    "MODEL": "what skflow fit, or save, wrote",
+    "MODEL to write": "model file to write; .skflow is customary",
+    "drop": "leave out",
+    "categorical": "labels, not numbers, whatever they look like; leading zeros stay",
+    "sep": "between the cells of TABLE, such as ';' or '\\t', a tab (default: a comma; a tab in "
+    ".tsv files)",
+    "max-iter": "at most (default: by the rows)",
+    "max-time": "at most (default: no limit)",
+    "random-state": "whole number; the same one gives the same result (default: chance)",
+    "checkpoint": "keep the state after each epoch; the same command then goes on from there. "
+    "Delete it when the model is saved; with --outliers also FILE.0, FILE.1, ...",
+    "outliers": "fit what skflow outliers needs; takes longer",
+    "robust": "the table may hold outliers, which are left out of the fit",
+    "contamination": "share of the table's rows to call outliers, up to 0.5 "
+    "(default: so many that 1 %% of normal rows are called outliers)",
+    "alpha": "call rows outliers whose p-value is at most this (default: as the model's predict "
+    "does, by the threshold that was set at fit)",
+    "reasons": "columns to name for each outlier (default: %(default)s)",
+    "only": "write outliers only, the strangest first, with the number of their row; the first "
+    "row is 0",
+    "top": "write the N strangest rows only, the strangest first, outliers or not, each with its "
+    "columns",
+    "keep": "write the table's own columns in front",
+    "n-rows": "rows (default: %(default)s)",
+    "output": "table to write (default: CSV on standard output)",
+    "batch-rows": "rows in memory at a time (default: %(default)s)",
+    "n-jobs": "processes; -1 is one per core (default: %(default)s)",
+    "device": "auto, cpu or cuda[:index] (default: %(default)s)",
+    "quiet": "no progress bar and no notes; warnings and errors are shown",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -93,216 +125,103 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> Parser:
-    """Return the parser of all commands."""
-    parser = Parser("skflow", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=AS_WRITTEN)
+    """Return the parser of all commands.
+
+    Of what it parses, ``inputs`` names the arguments that are files to read, and ``tables``
+    those that are tables.
+    """
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = Parser("skflow", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=as_written)
     parser.add_argument("--version", action="version", version=f"skflow {version('skflow')}")
     known = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _add_fit(known)
-    _add_score(known)
-    _add_outliers(known)
-    _add_sample(known)
-    _add_inspect(known)
+
+    def command(name: str, summary: str, description: str, examples: str) -> Parser:
+        added: Parser = known.add_parser(
+            name, help=summary, description=description, epilog=examples, formatter_class=as_written
+        )
+        return added
+
+    _add_fit(command("fit", "learn what rows are like", FIT, FIT_EXAMPLES))
+    score = command("score", "log-density of each row", SCORE, SCORE_EXAMPLES)
+    _add_model_and_table(score)
+    score.set_defaults(only=False, top=None)
+    _add_streaming(score)
+    outliers = command("outliers", "strange rows, and why", OUTLIERS, OUTLIERS_EXAMPLES)
+    _add_model_and_table(outliers)
+    _add_outliers(outliers)
+    _add_streaming(outliers)
+    _add_sample(command("sample", "new rows", SAMPLE, SAMPLE_EXAMPLES))
+    inspect = command("inspect", "what a model is", INSPECT, INSPECT_EXAMPLES)
+    inspect.add_argument("model", metavar="MODEL", help=HELP["MODEL"])
+    inspect.set_defaults(device="cpu", inputs=["model"], tables=[])
     return parser
 
 
-def _add_fit(known: Any) -> None:
-    command = _add(known, "fit", "learn what rows are like", FIT, FIT_EXAMPLES)
+def _add_fit(command: Parser) -> None:
     command.set_defaults(inputs=["table"], tables=["table"])
-    command.add_argument("table", metavar="TABLE", help="training rows, held in memory")
-    command.add_argument(
-        "-o",
-        "--output",
-        dest="model",
-        metavar="MODEL",
-        required=True,
-        help="model file to write; .skflow is customary",
-    )
+    add = command.add_argument
+    add("table", metavar="TABLE", help=HELP["TABLE to fit"])
+    model: dict[str, Any] = {"dest": "model", "metavar": "MODEL", "required": True}
+    add("-o", "--output", help=HELP["MODEL to write"], **model)
     add = command.add_argument_group("columns").add_argument
-    add("--drop", nargs="+", default=[], metavar="COLUMN", help="leave out")
-    add(
-        "--categorical",
-        nargs="+",
-        default=[],
-        metavar="COLUMN",
-        help="labels, not numbers, whatever they look like; leading zeros stay",
-    )
-    _add_delimiter(add)
-    _add_training(command)
-    _add_fit_of_outliers(command)
-    _add_device(command)
-
-
-def _add_training(command: Parser) -> None:
+    add("--drop", nargs="+", default=[], metavar="COLUMN", help=HELP["drop"])
+    add("--categorical", nargs="+", default=[], metavar="COLUMN", help=HELP["categorical"])
+    add("--sep", type=_delimiter, metavar="CHARACTER", help=HELP["sep"])
     add = command.add_argument_group("training").add_argument
-    add("--max-iter", type=_positive_int, metavar="EPOCHS", help="at most (default: by the rows)")
-    add("--max-time", type=_positive_float, metavar="SECONDS", help="at most (default: no limit)")
-    _add_random_state(add, "model")
-    add(
-        "--checkpoint",
-        metavar="FILE",
-        help="keep the state after each epoch; the same command then goes on from there. "
-        "Delete it when the model is saved; with --outliers also FILE.0, FILE.1, ...",
-    )
-
-
-def _add_fit_of_outliers(command: Parser) -> None:
+    add("--max-iter", type=_positive_int, metavar="EPOCHS", help=HELP["max-iter"])
+    add("--max-time", type=_positive_float, metavar="SECONDS", help=HELP["max-time"])
+    add("--random-state", type=_seed, metavar="SEED", help=HELP["random-state"])
+    add("--checkpoint", metavar="FILE", help=HELP["checkpoint"])
     add = command.add_argument_group("outliers").add_argument
-    add("--outliers", action="store_true", help="fit what skflow outliers needs; takes longer")
-    add("--robust", action="store_true", help="the table may hold outliers, not to be learnt")
-    add(
-        "--contamination",
-        type=_share,
-        metavar="SHARE",
-        help="share of the table's rows to call outliers, up to 0.5 "
-        "(default: so many that 1 %% of normal rows are called outliers)",
-    )
-
-
-def _add_score(known: Any) -> None:
-    command = _add(known, "score", "log-density of each row", SCORE, SCORE_EXAMPLES)
-    _add_model_and_data(command)
-    _add_streaming(command)
-
-
-def _add_outliers(known: Any) -> None:
-    command = _add(known, "outliers", "strange rows, and why", OUTLIERS, OUTLIERS_EXAMPLES)
-    _add_model_and_data(command)
-    command.add_argument(
-        "--alpha",
-        type=_share_of_all,
-        metavar="P",
-        help="call rows outliers whose p-value is at most this (default: as the model's predict "
-        "does, by the threshold that was set at fit)",
-    )
-    command.add_argument(
-        "--reasons",
-        type=_whole,
-        default=3,
-        metavar="K",
-        help="columns to name for each outlier (default: %(default)s)",
-    )
-    command.add_argument(
-        "--only",
-        action="store_true",
-        help="write outliers only, the strangest first, with the number of their row; the first "
-        "row is 0",
-    )
-    command.add_argument(
-        "--top",
-        type=_positive_int,
-        metavar="N",
-        help="write the N strangest rows only, the strangest first, outliers or not, each with "
-        "its columns",
-    )
-    _add_streaming(command)
-
-
-def _add_sample(known: Any) -> None:
-    command = _add(known, "sample", "new rows", SAMPLE, SAMPLE_EXAMPLES)
-    command.set_defaults(inputs=["model"], tables=["output"])
-    _add_model(command)
-    command.add_argument(
-        "-n",
-        "--n-rows",
-        type=_positive_int,
-        default=1,
-        metavar="N",
-        help="rows (default: %(default)s)",
-    )
-    _add_random_state(command.add_argument, "rows")
-    _add_output(command)
+    add("--outliers", action="store_true", help=HELP["outliers"])
+    add("--robust", action="store_true", help=HELP["robust"])
+    add("--contamination", type=_share, metavar="SHARE", help=HELP["contamination"])
     _add_device(command)
 
 
-def _add_inspect(known: Any) -> None:
-    command = _add(known, "inspect", "what a model is", INSPECT, INSPECT_EXAMPLES)
-    _add_model(command)
-    command.set_defaults(device="cpu", inputs=["model"], tables=[])
-
-
-def _add(known: Any, name: str, summary: str, description: str, examples: str) -> Parser:
-    command: Parser = known.add_parser(
-        name, help=summary, description=description, epilog=examples, formatter_class=AS_WRITTEN
-    )
-    return command
-
-
-def _add_model_and_data(command: Parser) -> None:
+def _add_model_and_table(command: Parser) -> None:
     command.set_defaults(inputs=["model", "table"], tables=["table", "output"])
-    _add_model(command)
-    command.add_argument(
-        "table",
-        metavar="TABLE",
-        help="rows with the model's columns, in any order; others are ignored",
-    )
-    _add_delimiter(command.add_argument)
+    add = command.add_argument
+    add("model", metavar="MODEL", help=HELP["MODEL"])
+    add("table", metavar="TABLE", help=HELP["TABLE"])
+    add("--sep", type=_delimiter, metavar="CHARACTER", help=HELP["sep"])
 
 
-def _add_delimiter(add: Callable[..., Any]) -> None:
-    add(
-        "--sep",
-        type=_delimiter,
-        metavar="CHARACTER",
-        help="between the cells of TABLE, such as ';' or '\\t', a tab (default: a comma; a tab "
-        "in .tsv files)",
-    )
-
-
-def _add_model(command: Parser) -> None:
-    command.add_argument("model", metavar="MODEL", help="what skflow fit, or save, wrote")
+def _add_outliers(command: Parser) -> None:
+    add = command.add_argument
+    add("--alpha", type=_share_of_all, metavar="P", help=HELP["alpha"])
+    add("--reasons", type=_whole, default=3, metavar="K", help=HELP["reasons"])
+    add("--only", action="store_true", help=HELP["only"])
+    add("--top", type=_positive_int, metavar="N", help=HELP["top"])
 
 
 def _add_streaming(command: Parser) -> None:
-    command.add_argument(
-        "--keep", action="store_true", help="write the table's own columns in front"
-    )
+    command.add_argument("--keep", action="store_true", help=HELP["keep"])
     _add_output(command)
-    command.add_argument(
-        "--n-jobs",
-        type=_jobs,
-        default=1,
-        metavar="N",
-        help="processes; -1 is one per core (default: %(default)s)",
-    )
+    command.add_argument("--n-jobs", type=_jobs, default=1, metavar="N", help=HELP["n-jobs"])
+    _add_device(command)
+
+
+def _add_sample(command: Parser) -> None:
+    command.set_defaults(inputs=["model"], tables=["output"])
+    add = command.add_argument
+    add("model", metavar="MODEL", help=HELP["MODEL"])
+    add("-n", "--n-rows", type=_positive_int, default=1, metavar="N", help=HELP["n-rows"])
+    add("--random-state", type=_seed, metavar="SEED", help=HELP["random-state"])
+    _add_output(command)
     _add_device(command)
 
 
 def _add_output(command: Parser) -> None:
-    command.add_argument(
-        "-o",
-        "--output",
-        default="-",
-        metavar="FILE",
-        help="table to write (default: CSV on standard output)",
-    )
-    command.add_argument(
-        "--batch-rows",
-        type=_positive_int,
-        default=50_000,
-        metavar="N",
-        help="rows in memory at a time (default: %(default)s)",
-    )
-
-
-def _add_random_state(add: Callable[..., Any], repeated: str) -> None:
-    add(
-        "--random-state",
-        type=_seed,
-        metavar="SEED",
-        help=f"whole number; the same one gives the same {repeated} (default: chance)",
-    )
+    add = command.add_argument
+    add("-o", "--output", default="-", metavar="FILE", help=HELP["output"])
+    rows: dict[str, Any] = {"type": _positive_int, "default": 50_000, "metavar": "N"}
+    add("--batch-rows", help=HELP["batch-rows"], **rows)
 
 
 def _add_device(command: Parser) -> None:
-    command.add_argument(
-        "--device", default="auto", help="auto, cpu or cuda[:index] (default: %(default)s)"
-    )
-    command.add_argument(
-        "-q",
-        "--quiet",
-        action="store_true",
-        help="no progress bar and no notes; warnings and errors are shown",
-    )
+    command.add_argument("--device", default="auto", help=HELP["device"])
+    command.add_argument("-q", "--quiet", action="store_true", help=HELP["quiet"])
 
 
 def _number_in(kind: type, holds: Callable[[Any], bool], expected: str) -> Callable[[str], Any]:

@@ -1,62 +1,38 @@
-"""Tables answered batch by batch: read, work and write go hand in hand, in the file's order."""
+"""Tables read, answered and written batch by batch, in the file's order."""
 
+import gzip
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Union, cast
 
 import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from skflow.command_line.csv_files import MISSING
-from skflow.command_line.errors import explained
-from skflow.command_line.messages import CommandError
-from skflow.command_line.model_columns import ModelColumns
-from skflow.command_line.tables import Batch, Table, Text, Writer
+from skflow.archive.replacing import replacing
+from skflow.command_line.csv_files import MISSING, Batch, CsvTable, CsvWriter, Labels
+from skflow.command_line.formats import STANDARD, format_of
+from skflow.command_line.matching import ModelColumns
+from skflow.command_line.messages import CommandError, as_command_error, attach_filename
 from skflow.exceptions import StrangeLabelsWarning
 
+if TYPE_CHECKING:  # of an extra, and imported when a file needs it
+    from skflow.command_line.parquet import ParquetTable, ParquetWriter
+
+Table = Union[CsvTable, "ParquetTable"]
+Writer = Union[CsvWriter, "ParquetWriter"]
 Task = Callable[[Any, Any], pd.DataFrame]  # estimator and rows to answers
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How a table is answered.
+class BatchResult(NamedTuple):
+    """The answers of a batch and the warnings on the way.
 
-    Attributes
-    ----------
-    batch_rows : int
-        Rows in memory at a time, for each job.
-    n_jobs : int
-        Processes, as joblib counts them.
-    keep : bool
-        Whether the input's columns are written in front of the answers.
-    quiet : bool
-        Whether no bar is shown.
-    only : str or None
-        A column of the answers: only rows where it is true are written.
-    ranked : bool
-        Whether rows are written by the index of the answers, the lowest first, once all are
-        there. Only these are in memory until then.
-    top : int or None
-        Rows to write at most, of those that are ranked.
-    """
-
-    batch_rows: int
-    n_jobs: int
-    keep: bool
-    quiet: bool
-    only: str | None = None
-    ranked: bool = False
-    top: int | None = None
-
-
-class Answers(NamedTuple):
-    """What is said about a batch, and the warnings on the way.
-
-    ``known`` says of columns of labels whether some of theirs was fitted.
+    ``known`` holds for columns of labels whether one of theirs was fitted.
     """
 
     frame: pd.DataFrame
@@ -65,77 +41,149 @@ class Answers(NamedTuple):
     warned: list[Warning | str]
 
 
-class Ranking:
-    """Rows of many frames by their index, the lowest first; equal ones in the order they came.
+@contextmanager
+def open_table(path: str, delimiter: str | None = None) -> Iterator[Table]:
+    """Open a table to read it; a given ``delimiter`` overrules that of the file's ending."""
+    delimiter, packed = format_of(path, delimiter)
+    name = "standard input" if path == STANDARD else path
+    with nullcontext(sys.stdin.buffer) if path == STANDARD else open(path, "rb") as file:
+        with attach_filename(name):
+            table: Table = (
+                CsvTable(file, name, delimiter, packed=packed)
+                if delimiter is not None
+                else _import_parquet(path).ParquetTable(file, path)
+            )
+        refuse_unclear_names([*table.index, *table.names], name)
+        try:
+            yield table
+        finally:
+            table.close()
 
-    Parameters
-    ----------
-    most : int or None
-        Rows to keep; None keeps all.
+
+def refuse_unclear_names(names: list[str], path: str) -> None:
+    """Raise where columns cannot be distinguished by their names, or there are none."""
+    if not names:
+        raise CommandError(f"{path} has no columns.")
+    twice = sorted(name for name, n in Counter(names).items() if n > 1)
+    if twice:
+        raise CommandError(f"{path} names columns twice: {twice}. Give each its own name.")
+
+
+@contextmanager
+def open_writer(path: str, types: Mapping[str, Any] | None = None) -> Iterator[Writer]:
+    """Open a table to write it, batch by batch; it is there once all is written, or not at all.
+
+    ``types`` are Arrow types of columns whose first rows do not show them; CSV has none.
     """
+    delimiter, packed = format_of(path)
+    name = "standard output" if path == STANDARD else path
+    with attach_filename(name), _open_output(path, packed=packed) as file:
+        writer: Writer = (
+            CsvWriter(file, delimiter)
+            if delimiter is not None
+            else _import_parquet(path).ParquetWriter(file, path, types or {})
+        )
+        try:
+            yield writer
+        except BaseException:
+            writer.abandon()
+            raise
+        writer.close()
 
-    def __init__(self, most: int | None) -> None:
-        self.most = most
-        self.frames: list[pd.DataFrame] = []
 
-    def add(self, frame: pd.DataFrame) -> None:
-        """Add the rows of a frame, of those to keep."""
-        self.frames.append(frame)
-        if self.most is not None:
-            self.frames = [self.lowest()]
+@contextmanager
+def _open_output(path: str, *, packed: bool) -> Iterator[BinaryIO]:
+    if path == STANDARD:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with replacing(path) as file:
+        if not packed:
+            yield file
+            return
+        # Without name and time: equal rows give equal files.
+        with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as compressed:
+            yield cast(BinaryIO, compressed)
 
-    def lowest(self) -> pd.DataFrame:
-        """Return the rows that were kept."""
-        filled = [frame for frame in self.frames if len(frame)] or self.frames[:1]
-        return pd.concat(filled).sort_index(kind="stable")[: self.most]
+
+def _import_parquet(path: str) -> Any:
+    try:
+        return import_module("skflow.command_line.parquet")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "pyarrow":
+            raise
+        raise CommandError(
+            f'{path}: Parquet files need pyarrow. Install it: pip install "pyarrow>=17"'
+        ) from error
 
 
 def stream(
-    table: Table, columns: ModelColumns, estimator: Any, task: Task, writer: Writer, plan: Plan
+    table: Table,
+    columns: ModelColumns,
+    estimator: Any,
+    task: Task,
+    writer: Writer,
+    arguments: Namespace,
 ) -> None:
-    """Write the answers for all rows of a table; never more than a few batches are in memory."""
-    # What is only kept stays as it is spelled, "NA" too.
-    ignored = dict.fromkeys(columns.ignored if plan.keep else (), MISSING)
-    text: Text = ignored | dict(columns.text)
-    wanted = [*table.index, *table.names] if plan.keep else columns.names
-    batches = table.batches(plan.batch_rows, wanted, text)
+    """Write the answers for all rows of a table; never more than a few batches are in memory.
+
+    With ``only`` or ``top`` the rows to write are in memory until all are read: those called
+    outliers, or the strangest, ranked by the index of the answers.
+    """
+    # Columns that are only kept stay as they are spelled, "NA" too.
+    ignored: Labels = dict.fromkeys(columns.ignored if arguments.keep else (), MISSING)
+    wanted = [*table.index, *table.names] if arguments.keep else columns.names
+    batches = table.batches(arguments.batch_rows, wanted, {**ignored, **columns.text})
     # Each worker has one batch at work and one at hand, and none is put on the disk.
     parallel = Parallel(
-        plan.n_jobs, return_as="generator", pre_dispatch="2*n_jobs", batch_size=1, max_nbytes=None
+        arguments.n_jobs,
+        return_as="generator",
+        pre_dispatch="2*n_jobs",
+        batch_size=1,
+        max_nbytes=None,
     )
-    work = (delayed(_answer)(batch, columns, estimator, task, plan) for batch in _caught(batches))
-    empty, seen = True, set()
+    work = (
+        delayed(_answer)(batch, columns, estimator, task, arguments) for batch in _caught(batches)
+    )
+    seen: set[str] = set()
     known: dict[str, bool] = {}
-    ranking = Ranking(plan.top)
-    with progress_bar(table.total, table.unit, quiet=plan.quiet) as advance:
-        for answers in parallel(work):
-            for warning in answers.warned:
+    ranked: pd.DataFrame | None = None
+    is_empty, is_ranked = True, arguments.only or arguments.top is not None
+    with progress_bar(table.total, table.unit, quiet=arguments.quiet) as advance:
+        for result in parallel(work):
+            is_empty = False
+            for warning in result.warned:
                 if str(warning) not in seen:
                     warnings.warn(warning, stacklevel=2)
                 seen.add(str(warning))
-            for name, found in answers.known.items():
+            for name, found in result.known.items():
                 known[name] = known.get(name, False) or found
-            if plan.ranked:
-                ranking.add(answers.frame)
+            if is_ranked:
+                ranked = merge_ranked(ranked, result.frame, arguments.top)
             else:
-                writer.write(answers.frame)
-            advance(answers.size)
-            empty = False
-    if empty:
+                writer.write(result.frame)
+            advance(result.size)
+    if is_empty:
         raise CommandError(f"{table.path} has columns, but no rows.")
-    if plan.ranked:
-        writer.write(ranking.lowest())
-    _warn_of_strange_labels(columns, known)
-
-
-def _warn_of_strange_labels(columns: ModelColumns, known: dict[str, bool]) -> None:
-    """Tell of columns where nothing was as at fit: another spelling, rather than other labels."""
+    if ranked is not None:
+        writer.write(ranked)
     for name in [name for name, found in known.items() if not found]:
         warnings.warn(
             f"no cell of column {name!r} in {columns.path} is a label that the model was fitted "
             f"to, which are {columns.spell_levels(name)}; all are taken for labels never seen.",
             stacklevel=2,
         )
+
+
+def merge_ranked(
+    ranked: pd.DataFrame | None, frame: pd.DataFrame, most: int | None
+) -> pd.DataFrame:
+    """Return the rows of both by their index, the lowest first, ``most`` at most.
+
+    Equal ones stay in the order they came.
+    """
+    parts = [part for part in (ranked, frame) if part is not None and len(part)]
+    return pd.concat(parts or [frame]).sort_index(kind="stable")[:most]
 
 
 def _caught(batches: Iterator[Batch]) -> Iterator[Batch | Exception]:
@@ -147,34 +195,38 @@ def _caught(batches: Iterator[Batch]) -> Iterator[Batch | Exception]:
 
 
 def _answer(
-    batch: Batch | Exception, columns: ModelColumns, estimator: Any, task: Task, plan: Plan
-) -> Answers:
+    batch: Batch | Exception,
+    columns: ModelColumns,
+    estimator: Any,
+    task: Task,
+    arguments: Namespace,
+) -> BatchResult:
     if isinstance(batch, Exception):
         raise batch
     last = batch.start + len(batch.frame) - 1
     with (
-        explained(f"{columns.path}, rows {batch.start} to {last}"),
+        as_command_error(f"{columns.path}, rows {batch.start} to {last}"),
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always", UserWarning)
-        # Of a batch; what is so of all batches is said at the end.
+        # A batch says little: the warning about all batches comes at the end.
         warnings.simplefilter("ignore", StrangeLabelsWarning)
         rows = columns.typed(batch.frame)
-        answers = task(estimator, columns.as_input(rows))
+        answers = task(estimator, rows if columns.named else rows.to_numpy())
         known = columns.known(rows)
     if "row" in answers:
         answers["row"] += batch.start
-    if plan.keep:
+    if arguments.keep:
         kept = batch.frame.assign(**{name: rows[name] for name in columns.types})
         answers = pd.concat([kept.set_axis(answers.index), answers], axis=1)
-    if plan.only is not None:
-        answers = answers[answers[plan.only]]
-    return Answers(answers, batch.size, known, [warning.message for warning in caught])
+    if arguments.only:
+        answers = answers[answers["outlier"]]
+    return BatchResult(answers, batch.size, known, [warning.message for warning in caught])
 
 
 @contextmanager
 def progress_bar(total: int | None, unit: str, *, quiet: bool) -> Iterator[Callable[[int], object]]:
-    """Show how far it is, on a terminal only; yield what advances the bar."""
+    """Show a progress bar, on a terminal only; yield what advances it."""
     hidden = True if quiet else None  # None: where standard error is no terminal
     bar = tqdm(total=total, unit=unit, unit_scale=True, disable=hidden, file=sys.stderr)
     with bar:

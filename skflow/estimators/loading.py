@@ -1,19 +1,23 @@
-"""Fitted estimators back from their files."""
+"""Fitted estimators loaded from their files."""
 
 import os
 from typing import Any
 
+import msgspec
 import torch
 
-from skflow.archive.fields import Fields
-from skflow.archive.files import read, refuse_left
+from skflow.archive.document import DensityFields, DetectorFields
+from skflow.archive.files import Arrays, Document, read, refuse_left
+from skflow.archive.scalars import shorten
 from skflow.device import resolve_device
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.outlier import FlowOutlierDetector
-from skflow.estimators.saving import FORMAT, VERSION, unpack_estimator
+from skflow.estimators.persistence import FORMAT, VERSION
 from skflow.exceptions import ModelFileError
 
-CLASSES = {kind.__name__: kind for kind in (FlowDensity, FlowOutlierDetector)}
+HEAD = ("format", "version", "written_by")
+# Errors of what no check foresaw, in a file that nobody saved.
+UNSOUND = (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, AttributeError)
 
 
 def load(
@@ -59,35 +63,32 @@ def load(
     resolve_device(device, 0)
     document, arrays = read(path)
     try:
-        fields = Fields(document, "model")
-        _refuse_other_format(fields)
-        estimator = unpack_estimator(fields, arrays, CLASSES)
-        refuse_left(arrays)
-    except ModelFileError as error:
+        estimator = _unpack(document, arrays)
+    except UNSOUND as error:
         raise ModelFileError(f"{path} is no sound model: {error}") from error
-    except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError) as error:
-        # What no check foresaw, of a file that someone made up: still no model.
-        raise ModelFileError(f"{path} is no sound model: {error}") from error
-    return _move(estimator, device)
+    if not isinstance(estimator, FlowOutlierDetector):
+        return estimator.set_params(device=device)
+    for density in (estimator.density_, estimator.density):  # fitted, and unfitted
+        if density is not None:
+            density.set_params(device=device)
+    return estimator
 
 
-def _refuse_other_format(fields: Fields) -> None:
-    found = fields.any("format")
-    if found != FORMAT:
-        raise ModelFileError(f"It is a {found!r}, not a {FORMAT!r}.")
-    number, writer = fields.any("version"), fields.text("written_by")
+def _unpack(document: Document, arrays: Arrays) -> Any:
+    found, number, writer = (document.pop(key, None) for key in HEAD)
+    if found != FORMAT or type(writer) is not str:
+        raise ModelFileError(f"It is a {shorten(found)}, not a {FORMAT!r}.")
     if type(number) is not int or not 1 <= number <= VERSION:
         raise ModelFileError(
             f"It is of format version {number!r}, written by skflow {writer}; this skflow reads "
             f"versions 1 to {VERSION}. Install a later skflow."
         )
-
-
-def _move(estimator: Any, device: str | torch.device) -> Any:
-    """Set the device of a density, or of those of a detector: the fitted and the unfitted one."""
-    if not isinstance(estimator, FlowOutlierDetector):
-        return estimator.set_params(device=device)
-    for density in (estimator.density_, estimator.density):
-        if density is not None:
-            density.set_params(device=device)
-    return estimator
+    if document["class"] == "FlowOutlierDetector":
+        detector = FlowOutlierDetector()
+        detector._unpack(msgspec.convert(document, DetectorFields), arrays, FlowDensity)
+        refuse_left(arrays)
+        return detector
+    density = FlowDensity()
+    density._unpack(msgspec.convert(document, DensityFields), arrays)
+    refuse_left(arrays)
+    return density

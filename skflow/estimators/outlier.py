@@ -17,7 +17,7 @@ from skflow.estimators.density import FlowDensity
 from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import DENSITY, clone_density
-from skflow.estimators.saving import Saveable
+from skflow.estimators.persistence import SaveableDetector
 from skflow.estimators.validation import check_table, numbers_like
 from skflow.exceptions import warn_caller
 from skflow.fitted.detector import Detector, plan_calibration
@@ -34,7 +34,7 @@ FALSE_ALARMS = 0.01  # of contamination="auto"
 FEWEST_ROWS = 3  # two to fit to, and one to calibrate with
 
 
-class FlowOutlierDetector(SchemaDisplay, Saveable, OutlierMixin, BaseEstimator):
+class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEstimator):
     r"""Outlier detector for any table, with conformal p-values, reasons and repairs.
 
     A meta-estimator: it fits a :class:`FlowDensity`, ``density_``, and an ensemble of smoothed
@@ -315,6 +315,22 @@ class FlowOutlierDetector(SchemaDisplay, Saveable, OutlierMixin, BaseEstimator):
                 f"{FALSE_ALARMS}.",
             )
         return self._detector.p_values(scores)
+
+    def p_values_of_scores(self, scores: ArrayLike) -> FloatArray:
+        """Return the p-values of rows that :meth:`score_samples` has scored already.
+
+        Parameters
+        ----------
+        scores : array-like of shape (n_samples,)
+            As :meth:`score_samples` gives them.
+
+        Returns
+        -------
+        p_values : ndarray of shape (n_samples,), float64
+            As of :meth:`p_values`, which warns where the smallest is above 0.01.
+        """
+        check_is_fitted(self)
+        return self._detector.p_values(np.asarray(scores, dtype=np.float64))
 
     def score_features(self, X: ArrayLike) -> Any:
         r"""Conditional log tail probability of each cell, given the others of its row.

@@ -11,17 +11,18 @@ import os
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from skflow.archive.cells import pack_cell, unpack_cell
-from skflow.archive.fields import Fields
+from skflow.archive.document import Fields, Rows, Scalar, Size
 from skflow.archive.files import Arrays, Document, prefixed, read, take_prefixed, write
 from skflow.archive.parameters import pack_parameter
 from skflow.archive.replacing import find_target
+from skflow.archive.scalars import pack_scalar, unpack_scalar
 from skflow.clock import Clock
 from skflow.exceptions import ModelFileError
 from skflow.fitted.fit import FitState
@@ -36,8 +37,22 @@ FORMAT = "skflow checkpoint"
 VERSION = 1
 # Parameters that change no weight, or whose draw the seed stands for.
 FREE = ("device", "verbose", "checkpoint_path", "random_state")
-MOST = 2**53
 REMEDY = "Delete it to begin again, or give another checkpoint_path."
+
+
+class _ConfigFields(Fields):
+    n_bins: Size
+    shifts: bool
+    n_components: Size
+    strength: list[float]
+
+
+class _StateFields(Fields):
+    passed: Annotated[float, msgspec.Meta(ge=0.0)]
+    config: _ConfigFields | None
+    best_scores: Annotated[list[Scalar], msgspec.Meta(min_length=1, max_length=2)]
+    n_iter: list[Rows]
+    numbers: dict[str, Scalar] | None
 
 
 def draw_seed(random_state: Any, checkpoint_path: str | os.PathLike[str] | None, field: str) -> int:
@@ -159,17 +174,17 @@ class Checkpoint:
 
     def _read(self, recipe: FlowRecipe) -> FitState:
         document, arrays = _read_file(self.path)
-        fields = Fields(document, "checkpoint")
-        if fields.any("format") != FORMAT or fields.any("version") != VERSION:
+        if (document.pop("format", None), document.pop("version", None)) != (FORMAT, VERSION):
             raise ModelFileError(f"{self.path} is no checkpoint that this skflow knows. {REMEDY}")
-        if any(fields.any(name) != value for name, value in self.head.items()):
+        if any(document.pop(name, None) != value for name, value in self.head.items()):
             raise ModelFileError(
                 f"{self.path} is the checkpoint of another fit: of other rows, parameters, "
                 "random_state or versions, or of the fit that a warm start is to go on from. "
                 f"{REMEDY} Each fit needs its own."
             )
         try:
-            self.clock.add(fields.number("passed", 0.0))
+            fields = msgspec.convert(document, _StateFields)
+            self.clock.add(fields.passed)
             return _unpack(fields, arrays, recipe)
         except (ValueError, TypeError, LookupError, ArithmeticError) as error:
             raise ModelFileError(f"{self.path} is no sound checkpoint: {error} {REMEDY}") from error
@@ -189,7 +204,7 @@ def _pack(state: FitState, head: dict[str, Any]) -> tuple[dict[str, Any], Arrays
             "n_components": config.n_components,
             "strength": [float(rows) for rows in config.strength],
         },
-        "best_scores": [pack_cell(history.best_score) for history in histories.values()],
+        "best_scores": [pack_scalar(history.best_score) for history in histories.values()],
         "n_iter": [] if first is None else first.n_iter,
         "numbers": None,
     }
@@ -205,49 +220,41 @@ def _pack(state: FitState, head: dict[str, Any]) -> tuple[dict[str, Any], Arrays
         }
     if training is not None:
         numbers = training.numbers.items()
-        document["numbers"] = {name: pack_cell(number) for name, number in numbers}
+        document["numbers"] = {name: pack_scalar(number) for name, number in numbers}
         arrays |= prefixed("training", training.arrays)
     return document, arrays
 
 
-def _unpack(fields: Fields, arrays: Arrays, recipe: FlowRecipe) -> FitState:
-    with fields:
-        config, numbers = fields.any("config"), fields.any("numbers")
-        n_iter = fields.integers("n_iter", 0, MOST)
-        best = [unpack_cell(score) for score in fields.items("best_scores")]
-        keys = History().as_dict()
-        histories = [
-            History(
-                **{key: arrays.pop(f"history.{name}.{key}").tolist() for key in keys},
-                best_score=score,
-            )
-            for name, score in zip(("now", "before"), best, strict=False)
-        ]
-        state = FitState(
-            initial=take_prefixed("initial", arrays),
-            config=None if config is None else _unpack_config(config),
-            generator=arrays.get("generator"),
-            history=histories[0],
+def _unpack(fields: _StateFields, arrays: Arrays, recipe: FlowRecipe) -> FitState:
+    keys = History().as_dict()
+    histories = [
+        History(
+            **{key: arrays.pop(f"history.{name}.{key}").tolist() for key in keys},
+            best_score=unpack_scalar(score),
         )
-        if numbers is not None:
-            state.training = TrainingState(
-                {name: unpack_cell(number) for name, number in numbers.items()},
-                take_prefixed("training", arrays),
-            )
-        if n_iter:
-            state.finished = FitState(
-                config=state.config,
-                history=histories[1],
-                n_iter=n_iter,
-                model=restore_model(recipe, take_prefixed("finished", arrays)),
-            )
-        return state
+        for name, score in zip(("now", "before"), fields.best_scores, strict=False)
+    ]
+    state = FitState(
+        initial=take_prefixed("initial", arrays),
+        config=None if fields.config is None else _unpack_config(fields.config),
+        generator=arrays.get("generator"),
+        history=histories[0],
+    )
+    if fields.numbers is not None:
+        state.training = TrainingState(
+            {name: unpack_scalar(number) for name, number in fields.numbers.items()},
+            take_prefixed("training", arrays),
+        )
+    if fields.n_iter:
+        state.finished = FitState(
+            config=state.config,
+            history=histories[1],
+            n_iter=fields.n_iter,
+            model=restore_model(recipe, take_prefixed("finished", arrays)),
+        )
+    return state
 
 
-def _unpack_config(packed: Any) -> InitialConfig:
-    with Fields(packed, "checkpoint.config") as fields:
-        return InitialConfig(
-            MarginalChoice(fields.integer("n_bins", 1, MOST), fields.boolean("shifts")),
-            fields.integer("n_components", 1, MOST),
-            PriorStrength(*fields.items("strength")),
-        )
+def _unpack_config(fields: _ConfigFields) -> InitialConfig:
+    choice = MarginalChoice(fields.n_bins, fields.shifts)
+    return InitialConfig(choice, fields.n_components, PriorStrength(*fields.strength))

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skflow.archive.fields import Fields
-from skflow.archive.tables import pack_table, unpack_table
+from skflow.archive.document import TableFields
+from skflow.archive.table import pack_table, unpack_table
 from skflow.device import resolve_device
 from skflow.exceptions import StrangeLabelsWarning, warn_caller
 from skflow.fitted.blocks import Block, device_blocks, join, send, send_rows
@@ -226,6 +227,6 @@ class TableDensity:
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         if "table" in state:
-            fields = Fields(json.loads(state.pop("table")), "table")
+            fields = msgspec.json.decode(state.pop("table"), type=TableFields)
             state["container"], state["codec"] = unpack_table(fields)
         vars(self).update(state, model=restore_model(state["recipe"], state["model"]))

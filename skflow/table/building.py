@@ -1,13 +1,14 @@
 """Columns as arrays of a library's own dtypes, spelled with its own missing markers."""
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skflow.table.storage import MARKERS, StoredColumn, code_of
+from skflow.table.storage import MARKERS, ContainerKind, StoredColumn, code_of
 
 try:  # pandas columns of Arrow dtypes exist only where it is installed
     import pyarrow as pa
@@ -114,3 +115,13 @@ def to_polars(polars: Any, column: StoredColumn, name: str, dtype: Any) -> Any:
         values = np.where(column.missing == code_of("NaN"), np.nan, values)
     series = polars.Series(name, values).cast(dtype)
     return series.scatter(np.flatnonzero(column.missing == code_of("None")), None)
+
+
+def empty_table(kind: ContainerKind, dtypes: Sequence[Any], labels: Any) -> Any:
+    """Return an array or a frame of no rows, with columns of these dtypes and labels."""
+    if kind == "array":
+        return np.empty(0, dtype=dtypes[0])
+    if kind == "polars":
+        return import_module("polars").DataFrame(schema=dict(zip(labels, dtypes, strict=True)))
+    empty = pd.DataFrame({j: pd.Series(dtype=dtype) for j, dtype in enumerate(dtypes)})
+    return empty.set_axis(labels, axis=1)

@@ -7,7 +7,6 @@ library's own: only they know how to spell their dtypes and missing markers.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import import_module
 from typing import Any, Self
 
 import narwhals as nw
@@ -17,6 +16,7 @@ import pandas as pd
 from skflow.exceptions import printable
 from skflow.table.building import (
     array_with_holes,
+    empty_table,
     markers_held,
     nullable,
     to_numpy,
@@ -86,8 +86,7 @@ class Container:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         if self.kind == "polars":
-            schema = dict(zip(self.names, self.dtypes, strict=True))
-            vars(self)["template"] = import_module("polars").DataFrame(schema=schema)
+            vars(self)["template"] = empty_table("polars", self.dtypes, self.names)
 
     @property
     def names(self) -> list[str]:
@@ -216,10 +215,9 @@ def _empty_like(table: Any) -> tuple[Any, list[Any]]:
     frame = as_frame(table)
     if frame is None:
         matrix = np.asarray(table)
-        return np.empty(0, dtype=matrix.dtype), [matrix.dtype] * matrix.shape[1]
+        return empty_table("array", [matrix.dtype], ()), [matrix.dtype] * matrix.shape[1]
     native = frame.to_native()
     dtypes = list(native.dtypes)
     if not isinstance(native, pd.DataFrame):
         return native.clear(), dtypes
-    empty = pd.DataFrame({j: pd.Series(dtype=dtype) for j, dtype in enumerate(dtypes)})
-    return empty.set_axis(native.columns, axis=1), dtypes
+    return empty_table("pandas", dtypes, native.columns), dtypes

@@ -24,7 +24,7 @@ try:
 except ImportError:  # the tests replay the corpus without it
     from contextlib import nullcontext as instrument_imports
 
-with instrument_imports(["skflow.archive", "skflow.estimators.saving"]):
+with instrument_imports(["skflow.archive", "skflow.estimators.persistence"]):
     from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.exceptions import ModelFileError
 from tests.archive.mutations import FORGERIES, PLAUSIBLE

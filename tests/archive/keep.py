@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from skflow import FlowDensity, FlowOutlierDetector
-from skflow.estimators.saving import VERSION
+from skflow.estimators.persistence import VERSION
 from tests.mixed import small_mix
 from tests.settings import ONE_TINY_LAYER
 from tests.tables import correlated, unfitted

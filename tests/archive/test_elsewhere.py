@@ -21,6 +21,7 @@ from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.exceptions import ModelFileError
 from tests.archive.bases import MIXED, NUMBERS, POLARS
 from tests.settings import ONE_TINY_LAYER, TWO_GAUSSIANS
+from tests.tables import unfitted
 
 
 def by_pickle(fitted: Any, path: Path) -> Any:
@@ -51,7 +52,7 @@ TABLES = {"array": NUMBERS, "pandas": MIXED, "polars": POLARS}
 
 @cache
 def fit(kind: type, table: str) -> Any:
-    return kind(**ONE_TINY_LAYER).fit(TABLES[table])
+    return unfitted(kind, **ONE_TINY_LAYER).fit(TABLES[table])
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -91,7 +92,7 @@ class Sort(Enum):
 
 @cache
 def fit_pipeline(kind: type) -> Pipeline:
-    return make_pipeline(StandardScaler(), kind(**ONE_TINY_LAYER)).fit(NUMBERS)
+    return make_pipeline(StandardScaler(), unfitted(kind, **ONE_TINY_LAYER)).fit(NUMBERS)
 
 
 @pytest.mark.parametrize("store", STORES)

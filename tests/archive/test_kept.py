@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from skflow import load
-from skflow.estimators.saving import VERSION
+from skflow.estimators.persistence import VERSION
 from tests.archive.keep import FOLDER, kept_schema, rows_of
 
 KEPT = sorted(FOLDER.glob("*.skflow"))

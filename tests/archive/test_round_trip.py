@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 
 from skflow import FlowDensity, FlowOutlierDetector, load
-from skflow.archive.cells import pack_cell, unpack_cell
+from skflow.archive.scalars import pack_scalar, unpack_scalar
 from tests.archive.bases import MIX, MIXED, NUMBERS, POLARS, TEXTS, Thing
 from tests.archive.parts import put_together, take_apart
 from tests.mixed import object_array
@@ -126,7 +126,7 @@ def cells() -> pd.DataFrame:
     """A column of objects of many types."""
     objects: list[Any] = [
         *(date(2020, 1, 2), datetime(2020, 1, 2, 3, tzinfo=UTC), timedelta(1), Decimal("1.50")),
-        *(Fraction(1, 3), b"\x00\xff", UUID(int=5), (1, "a", (None,)), frozenset({1, "b"})),
+        *(b"\x00\xff", UUID(int=5), (1, "a", (None,))),
         *(pd.Timestamp("2020", tz="Europe/Paris"), pd.Timedelta(5, "s"), pd.Interval(0, 1)),
         *(1, 1.0, True, "1", np.datetime64("2020-01"), np.timedelta64(3, "h")),
     ]
@@ -326,10 +326,18 @@ def test_subclasses_are_not_saved(tmp_path: Path) -> None:
         Own(**ONE_GAUSSIAN).fit(NUMBERS).save(tmp_path / "model")
 
 
-def test_categories_that_no_file_holds_are_named_with_their_column(tmp_path: Path) -> None:
-    X = pd.DataFrame({"sound": np.arange(40) / 4, "odd": [Thing(i % 2) for i in range(40)]})
+@pytest.mark.parametrize(
+    "categories",
+    [(Thing(0), Thing(1)), (Fraction(1, 3), Fraction(1, 2)), (frozenset("a"), frozenset("b"))],
+    ids=lambda categories: type(categories[0]).__name__,
+)
+def test_categories_that_no_file_holds_are_named_with_their_column(
+    categories: tuple[Any, Any], tmp_path: Path
+) -> None:
+    X = pd.DataFrame({"sound": np.arange(40) / 4, "odd": [categories[i % 2] for i in range(40)]})
     flow = FlowDensity(**ONE_GAUSSIAN).fit(X)
-    with pytest.raises(TypeError, match=r"'odd'.*Thing.* save the model with joblib\.dump"):
+    name = type(categories[0]).__name__
+    with pytest.raises(TypeError, match=rf"'odd'.*{name}.* save the model with joblib\.dump"):
         flow.save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
@@ -347,7 +355,6 @@ def test_categories_that_no_file_holds_are_named_with_their_column(tmp_path: Pat
             ),
             *(
                 st.decimals(allow_nan=False),
-                st.fractions(),
                 st.uuids(),
                 st.dates(),
                 st.datetimes(),
@@ -362,16 +369,13 @@ def test_categories_that_no_file_holds_are_named_with_their_column(tmp_path: Pat
             st.integers(-(2**63) + 1, 2**63 - 1).map(lambda count: np.datetime64(count, "ns")),
             st.integers(-(2**63) + 1, 2**63 - 1).map(lambda count: np.timedelta64(count, "D")),
         ),
-        lambda values: (
-            st.lists(values, max_size=3).map(tuple)
-            | st.frozensets(st.integers() | st.text(), max_size=3)
-        ),
+        lambda values: st.lists(values, max_size=3).map(tuple),
         max_leaves=5,
     )
     | st.sampled_from([math.nan, Decimal("NaN")])
 )
 def test_cells_come_back(value: Any) -> None:
-    back = unpack_cell(json.loads(json.dumps(pack_cell(value))))
+    back = unpack_scalar(json.loads(json.dumps(pack_scalar(value))))
     assert type(back) is type(value)
     # What is not a number is not its own equal.
     assert repr(back) == repr(value) or back == value

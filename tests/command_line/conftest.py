@@ -1,6 +1,7 @@
 """A table of trips in files, and models of it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,9 @@ import pytest
 
 from skflow.command_line.main import main
 
+# Numbers are read to the last digit: by default from pandas 3.1 on, before by an option.
+_VERSION = tuple(int(part) for part in pd.__version__.split(".")[:2])
+EXACT: dict[str, Any] = {} if _VERSION >= (3, 1) else {"float_precision": "round_trip"}
 ONE_EPOCH = ["--max-iter", "1", "--max-time", "100", "--random-state", "0", "--quiet"]
 
 

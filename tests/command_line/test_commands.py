@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 
 from skflow import FlowDensity, FlowOutlierDetector, load
-from skflow.command_line.csv_files import EXACT
 from skflow.command_line.main import main
-from skflow.command_line.streaming import Ranking
-from tests.command_line.conftest import ONE_EPOCH, make_trips
+from skflow.command_line.streaming import merge_ranked
+from tests.command_line.conftest import EXACT, ONE_EPOCH, make_trips
 from tests.settings import one_of_each
 
 
@@ -122,6 +121,8 @@ def test_outliers(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     detector = load(files / "detector")
     assert isinstance(detector, FlowOutlierDetector)
     p_values = detector.p_values(new_trips())
+    scores = detector.score_samples(new_trips())
+    np.testing.assert_array_equal(detector.p_values_of_scores(scores), p_values)
     assert judged["p_value"].tolist() == [float(f"{p:.4g}") for p in p_values]
     np.testing.assert_array_equal(judged["outlier"], p_values <= 0.05)
     np.testing.assert_array_equal(judged["row"], np.arange(60))
@@ -169,12 +170,12 @@ def test_the_strangest_rows(
 
 
 def test_only_the_strangest_rows_are_held() -> None:
-    ranking = Ranking(most=3)
+    ranked = None
     for start in range(0, 1_000, 10):
         rows = np.arange(start, start + 10)
-        ranking.add(pd.DataFrame({"row": rows}, index=(rows * 7) % 500))
-        assert sum(map(len, ranking.frames)) <= 3
-    assert ranking.lowest()["row"].tolist() == [0, 500, 143]
+        ranked = merge_ranked(ranked, pd.DataFrame({"row": rows}, index=(rows * 7) % 500), 3)
+        assert len(ranked) == 3
+    assert ranked["row"].tolist() == [0, 500, 143]
 
 
 @pytest.mark.parametrize(

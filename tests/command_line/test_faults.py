@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from skflow import FlowDensity
-from skflow.command_line import commands
+from skflow.command_line import report
 from skflow.command_line.main import main
 from tests.command_line.conftest import ONE_EPOCH, make_trips
 from tests.command_line.faults import FAULTS, GOOD_ROW, HEADER
@@ -238,7 +238,7 @@ def test_errors_of_our_own_are_not_hidden(files: Path, monkeypatch: pytest.Monke
     def fail(*arguments: object) -> None:
         raise ValueError("a mistake in the code")
 
-    monkeypatch.setattr(commands, "describe", fail)
+    monkeypatch.setattr(report, "describe", fail)
     with pytest.raises(ValueError, match="mistake"):
         main(["inspect", f"{files}/flow"])
 

@@ -15,13 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skflow import FlowDensity, load
-from skflow.command_line.cells import as_fitted, as_inferred
-from skflow.command_line.csv_files import EXACT, MISSING, CsvTable
-from skflow.command_line.headers import refuse_unclear_names
+from skflow.command_line.csv_files import MISSING, CsvTable
 from skflow.command_line.main import main
-from skflow.command_line.model_columns import ModelColumns
+from skflow.command_line.matching import ModelColumns, as_fitted, as_inferred
+from skflow.command_line.streaming import refuse_unclear_names
 from skflow.table.schema import ColumnSchema
-from tests.command_line.conftest import ONE_EPOCH, make_trips
+from tests.command_line.conftest import EXACT, ONE_EPOCH, make_trips
 
 CLOSED_FORM = {"n_layers": 0, "n_components": 1, "random_state": 0}
 
@@ -33,7 +32,7 @@ def table_of(text: str | bytes) -> CsvTable:
 
 def read(text: str | bytes, categorical: tuple[str, ...] = ()) -> pd.DataFrame:
     table = table_of(text)
-    return table.read(table.names, dict.fromkeys(categorical, ()))
+    return as_inferred(table.read(table.names, {}), categorical)
 
 
 def scores_of(model: Path, table: Path, folder: Path, *more: str) -> np.ndarray:

@@ -5,7 +5,7 @@ python -m tests.scripts.peak_of_reading TABLE
 
 import sys
 
-from skflow.command_line.files import open_table
+from skflow.command_line.streaming import open_table
 from tests.scripts.memory import peak_memory
 
 if __name__ == "__main__":

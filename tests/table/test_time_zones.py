@@ -16,7 +16,6 @@ import pytest
 
 from skflow import FlowDensity, load
 from skflow.archive.dtypes import pack_dtype, unpack_dtype
-from skflow.archive.fields import Fields
 from skflow.command_line.main import main
 from skflow.table.frames import Container
 from tests.settings import TWO_GAUSSIANS
@@ -102,7 +101,7 @@ def test_files_hold_dtypes_of_every_zone(unit: str) -> None:
     dtypes += [pl.Datetime(unit, zone) for zone in OF_POLARS if unit != "s"]
     for dtype in dtypes:
         packed = json.loads(json.dumps(pack_dtype(dtype)))
-        assert unpack_dtype(Fields(packed, "dtype")) == dtype
+        assert unpack_dtype(packed) == dtype
 
 
 @pytest.mark.parametrize("make", [pandas_frame, arrow_frame, polars_frame])

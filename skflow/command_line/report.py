@@ -1,5 +1,6 @@
-"""What is said about rows, as columns of a file."""
+"""Answers about rows, as columns of a file, and descriptions of models, as text."""
 
+import math
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -7,7 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skflow.command_line.messages import CommandError
+from skflow.archive.files import read
+from skflow.command_line.matching import density_of
+from skflow.command_line.messages import CommandError, one_line
+from skflow.estimators.density import FlowDensity
+from skflow.estimators.outlier import FlowOutlierDetector
+from skflow.table.schema import Schema
 
 LOG_DENSITY = "log_density"
 VERDICTS = ("row", "p_value", "outlier")
@@ -32,27 +38,21 @@ def verdicts(
     n_reasons : int
         Columns to name, the strangest first.
     top : int or None
-        Give reasons to that many strangest rows, instead of outliers.
+        Number of strangest rows that get reasons, instead of outliers.
 
     Returns
     -------
     answers : DataFrame
-        Its index is the score, lower is stranger; p-values have 4 significant digits.
+        Indexed by the score, lower is stranger; p-values have 4 significant digits.
     """
     scores = detector.score_samples(X)
-    # Not detector.p_values: it would score the rows a second time.
-    p_values = detector._detector.p_values(scores)
+    p_values = detector.p_values_of_scores(scores)
     outlier = scores < detector.offset_ if alpha is None else p_values <= alpha
-    columns = (range(len(X)), _round(p_values), outlier)
+    power = 10.0 ** (3 - np.floor(np.log10(p_values)))
+    columns = (range(len(X)), np.rint(p_values * power) / power, outlier)
     answers = pd.DataFrame(dict(zip(VERDICTS, columns, strict=True)))
     rows = np.flatnonzero(outlier) if top is None else np.argsort(scores, kind="stable")[:top]
     return answers.assign(**_reasons(detector, X, rows, n_reasons)).set_axis(scores)
-
-
-def _round(p_values: Any, n_digits: int = 4) -> Any:
-    """Return numbers above 0 to so many significant digits."""
-    power = 10.0 ** (n_digits - 1 - np.floor(np.log10(p_values)))
-    return np.rint(p_values * power) / power
 
 
 def _reasons(detector: Any, X: Any, rows: Any, n_reasons: int) -> dict[str, Any]:
@@ -91,3 +91,55 @@ def refuse_taken_names(answers: Sequence[str], names: Sequence[str], path: str) 
             f"--keep: {path} has columns {taken} already, as the answers are called. Rename or "
             "drop them."
         )
+
+
+def describe_fit(estimator: Any) -> str:
+    """Describe the columns' kinds and the score of a fitted model."""
+    density = density_of(estimator)
+    return f"{density.schema_}\n{_score(density)}"
+
+
+def describe(estimator: Any, path: str) -> str:
+    """Describe the model in a file."""
+    density, kind = density_of(estimator), type(estimator)
+    is_detector = isinstance(estimator, FlowOutlierDetector)
+    defaults = (kind(FlowDensity()) if is_detector else kind()).get_params()
+    given = {
+        name: value
+        for name, value in estimator.get_params().items()
+        # Compared as text: arrays do not compare to a truth value. The device is that of now, and a
+        # density's parameters follow it.
+        if name not in ("density", "device", "density__device")
+        and repr(value) != repr(defaults[name])
+    }
+    parameters = ", ".join(_spell(*pair) for pair in given.items())
+    lines = [
+        f"{kind.__name__}, written by skflow {read(path)[0]['written_by']}",
+        f"parameters: {parameters or 'all as by default'}",
+        _score(density),
+        f"trained on: {density.device_}",
+    ]
+    if is_detector:
+        m = estimator.n_calibration_
+        auto = estimator.contamination == "auto" and m >= 99
+        rule = ", where p-values are at most 0.01" if auto else ""
+        lines.append(f"outliers: scores below {estimator.offset_:.4f}{rule}")
+        lines.append(f"p-values: down to {1 / (m + 1):.3g}, counted among {m} rows")
+    return "\n".join([*lines, repr(density.schema_)])
+
+
+def _spell(name: str, value: Any) -> str:
+    """Return a parameter in one line; a schema, which follows anyhow, by its size."""
+    if isinstance(value, Schema):
+        return f"{name}=schema of {len(value.columns)} columns"
+    return f"{name}={one_line(repr(value))}"
+
+
+def _score(density: Any) -> str:
+    held_out = any(not math.isnan(score) for score in density.history_["validation_score"])
+    n_epochs = len(density.history_["train_score"])
+    return (
+        f"score: {density.best_validation_score_:.4f} nats per "
+        f"{'held-out' if held_out else 'training'} row, "
+        f"after {n_epochs} {'epoch' if n_epochs == 1 else 'epochs'}"
+    )
