@@ -201,7 +201,7 @@ def mixture(
     if case.given:
         effects.append(ConditionEffects(N_FEATURES, n_components + n_columns))
         effects[-1].weight.data = draw(n_components + n_columns, N_FEATURES) / 4
-    return Mixture(components, BOUND, effects, has_missing=case.missing)
+    return Mixture.from_components(components, BOUND, effects, has_missing=case.missing)
 
 
 def mixture_without_embedding(case: Case) -> Mixture:

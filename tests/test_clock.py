@@ -91,7 +91,7 @@ def test_no_epoch_starts_that_would_end_late(
     monkeypatch: pytest.MonkeyPatch, hand: Hand, max_time: float, n_iter: int
 ) -> None:
     """But for the first, which nothing is known of."""
-    slow_down(monkeypatch, hand, Objective, "run_epoch", 10.0)
+    slow_down(monkeypatch, hand, Objective, "batches", 10.0)
     flow = FlowDensity(**TWO_EPOCHS | {"max_iter": 100}, max_time=max_time)
     flow.fit(correlated(200, 3, seed=0))
     assert flow.n_iter_ == n_iter
@@ -99,7 +99,7 @@ def test_no_epoch_starts_that_would_end_late(
 
 
 def test_the_schedule_ends_with_the_time(monkeypatch: pytest.MonkeyPatch, hand: Hand) -> None:
-    slow_down(monkeypatch, hand, Objective, "run_epoch", 1.0)
+    slow_down(monkeypatch, hand, Objective, "batches", 1.0)
     flow = FlowDensity(**TWO_EPOCHS | {"max_iter": 1000}, max_time=20.5, early_stopping=False)
     rates = flow.fit(correlated(200, 3, seed=0)).history_["learning_rate"]
     assert len(rates) == 20

@@ -99,8 +99,8 @@ class Mixture(Bijection):
 
     Parameters
     ----------
-    components : GaussianComponents
-        Starting values, usually found by expectation maximization.
+    n_components, n_columns : int
+        All parameters are 0 at first; :meth:`from_components` sets them.
     bound : float
         Columns are clamped to ``[-bound, bound]`` where later ones regress on them.
     effects : iterable of nn.Module
@@ -113,13 +113,37 @@ class Mixture(Bijection):
 
     def __init__(
         self,
-        components: GaussianComponents,
+        n_components: int,
+        n_columns: int,
         bound: float,
         effects: Iterable[nn.Module] = (),
         *,
         has_missing: bool = False,
     ) -> None:
         super().__init__()
+
+        def zeros(*size: int) -> nn.Parameter:
+            return nn.Parameter(torch.zeros(size, dtype=torch.float64))
+
+        self.bound = bound
+        self.log_weights = zeros(n_components)
+        self.intercept = zeros(n_components, n_columns)
+        self.coefficients = zeros(n_components, n_columns, n_columns)
+        self.log_scale = zeros(n_components, n_columns)
+        self.floor_logit = zeros(n_columns)
+        self.missing_embedding = zeros(n_components, n_columns) if has_missing else None
+        self.effects = nn.ModuleList(effects)
+
+    @classmethod
+    def from_components(
+        cls,
+        components: GaussianComponents,
+        bound: float,
+        effects: Iterable[nn.Module] = (),
+        *,
+        has_missing: bool = False,
+    ) -> "Mixture":
+        """Return the mixture of Gaussian components, usually found by expectation maximization."""
         weights, means, covariances = components
         identity = torch.eye(means.shape[1], dtype=means.dtype, device=means.device)
         # Regression of each column on those before it, from the Cholesky factor L of the
@@ -130,34 +154,15 @@ class Mixture(Bijection):
         coefficients = -(whitening * scale[:, :, None]).tril(-1)
         intercept = means - (coefficients @ means[:, :, None]).squeeze(2)
         floor = torch.full_like(means[0], START_FLOOR - MIN_FLOOR)
-        self.bound = bound
-        self.log_weights = nn.Parameter(weights.log())
-        self.intercept = nn.Parameter(intercept)
-        self.coefficients = nn.Parameter(coefficients)
-        self.log_scale = nn.Parameter(scale.log())
-        self.floor_logit = nn.Parameter(torch.logit(floor))
-        self.missing_embedding = nn.Parameter(means.clone()) if has_missing else None
-        self.effects = nn.ModuleList(effects)
-
-    @classmethod
-    def blank(
-        cls,
-        n_columns: int,
-        n_components: int,
-        bound: float,
-        n_entries: int = 0,
-        *,
-        has_missing: bool = False,
-    ) -> "Mixture":
-        """Return a mixture of standard normals of the given sizes, to load a state into."""
-        weights = torch.full((n_components,), 1 / n_components, dtype=torch.float64)
-        means = torch.zeros(n_components, n_columns, dtype=torch.float64)
-        identity = torch.eye(n_columns, dtype=torch.float64)
-        covariances = identity.expand(n_components, -1, -1)
-        components = GaussianComponents(weights, means, covariances)
-        table = means.new_zeros(n_entries, n_components + n_columns)
-        effects = [LabelEffects(table)] if n_entries else []
-        return cls(components, bound, effects, has_missing=has_missing)
+        layer = cls(len(means), means.shape[1], bound, effects, has_missing=has_missing)
+        layer.log_weights = nn.Parameter(weights.log())
+        layer.intercept = nn.Parameter(intercept)
+        layer.coefficients = nn.Parameter(coefficients)
+        layer.log_scale = nn.Parameter(scale.log())
+        layer.floor_logit = nn.Parameter(torch.logit(floor))
+        if has_missing:
+            layer.missing_embedding = nn.Parameter(means.clone())
+        return layer
 
     def sharpness(self) -> Tensor:
         r"""Square root of the mean precision of each column, ``(n_columns,)``.

@@ -15,8 +15,9 @@ from skflow.flow.conditional_flow import ConditionalFlow
 from skflow.flow.context import ContextEncoder
 from skflow.flow.coupling import Coupling
 from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import ConditionEffects, Mixture
+from skflow.flow.mixture import ConditionEffects, LabelEffects, Mixture
 from skflow.flow.model import Model
+from skflow.flow.rational_quadratic import n_parameters
 from skflow.flow.torch_state import usual_torch
 
 Number = TypeVar("Number", int, float)
@@ -223,14 +224,16 @@ def restore_model(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
         Where the arrays are not those of such a model; no more memory is taken before
         than theirs.
     """
-    # Every coupling layer has arrays of its own, and so has every block.
-    if recipe.n_couplings * (1 + recipe.n_blocks) > len(state):
-        raise ValueError("there are fewer arrays than layers")
-    try:
-        with torch.device("meta"):  # shapes without memory
-            expected = _build_blank(recipe, state).state_dict()
-    except RuntimeError as error:
-        raise ValueError("sizes are beyond all memory") from error
+    # Weights take no memory before they are loaded, but masks of the same sizes do: layers and
+    # widths must be borne out by the arrays before any mask is made.
+    n_layers = recipe.n_couplings * (1 + recipe.n_blocks)
+    n_outputs = len(recipe.value_label) * n_parameters(recipe.n_bins)
+    widest = recipe.hidden_units * max(recipe.hidden_units * bool(recipe.n_blocks), n_outputs)
+    n_entries = sum(array.size for array in state.values())
+    if n_layers and (n_layers > len(state) or widest > n_entries):
+        raise ValueError("its layers are more or wider than its arrays")
+    model = _build_blank(recipe, state)
+    expected = model.state_dict()
     if expected.keys() != state.keys():
         odd = sorted(expected.keys() ^ state.keys())
         raise ValueError(f"{odd[0]} is missing, or there without need")
@@ -242,9 +245,7 @@ def restore_model(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
             )
         if state[name].dtype != dtype:
             raise ValueError(f"{name} must be {dtype.__name__}; it is {state[name].dtype}")
-    model = _build_blank(recipe, state)
-    for name, built in model.state_dict().items():
-        if not built.dtype.is_floating_point and not np.array_equal(built.numpy(), state[name]):
+        if dtype == np.int64 and not np.array_equal(built.numpy(), state[name]):
             raise ValueError(f"{name} is not what it must be in a model of this size")
     tensors = {name: _adopt(array) for name, array in state.items()}
     model.load_state_dict(tensors, assign=True)
@@ -261,18 +262,27 @@ def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
     parents = state[PARENTS].tolist()
     if any(not -1 <= parent < j for j, parent in enumerate(parents)):
         raise ValueError(f"{PARENTS} must be earlier columns, or -1")
+    n_rows = [1 + recipe.n_labels[parent] if parent >= 0 else 1 for parent in parents]
+    n_probabilities = sum(n * m for n, m in zip(n_rows, recipe.n_labels, strict=True))
+    if n_probabilities > sum(array.size for array in state.values()):
+        raise ValueError("its tables of labels are larger than its arrays")
+    labels = blank_start(recipe.n_labels, parents)
     n_columns, given_marginals = len(recipe.value_label), None
     with torch.device("meta"):
-        labels = blank_start(recipe.n_labels, parents)
         marginals = Marginals.blank(n_columns, len(state[MARGINALS]))
         if recipe.given is not None:
             n_knots = len(state.get(GIVEN_MARGINALS, ()))
             given_marginals = Marginals.blank(recipe.given.n_values, n_knots)
-        mixture = Mixture.blank(
+        n_components = len(state[MIXTURE])
+        effects = []
+        if recipe.n_entries:
+            table = torch.zeros(recipe.n_entries, n_components + n_columns, dtype=torch.float64)
+            effects = [LabelEffects(table)]
+        mixture = Mixture(
+            n_components,
             n_columns,
-            len(state[MIXTURE]),
             recipe.bound,
-            recipe.n_entries,
+            effects,
             has_missing="values.mixture.missing_embedding" in state,
         )
     return recipe.build(labels, marginals, mixture, None, given_marginals)

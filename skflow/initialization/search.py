@@ -158,7 +158,8 @@ def fit_initial(
         What was chosen before; nothing is compared then.
     """
     if train.values.shape[1] == 0:
-        blank = Mixture.blank(0, 1, design.bound, design.n_entries)
+        effects = [LabelEffects(torch.zeros(design.n_entries, 1, dtype=torch.float64))]
+        blank = Mixture(1, 0, design.bound, effects if design.n_entries else [])
         return InitialFit(fit_marginals(train.values, n_bins=1), blank, None)
     search = _Search(n_components, design, generator)
     if candidate is None and (train.mass < FEW_ROWS or search.is_late):
@@ -351,7 +352,9 @@ class _Search:
                 given, prepared.codes, self.design.n_entries, prepared.weight
             )
             effects = [LabelEffects(torch.cat((on_weights, prepared.mean_effects), dim=1))]
-        return Mixture(components, self.design.bound, effects, has_missing=prepared.has_absent)
+        return Mixture.from_components(
+            components, self.design.bound, effects, has_missing=prepared.has_absent
+        )
 
     def _component_counts(self, n_rows: float, n_columns: int) -> list[int]:
         if self.n_components is not None:

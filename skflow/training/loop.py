@@ -100,7 +100,9 @@ def train(
             order = _random_order(rows.batch, generator)
             rows.redraw(fork(generator))
             for objective in active:
-                objective.run_epoch(order, factor)
+                for batch in objective.batches(order):
+                    weight = objective.average.next_weight()
+                    objective.step(batch, factor * objective.peak, weight)
             train_score = rows.offset + sum(o.train_score for o in objectives)
             unseen = None if held_out is None else held_out.batch
             scores = [o.finish_epoch(unseen) if o in active else o.best.score for o in objectives]

@@ -1,7 +1,7 @@
 """One objective of training: a term of the log-density, and the module that it alone trains."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -90,13 +90,13 @@ class Objective:
             self.options.n_iter_no_change
         )
 
-    def run_epoch(self, order: Tensor, factor: float) -> None:
-        """Take a gradient step per batch of rows in this order, at ``factor`` times the peak."""
+    def batches(self, order: Tensor) -> Iterator[Tensor]:
+        """Yield the rows of each step of an epoch, and score the epoch at its end."""
         self.module.train()
         self.step.total.zero_()
         batches = equal_batches(order, self.n_batches)
         for batch in batches:
-            self.step(batch.long(), self.peak * factor, self.average.next_weight())
+            yield batch.long()
         weight = self.rows.weight
         mass = batches.numel() if weight is None else float(weight[batches.long()].sum())
         # The epoch's only host synchronisation, but for that of weights.

@@ -95,7 +95,7 @@ def components_of(scale: float, n_columns: int = 3) -> GaussianComponents:
 def test_without_its_floor_it_is_scipys_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixture_module, "MIN_FLOOR", 0.0)
     components = components_of(0.5)
-    layer = Mixture(components, bound=1e6)
+    layer = Mixture.from_components(components, bound=1e6)
     layer.floor_logit.data.fill_(-60.0)
     y = 2 * torch.randn(3, 300, generator=seeded(0), dtype=torch.float64)
     np.testing.assert_allclose(layer.log_prob(y).detach(), scipy_log_prob(components, y), atol=1e-5)
@@ -103,7 +103,7 @@ def test_without_its_floor_it_is_scipys_mixture(monkeypatch: pytest.MonkeyPatch)
 
 def test_its_floor_hardly_shows_where_the_density_is() -> None:
     components = components_of(0.5)
-    layer = Mixture(components, bound=10.0)
+    layer = Mixture.from_components(components, bound=10.0)
     z = torch.randn(3, 2000, generator=seeded(1), dtype=torch.float64)
     y, _ = layer.inverse_and_log_det(z)
     gap = layer.log_prob(y).detach().numpy() - scipy_log_prob(components, y.detach())
@@ -148,7 +148,7 @@ def test_the_first_latent_is_the_quantile_of_the_first_column() -> None:
 
 def test_normal_latents_become_draws_of_the_mixture() -> None:
     components = components_of(0.3, n_columns=2)
-    layer = Mixture(components, bound=10.0)
+    layer = Mixture.from_components(components, bound=10.0)
     z = torch.randn(2, 4000, generator=seeded(2), dtype=torch.float64)
     y = layer.inverse_and_log_det(z)[0].detach().numpy()
     rng = np.random.default_rng(1)
@@ -188,7 +188,7 @@ def test_densities_integrate_to_one() -> None:
 def test_what_is_absent_is_its_components_conditional_mean() -> None:
     """Of Gaussian components, one column absent: scipy's marginal mixture of the others."""
     components = components_of(0.5)
-    layer = Mixture(components, bound=1e6, has_missing=True)
+    layer = Mixture.from_components(components, bound=1e6, has_missing=True)
     layer.floor_logit.data.fill_(-60.0)
     y = 2 * torch.randn(3, 300, generator=seeded(0), dtype=torch.float64)
     y[2] = torch.nan
@@ -221,7 +221,7 @@ def test_sharpness_of_one_component_is_that_of_its_precision() -> None:
         torch.ones(1, dtype=torch.float64), torch.zeros(1, 4, dtype=torch.float64), covariance[None]
     )
     expected = torch.linalg.inv(covariance).diagonal().sqrt()
-    found = Mixture(components, bound=5.0).sharpness()
+    found = Mixture.from_components(components, bound=5.0).sharpness()
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
 
 

@@ -8,14 +8,15 @@ from torch import Tensor
 from skflow import FlowDensity
 from skflow.clock import Clock
 from skflow.fitted.table_rows import TableRows
+from skflow.flow.batch import Batch
 from skflow.flow.model import Rows
 from skflow.training.objective import equal_batches
 from skflow.training.optimizer import EMA, AdamW
 from skflow.training.options import choose_options
-from skflow.training.resident import TrainingBatch
 from skflow.training.step import EagerStep, Step
 from tests.laws import seeded
-from tests.mixed import LAYERED, every_kind
+from tests.mixed import every_kind
+from tests.settings import TWO_LAYERS
 from tests.tables import randomise
 
 N_ROWS, N_EPOCHS, N_BATCHES = 200, 3, 4
@@ -29,20 +30,19 @@ class Part:
 
     def __init__(self, name: str, dropout: float, device: str = "cpu") -> None:
         df = every_kind(N_ROWS)
-        flow = FlowDensity(**LAYERED | {"max_iter": 1}, dropout=dropout).fit(df)
+        flow = FlowDensity(**TWO_LAYERS | {"max_iter": 1}, dropout=dropout).fit(df)
         randomise(flow, seed=1)
         self.generator = torch.Generator(device).manual_seed(0)
         density = flow._density
         rows = TableRows.all_of(density.codec, flow._read(df)).take(slice(None))
         labels, _, x = Rows.of(rows)
-        y, _ = density.model.values.marginals.forward_and_log_det(x)
-        self.rows = TrainingBatch(labels.to(device), y.float().to(device))
+        y, _ = density.model.marginals.forward_and_log_det(x)
+        self.rows = Batch(labels.to(device), y.float().to(device))
         self.noise = torch.randn(y.shape, generator=seeded(2)).to(device)
         self.module = getattr(density.model, name).to(device, torch.float32).train()
         for module in self.module.modules():
             if hasattr(module, "generator"):
                 module.generator = self.generator
-        self.of_labels = name == "labels"
         options = choose_options(
             N_ROWS,
             clock=Clock(),
@@ -58,10 +58,8 @@ class Part:
         self.average = EMA(optimizer.parameters, options.averaged_epochs * N_BATCHES)
         self.eager = EagerStep(self.log_prob, self.rows, optimizer, self.average)
 
-    def log_prob(self, batch: TrainingBatch) -> Tensor:
-        if self.of_labels:
-            return self.module.log_prob(batch.labels)
-        return self.module.log_prob_gaussianized(batch.labels, batch.gaussianized)
+    def log_prob(self, batch: Batch) -> Tensor:
+        return self.module.log_prob(batch, quantize=False)
 
     def results(self) -> dict[str, Tensor]:
         """All that steps change."""
@@ -72,10 +70,10 @@ class Part:
 def run_steps(part: Part, make_step: Callable[[EagerStep], Step]) -> int:
     """Step through some epochs, each with other batches, values and rates; return how many."""
     step = make_step(part.eager)
-    centres = part.rows.gaussianized.clone()
+    centres = part.rows.y.clone()
     for epoch in range(N_EPOCHS):
-        order = torch.randperm(N_ROWS, generator=seeded(epoch)).to(part.rows.gaussianized.device)
-        part.rows.gaussianized.copy_(centres + 0.01 * epoch * part.noise)
+        order = torch.randperm(N_ROWS, generator=seeded(epoch)).to(part.rows.y.device)
+        part.rows.y.copy_(centres + 0.01 * epoch * part.noise)
         for batch in equal_batches(order, N_BATCHES):
             step(batch, RATE / (epoch + 1), part.average.next_weight())
     step.close()

@@ -9,7 +9,7 @@ import torch
 
 from skflow import FlowDensity
 from skflow.exceptions import CaptureWarning
-from skflow.training.resident import TrainingBatch
+from skflow.flow.batch import Batch
 from skflow.training.step import CapturedStep, CudaRecorder, EagerStep
 from tests.mixed import every_kind
 from tests.settings import TWO_EPOCHS, TWO_LAYERS
@@ -95,7 +95,7 @@ def test_a_failed_capture_leaves_the_device_in_order() -> None:
     found, expected = (Part("values", 0.2, "cuda") for _ in range(2))
     original = found.eager.log_prob
 
-    def waits(batch: TrainingBatch) -> torch.Tensor:
+    def waits(batch: Batch) -> torch.Tensor:
         log_prob = original(batch)
         return log_prob + 0.0 * log_prob.detach().max().item()
 

@@ -6,20 +6,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from skflow.fitted.stages import start_model
 
 from skflow import FlowDensity
 from skflow.clock import Clock
 from skflow.dequantization import dequantize, fork
-from skflow.fitted.fit import TableRows
+from skflow.fitted.initialize import initialize
+from skflow.fitted.settings import FitSettings
+from skflow.fitted.table_rows import TableRows
 from skflow.flow.model import Model, Rows
 from skflow.flow.recipe import choose_recipe
-from skflow.initialization.degenerate import _share_left, _triangular_factor
 from skflow.rows import EncodedRows, RowSource, row_blocks
+from skflow.training.options import choose_options
 from skflow.training.resident import ResidentRows, empty_labels
 from tests.laws import seeded
-from tests.mixed import CLOSED, every_kind
-from tests.tables import correlated
+from tests.mixed import every_kind
+from tests.settings import TWO_GAUSSIANS
 
 SIZES = [7, 64, 10_000]
 
@@ -27,7 +28,7 @@ SIZES = [7, 64, 10_000]
 @pytest.fixture(scope="module")
 def fitted() -> tuple[FlowDensity, pd.DataFrame]:
     df = every_kind(400)
-    return FlowDensity(**CLOSED, n_components=2).fit(df), df
+    return FlowDensity(**TWO_GAUSSIANS).fit(df), df
 
 
 def source_of(flow: FlowDensity, df: pd.DataFrame) -> TableRows:
@@ -79,7 +80,7 @@ def test_blocks_are_filled_as_the_whole(
     blocks, whole = prepared
     assert torch.equal(blocks.batch.labels, whole.batch.labels)
     exact = {"rtol": 0, "atol": 0, "equal_nan": True}
-    torch.testing.assert_close(blocks.batch.gaussianized, whole.batch.gaussianized, **exact)
+    torch.testing.assert_close(blocks.batch.y, whole.batch.y, **exact)
     assert blocks.offset == pytest.approx(whole.offset, abs=1e-9)
     torch.testing.assert_close(blocks.centers, whole.centers, **exact)
 
@@ -93,10 +94,10 @@ def test_prepared_rows_are_those_of_the_model(fitted: tuple[FlowDensity, pd.Data
     rows = dequantize(source.take(slice(None)), source.quantized_columns, fork(seeded(0)))
     labels, novel, x = Rows.of(rows)
     with torch.no_grad():
-        y, log_det = model.values.marginals.forward_and_log_det(x)
-        fixed = log_det + model.labels.novel_log_prob(novel)
+        y, log_det = model.marginals.forward_and_log_det(x)
+        fixed = log_det + model.novel_log_prob(novel)
     assert torch.equal(batch.labels.long(), labels)
-    torch.testing.assert_close(batch.gaussianized, y.float(), rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(batch.y, y.float(), rtol=0, atol=0, equal_nan=True)
     assert offset == pytest.approx(float(fixed.mean()) + rows.log_volume.mean(), abs=1e-9)
 
 
@@ -137,7 +138,11 @@ def plain_model(rows: EncodedRows) -> tuple[Model, None]:
         dropout=0.0,
     )
     bounds = [(-np.inf, np.inf)] * n_columns
-    return start_model(Source(rows), None, recipe, bounds, 1, seeded(0), Clock())
+    auto = dict.fromkeys(("max_iter", "batch_size", "learning_rate", "weight_decay"), "auto")
+    options = choose_options(len(rows), clock=Clock(), tol=1e-4, n_iter_no_change="auto", **auto)
+    names = [str(j) for j in range(n_columns)]
+    settings = FitSettings(recipe, bounds, names, 1, options, torch.device("cpu"))
+    return initialize(Source(rows), None, settings, seeded(0))
 
 
 def on_grids(n_rows: int, own: float) -> EncodedRows:
@@ -173,18 +178,18 @@ def test_cells_are_kept_once_where_they_are_all_alike(
 def test_each_window_and_draw_lies_in_the_place_of_those_before() -> None:
     rows = on_grids(60, 0.25)
     filled = resident(plain_model(rows)[0], Source(rows))
-    place, draws = filled.batch.gaussianized.data_ptr(), [filled.batch.gaussianized.clone()]
+    place, draws = filled.batch.y.data_ptr(), [filled.batch.y.clone()]
     for seed in range(2):
         filled.redraw(seeded(seed))
-        draws.append(filled.batch.gaussianized.clone())
+        draws.append(filled.batch.y.clone())
     offset = filled.offset
     window = rows.take(np.roll(np.arange(60), 7))
     filled.refill(Source(replace(window, log_volume=window.log_volume + 2)), seeded(5))
-    assert filled.batch.gaussianized.data_ptr() == place
+    assert filled.batch.y.data_ptr() == place
     assert filled.offset == pytest.approx(offset + 2, abs=0.5)
     assert all((first[0] != draws[2][0]).all() for first in draws[:2])
     assert all(torch.equal(first[1], draws[2][1]) for first in draws[:2])
-    torch.testing.assert_close(filled.batch.gaussianized[1], draws[0][1].roll(7))
+    torch.testing.assert_close(filled.batch.y[1], draws[0][1].roll(7))
     with pytest.raises(ValueError, match="has 59 rows, expected 60"):
         filled.refill(Source(rows.take(slice(59))), seeded(5))
 
@@ -205,27 +210,9 @@ def test_weights_of_rows_reach_batches_and_offset(monkeypatch: pytest.MonkeyPatc
 
 
 def test_maps_of_some_columns_are_those_of_all(fitted: tuple[FlowDensity, pd.DataFrame]) -> None:
-    marginals = fitted[0]._density.model.values.marginals
+    marginals = fitted[0]._density.model.marginals
     n_columns = marginals.x_knots.shape[1]
     x = 3 * torch.randn(n_columns, 50, generator=seeded(0), dtype=torch.float64)
     y, _ = marginals.forward_and_log_det(x)
     some = [4, 0, n_columns - 1]
     assert torch.equal(marginals.of_columns(some).forward_and_log_det(x[some])[0], y[some])
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_what_columns_leave_of_each_other(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    """By blocks as by a decomposition of standardised columns at once."""
-    X = correlated(300, 4, seed=0)
-    near, exact = X[:, 2] + 1e-4 * X[:, 3], X[:, 0] - 2 * X[:, 1] + 5
-    X = np.column_stack((X, near, np.full(300, 2.0), exact))
-    X[7, 3] = np.nan
-    nothing = np.empty((300, 0))
-    rows = EncodedRows(nothing.astype(np.int64), nothing, X, np.zeros_like(X), np.zeros(300))
-    cut(monkeypatch, size)
-    factor, varying = _triangular_factor(rows, X.shape[1])
-    assert varying.tolist() == [0, 1, 2, 4, 6]
-    columns = X[:, varying]
-    standardised = (columns - columns.mean(axis=0)) / columns.std(axis=0)
-    expected = np.diag(np.linalg.qr(standardised, mode="r")) ** 2 / 300
-    np.testing.assert_allclose(_share_left(factor, varying), expected, rtol=1e-8, atol=1e-20)

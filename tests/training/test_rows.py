@@ -9,7 +9,6 @@ from torch import Tensor
 
 from skflow.dequantization import dequantize
 from skflow.flow.context import Vocabulary
-from skflow.flow.marginals import Marginals
 from skflow.flow.model import Rows
 from skflow.initialization.imputation import impute
 from skflow.initialization.label_effects import (
@@ -18,8 +17,9 @@ from skflow.initialization.label_effects import (
     fit_mean_effects,
     fit_weight_effects,
 )
+from skflow.initialization.marginals import fit_marginals
 from skflow.rows import EncodedRows
-from tests.laws import CASES, given, normal_rows, seeded
+from tests.laws import CASES, normal_rows, seeded, with_context
 from tests.training.test_resident import Source, plain_model, resident
 
 
@@ -146,18 +146,18 @@ def test_each_epoch_draws_within_the_bins() -> None:
     x, draws = Rows.of(rows).values, []
     for seed in range(2):
         filled.redraw(seeded(seed))
-        draws.append(filled.batch.gaussianized.clone())
+        draws.append(filled.batch.y.clone())
     first, second = draws
     assert torch.equal(first.isnan(), x.isnan())
     assert (first[0] != second[0]).all()
     assert torch.equal(first[1], second[1])
-    back, _ = filled.model.values.marginals.inverse_and_log_det(first.double())
+    back, _ = filled.model.marginals.inverse_and_log_det(first.double())
     assert float((back - x)[0].abs().max()) <= 0.5 + 1e-4
 
 
 def test_absent_entries_take_no_part_in_marginals() -> None:
-    x, _ = given(CASES["holes"], normal_rows(400))
-    together = Marginals.fit(x.T.numpy(), 8)
+    x, _ = with_context(CASES["missing"], normal_rows(400))
+    together = fit_marginals(x.T.numpy(), 8)
     for j, column in enumerate(x):
-        alone = Marginals.fit(column[~column.isnan()][:, None].numpy(), 8)
+        alone = fit_marginals(column[~column.isnan()][:, None].numpy(), 8)
         assert torch.equal(alone.x_knots[:, 0], together.x_knots[:, j])

@@ -13,25 +13,29 @@ from torch import Tensor, nn
 from skflow import FlowDensity
 from skflow.clock import Clock
 from skflow.exceptions import CaptureWarning, DivergenceWarning
+from skflow.flow.batch import Batch
 from skflow.training import objective
 from skflow.training import step as step_module
 from skflow.training.objective import Objective, equal_batches
 from skflow.training.optimizer import EMA, AdamW
 from skflow.training.options import choose_options
-from skflow.training.resident import LogProb, ResidentRows, TrainingBatch, mean_log_prob
+from skflow.training.resident import ResidentRows, mean_log_prob
 from skflow.training.step import CapturedStep, EagerStep
 from tests.laws import seeded
-from tests.mixed import LAYERED, every_kind
-from tests.tables import QUICK, Table
+from tests.mixed import every_kind
+from tests.settings import TWO_EPOCHS, TWO_LAYERS
+from tests.tables import Table
 from tests.training.steps import PARTS, Part, run_steps
 from tests.training.tape import NoSync, SyncError, TapeRecorder
 
 
-def numbers_only(y: Tensor, weight: Tensor | None = None) -> TrainingBatch:
-    return TrainingBatch(torch.zeros(0, y.shape[1], dtype=torch.uint8), y, weight)
+def numbers_only(y: Tensor, weight: Tensor | None = None) -> Batch:
+    return Batch(torch.zeros(0, y.shape[1], dtype=torch.uint8), y, weight=weight)
 
 
-def eager_step(model: nn.Module, log_prob: LogProb, rows: TrainingBatch) -> tuple[EagerStep, EMA]:
+def eager_step(
+    model: nn.Module, log_prob: Callable[[Batch], Tensor], rows: Batch
+) -> tuple[EagerStep, EMA]:
     optimizer = AdamW(model, weight_decay=0.1, max_norm=5.0)
     average = EMA(optimizer.parameters, horizon=12.0)
     return EagerStep(log_prob, rows, optimizer, average), average
@@ -42,8 +46,8 @@ def test_eager_step_is_that_of_autograd_and_torch() -> None:
     reference = copy.deepcopy(model)
     rows = torch.randn(40, 3, dtype=torch.float64, generator=seeded(0))
 
-    def log_prob(batch: TrainingBatch) -> Tensor:
-        return -10 * model(batch.gaussianized.T).square()[:, 0]
+    def log_prob(batch: Batch) -> Tensor:
+        return -10 * model(batch.y.T).square()[:, 0]
 
     step, ema = eager_step(model, log_prob, numbers_only(rows.T))
     matrices = [p for name, p in reference.named_parameters() if name.endswith("weight")]
@@ -100,8 +104,8 @@ def test_a_weight_counts_as_equal_rows() -> None:
     rows = torch.randn(3, 12, dtype=torch.float64, generator=seeded(0))
     times = torch.arange(12) % 3 + 1
 
-    def log_prob_of(module: nn.Module) -> LogProb:
-        return lambda batch: -module(batch.gaussianized.T).square()[:, 0]
+    def log_prob_of(module: nn.Module) -> Callable[[Batch], Tensor]:
+        return lambda batch: -module(batch.y.T).square()[:, 0]
 
     weighted = numbers_only(rows, times.double())
     longer = numbers_only(rows.repeat_interleave(times, dim=1))
@@ -114,11 +118,8 @@ def test_a_weight_counts_as_equal_rows() -> None:
     for found, expected in zip(model.parameters(), repeated.parameters(), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
     assert float(steps[0].total) == pytest.approx(float(steps[1].total), rel=1e-9)
-    model.entries_per_row = repeated.entries_per_row = 1
-    scores = [
-        mean_log_prob(module, log_prob_of(module), batch)
-        for module, batch in ((model, weighted), (model, longer), (model, numbers_only(rows)))
-    ]
+    bowl = Bowl(3, 1).double()
+    scores = [mean_log_prob(bowl, batch) for batch in (weighted, longer, numbers_only(rows))]
     assert scores[0] == pytest.approx(scores[1], rel=1e-9)
     assert scores[0] != pytest.approx(scores[2], rel=1e-3)
 
@@ -131,8 +132,8 @@ class Bowl(nn.Linear):
     def rate_factors(self) -> dict[str, Tensor]:
         return {}
 
-    def log_prob(self, batch: TrainingBatch) -> Tensor:
-        return -self(batch.gaussianized.T).square()[:, 0]
+    def log_prob(self, batch: Batch, *, quantize: bool = True) -> Tensor:
+        return -self(batch.y.T).square()[:, 0]
 
 
 @pytest.mark.parametrize("holds_out", [False, True])
@@ -155,9 +156,10 @@ def test_an_epoch_of_weighted_rows_is_one_of_repeated_rows(holds_out: bool) -> N
     ):
         torch.manual_seed(0)
         module = Bowl(3, 1).double()
-        objective = Objective(module, module.log_prob, options, n_batches=1)
+        objective = Objective(module, options, n_batches=1)
         objective.begin(batch, batch, seeded(0))
-        objective.run_epoch(torch.arange(batch.n_rows), 0.5)
+        for step in objective.batches(torch.arange(batch.n_rows)):
+            objective.step(step, 0.5 * objective.peak, objective.average.next_weight())
         score = objective.finish_epoch(batch if holds_out else None)
         found.append([objective.train_score, score, *module.weight.flatten().tolist()])
     assert found[0] == pytest.approx(found[1], rel=1e-9)
@@ -176,9 +178,7 @@ def test_gradients_can_be_reduced_before_they_are_clipped() -> None:
         norms.append(torch.cat([p.grad.flatten() for p in parameters]).norm())
 
     average = EMA(optimizer.parameters, horizon=12.0)
-    step = EagerStep(
-        lambda batch: model(batch.gaussianized.T)[:, 0], rows, optimizer, average, reduce
-    )
+    step = EagerStep(lambda batch: model(batch.y.T)[:, 0], rows, optimizer, average, reduce)
     step(torch.arange(12), 0.0, average.next_weight())
     assert norms[0] > 5.0
     clipped = torch.cat([mean.flatten() for group in optimizer.groups for mean in group.means])
@@ -244,7 +244,7 @@ def mixed() -> pd.DataFrame:
 
 def test_captured_fits_are_the_eager_ones(recorders: list[TapeRecorder]) -> None:
     """Of labels, holes, values on grids; to the rounding of rates to float32."""
-    df, params = mixed(), LAYERED | {"dropout": 0.2}
+    df, params = mixed(), TWO_LAYERS | {"dropout": 0.2}
     captured = FlowDensity(**params).fit(df)
     assert len(recorders) == 4  # of each objective, and again where all rows are fitted
     assert all(recorder.is_closed and recorder.n_replays > 2 for recorder in recorders)
@@ -258,7 +258,7 @@ def test_captured_fits_are_the_eager_ones(recorders: list[TapeRecorder]) -> None
 
 
 def test_a_roll_back_captures_anew(recorders: list[TapeRecorder], table: Table) -> None:
-    flow = FlowDensity(**QUICK | {"max_iter": 8}, learning_rate=1e6, batch_size=40)
+    flow = FlowDensity(**TWO_EPOCHS | {"max_iter": 8}, learning_rate=1e6, batch_size=40)
     with pytest.warns(DivergenceWarning):
         flow.fit(table)
     assert len(recorders) > 1
@@ -268,7 +268,7 @@ def test_a_roll_back_captures_anew(recorders: list[TapeRecorder], table: Table) 
 
 
 def test_training_leaves_no_generator_behind(table: Table) -> None:
-    flow = FlowDensity(**QUICK, dropout=0.1).fit(table)
+    flow = FlowDensity(**TWO_EPOCHS, dropout=0.1).fit(table)
     assert all(getattr(m, "generator", None) is None for m in flow._density.model.modules())
 
 
@@ -315,13 +315,13 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_no_step_waits_for_the_device(guarded: list[str], table: Table) -> None:
-    FlowDensity(**QUICK, dropout=0.1).fit(table)
+    FlowDensity(**TWO_EPOCHS, dropout=0.1).fit(table)
     assert set(guarded) == {"__call__", "redraw"}
 
 
 def test_no_step_on_mixed_rows_waits_for_the_device(guarded: list[str]) -> None:
     """With labels, holes, values on grids; both objectives."""
-    FlowDensity(**LAYERED, dropout=0.1).fit(mixed())
+    FlowDensity(**TWO_LAYERS, dropout=0.1).fit(mixed())
     assert set(guarded) == {"__call__", "redraw"}
 
 
@@ -330,7 +330,7 @@ def test_a_step_stays_on_its_device(name: str) -> None:
     """Tensors without values refuse others, and whatever asks for a value."""
     part = Part(name, 0.0)
     part.module.to("meta")
-    rows = TrainingBatch(part.rows.labels.to("meta"), part.rows.gaussianized.to("meta"))
+    rows = Batch(part.rows.labels.to("meta"), part.rows.y.to("meta"))
     batch = torch.zeros(part.batch_size, dtype=torch.int64, device="meta")
     log_prob = part.log_prob(rows.take(batch))
     (-log_prob.mean()).backward()
