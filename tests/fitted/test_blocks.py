@@ -17,8 +17,9 @@ from skflow.fitted import blocks
 from skflow.fitted.blocks import device_blocks, join, rows_at_once, send
 from skflow.rows import block_size
 from skflow.table.codec import TableCodec
-from tests.mixed import LAYERED, every_kind
-from tests.tables import SMALL, Table, randomise
+from tests.mixed import every_kind
+from tests.settings import FOUR_LAYERS, TWO_LAYERS
+from tests.tables import Table, randomise
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -127,7 +128,7 @@ def mixed() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def trained_mixed(mixed: pd.DataFrame) -> FlowDensity:
-    return FlowDensity(**LAYERED, device="cpu").fit(mixed)
+    return FlowDensity(**TWO_LAYERS, device="cpu").fit(mixed)
 
 
 def on(flow: FlowDensity, device: str) -> FlowDensity:
@@ -150,7 +151,7 @@ def test_scores_on_cuda_are_those_of_the_cpu(
 
 @pytest.mark.cuda
 def test_far_scores_on_cuda_are_those_of_the_cpu(table: Table) -> None:
-    flow = randomise(FlowDensity(**SMALL, max_iter=2, device="cpu").fit(table), seed=3)
+    flow = randomise(FlowDensity(**FOUR_LAYERS, max_iter=2, device="cpu").fit(table), seed=3)
     far = np.concatenate([table, *(scale * table for scale in (10.0, 1e3, 1e6))])
     scores = [on(flow, device).score_samples(far) for device in ("cuda", "cpu")]
     np.testing.assert_allclose(*scores, rtol=1e-12, atol=1e-9)
@@ -193,7 +194,7 @@ np.save(sys.argv[2], flow.set_params(device="auto").score_samples(df))
 def test_a_fit_on_cuda_loads_without_one(
     mixed: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flow = FlowDensity(**LAYERED, device="cuda").fit(mixed)
+    flow = FlowDensity(**TWO_LAYERS, device="cuda").fit(mixed)
     assert flow.device_.startswith("cuda")
     (tmp_path / "flow.pkl").write_bytes(pickle.dumps((flow, mixed)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

@@ -6,13 +6,14 @@ import pytest
 from skflow import FlowDensity
 from skflow.fitted.table_rows import TableRows
 from tests.laws import seeded
-from tests.mixed import CLOSED, every_kind
+from tests.mixed import every_kind
+from tests.settings import ONE_GAUSSIAN
 
 
 @pytest.fixture(scope="module")
 def rows() -> TableRows:
     df = every_kind(80)
-    flow = FlowDensity(**CLOSED, n_components=1).fit(df)
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(df)
     density = flow._density
     weight = np.arange(80.0)
     return TableRows.all_of(density.codec, density.container.read(df), weight)
