@@ -81,13 +81,17 @@ def cross_fit(
         if side_by_side:
             own.set_params(verbose=0)
         title = f"fit {k + 2} of {last}, calibrating"
-        tasks.append(delayed(_fit_and_measure)(own, known, rows, table, seed, title))
+        tasks.append((own, known, rows, table, seed, title))
+    if not side_by_side:
+        return np.concatenate([_fit_and_measure(*task) for task in tasks])
     measures = tqdm(
-        Parallel(n_jobs=n_jobs, return_as="generator")(tasks),
+        Parallel(n_jobs=n_jobs, return_as="generator")(
+            delayed(_fit_and_measure)(*task) for task in tasks
+        ),
         total=len(tasks),
         desc=f"fits 2 to {last} of {last}, calibrating",
         unit="fit",
-        disable=not (density.verbose and side_by_side),
+        disable=not density.verbose,
         file=sys.stderr,
     )
     return np.concatenate(list(measures))

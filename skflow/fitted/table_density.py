@@ -76,7 +76,7 @@ class TableDensity:
         """
         model, parts = self._move_model(table.n_rows, device), []
         device = model.value_label.device
-        is_never_seen = torch.tensor(never_seen).to(device)
+        is_never_seen = torch.tensor(never_seen, device=device)
         for block, encoded in self._encoded_blocks(table, model, warns=warns):
             with block:
                 rows = send_rows(encoded, device)[1]

@@ -467,7 +467,7 @@ def test_strange_cells_of_a_frame_are_named(mixed) -> None:
 @pytest.mark.parametrize("n_rows", [40, 150])
 def test_a_notebook_shows_schema_threshold_and_calibration(n_rows) -> None:
     detector = FlowOutlierDetector(**GAUSSIAN)
-    assert "calibration rows" not in detector._repr_html_inner()
+    assert "P-values are counted" not in detector._repr_html_inner()
     frame = pd.DataFrame(draw_normal(n_rows), columns=list("abcde"))
     shown = detector.fit(frame)._repr_html_inner()
     assert detector.density_.schema_._repr_html_() in shown
