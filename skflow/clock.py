@@ -54,12 +54,12 @@ class Clock:
         began : float
             What :meth:`passed` was when the first step began.
         seconds : float
-            Of one step, as far as is known; else 0.
+            Duration of one step, as far as is known; else 0.
 
         Returns
         -------
         share : float
-            Of the steps that end within the limit, from 0 to 1; 0 without a limit.
+            Share of the steps that end within the limit, from 0 to 1; 0 without a limit.
         """
         passed = self.passed()
         left = max(self.limit - passed, 1e-9)

@@ -22,7 +22,7 @@ class Reporter:
     Parameters
     ----------
     name : str
-        Of the fit.
+        Name of the fit.
     verbose : int
         0 shows nothing.
     now : callable, default=None
@@ -80,7 +80,7 @@ class Reporter:
         Parameters
         ----------
         score, best : float
-            Of this epoch, and the best so far, in nats per row.
+            Score of this epoch, and the best so far, in nats per row.
         soonest, latest : float
             Seconds left if no epoch gains any more, and at most.
         """

@@ -45,7 +45,7 @@ class ModelColumns:
     Attributes
     ----------
     path : str
-        Of the file.
+        Path of the file.
     names : tuple of str
         In the file.
     fitted : tuple of ColumnSchema
@@ -138,7 +138,7 @@ def density_of(estimator: Any) -> Any:
 def as_inferred(frame: pd.DataFrame, categorical: Collection[str]) -> pd.DataFrame:
     """Infer the types of text: truth values, numbers, dates, durations, else labels.
 
-    Of ``categorical`` columns only whole numbers are converted, as other programs will read
+    In ``categorical`` columns only whole numbers are converted, as other programs will read
     them in such a column; "007" is none.
     """
     found: dict[Any, pd.Series] = {}

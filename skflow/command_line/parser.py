@@ -127,7 +127,7 @@ class Parser(argparse.ArgumentParser):
 def build_parser() -> Parser:
     """Return the parser of all commands.
 
-    Of what it parses, ``inputs`` names the arguments that are files to read, and ``tables``
+    In what it parses, ``inputs`` names the arguments that are files to read, and ``tables``
     those that are tables.
     """
     as_written = argparse.RawDescriptionHelpFormatter

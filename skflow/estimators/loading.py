@@ -39,7 +39,7 @@ def load(
     Returns
     -------
     estimator : FlowDensity or FlowOutlierDetector
-        Of the class that was saved, fitted.
+        Fitted estimator of the class that was saved.
 
     Raises
     ------

@@ -121,7 +121,7 @@ class Checkpoint:
     head : dict
         Fingerprint and seeds, which tell the fit from others.
     clock : Clock
-        Of the fit; the seconds of an interrupted one count.
+        Clock of the fit; the seconds of an interrupted one count.
     recipe : FlowRecipe
         Sizes of the model.
 

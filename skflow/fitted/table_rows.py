@@ -71,7 +71,7 @@ class TableRows:
     rows : ndarray of int32 or int64
         Which of the table's rows these are, in as few bytes as number them.
     weight : ndarray of float64, shape (table.n_rows,), optional
-        Of each row of the table; None weighs all rows alike.
+        Weight of each row of the table; None weighs all rows alike.
     kept : EncodedRows, optional
         All rows of the table, encoded before.
     """

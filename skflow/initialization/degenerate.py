@@ -21,7 +21,7 @@ class TriangularFactor:
     Attributes
     ----------
     factor : ndarray of shape (at most n_columns + 1, n_columns + 1)
-        Of the rows less the first one.
+        Factor of the rows less the first one.
     n_rows : int
         Rows so far.
     """

@@ -59,13 +59,13 @@ class SearchContext:
     Attributes
     ----------
     bounds : sequence of (low, high)
-        Of each valued column.
+        Support of each valued column.
     n_labels : tuple of int
         Known labels of each labelled column.
     bound : float
-        Of the mixture layer.
+        Bound of the mixture layer.
     clock : Clock
-        Of the whole fit.
+        Clock of the whole fit.
     device : torch.device
         Where expectation maximisation runs, in float64.
     precedes_training : bool
@@ -112,7 +112,7 @@ class _Prepared:
         Gaussianized values less the effects of labels; missing values are imputed.
     weight : Tensor of shape (n_rows,) or None
     statistics : SufficientStatistics
-        Of the residuals, at most ``EM_ROWS`` of them, on the design's device.
+        Statistics of the residuals, at most ``EM_ROWS`` of them, on the design's device.
     has_absent : bool
     """
 
@@ -195,7 +195,7 @@ class MarginalChoice:
     Attributes
     ----------
     n_bins : int
-        Of the marginals.
+        Number of bins of the marginals.
     shifts : bool
         Whether labels move the components' means. Where values repeat, narrow
         components want to stay where they are.

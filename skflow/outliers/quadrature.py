@@ -65,7 +65,7 @@ class Curve:
     Attributes
     ----------
     nodes : Nodes
-        Of shape (n_rows, n_nodes), sorted; repetitions of the last one are padding.
+        Places, of shape (n_rows, n_nodes), sorted; repetitions of the last one are padding.
     step : float, default=0.0
         Width of the grid that values and nodes lie on, in units of the column; 0 for none.
     """

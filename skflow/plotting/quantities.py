@@ -26,7 +26,7 @@ class Numbers:
     Attributes
     ----------
     unit : str
-        Of durations, as the axis shows them.
+        Unit of durations, as the axis shows them.
     """
 
     unit: str = ""

@@ -44,9 +44,9 @@ class Container:
     ----------
     kind : {"array", "pandas", "polars"}
     template : array, pandas or polars DataFrame
-        Of no rows.
+        Table without rows.
     dtypes : list
-        Of the columns, as the library has them.
+        Dtypes of the columns, as the library has them.
     fitted : tuple of StoredColumn
         The columns as they were read, without rows.
     markers : tuple of tuples of str

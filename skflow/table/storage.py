@@ -178,7 +178,7 @@ def with_markers(column: StoredColumn, seen: Sequence[str], held: Sequence[str])
     Parameters
     ----------
     column : StoredColumn
-        Of another dtype than the fitted column.
+        Values have another dtype than the fitted column.
     seen : sequence of str
         Markers of the training rows. Others are replaced by the first of these.
     held : sequence of str

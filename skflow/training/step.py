@@ -65,7 +65,7 @@ class EagerStep:
         All rows; steps read where they lie.
     optimizer : AdamW
     average : EMA
-        Of the optimizer's parameters.
+        Moving average of the optimizer's parameters.
     reduce : callable
         Takes the parameters after the backward pass and may change their gradients: the place of
         a mean over processes.
