@@ -170,6 +170,12 @@ class AutoregressiveCategorical(nn.Module):
             log_probs = log_probs.index_copy(0, heads.columns, own_log_prob)
         return log_probs
 
+    def first_log_probs(self, n_rows: int, given: Batch | None = None) -> Tensor:
+        """Log-probability of each known label of the first column, ``(n_labels, n_rows)``."""
+        labels = self.sizes.new_zeros(len(self.sizes), n_rows)
+        _, share = self._intervals(0, self._prefixes(labels, given)[0], labels)
+        return share.log() + torch.log1p(-self.unseen[0])
+
     def novel_log_prob(self, novel: Tensor) -> Tensor:
         """Log-density of novel numbers, NaN where there is none, summed over columns."""
         return student_density(novel).log().nan_to_num(0.0).sum(dim=0)

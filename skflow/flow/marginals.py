@@ -90,8 +90,12 @@ class Marginals(Bijection):
         Missing values count as within reach.
         """
         y, _ = self.forward_and_log_det(x)
-        inside = (y > self.y_knots[1] - SLACK) & (y < self.y_knots[-2] + SLACK)
-        return (inside | y.isnan()).all(dim=0)
+        low, high = self.reach()
+        return ((y > low) & (y < high) | y.isnan()).all(dim=0)
+
+    def reach(self) -> tuple[Tensor, Tensor]:
+        """Ends of what fitted rows make likely, as normal scores, ``(n_columns, 1)`` each."""
+        return self.y_knots[1] - SLACK, self.y_knots[-2] + SLACK
 
     def forward_and_log_det(
         self, x: Tensor, context: Context = NO_CONTEXT

@@ -262,6 +262,12 @@ class Mixture(Bijection):
             log_weights = log_weights + factor.log().masked_fill(absent[j], 0.0)
         return y.masked_fill(absent, torch.nan), log_det
 
+    def last_column(self, n_rows: int, context: Context) -> tuple[Tensor, Tensor]:
+        """Weights and means ``(K, n)`` of the last column, where no other column is mapped."""
+        y, absent = split_absent(self.log_weights.new_zeros(1, n_rows))
+        weights, mean = self._condition(y, absent, self._effect_of(context))
+        return weights[:, -1], mean[:, -1].expand(-1, n_rows)
+
     def _condition(
         self, y: Tensor, absent: Tensor, effect: "_ContextEffect"
     ) -> tuple[Tensor, Tensor]:

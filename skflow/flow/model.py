@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from skflow.flow.batch import Batch
 from skflow.flow.categorical import AutoregressiveCategorical
 from skflow.flow.conditional_flow import ConditionalFlow
+from skflow.flow.context import Context
 from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Residuals
 from skflow.rows import EncodedRows
@@ -125,6 +126,14 @@ class Model(nn.Module):
         y, log_det = self.marginals.forward_and_log_det(rows.values)
         batch = Batch(rows.labels, y, self._gaussianize_condition(given))
         return batch, log_det + self.labels.novel_log_prob(rows.novel)
+
+    def context(self, labels: Tensor, given: Rows | None = None) -> Context:
+        """Context of each row's values: its labels and its condition."""
+        return self.values.context(labels, self._gaussianize_condition(given))
+
+    def first_label_log_probs(self, n_rows: int, given: Rows | None = None) -> Tensor:
+        """Log-probability of each known label of the first column, ``(n_labels, n_rows)``."""
+        return self.labels.first_log_probs(n_rows, self._gaussianize_condition(given))
 
     def label_log_probs(self, labels: Tensor, given: Rows | None = None) -> Tensor:
         """Log-probability of each label given those before it, ``(n_labelled, n_rows)``."""

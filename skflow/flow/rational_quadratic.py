@@ -323,3 +323,20 @@ def _backward_of_derivatives(selected: _BinSelection, of_cell: Bin) -> Tensor:
     gradient = (torch.stack((of_cell.left, of_cell.right)) * slopes).masked_fill(outer, 0.0)
     result = gradient.new_zeros(n_bins - 1, *gradient.shape[1:])
     return result.scatter_add_(0, inner, gradient)
+
+
+def knots_of(raw: Tensor, bound: float) -> Knots:
+    """Return the knots of splines by their raw parameters, as :class:`SplineFunction` has them.
+
+    Parameters
+    ----------
+    raw : Tensor of shape (3 * n_bins - 1, n_columns, n_rows)
+    bound : float
+        Half-width of the interval in which the spline differs from the identity.
+    """
+    n_bins = (len(raw) + 1) // 3
+    shares = torch.softmax(raw[: 2 * n_bins].view(2, n_bins, *raw.shape[1:]), dim=1)
+    ends = ((1 - n_bins * MIN_BIN) * shares + MIN_BIN).cumsum(dim=1)
+    x, y = (2 * bound) * functional.pad(ends, (0, 0, 0, 0, 1, 0)) - bound
+    inner = functional.softplus(raw[2 * n_bins :] + _RAW_ONE) + MIN_DERIVATIVE
+    return Knots(x, y, functional.pad(inner, (0, 0, 0, 0, 1, 1), value=1.0))

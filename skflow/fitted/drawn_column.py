@@ -1,0 +1,67 @@
+"""Distribution of one column in each row by draws: a marginal of several predicted columns."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skflow.table.number_codecs import NumberCodec
+from skflow.table.storage import StoredColumn
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class DrawnColumn:
+    """Distribution of a column of numbers, dates or durations in each row, by its draws.
+
+    Attributes
+    ----------
+    codec : NumberCodec
+    draws : ndarray of shape (n_rows, n_draws)
+        Coordinates, sorted in each row.
+    """
+
+    codec: NumberCodec
+    draws: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    def take(self, rows: slice | NDArray) -> Self:
+        """Return some of the rows."""
+        return replace(self, draws=self.draws[rows])
+
+    def cdf(self, x: FloatArray, *, below: bool = False) -> FloatArray:
+        """Share of draws of at most ``x``, ``(n_rows, n_places)``; or of less."""
+        counts = np.less if below else np.less_equal
+        return np.column_stack([counts(self.draws, at[:, None]).mean(axis=1) for at in x.T])
+
+    def ppf(self, u: FloatArray) -> StoredColumn:
+        """Quantiles of probabilities ``(n_rows, n_places)``, as cells, one row after the other."""
+        n_draws = self.draws.shape[1]
+        place = np.ceil(u * n_draws).astype(np.int64).clip(1, n_draws) - 1
+        return self.cells(np.take_along_axis(self.draws, place, axis=1).ravel())
+
+    def mean(self) -> FloatArray:
+        """Mean of each row, ``(n_rows,)``."""
+        return np.asarray(self.draws.mean(axis=1))
+
+    def var(self) -> FloatArray:
+        """Variance of each row, ``(n_rows,)``."""
+        return np.asarray(self.draws.var(axis=1))
+
+    def crps(self, x: FloatArray) -> FloatArray:
+        r"""Continuous ranked probability score of a number in each row, ``(n_rows,)``.
+
+        :math:`E|X - x| - E|X - X'| / 2` over pairs of different draws.
+        """
+        n_draws = self.draws.shape[1]
+        ranks = 2 * np.arange(n_draws) - (n_draws - 1)
+        between = 2 * (ranks * self.draws).sum(axis=1) / (n_draws * (n_draws - 1))
+        return np.asarray(np.abs(self.draws - x[:, None]).mean(axis=1) - between / 2)
+
+    def cells(self, x: FloatArray) -> StoredColumn:
+        """Cells of coordinates, ``(n_cells,)``."""
+        return self.codec.stored.filled(self.codec.coordinates.write(x))

@@ -1,0 +1,280 @@
+r"""Distribution of one column in each row, given the row's condition.
+
+The column is a label and, perhaps, a value: with levels or atoms :math:`a_k` of probability
+:math:`P_k`, and values of probability :math:`P_v` and distribution function :math:`G`,
+
+.. math:: F(t) = \sum_{a_k \le t} P_k + P_v \, G(t).
+
+Labels that no training row has are left out of it: no draw has them. On a grid, :math:`G` at a
+point includes the cell of that point.
+
+Numbers are coordinates of the column (:mod:`skflow.table.coordinates`): float64, in steps of the
+grid for integers, dates and durations.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import logsumexp, ndtr, ndtri
+
+from skflow.fitted.blocks import Block
+from skflow.flow.heavy_tails import student_density
+from skflow.flow.predicted_values import N_NODES, PredictedValues
+from skflow.table.number_codecs import NumberCodec
+from skflow.table.storage import StoredColumn
+
+FloatArray = NDArray[np.float64]
+
+BLOCK_ENTRIES = 1_000_000
+N_FINE_NODES = 65  # in each component, for the variance
+N_LEVELS = 241  # nodes of integrals over all values
+FARTHEST_LEVEL = 6.0  # standard normal
+ON_GRID = 1e-6  # of a step: numbers so near to a grid point are on it
+
+
+@dataclass(frozen=True)
+class PredictedColumn:
+    """Distribution of a column of numbers, dates or durations in each row.
+
+    Attributes
+    ----------
+    codec : NumberCodec
+    label_log_probs : ndarray of shape (n_rows, n_labels)
+        Log-probability of each known label; without columns where the column has no labels.
+    values : PredictedValues, optional
+        Distribution of the value; None where the column has labels alone.
+    """
+
+    codec: NumberCodec
+    label_log_probs: FloatArray
+    values: PredictedValues | None
+
+    def __len__(self) -> int:
+        return len(self.label_log_probs)
+
+    def take(self, rows: slice | NDArray) -> Self:
+        """Return some of the rows."""
+        index = rows if isinstance(rows, slice) else torch.from_numpy(rows)
+        values = None if self.values is None else self.values.take(index)
+        return replace(self, label_log_probs=self.label_log_probs[rows], values=values)
+
+    @cached_property
+    def levels(self) -> FloatArray:
+        """Coordinates of levels or atoms, ascending."""
+        numbers = self.codec.known.numbers
+        return np.array([self.codec.coordinates.coordinate_of(x) for x in numbers], dtype=float)
+
+    @cached_property
+    def probabilities(self) -> FloatArray:
+        """Probability of each level or atom, ``(n_rows, n_levels)``."""
+        if not len(self.levels):
+            return np.empty((len(self), 0))
+        n_drawn = self.codec.labels.n_known + self.codec.labels.valued
+        drawn = self.label_log_probs[:, :n_drawn]
+        shares = np.exp(drawn - logsumexp(drawn, axis=1, keepdims=True))
+        return shares[:, : len(self.levels)]
+
+    @cached_property
+    def value_probability(self) -> FloatArray:
+        """Probability that the cell is no level and no atom, ``(n_rows,)``."""
+        if self.values is None:
+            return np.zeros(len(self))
+        return 1 - self.probabilities.sum(axis=1)
+
+    def log_prob(self, column: StoredColumn, n_places: int) -> FloatArray:
+        """Log-density or log-probability of cells, ``(n_rows, n_places)``, in nats.
+
+        ``column`` has ``n_places`` cells for each row, one row after the other.
+        """
+        encoded = self.codec.encode(column)
+        shape = (len(self), n_places)
+        total = encoded.log_volume.reshape(shape).copy()
+        labels = encoded.labels.reshape(shape)
+        if not self.codec.labels.is_trivial:
+            n_labels, unseen = self.codec.labels.n_labels, self.codec.unseen
+            known = labels.clip(max=n_labels - 1)
+            own = np.take_along_axis(self.label_log_probs, known, axis=1)
+            novel = student_density(torch.from_numpy(encoded.novel.reshape(shape))).log()
+            total += np.where(
+                labels < n_labels, own, math.log(unseen) + np.nan_to_num(novel.numpy())
+            )
+        if self.values is not None:
+            x = encoded.values.reshape(shape)
+            log_density = self._of_values(x, PredictedValues.log_prob)
+            total += np.nan_to_num(log_density)
+        return total
+
+    def cdf(self, x: FloatArray, *, below: bool = False) -> FloatArray:
+        """Probability of at most ``x``, ``(n_rows, n_places)``; or of less."""
+        total = self._value_cdf(x, below=below) * self.value_probability[:, None]
+        for level, probability in zip(self.levels, self.probabilities.T, strict=True):
+            counts = level < x - self._near if below else level <= x + self._near
+            total += counts * probability[:, None]
+        return total.clip(0, 1)
+
+    def ppf(self, u: FloatArray, *, within_reach: bool = False) -> StoredColumn:
+        """Quantiles of probabilities ``(n_rows, n_places)``, as cells, one row after the other.
+
+        With ``within_reach``, no value lies farther out than fitted rows make likely.
+        """
+        labels = np.full(u.shape, self.codec.labels.n_known)
+        share, value_probability = u, self.value_probability[:, None]
+        if len(self.levels):
+            at_levels = np.broadcast_to(self.levels, self.probabilities.shape)
+            below = self._value_cdf(at_levels, below=True) * value_probability
+            up_to = self._value_cdf(at_levels) * value_probability
+            steps = self.probabilities.cumsum(axis=1)
+            if self.values is None:
+                steps[:, -1] = np.inf
+            mass = np.zeros(u.shape)
+            for k in range(len(self.levels)):
+                begin = steps[:, k, None] - self.probabilities[:, k, None] + below[:, k, None]
+                end = steps[:, k, None] + up_to[:, k, None]
+                is_level = (u <= end) & (labels == self.codec.labels.n_known)
+                is_level &= (u > begin) | (k == 0) & (self.values is None)
+                labels = np.where(is_level, k, labels)
+                mass = np.where(u > end, self.probabilities[:, k, None] + mass, mass)
+            tiny = np.finfo(np.float64).tiny
+            share = (u - mass) / np.maximum(value_probability, tiny)
+        values = np.full(u.shape, np.nan)
+        if self.values is not None:
+            z = ndtri(share.clip(1e-300, 1 - 2**-53))
+            inverse = (
+                PredictedValues.inverse_within_reach if within_reach else PredictedValues.inverse
+            )
+            values = self._of_values(z, inverse)
+        novel = np.full(u.size, np.nan)
+        return self.codec.decode(labels.ravel(), novel, values.ravel(), on_grid=True)
+
+    def mean(self) -> FloatArray:
+        """Mean of each row, ``(n_rows,)``."""
+        return self._moments()[0]
+
+    def var(self) -> FloatArray:
+        """Variance of each row, ``(n_rows,)``."""
+        mean, _ = self._moments(N_FINE_NODES)
+        return self._moments(N_FINE_NODES, about=mean)[1]
+
+    def _moments(
+        self, n_nodes: int = N_NODES, about: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        about = np.zeros(len(self)) if about is None else about
+        away = self.levels - about[:, None]
+        first = (self.probabilities * away).sum(axis=1)
+        second = (self.probabilities * away**2).sum(axis=1)
+        if self.values is not None:
+            for block in self._blocks(n_nodes):
+                rows = block.rows
+                with block:
+                    nodes = self.values.take(rows).nodes(n_nodes)
+                    x = self._decode(nodes.values.T.numpy()) - about[rows, None]
+                    weights = nodes.weights.T.numpy() * self.value_probability[rows, None]
+                    first[rows] += (weights * x).sum(axis=1)
+                    second[rows] += (weights * x**2).sum(axis=1)
+        return first, second
+
+    def crps(self, x: FloatArray) -> FloatArray:
+        r"""Continuous ranked probability score of a number in each row, ``(n_rows,)``.
+
+        .. math:: \int (F(t) - [x \le t])^2 \, dt
+
+        by the trapezoidal rule between nodes, exact between levels.
+        """
+        places = np.broadcast_to(self.levels, (len(self), len(self.levels)))
+        places = np.column_stack((places, x))
+        if self.values is not None:
+            z = np.linspace(-FARTHEST_LEVEL, FARTHEST_LEVEL, N_LEVELS)
+            z = np.broadcast_to(z, (len(self), N_LEVELS))
+            inner = self._decode(self._of_values(z, PredictedValues.inverse_within_reach))
+            places = np.column_stack((places, inner))
+        places = np.sort(places, axis=1)
+        width = np.diff(places, axis=1)
+        of_values = self._value_cdf(places, blurred=True) * self.value_probability[:, None]
+        of_levels = np.zeros(width.shape)
+        for level, probability in zip(self.levels, self.probabilities.T, strict=True):
+            of_levels += (places[:, :-1] >= level) * probability[:, None]
+        missing = places[:, :-1] >= x[:, None]
+        left, right = (of_levels + end - missing for end in (of_values[:, :-1], of_values[:, 1:]))
+        return (width * (left**2 + left * right + right**2)).sum(axis=1) / 3
+
+    def mode(self) -> StoredColumn:
+        """Likeliest cell: a level, or the densest value where values are the likeliest event."""
+        labels = np.full(len(self), self.codec.labels.n_known)
+        if len(self.levels):
+            masses = np.column_stack((self.probabilities, self.value_probability))
+            labels = masses.argmax(axis=1)
+        values = np.full(len(self), np.nan)
+        if self.values is not None:
+            z = np.linspace(-3, 3, N_LEVELS)
+            nodes = self._of_values(np.tile(z, (len(self), 1)), PredictedValues.inverse)
+            log_density = self._of_values(nodes, PredictedValues.log_prob)
+            flat = self.codec.scaling.encode(self._decode(nodes).ravel())[1]
+            densest = (log_density + flat.reshape(nodes.shape)).argmax(axis=1)
+            values = nodes[np.arange(len(self)), densest]
+        return self.codec.decode(labels, np.full(len(self), np.nan), values, on_grid=True)
+
+    def entropy(self) -> FloatArray:
+        """Entropy of each row, ``(n_rows,)``, in nats: of labels, and of the value's density."""
+        masses = self.probabilities
+        with np.errstate(divide="ignore", invalid="ignore"):
+            total = -np.nan_to_num(masses * np.log(masses)).sum(axis=1)
+            if self.values is None:
+                return total
+            z = np.linspace(-FARTHEST_LEVEL, FARTHEST_LEVEL, N_LEVELS)
+            weights = np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()
+            x = self._of_values(np.tile(z, (len(self), 1)), PredictedValues.inverse)
+            log_density = self._of_values(x, PredictedValues.log_prob)
+            log_density += self.codec.scaling.encode(self._decode(x).ravel())[1].reshape(x.shape)
+            log_density += self.codec.coordinates.log_unit
+            own = np.log(self.value_probability) + (weights * log_density).sum(axis=1)
+        return total - np.nan_to_num(self.value_probability * own)
+
+    @property
+    def _near(self) -> float:
+        return ON_GRID * self.codec.step
+
+    def _value_cdf(
+        self, x: FloatArray, *, below: bool = False, blurred: bool = False
+    ) -> FloatArray:
+        """Distribution function of values; ``blurred``: without the cells of a grid."""
+        if self.values is None:
+            return np.zeros(x.shape)
+        step = self.codec.step
+        if step and not blurred:
+            point = np.ceil(x / step - ON_GRID) - 1 if below else np.floor(x / step + ON_GRID)
+            x = (point + 0.5) * step
+        low, high = self.codec.support
+        encoded = self.codec.scaling.encode(x.ravel())[0].reshape(x.shape)
+        z = self._of_values(encoded, PredictedValues.latents)
+        below_all, above_all = x < low - step / 2, x >= high + step / 2
+        return np.where(below_all, 0.0, np.where(above_all, 1.0, ndtr(z)))
+
+    def _decode(self, encoded: FloatArray) -> FloatArray:
+        """Coordinates of encoded values, within the support."""
+        x = self.codec.scaling.decode(encoded.ravel()).reshape(encoded.shape)
+        low, high = self.codec.support
+        return x.clip(low - self.codec.step / 2, high + self.codec.step / 2)
+
+    def _of_values(
+        self, x: FloatArray, function: Callable[[PredictedValues, torch.Tensor], torch.Tensor]
+    ) -> FloatArray:
+        """Evaluate a function at ``(n_rows, n_places)``, block by block."""
+        assert self.values is not None
+        result = np.empty(x.shape)
+        for block in self._blocks(x.shape[1]):
+            with block:
+                places = torch.tensor(x[block.rows].T.copy())
+                result[block.rows] = function(self.values.take(block.rows), places).T.numpy()
+        return result
+
+    def _blocks(self, n_places: int) -> Iterator[Block]:
+        assert self.values is not None
+        size = max(1, BLOCK_ENTRIES // (n_places * self.values.entries_per_value))
+        for start in range(0, len(self), size):
+            yield Block(slice(start, min(start + size, len(self))), can_be_halved=False)
