@@ -9,16 +9,29 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skflow.estimators.classifier import FlowClassifier
+    from skflow.estimators.conditional_distribution import ConditionalDistribution
     from skflow.estimators.density import FlowDensity
     from skflow.estimators.loading import load
     from skflow.estimators.outlier import FlowOutlierDetector
+    from skflow.estimators.regressor import FlowRegressor
 
-__all__ = ["FlowDensity", "FlowOutlierDetector", "load"]
+__all__ = [
+    "ConditionalDistribution",
+    "FlowClassifier",
+    "FlowDensity",
+    "FlowOutlierDetector",
+    "FlowRegressor",
+    "load",
+]
 __version__ = version("skflow")
 
 _MODULES = {
+    "ConditionalDistribution": "skflow.estimators.conditional_distribution",
+    "FlowClassifier": "skflow.estimators.classifier",
     "FlowDensity": "skflow.estimators.density",
     "FlowOutlierDetector": "skflow.estimators.outlier",
+    "FlowRegressor": "skflow.estimators.regressor",
     "load": "skflow.estimators.loading",
 }
 

@@ -173,3 +173,27 @@ class DetectorFields(Fields):
     offset: Finite
     clusters: ClustersFields
     unfitted: list[Index] = []
+
+
+class RegressorFields(Fields):
+    """A fitted FlowRegressor."""
+
+    kind: Literal["FlowRegressor"] = msgspec.field(name="class")
+    parameters: dict[str, Any]
+    n_iter: Rows
+    density: DensityFields
+    named: bool
+    dtypes: Annotated[list[str], Meta(min_length=1)]
+    is_table: bool
+
+
+class ClassifierFields(Fields):
+    """A fitted FlowClassifier."""
+
+    kind: Literal["FlowClassifier"] = msgspec.field(name="class")
+    parameters: dict[str, Any]
+    n_iter: Rows
+    density: DensityFields
+    named: bool
+    classes: Annotated[list[Scalar], Meta(min_length=1)]
+    dtype: str

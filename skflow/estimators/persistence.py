@@ -30,7 +30,7 @@ from skflow.training.loop import History
 
 FORMAT = "skflow model"
 VERSION = 1
-CLASSES = ("FlowDensity", "FlowOutlierDetector")
+CLASSES = ("FlowClassifier", "FlowDensity", "FlowOutlierDetector", "FlowRegressor")
 
 
 class Saveable:
@@ -96,7 +96,7 @@ def _pack_parameters(estimator: Any) -> Document:
     }
 
 
-def _unpack_parameters(estimator: Any, packed: Document, density: Any = None) -> None:
+def unpack_parameters(estimator: Any, packed: Document, density: Any = None) -> None:
     """Set the parameters of :func:`_pack_parameters`, a ``density`` among them."""
     if packed.keys() != estimator.get_params(deep=False).keys():
         raise ModelFileError(f"{type(estimator).__name__} has other parameters.")
@@ -104,7 +104,7 @@ def _unpack_parameters(estimator: Any, packed: Document, density: Any = None) ->
     of_density = given.pop("density", None)
     given = {name: unpack_parameter(value) for name, value in given.items()}
     if of_density is not None:
-        _unpack_parameters(density, of_density)
+        unpack_parameters(density, of_density)
         given["density"] = density
     estimator.set_params(**given)
     estimator._validate_params()
@@ -129,7 +129,7 @@ class SaveableDensity(Saveable):
         return document, model | prefixed("history", history)
 
     def _unpack(self: Any, fields: DensityFields, arrays: Arrays) -> None:
-        _unpack_parameters(self, fields.parameters)
+        unpack_parameters(self, fields.parameters)
         self.n_iter_ = fields.n_iter
         self.best_validation_score_ = unpack_scalar(fields.best_validation_score)
         errors = [unpack_scalar(number) for number in fields.inverse_error]
@@ -176,7 +176,7 @@ class SaveableDetector(Saveable):
     def _unpack(
         self: Any, fields: DetectorFields, arrays: Arrays, density_class: type[Any]
     ) -> None:
-        _unpack_parameters(self, fields.parameters, density_class())
+        unpack_parameters(self, fields.parameters, density_class())
         self.n_iter_, density = fields.n_iter, density_class()
         of_density = take_prefixed("density", arrays)
         density._unpack(fields.density, of_density)

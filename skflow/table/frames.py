@@ -12,6 +12,7 @@ from typing import Any, Self
 import narwhals as nw
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from skflow.exceptions import printable
 from skflow.table.building import (
@@ -169,6 +170,33 @@ class Container:
         polars = nw.get_native_namespace(self.template)
         named = zip(columns, self.template.columns, self.dtypes, strict=True)
         return polars.DataFrame([to_polars(polars, *each) for each in named])
+
+
+def append_columns(table: Any, columns: Sequence[NDArray[Any]], names: Sequence[str]) -> Any:
+    """Return a table with further columns of numbers, dates or durations at its end.
+
+    Names that the table has already, and names of a pandas frame whose own are no text, are
+    replaced. An array stays one where all columns are numbers, else it becomes a pandas frame.
+    """
+    frame = as_frame(table)
+    if frame is None:
+        matrix = np.asarray(table)
+        if matrix.dtype.kind in "iufb" and all(column.dtype.kind in "iuf" for column in columns):
+            return np.column_stack([matrix, *columns])
+        table = pd.DataFrame({f"x{j}": matrix[:, j] for j in range(matrix.shape[1])})
+    taken = list(table.columns)
+    for name, column in zip(names, columns, strict=True):
+        free: Any = name
+        while free in taken or (taken and isinstance(taken[0], int) != isinstance(free, int)):
+            free = len(taken) if taken and isinstance(taken[0], int) else f"{free}_"
+        taken.append(free)
+        if isinstance(table, pd.DataFrame):
+            series = pd.Series(column, index=table.index, name=free)
+            table = pd.concat([table, series], axis=1)
+        else:
+            polars = nw.get_native_namespace(table)
+            table = table.with_columns(polars.Series(free, column))
+    return table
 
 
 def _read(table: Any, names: Sequence[str]) -> StoredTable:

@@ -78,6 +78,10 @@ class StoredColumn:
             return self
         return replace(self, missing=np.broadcast_to(np.int8(0), self.missing.shape))
 
+    def filled(self, values: NDArray[Any]) -> Self:
+        """Return a column of these values in the same storage, none of them missing."""
+        return replace(self, values=values, missing=np.zeros(len(values), dtype=np.int8))
+
     def blank(self) -> Self:
         """Return the column without rows, nor any memory they are in."""
         nothing = np.empty(0, dtype=self.values.dtype)

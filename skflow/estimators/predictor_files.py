@@ -1,0 +1,102 @@
+"""FlowRegressor and FlowClassifier as documents and arrays, and back."""
+
+from typing import Any
+
+import numpy as np
+
+from skflow.archive.document import ClassifierFields, RegressorFields
+from skflow.archive.files import Arrays, Document, prefixed, refuse_left, take_prefixed
+from skflow.archive.scalars import pack_scalar, unpack_scalar
+from skflow.estimators.calibration import Calibration
+from skflow.estimators.persistence import Saveable, unpack_parameters
+from skflow.exceptions import ModelFileError
+
+TARGET_KINDS = "iufMm"  # numbers, dates, durations
+
+
+class SaveablePredictor(Saveable):
+    """An estimator that has a density of y given X, ``density_``."""
+
+    def _pack_density(self: Any) -> tuple[Document, Arrays]:
+        density, arrays = self.density_._pack()
+        return self._pack_head() | {"density": density}, prefixed("density", arrays)
+
+    def _unpack_density(self: Any, fields: Any, arrays: Arrays, density_class: type[Any]) -> None:
+        unpack_parameters(self, fields.parameters, density_class())
+        self.n_iter_, density = fields.n_iter, density_class()
+        of_density = take_prefixed("density", arrays)
+        density._unpack(fields.density, of_density)
+        refuse_left(of_density)
+        codec = density._density.codec
+        n_given, n_targets = len(codec.conditions), len(codec.targets)
+        if codec.conditions != list(range(n_given)) or not n_targets:
+            raise ModelFileError("The columns that are given must come first, targets last.")
+        self.density_, self.n_features_in_ = density, n_given
+        if fields.named:
+            self.feature_names_in_ = np.array(
+                density._density.container.names[:n_given], dtype=object
+            )
+
+
+class SaveableRegressor(SaveablePredictor):
+    """FlowRegressor as a document and arrays."""
+
+    def _pack(self: Any) -> tuple[Document, Arrays]:
+        document, arrays = self._pack_density()
+        document |= {
+            "named": hasattr(self, "feature_names_in_"),
+            "dtypes": [dtype.str for dtype in self._dtypes],
+            "is_table": self._is_table,
+        }
+        calibration = {"pit": self._calibration.pit, "weight": self._calibration.weight}
+        return document, arrays | prefixed("calibration", calibration)
+
+    def _unpack(
+        self: Any, fields: RegressorFields, arrays: Arrays, density_class: type[Any]
+    ) -> None:
+        self._unpack_density(fields, arrays, density_class)
+        self._dtypes = [np.dtype(name) for name in fields.dtypes]
+        self._is_table = fields.is_table
+        n_targets = len(self.density_._density.codec.targets)
+        if any(dtype.kind not in TARGET_KINDS for dtype in self._dtypes):
+            raise ModelFileError(f"{fields.dtypes} must be dtypes of numbers, dates or durations.")
+        if len(self._dtypes) != n_targets or (n_targets > 1 and not self._is_table):
+            raise ModelFileError(f"There must be one dtype for each of {n_targets} targets.")
+        calibration = take_prefixed("calibration", arrays)
+        if sorted(calibration) != ["pit", "weight"]:
+            raise ModelFileError("The calibration must be pit and weight.")
+        pit, weight = calibration["pit"], calibration["weight"]
+        for array in (pit, weight):
+            if array.dtype != np.float64 or array.ndim != 2 or array.shape != pit.shape:
+                raise ModelFileError("The calibration must be two tables of the same shape.")
+        sound = (pit >= 0).all() and (pit <= 1).all() and (np.diff(pit, axis=0) >= 0).all()
+        sound = sound and (weight > 0).all() and np.isfinite(weight).all()
+        if pit.shape[1] != n_targets or not sound:
+            raise ModelFileError("The calibration must be sorted probabilities, and weights.")
+        self._calibration = Calibration(pit, weight)
+        self.n_calibration_ = len(pit)
+
+
+class SaveableClassifier(SaveablePredictor):
+    """FlowClassifier as a document and arrays."""
+
+    def _pack(self: Any) -> tuple[Document, Arrays]:
+        document, arrays = self._pack_density()
+        document |= {
+            "named": hasattr(self, "feature_names_in_"),
+            "classes": [pack_scalar(label) for label in self.classes_.tolist()],
+            "dtype": self.classes_.dtype.str,
+        }
+        return document, arrays
+
+    def _unpack(
+        self: Any, fields: ClassifierFields, arrays: Arrays, density_class: type[Any]
+    ) -> None:
+        self._unpack_density(fields, arrays, density_class)
+        labels = [unpack_scalar(label) for label in fields.classes]
+        self.classes_ = np.empty(len(labels), dtype=np.dtype(fields.dtype))
+        self.classes_[:] = labels
+        codec = self.density_._density.codec
+        n_labels = [codec.columns[j].labels.n_known for j in codec.targets]
+        if n_labels != [len(labels)]:
+            raise ModelFileError(f"There must be {n_labels} classes; there are {len(labels)}.")

@@ -1,0 +1,171 @@
+"""Targets of supervised estimators: columns of y beside those of X, in one table."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.utils import _safe_indexing, check_array, check_consistent_length
+from sklearn.utils.validation import _check_sample_weight, _num_samples
+
+from skflow.estimators.density import FlowDensity
+from skflow.estimators.validation import check_table
+from skflow.table.frames import append_columns, as_frame
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Columns of y.
+
+    Attributes
+    ----------
+    columns : list of ndarray of shape (n_rows,)
+        Numbers, dates or durations.
+    names : list of str
+    is_table : bool
+        Whether y has two dimensions.
+    """
+
+    columns: list[NDArray[Any]]
+    names: list[str]
+    is_table: bool
+
+    @classmethod
+    def read(cls, estimator: Any, X: Any, y: Any) -> Self:
+        """Read and check y, which belongs to the rows of X.
+
+        Raises
+        ------
+        ValueError
+            Where y is missing, of another length, or holds missing values or infinities.
+        TypeError
+            Where y holds what is no number, date or duration.
+        """
+        if y is None:
+            raise ValueError(
+                f"This {type(estimator).__name__} estimator requires y to be passed, but the "
+                "target y is None."
+            )
+        if hasattr(y, "columns") and hasattr(y, "shape"):
+            frame = as_frame(y)
+            assert frame is not None
+            names = [str(name) for name in frame.columns]
+            columns = [_read_column(frame[name].to_numpy()) for name in frame.columns]
+            is_table = True
+        else:
+            array = np.asarray(_read_column(y))
+            is_table = array.ndim == 2
+            columns = list(array.T) if is_table else [array]
+            name = getattr(y, "name", None)
+            several = [f"y{k}" for k in range(len(columns))]
+            names = several if len(columns) > 1 else [name if isinstance(name, str) else "y"]
+        check_consistent_length(X, columns[0])
+        return cls(columns, names, is_table)
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The columns as one array, ``(n_rows,)`` or ``(n_rows, n_columns)``."""
+        return np.column_stack(self.columns) if self.is_table else self.columns[0]
+
+    def append_to(self, X: Any) -> Any:
+        """Return the table of X and y."""
+        return append_columns(X, self.columns, self.names)
+
+    def take(self, rows: NDArray[Any]) -> Self:
+        """Return some of the rows, by index or mask."""
+        return type(self)([column[rows] for column in self.columns], self.names, self.is_table)
+
+
+def _read_column(y: Any) -> NDArray[Any]:
+    values = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
+    if values.dtype.kind in "Mm":
+        if np.isnat(values).any():
+            raise ValueError("Input y contains NaT. Drop these rows.")
+        return values
+    if values.dtype.kind in "SU":
+        raise ValueError(
+            "y must be numbers, dates or durations; got text. Convert it, or use FlowClassifier."
+        )
+    array: NDArray[Any] = check_array(
+        y, dtype="numeric", ensure_2d=False, ensure_min_samples=0, input_name="y"
+    )
+    return array.astype(np.float64) if array.dtype.kind == "b" else array
+
+
+def check_weight(X: Any, sample_weight: ArrayLike | None) -> FloatArray | None:
+    """Check weights of rows: none is negative, and one at least is positive."""
+    if sample_weight is None:
+        return None
+    rows = np.empty((_num_samples(X), 1))
+    weight: FloatArray = _check_sample_weight(
+        sample_weight, rows, dtype=np.float64, ensure_non_negative=True
+    )
+    if not (weight > 0).any():
+        raise ValueError("All of sample_weight are 0: at least one row must have a weight.")
+    return weight
+
+
+def fit_given(
+    density: FlowDensity,
+    X: Any,
+    targets: Targets,
+    weight: FloatArray | None = None,
+    validation: Any = None,
+) -> FlowDensity:
+    """Fit a clone of a density of targets given X.
+
+    Parameters
+    ----------
+    density : FlowDensity
+    X : table
+    targets : Targets
+    weight : ndarray of shape (n_rows,), optional
+    validation : table, optional
+        Rows of X and y for early stopping.
+    """
+    n_columns = X.shape[1]
+    own = clone(density).set_params(given=list(range(n_columns)))
+    weights = {} if weight is None else {"sample_weight": weight}
+    return own.fit(targets.append_to(X), X_val=validation, **weights)
+
+
+def take_rows(X: Any, rows: NDArray[Any]) -> Any:
+    """Return rows of a table, by index."""
+    return _safe_indexing(X, rows)
+
+
+def read_rows(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: ArrayLike | None,
+    read: Callable[[Any, Any, Any], Targets] = Targets.read,
+) -> tuple[Any, Targets, FloatArray | None]:
+    """Check X, y, by ``read``, and weights for a fit; rows of weight 0 are left out."""
+    table = check_table(estimator, X, reset=True, fewest_rows=2)
+    targets = read(estimator, table, y)
+    weight = check_weight(table, sample_weight)
+    if weight is None:
+        return table, targets, None
+    rows = np.flatnonzero(weight)
+    if len(rows) < len(weight):
+        if len(rows) < 2:
+            raise ValueError(
+                f"sample_weight is positive in {len(rows)} sample; a minimum of 2 is required."
+            )
+        table, targets, weight = take_rows(table, rows), targets.take(rows), weight[rows]
+    is_equal = bool((weight == weight[0]).all())  # only ratios count
+    return table, targets, None if is_equal else weight
+
+
+def refuse_given(density: FlowDensity, name: str) -> None:
+    """Raise where a density has conditions of its own."""
+    if getattr(density, "given", None) is not None:
+        raise ValueError(
+            f"The columns that are given are those of X: {name} takes a density with given=None; "
+            f"got given={density.given!r}."
+        )
