@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length
-from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from skflow.estimators.density import FlowDensity
-from skflow.estimators.validation import check_table
+from skflow.estimators.validation import check_table, check_weight
 from skflow.table.frames import append_columns, as_frame
 
 FloatArray = NDArray[np.float64]
@@ -96,19 +95,6 @@ def _read_column(y: Any) -> NDArray[Any]:
     return array.astype(np.float64) if array.dtype.kind == "b" else array
 
 
-def check_weight(X: Any, sample_weight: ArrayLike | None) -> FloatArray | None:
-    """Check weights of rows: none is negative, and one at least is positive."""
-    if sample_weight is None:
-        return None
-    rows = np.empty((_num_samples(X), 1))
-    weight: FloatArray = _check_sample_weight(
-        sample_weight, rows, dtype=np.float64, ensure_non_negative=True
-    )
-    if not (weight > 0).any():
-        raise ValueError("All of sample_weight are 0: at least one row must have a weight.")
-    return weight
-
-
 def fit_given(
     density: FlowDensity,
     X: Any,
@@ -148,9 +134,9 @@ def read_rows(
     """Check X, y, by ``read``, and weights for a fit; rows of weight 0 are left out."""
     table = check_table(estimator, X, reset=True, fewest_rows=2)
     targets = read(estimator, table, y)
-    weight = check_weight(table, sample_weight)
-    if weight is None:
+    if sample_weight is None:
         return table, targets, None
+    weight = check_weight(sample_weight, table)
     rows = np.flatnonzero(weight)
     if len(rows) < len(weight):
         if len(rows) < 2:

@@ -35,6 +35,7 @@ LAYOUTS = {
     "one number": ((), ((-1, 0),)),
     "labels": ((3, 2, 4), ()),
     "one label": ((3,), ()),
+    "a label and a number": ((3,), ((0, 1),)),
     "both": ((3, 2), ((-1, 0), (1, 1), (-1, 0), (0, 2))),
 }
 every_layout = pytest.mark.parametrize("name", LAYOUTS)
