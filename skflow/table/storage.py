@@ -124,6 +124,10 @@ class StoredTable:
         columns = tuple(column.take(rows) for column in self.columns)
         return replace(self, columns=columns, n_rows=len(columns[0].missing))
 
+    def select(self, columns: Sequence[int]) -> Self:
+        """Return some columns, by position."""
+        return replace(self, columns=tuple(self.columns[j] for j in columns))
+
 
 class Faults:
     """Errors of several columns, collected and raised as one."""
