@@ -11,7 +11,7 @@ from skflow.flow.categorical import AutoregressiveCategorical
 from skflow.flow.conditional_flow import ConditionalFlow
 from skflow.flow.context import Context
 from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import Residuals
+from skflow.flow.residuals import Residuals
 from skflow.rows import EncodedRows
 
 Part = AutoregressiveCategorical | ConditionalFlow
