@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from skflow.archive.document import TableFields
 from skflow.archive.table import pack_table, unpack_table
+from skflow.conditioning.components import MixedComponents
+from skflow.conditioning.distillation import distill
 from skflow.device import resolve_device
 from skflow.exceptions import StrangeLabelsWarning, warn_caller
 from skflow.fitted.blocks import Block, device_blocks, join, send, send_rows
@@ -52,10 +54,11 @@ class TableDensity:
     codec: TableCodec
     recipe: FlowRecipe
     model: Model
+    _components: MixedComponents | None = None
 
     def log_prob(self, table: StoredTable, device: str | torch.device) -> FloatArray:
         """Log-density of each row, ``(n_rows,)``, in nats, in the table's own units."""
-        model, parts = self._move_model(table.n_rows, device), []
+        model, parts = self.moved_model(table.n_rows, device), []
         for block, encoded in self._encoded_blocks(table, model):
             with block:
                 log_volume, rows = send_rows(encoded, model.value_label.device)
@@ -74,7 +77,7 @@ class TableDensity:
 
         ``never_seen`` says which entries of the labels' vocabulary count as novel labels.
         """
-        model, parts = self._move_model(table.n_rows, device), []
+        model, parts = self.moved_model(table.n_rows, device), []
         device = model.value_label.device
         is_never_seen = torch.tensor(never_seen, device=device)
         for block, encoded in self._encoded_blocks(table, model, warns=warns):
@@ -89,7 +92,7 @@ class TableDensity:
 
     def latents(self, table: StoredTable, device: str | torch.device) -> FloatArray:
         """Latents of each row, ``(n_rows, n_latents)``, in the order of the columns."""
-        model, of_labels, of_values = self._move_model(table.n_rows, device), [], []
+        model, of_labels, of_values = self.moved_model(table.n_rows, device), [], []
         for block, encoded in self._encoded_blocks(table, model):
             with block:
                 sent = model.latents(send_rows(encoded, model.value_label.device)[1])
@@ -162,7 +165,7 @@ class TableDensity:
         Where latents are ``draws`` of new rows, labels are known ones only. With
         ``zero_as_missing``, a latent of 0 is a missing value also in columns that had none.
         """
-        is_label, model = self.codec.latent_is_label, self._move_model(len(latents), device)
+        is_label, model = self.codec.latent_is_label, self.moved_model(len(latents), device)
         device, parts = model.value_label.device, []
         for block in device_blocks(len(latents), model):
             with block:
@@ -205,7 +208,14 @@ class TableDensity:
                 StrangeLabelsWarning,
             )
 
-    def _move_model(self, n_rows: int, device: str | torch.device) -> Model:
+    @property
+    def components(self) -> MixedComponents:
+        """Proposals of draws of some columns given others: fitted at first use, then kept."""
+        if self._components is None:
+            self._components = distill(self.model)
+        return self._components
+
+    def moved_model(self, n_rows: int, device: str | torch.device) -> Model:
         """Return the model on the device that suits a table of ``n_rows``.
 
         A copy only where it has to move: what is fitted never changes.
@@ -216,7 +226,7 @@ class TableDensity:
     def __getstate__(self) -> dict[str, Any]:
         # Arrays by name: no torch object, so no device, is in the pickle. Nor are there objects
         # of pandas or polars, which skops does not know, but where no file could hold them.
-        state = vars(self) | {"model": model_state(self.model)}
+        state = vars(self) | {"model": model_state(self.model), "_components": None}
         try:
             table = json.dumps(pack_table(self.container, self.codec))
         except TypeError:
