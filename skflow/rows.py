@@ -94,10 +94,15 @@ class RowSource(Protocol):
     ----------
     quantized_columns : list of int
         Columns of values on a grid.
+    mass : float
+        Sum of the weights: the number of rows where all weigh alike.
     """
 
     @property
     def quantized_columns(self) -> list[int]: ...  # noqa: D102
+
+    @property
+    def mass(self) -> float: ...  # noqa: D102
 
     def __len__(self) -> int: ...
 

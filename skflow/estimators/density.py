@@ -21,7 +21,12 @@ from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.failures import explained_exhaustion, keep_earlier_fit
 from skflow.estimators.persistence import SaveableDensity
 from skflow.estimators.questions import JointQuestions
-from skflow.estimators.validation import check_latents, check_table
+from skflow.estimators.validation import (
+    check_latents,
+    check_table,
+    check_weight,
+    weighted_rows,
+)
 from skflow.fitted.checkpoint import draw_seed, open_checkpoint
 from skflow.fitted.fit import FitState, fit_model
 from skflow.fitted.round_trip import InverseError
@@ -40,6 +45,7 @@ FloatArray = NDArray[np.float64]
 COMPARED_ROWS = 256  # for inverse_error_
 QUICKLY_COMPARED_COLUMNS = 100  # of more it takes seconds
 MOST_SAMPLES = 2**40  # at once; no machine holds as many
+FEWEST_ROWS = 2
 FEWEST_ROWS_TO_SPLIT = 100
 MOST_ROWS_TO_REFIT = 5_000  # with more, a tenth of them is hardly missed
 
@@ -260,7 +266,14 @@ class FlowDensity(
     _density: TableDensity
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: ArrayLike, y: Any = None, *, X_val: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        X_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit the density of ``X``.
 
         Parameters
@@ -269,8 +282,14 @@ class FlowDensity(
             A pandas or polars DataFrame of any columns, or an array.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts, as a share of all weights: a common factor changes
+            nothing, and a row of weight 0 is as if it were not there. None weighs all rows
+            alike. The schema is that of the rows of positive weight, whatever they weigh.
+            Sizes that are "auto", and how far the fit trusts the rows, follow from the
+            effective number of rows, ``sum(w) ** 2 / sum(w ** 2)``.
         X_val : array-like of shape (n_samples_val, n_features), default=None
-            Rows for early stopping, instead of a share of ``X``.
+            Rows for early stopping, instead of a share of ``X``; they weigh alike.
 
         Returns
         -------
@@ -281,7 +300,8 @@ class FlowDensity(
         ValueError
             Where ``X`` is no table of at least 2 rows, holds infinite numbers,
             identifiers or free text, or a parameter is out of range or contradicts
-            the columns. An earlier fit is then left as it was.
+            the columns, or weights are negative, not finite or all 0. An earlier fit is
+            then left as it was.
         TypeError
             Where a column holds what is no number, date or label.
         MemoryError
@@ -299,15 +319,18 @@ class FlowDensity(
         with keep_earlier_fit(self):
             clock, validation = Clock(self.max_time), None
             warm = self.warm_start and hasattr(self, "_density")
-            table = check_table(self, X, reset=not warm, fewest_rows=2)
+            table = check_table(self, X, reset=not warm, fewest_rows=FEWEST_ROWS)
+            table, weight = weighted_rows(self, table, sample_weight, FEWEST_ROWS)
             encodable = (
-                EncodableTable.read(self._density, table)
+                EncodableTable.read(self._density, table, weight)
                 if warm
-                else EncodableTable.learn(self, table)
+                else EncodableTable.learn(self, table, weight)
             )
             if X_val is not None:
                 rows = encodable.container.read(check_table(self, X_val, reset=False))
-                validation = TableRows.all_of(encodable.codec, rows)
+                # The initialization may join them to the training rows, which have weights.
+                ones = None if weight is None else np.ones(rows.n_rows)
+                validation = TableRows.all_of(encodable.codec, replace(rows, weight=ones))
             self._fit(encodable, encodable.rows, validation, clock)
         return self
 
@@ -331,12 +354,12 @@ class FlowDensity(
             generator = torch.Generator().manual_seed(seed)
             rows = rows.keep()
             train, held_out = rows, None if validation is None else validation.keep()
-            if validation is None and self._holds_out(len(rows)):
+            if validation is None and self._holds_out(rows.mass):
                 train, held_out = rows.split(self.validation_fraction, generator)
                 held_out = held_out.keep()
             device = resolve_device(self.device, len(train) * len(codec.columns))
             settings = FitSettings.choose(
-                self, codec, len(train), device=device, seed=seed, clock=clock, reporter=shown
+                self, codec, train.mass, device=device, seed=seed, clock=clock, reporter=shown
             )
             state = FitState()
             if warm:
@@ -346,7 +369,7 @@ class FlowDensity(
             checkpoint = open_checkpoint(self, seed, sources, state.initial, clock, settings.recipe)
             if checkpoint is not None:
                 state = checkpoint.state or state
-            few = train is not rows and len(rows) <= MOST_ROWS_TO_REFIT
+            few = train is not rows and rows.mass <= MOST_ROWS_TO_REFIT
             every = rows if few and not self.warm_start else None
             first = state.finished or state
             save = None if checkpoint is None else checkpoint.save
@@ -370,7 +393,7 @@ class FlowDensity(
             compared = rows.stored(slice(COMPARED_ROWS))
             self.inverse_error_ = self._density.measure_inverse_error(compared, self.device)
 
-    def _holds_out(self, n_rows: int) -> bool:
+    def _holds_out(self, n_rows: float) -> bool:
         """Whether some of so many rows are held out for early stopping."""
         if isinstance(self.early_stopping, str):
             return n_rows >= FEWEST_ROWS_TO_SPLIT
@@ -402,7 +425,9 @@ class FlowDensity(
         table = self._read(X)
         return self._density.log_prob(table, self.device)
 
-    def score(self, X: ArrayLike, y: Any = None) -> float:
+    def score(
+        self, X: ArrayLike, y: Any = None, *, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Mean of :meth:`score_samples`, in nats per row.
 
         Parameters
@@ -410,12 +435,21 @@ class FlowDensity(
         X : array-like of shape (n_samples, n_features)
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the mean; None weighs all rows alike.
 
         Returns
         -------
         score : float
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`score_samples`; where weights are negative, not finite or all 0.
         """
-        return float(np.mean(self.score_samples(X)))
+        scores = self.score_samples(X)
+        weight = None if sample_weight is None else check_weight(sample_weight, scores)
+        return float(np.average(scores, weights=weight))
 
     def transform(self, X: ArrayLike) -> FloatArray:
         """Send rows to latents: standard normal and independent if the fit is right.

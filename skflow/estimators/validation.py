@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_array
+from sklearn.utils import _safe_indexing, assert_all_finite, check_array
 from sklearn.utils._set_output import ADAPTERS_MANAGER
-from sklearn.utils.validation import _check_feature_names_in, validate_data
+from sklearn.utils.validation import (
+    _check_feature_names_in,
+    _check_sample_weight,
+    validate_data,
+)
 
 from skflow.exceptions import printable
 from skflow.table.frames import as_frame
@@ -65,6 +69,77 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool, fewest_rows: i
                 f"of {fewest} is required by {type(estimator).__name__}."
             )
     return _in_native_order(X)
+
+
+def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
+    """Check weights of rows, or a scalar; return them as an array, ``(n_samples,)``.
+
+    Raises
+    ------
+    ValueError
+        Where weights are negative, not finite, all zero, or not as many as rows of ``X``.
+    """
+    weight: NDArray[np.float64] = _check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
+    assert_all_finite(weight, input_name="sample_weight")
+    return weight
+
+
+def weighted_rows(
+    estimator: BaseEstimator, X: Any, sample_weight: Any, fewest_rows: int
+) -> tuple[Any, NDArray[np.float64] | None]:
+    r"""Drop rows of weight 0, and scale the weights of the others.
+
+    Only ratios of weights count. In sum they are the effective number of rows,
+
+    .. math:: n_\mathrm{eff} = \Bigl(\sum_i w_i\Bigr)^2 \Big/ \sum_i w_i^2,
+
+    of as many equal weights a weighted mean has the same variance [1]_. Ratios to the largest
+    weight are rounded to 24 bits, so that rounding errors of a common factor have no effect; a
+    weight is taken for 0 where its ratio is below 1e-38.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Named in errors.
+    X : array or DataFrame of shape (n_samples, n_features)
+        As :func:`check_table` returns it.
+    sample_weight : array-like of shape (n_samples,), float or None
+    fewest_rows : int
+        Rows of positive weight, at least.
+
+    Returns
+    -------
+    X : array or DataFrame of shape (n_positive, n_features)
+    weight : ndarray of shape (n_positive,), float64, or None
+        None where all weights are equal.
+
+    Raises
+    ------
+    ValueError
+        Where weights are negative, not finite, all zero, or not as many as rows.
+
+    References
+    ----------
+    .. [1] L. Kish, "Survey Sampling", Wiley, 1965, section 11.7.
+    """
+    if sample_weight is None:
+        return X, None
+    weight = check_weight(sample_weight, X)
+    ratios = (weight / weight.max()).astype(np.float32)
+    rows = np.flatnonzero(ratios >= np.finfo(np.float32).tiny)
+    if len(rows) < fewest_rows:
+        raise ValueError(
+            f"Found {len(rows)} sample(s) with a positive sample_weight while a minimum of "
+            f"{fewest_rows} is required by {type(estimator).__name__}."
+        )
+    if len(rows) < len(ratios):
+        X = _safe_indexing(X, rows)
+    positive = ratios[rows].astype(np.float64)
+    if (positive == positive[0]).all():
+        return X, None
+    return X, positive * (positive.sum() / (positive**2).sum())
 
 
 def _remedy(X: Any) -> str | None:

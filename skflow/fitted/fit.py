@@ -26,6 +26,8 @@ from skflow.training.state import TrainingState
 
 Arrays = dict[str, NDArray[Any]]
 
+MOST_BATCH_ROWS = 4096  # of unequal weights
+
 
 @dataclass
 class FitState:
@@ -114,7 +116,7 @@ def fit_model(
         if held_out is not None:
             scored = ResidentRows(model, held_out, fixed, generator, settings.device)
         with _in_training(model, parts, settings.device):
-            objectives = _objectives(model, parts, settings, len(rows), n_iter)
+            objectives = _objectives(model, parts, settings, rows, n_iter)
             train(
                 objectives,
                 resident,
@@ -187,11 +189,13 @@ def _objectives(
     model: Model,
     parts: Sequence[Part],
     settings: FitSettings,
-    n_rows: int,
+    rows: RowSource,
     n_iter: Sequence[int] | None,
 ) -> list[Objective]:
     options = settings.options
-    n_batches = max(1, round(n_rows / options.batch_size))
+    # With weights a step takes more rows, so that they count as batch_size equal ones.
+    most = max(options.batch_size, MOST_BATCH_ROWS)
+    n_batches = max(1, round(rows.mass / options.batch_size), round(len(rows) / most))
     of_labels = replace(options, weight_decay=options.label_weight_decay)
     own = {model.labels: of_labels, model.values: options}
     planned = dict(zip(model.parts, n_iter, strict=True)) if n_iter else {}

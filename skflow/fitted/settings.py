@@ -54,15 +54,15 @@ class FitSettings:
         cls,
         estimator: Any,
         codec: TableCodec,
-        n_rows: int,
+        mass: float,
         *,
         device: torch.device,
         seed: int,
         clock: Clock,
         reporter: Reporter,
     ) -> Self:
-        """Fill in what is "auto" among the estimator's parameters, for ``n_rows`` rows."""
-        layout, n_components = codec.layout, estimator.n_components
+        """Fill in what is "auto" among the estimator's parameters, for rows of this mass."""
+        layout, n_components, n_rows = codec.layout, estimator.n_components, max(1, round(mass))
         recipe = choose_recipe(
             n_rows,
             n_labels=layout.n_labels,

@@ -37,10 +37,13 @@ class EncodableTable:
     table: StoredTable
 
     @classmethod
-    def learn(cls, estimator: Any, X: Any) -> Self:
-        """Infer the columns from all rows of ``X``, as the estimator's parameters say."""
+    def learn(cls, estimator: Any, X: Any, weight: NDArray[np.float64] | None = None) -> Self:
+        """Infer the columns from all rows of ``X``, as the estimator's parameters say.
+
+        ``weight`` holds the weight of each row, ``(n_rows,)``; None weighs all rows alike.
+        """
         container = Container.fit(X, list(_check_feature_names_in(estimator)))
-        table = container.read(X)
+        table = replace(container.read(X), weight=weight)
         schema = infer_schema(
             table,
             column_kinds=estimator.column_kinds,
@@ -50,9 +53,10 @@ class EncodableTable:
         return cls(container, TableCodec.fit(table, schema), table)
 
     @classmethod
-    def read(cls, density: TableDensity, X: Any) -> Self:
+    def read(cls, density: TableDensity, X: Any, weight: NDArray[np.float64] | None = None) -> Self:
         """Read rows with the columns of an earlier fit, which a warm start goes on from."""
-        return cls(density.container, density.codec, density.container.read(X))
+        table = replace(density.container.read(X), weight=weight)
+        return cls(density.container, density.codec, table)
 
     @property
     def rows(self) -> "TableRows":
@@ -70,8 +74,6 @@ class TableRows:
     table : StoredTable
     rows : ndarray of int32 or int64
         Which of the table's rows these are, in as few bytes as number them.
-    weight : ndarray of float64, shape (table.n_rows,), optional
-        Weight of each row of the table; None weighs all rows alike.
     kept : EncodedRows, optional
         All rows of the table, encoded before.
     """
@@ -79,19 +81,22 @@ class TableRows:
     codec: TableCodec
     table: StoredTable
     rows: NDArray[np.integer]
-    weight: NDArray[np.float64] | None = None
     kept: EncodedRows | None = None
 
     @classmethod
-    def all_of(
-        cls, codec: TableCodec, table: StoredTable, weight: NDArray[np.float64] | None = None
-    ) -> Self:
+    def all_of(cls, codec: TableCodec, table: StoredTable) -> Self:
         """Return all rows of a table."""
         dtype = np.int32 if table.n_rows < 2**31 else np.int64
-        return cls(codec, table, np.arange(table.n_rows, dtype=dtype), weight)
+        return cls(codec, table, np.arange(table.n_rows, dtype=dtype))
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def mass(self) -> float:
+        """Sum of the weights: the number of rows where all weigh alike."""
+        weight = self.table.weight
+        return float(len(self) if weight is None else weight[self.rows].sum())
 
     @property
     def quantized_columns(self) -> list[int]:
@@ -106,8 +111,7 @@ class TableRows:
         """Return some of the rows encoded, by slice or index."""
         if self.kept is not None:
             return self.kept.take(self.rows[rows])
-        weight = None if self.weight is None else self.weight[self.rows[rows]]
-        return replace(self.codec.encode(self.stored(rows)), weight=weight)
+        return self.codec.encode(self.stored(rows))
 
     def keep(self) -> Self:
         """Encode the rows once for all reads, where that takes at most 64 MiB or 5,000 rows.
@@ -120,9 +124,7 @@ class TableRows:
         if self.kept is not None or len(self) > most_rows:
             return self
         kept = concatenate([rows for _, rows in encoded_blocks(self, n_columns)])
-        weight = None if self.weight is None else self.weight[self.rows]
-        table = self.stored(slice(None))
-        return replace(self.all_of(self.codec, table, weight), kept=kept)
+        return replace(self.all_of(self.codec, self.stored(slice(None))), kept=kept)
 
     def split(self, fraction: float, generator: torch.Generator) -> tuple[Self, Self]:
         """Split off a fraction of the rows at random: ``(train, held out)``."""

@@ -186,6 +186,7 @@ def _join_modes(
     rest = n_bins - BINS_OF_GAP * (len(modes) - 1) - len(modes)
     mass = np.array([mode.mass for mode in modes])
     ends = (np.cumsum(mass) * rest // mass.sum()).astype(int)
+    ends[-1] = rest  # sums of weights are rounded
     knots = [
         _place_knots(mode, 1 + extra, affine)
         for mode, extra in zip(modes, np.diff(ends, prepend=0).tolist(), strict=True)

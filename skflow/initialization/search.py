@@ -272,6 +272,9 @@ class _Search:
             if prepared and self.is_late:
                 break
             prepared.append((self._prepare(fold.train, view), fold))
+        masses = None
+        if folds[0].train.weight is not None:
+            masses = np.array([fold.held_out.mass for _, fold in prepared])
         climbing = dict.fromkeys(priors, -np.inf)
         for n_components in ladder:
             for strength, top in list(climbing.items()):
@@ -280,7 +283,8 @@ class _Search:
                 components = "1 component" if n_components == 1 else f"{n_components} components"
                 self.design.reporter.note(f"initial fit, {components}, try {self.n_tried + 1}")
                 candidate = InitialConfig(view, n_components, strength)
-                score = float(np.mean([self._evaluate(*fold, candidate) for fold in prepared]))
+                each = np.array([self._evaluate(*fold, candidate) for fold in prepared])
+                score = float(weighted_mean(each, masses))
                 scores[candidate] = climbing[strength] = score
                 self.n_tried += 1
                 if not score > top + LEAST_GAIN:

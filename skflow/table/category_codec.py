@@ -46,12 +46,21 @@ class CategoryCodec(ColumnCodec):
         vars(self).update(state, _label_of=_index(state["levels"].tolist()))
 
     @classmethod
-    def fit(cls, column: StoredColumn, schema: ColumnSpecification, *, is_counted: bool) -> Self:
+    def fit(
+        cls,
+        column: StoredColumn,
+        schema: ColumnSpecification,
+        weight: FloatArray | None = None,
+        *,
+        is_counted: bool,
+    ) -> Self:
         """Count the categories of the training rows; objects are never counted from an origin."""
         codec = cls(column, schema, MIN_PROBABILITY, np.zeros(1, dtype=np.int64))
         labels = codec.encode(column).labels
-        repeats = Counter(keys_of(column.values[column.present].tolist()))
-        codec.unseen = good_turing(repeats.values(), len(labels))
+        keys = keys_of(column.values[column.present].tolist())
+        repeats = Counter(keys)
+        is_single = np.array([repeats[key] == 1 for key in keys], dtype=bool)
+        codec.unseen = good_turing(is_single, column.present, weight)
         codec.rarest = rarest_labels(labels, codec.labels)
         return codec
 

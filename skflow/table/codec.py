@@ -103,8 +103,8 @@ class TableCodec:
     @classmethod
     def fit(cls, table: StoredTable, schema: Schema) -> Self:
         """Fit the codec of each column to training rows."""
-        pairs = zip(table.columns, schema.columns, strict=True)
-        return cls(schema, [kind_of(pinned).fit(column, pinned) for column, pinned in pairs])
+        pairs, weight = zip(table.columns, schema.columns, strict=True), table.weight
+        return cls(schema, [kind_of(s).fit(column, s, weight) for column, s in pairs])
 
     def _lay_out(self) -> Layout:
         labelled = [self.columns[j] for j in self.labelled]
@@ -149,6 +149,7 @@ class TableCodec:
             values=_stack([part.values for part in valued], table.n_rows, np.float64),
             bin_widths=_stack([part.bin_widths for part in valued], table.n_rows, np.float64),
             log_volume=np.sum([part.log_volume for part in encoded], axis=0),
+            weight=table.weight,
         )
 
     def refuse_irreversible(self, table: StoredTable) -> None:

@@ -1,7 +1,7 @@
 """The interface of a column's codec: rows to a label and, perhaps, a value, and back."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -127,7 +127,14 @@ class ColumnCodec(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, column: StoredColumn, schema: ColumnSpecification, *, is_counted: bool) -> Self:
+    def fit(
+        cls,
+        column: StoredColumn,
+        schema: ColumnSpecification,
+        weight: FloatArray | None = None,
+        *,
+        is_counted: bool,
+    ) -> Self:
         """Fit the codec to training rows.
 
         Parameters
@@ -135,6 +142,8 @@ class ColumnCodec(ABC):
         column : StoredColumn
             Training rows.
         schema : ColumnSpecification
+        weight : ndarray of shape (n_rows,), optional
+            Weight of each row in probabilities; scales and vocabularies are those of all rows.
         is_counted : bool
             Whether stored integers are counted from an origin, rather than read as floats.
         """
@@ -214,14 +223,33 @@ class ColumnCodec(ABC):
         return replaced
 
 
-def good_turing(counts: Iterable[int], n_rows: int) -> float:
-    """Return the probability of a new value: the share of values that occur once."""
-    singles = sum(1 for count in counts if count == 1)
-    return max(MIN_PROBABILITY, singles / (n_rows + 1))
+def good_turing(
+    is_single: NDArray[np.bool_], present: NDArray[np.bool_], weight: FloatArray | None
+) -> float:
+    r"""Return the probability of a new value: the share of rows whose value occurs once.
+
+    .. math:: r = \sum_{i \text{ single}} w_i \Big/ \Bigl(\sum_i w_i + 1\Bigr)
+
+    Parameters
+    ----------
+    is_single : ndarray of bool, shape (n_present,)
+        Whether no other row has the value, of the rows that have one.
+    present : ndarray of bool, shape (n_rows,)
+        Which rows have one.
+    weight : ndarray of shape (n_rows,) or None
+        Weights of all rows; None weighs all rows alike.
+    """
+    singles, mass = float(is_single.sum()), float(len(present))
+    if weight is not None:
+        singles, mass = float(weight[present][is_single].sum()), float(weight.sum())
+    return max(MIN_PROBABILITY, singles / (mass + 1))
 
 
 def rarest_labels(labels: Sequence[int] | LabelArray, known: LabelSet) -> LabelArray:
-    """Return the labels, other than "a value", with the fewest training rows."""
+    """Return the labels, other than "a value", with the fewest training rows, whatever they weigh.
+
+    They share what falls to labels never seen: the one of the least weight would get all of it.
+    """
     counts = np.bincount(labels, minlength=known.n_labels)[: known.n_labels]
     possible = counts > 0
     if known.valued:

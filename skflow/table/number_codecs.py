@@ -93,7 +93,14 @@ class NumberCodec(ColumnCodec):
         self.limits = stored_limits(low, high, stored)
 
     @classmethod
-    def fit(cls, column: StoredColumn, schema: ColumnSpecification, *, is_counted: bool) -> Self:
+    def fit(
+        cls,
+        column: StoredColumn,
+        schema: ColumnSpecification,
+        weight: FloatArray | None = None,
+        *,
+        is_counted: bool,
+    ) -> Self:
         """Fit scales to the numbers of the training rows that have no label."""
         coordinates: CoordinateSystem = (
             IntegerGrid.fit(column, schema, is_exact=cls._is_exact(schema))
@@ -109,7 +116,7 @@ class NumberCodec(ColumnCodec):
             off_grid = others[:0] if coordinates.step else others
             scaling, smallest = fit_near_zero(scaling, off_grid, coordinates.epsilon)
         nothing = np.zeros(1, dtype=np.int64)
-        unseen = cls._probability_of_unseen(column)
+        unseen = cls._probability_of_unseen(column, weight)
         codec = cls(column, schema, unseen, nothing, coordinates, scaling, smallest)
         codec.rarest = rarest_labels(codec._label(column, index), codec.labels)
         return codec
@@ -152,9 +159,10 @@ class NumberCodec(ColumnCodec):
         return fit_novel_scaling(np.array(levels, dtype=np.float64), others)
 
     @classmethod
-    def _probability_of_unseen(cls, column: StoredColumn) -> float:
-        counts = np.unique(column.values[column.present], return_counts=True)[1]
-        return good_turing(counts, len(column.values))
+    def _probability_of_unseen(cls, column: StoredColumn, weight: FloatArray | None) -> float:
+        present = column.values[column.present]
+        _, number, counts = np.unique(present, return_inverse=True, return_counts=True)
+        return good_turing(counts[number] == 1, column.present, weight)
 
     @property
     def step(self) -> float:
@@ -246,7 +254,7 @@ class ValueCodec(NumberCodec):
         return fit_scaling(others, coordinates.resolution)
 
     @classmethod
-    def _probability_of_unseen(cls, column: StoredColumn) -> float:
+    def _probability_of_unseen(cls, column: StoredColumn, weight: FloatArray | None) -> float:
         return MIN_PROBABILITY
 
     @property

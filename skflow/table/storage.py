@@ -113,16 +113,25 @@ class StoredTable:
     columns : tuple of StoredColumn
     n_rows : int
     container : {"array", "pandas", "polars"}
+    weight : ndarray of float64, shape (n_rows,), optional
+        Weight of each row, which is no column; None weighs all rows alike.
     """
 
     columns: tuple[StoredColumn, ...]
     n_rows: int
     container: ContainerKind = "array"
+    weight: NDArray[np.float64] | None = None
+
+    @property
+    def mass(self) -> float:
+        """Sum of the weights: the number of rows where all weigh alike."""
+        return float(self.n_rows if self.weight is None else self.weight.sum())
 
     def take(self, rows: Any) -> Self:
         """Return some rows, by slice, mask or index."""
         columns = tuple(column.take(rows) for column in self.columns)
-        return replace(self, columns=columns, n_rows=len(columns[0].missing))
+        weight = None if self.weight is None else self.weight[rows]
+        return replace(self, columns=columns, n_rows=len(columns[0].missing), weight=weight)
 
 
 class Faults:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from skflow.exceptions import CaptureWarning, warn_caller
 from skflow.flow.batch import Batch
-from skflow.rows import weighted_mean, weighted_sum
+from skflow.rows import weighted_sum
 from skflow.training.optimizer import EMA, AdamW
 
 WARM_UP_STEPS = 3  # what is set up at first use must not be captured
@@ -53,9 +53,12 @@ def keep_gradients(parameters: Sequence[nn.Parameter]) -> None:
 
 
 class EagerStep:
-    """Forward, backward, clipped AdamW, moving average, kernel by kernel.
+    r"""Forward, backward, clipped AdamW, moving average, kernel by kernel.
 
-    The loss is the weighted mean of the negative log-density.
+    The loss is the mean of the negative log-density, weighted by :math:`w_i / \bar w` with the mean
+    weight :math:`\bar w` of all rows, not of the batch: the mean over batches is then the mean over
+    all rows. Divided by the sum of its own weights, a batch with a heavy row would count as much as
+    one without, and light rows too much.
 
     Parameters
     ----------
@@ -85,6 +88,7 @@ class EagerStep:
         self.average = average
         self.reduce = reduce
         self.total = optimizer.parameters[0].new_zeros(())
+        self.mean_weight = None if rows.weight is None else rows.weight.mean()
 
     def __call__(
         self, rows: Tensor, learning_rate: float | Tensor, average_weight: float | Tensor
@@ -92,7 +96,10 @@ class EagerStep:
         """Step on the rows of these indices; numbers on the device are read there."""
         batch = self.rows.take(rows)
         log_prob = self.log_prob(batch)
-        (-weighted_mean(log_prob, batch.weight)).backward()
+        scaled = log_prob
+        if batch.weight is not None and self.mean_weight is not None:
+            scaled = log_prob * (batch.weight / self.mean_weight)
+        (-scaled.mean()).backward()
         self.reduce(self.optimizer.parameters)
         self.optimizer.step(learning_rate)
         self.average.update(average_weight)

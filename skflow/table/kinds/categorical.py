@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from skflow.table.category_codec import CategoryCodec
 from skflow.table.column_codec import ColumnCodec
 from skflow.table.kinds.kind import Kind
@@ -29,10 +32,15 @@ class Categorical(Kind):
         """Return the schema, with all values as levels."""
         return replace(draft, kind=self.name, levels=summary.levels)
 
-    def fit(self, column: StoredColumn, schema: ColumnSpecification) -> ColumnCodec:
+    def fit(
+        self,
+        column: StoredColumn,
+        schema: ColumnSpecification,
+        weight: NDArray[np.float64] | None = None,
+    ) -> ColumnCodec:
         """Return a fitted codec, of objects or of numbers."""
         codec, is_counted = self._codec_of(column), self.is_counted(column, schema)
-        return codec.fit(column, schema, is_counted=is_counted)
+        return codec.fit(column, schema, weight, is_counted=is_counted)
 
     def restore(
         self, stored: StoredColumn, schema: ColumnSpecification, state: Mapping[str, Any]

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, NoReturn
 
+import numpy as np
+from numpy.typing import NDArray
+
 from skflow.table.column_codec import ColumnCodec
 from skflow.table.families import FAMILIES
 from skflow.table.number_codecs import LevelCodec, ValueCodec
@@ -69,8 +72,13 @@ class Kind(ABC):
         """
 
     @abstractmethod
-    def fit(self, column: StoredColumn, schema: ColumnSpecification) -> ColumnCodec:
-        """Return the codec of a column, fitted to training rows."""
+    def fit(
+        self,
+        column: StoredColumn,
+        schema: ColumnSpecification,
+        weight: NDArray[np.float64] | None = None,
+    ) -> ColumnCodec:
+        """Return the codec of a column, fitted to training rows and their weights."""
 
     @abstractmethod
     def restore(
@@ -140,9 +148,14 @@ class LevelKind(Kind):
     def _refuse_contradiction(self, name: str, distinct: Distinct) -> None:
         """Raise where the values of a column contradict the kind that an option names."""
 
-    def fit(self, column: StoredColumn, schema: ColumnSpecification) -> ColumnCodec:
+    def fit(
+        self,
+        column: StoredColumn,
+        schema: ColumnSpecification,
+        weight: NDArray[np.float64] | None = None,
+    ) -> ColumnCodec:
         """Return a fitted :class:`LevelCodec`."""
-        return LevelCodec.fit(column, schema, is_counted=self.is_counted(column, schema))
+        return LevelCodec.fit(column, schema, weight, is_counted=self.is_counted(column, schema))
 
     def restore(
         self, stored: StoredColumn, schema: ColumnSpecification, state: Mapping[str, Any]
@@ -178,9 +191,14 @@ class ValueKind(Kind):
     ) -> tuple[Number, ...]:
         return find_atoms(distinct)
 
-    def fit(self, column: StoredColumn, schema: ColumnSpecification) -> ColumnCodec:
+    def fit(
+        self,
+        column: StoredColumn,
+        schema: ColumnSpecification,
+        weight: NDArray[np.float64] | None = None,
+    ) -> ColumnCodec:
         """Return a fitted :class:`ValueCodec`."""
-        return ValueCodec.fit(column, schema, is_counted=self.is_counted(column, schema))
+        return ValueCodec.fit(column, schema, weight, is_counted=self.is_counted(column, schema))
 
     def restore(
         self, stored: StoredColumn, schema: ColumnSpecification, state: Mapping[str, Any]
