@@ -32,6 +32,8 @@ class EncodedRows:
         Log-derivative of the encoding, in nats, per unit of the original columns.
     weight : ndarray of float64, shape (n_rows,), optional
         Weight of each row in losses, means and counts; None weighs all rows alike.
+    given : EncodedRows, optional
+        The condition of each row: the columns that are given, which have no log-volume.
     """
 
     labels: NDArray[np.int64]
@@ -40,6 +42,7 @@ class EncodedRows:
     bin_widths: FloatArray
     log_volume: FloatArray
     weight: FloatArray | None = None
+    given: "EncodedRows | None" = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -56,15 +59,22 @@ class EncodedRows:
 
     def take(self, rows: Any) -> Self:
         """Return some of the rows, by slice, mask or index."""
-        arrays = {name: array for name, array in vars(self).items() if array is not None}
-        return replace(self, **{name: array[rows] for name, array in arrays.items()})
+        given = None if self.given is None else self.given.take(rows)
+        arrays = {name: array[rows] for name, array in self.arrays().items()}
+        return replace(self, **arrays, given=given)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of these rows by name, those of their condition left out."""
+        return {name: part for name, part in vars(self).items() if isinstance(part, np.ndarray)}
 
 
 def concatenate(parts: Sequence[EncodedRows]) -> EncodedRows:
     """Join rows, one part after the other; either all parts have weights, or none."""
-    names = [name for name, array in vars(parts[0]).items() if array is not None]
+    names = parts[0].arrays()
+    given = [part.given for part in parts if part.given is not None]
     return EncodedRows(
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names},
+        given=concatenate(given) if given else None,
     )
 
 

@@ -15,8 +15,9 @@ from skflow.flow.batch import Batch
 from skflow.flow.bijection import Bijection, Chain
 from skflow.flow.context import Context, ContextEncoder
 from skflow.flow.coupling import Coupling
+from skflow.flow.effects import ConditionEffects, LabelEffects
 from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import ConditionEffects, GaussianComponents, LabelEffects, Mixture
+from skflow.flow.mixture import GaussianComponents, Mixture
 from skflow.initialization.marginals import fit_marginals
 
 N_COLUMNS = 4
@@ -105,7 +106,7 @@ def with_context(case: Case, x: Tensor) -> ContextRows:
     if case.missing:
         missing = torch.rand(x.shape, generator=seeded(7)) < 1 / 3
         x = x.masked_fill(missing, torch.nan)
-    features, codes, of_given = [], None, None
+    features, codes, of_given, condition = [], None, None, None
     if case.labels:
         of_labels = encoder(N_LABELS, 0)
         codes = of_labels.vocabulary(random_labels(x.shape[1]))
@@ -114,7 +115,9 @@ def with_context(case: Case, x: Tensor) -> ContextRows:
         conditions = random_conditions(x.shape[1])
         of_given = encoder(N_GIVEN_LABELS, N_GIVEN_VALUES).encode(conditions)
         features.append(of_given)
-    return ContextRows(x, Context(codes, torch.cat(features) if features else None, of_given))
+        condition = conditions.y
+    of_both = torch.cat(features) if features else None
+    return ContextRows(x, Context(codes, of_both, of_given, condition))
 
 
 def identity_coupling(
@@ -183,10 +186,18 @@ def far_marginals(n_bins: int, case: Case = PLAIN) -> Marginals:
 
 
 def mixture(
-    scale: float, n_components: int = 5, n_columns: int = N_COLUMNS, case: Case = PLAIN
+    scale: float,
+    n_components: int = 5,
+    n_columns: int = N_COLUMNS,
+    case: Case = PLAIN,
+    n_given: int = 0,
 ) -> Mixture:
-    """Components of a given width around scattered centres, each correlated its own way."""
-    generator = seeded(3)
+    """Components of a given width around scattered centres, each correlated its own way.
+
+    The first ``n_given`` of their columns are those of a condition.
+    """
+    generator, n_mapped = seeded(3), n_columns
+    n_columns += n_given
 
     def draw(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
@@ -199,9 +210,15 @@ def mixture(
     if case.labels:
         effects.append(LabelEffects(draw(N_ENTRIES, n_components + n_columns) / 2))
     if case.given:
-        effects.append(ConditionEffects(N_FEATURES, n_components + n_columns))
-        effects[-1].weight.data = draw(n_components + n_columns, N_FEATURES) / 4
-    return Mixture.from_components(components, BOUND, effects, has_missing=case.missing)
+        effects.append(ConditionEffects(N_FEATURES, n_components, n_mapped, n_given))
+        effects[-1].weight.data = draw(n_components + n_mapped, N_FEATURES) / 4
+    return Mixture.from_components(
+        components, BOUND, effects, has_missing=case.missing, n_given=n_given
+    )
+
+
+def mixture_after_conditions(case: Case) -> Mixture:
+    return mixture(0.5, case=case, n_given=N_GIVEN_VALUES * case.given)
 
 
 def mixture_without_embedding(case: Case) -> Mixture:
@@ -235,6 +252,7 @@ BIJECTIONS: dict[str, Callable[[Case], Bijection]] = {
     "mixture, broad": lambda case: mixture(1.0, case=case),
     "mixture, narrow": lambda case: mixture(0.02, case=case),
     "mixture, without embedding": mixture_without_embedding,
+    "mixture, after conditions": mixture_after_conditions,
     "chain of all": chain,
 }
 

@@ -69,7 +69,7 @@ FRAME_FLOORS = {"command_line"}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
 # One class each, most of it numpydoc and the list of parameters.
-LONG_FILES = {"estimators/density.py": 565, "estimators/outlier.py": 415}
+LONG_FILES = {"estimators/density.py": 600, "estimators/outlier.py": 415}
 LONG_FUNCTIONS: dict[str, int] = {}
 
 
@@ -179,7 +179,7 @@ MOST_FILES_PER_ROOM = 21
 MOST_PARAMETERS = 8
 # Those of an estimator are what a search may vary; the others wait for a type of their own.
 MANY_PARAMETERS = {
-    "estimators/density.py:__init__": 23,
+    "estimators/density.py:__init__": 24,
     "flow/conditioner.py:__init__": 9,
     "flow/coupling.py:__init__": 10,
     "training/loop.py:train": 9,

@@ -63,6 +63,7 @@ class SchemaFields(Fields):
     low: Scalar
     high: Scalar
     n_left_out: Annotated[int, Meta(ge=1, le=2**62)] | None = None
+    is_given: Literal[True] | None = None
 
 
 class PowerOfTwoFields(Fields, tag_field="form", tag="power of two"):

@@ -11,17 +11,16 @@ from skflow.archive.document import RecipeFields
 from skflow.archive.files import Arrays
 from skflow.exceptions import ModelFileError
 from skflow.flow.model import Model
-from skflow.flow.recipe import FlowRecipe, restore_model
+from skflow.flow.recipe import ConditionSizes, FlowRecipe, restore_model
 from skflow.table.codec import Layout
 
 # A model works on numbers of the order of 1 to 1,000, but the slopes of a column of which only
 # the last digits of its floats vary are as large as 1e16.
 LARGEST = 1e18
-ASCENDING = ("marginals.x_knots", "marginals.y_knots")
-POSITIVE = (
-    "marginals.derivatives",
-    "marginals.lower_tail",
-    "marginals.upper_tail",
+MARGINALS = ("marginals", "given_marginals")
+ASCENDING = tuple(f"{part}.{knots}" for part in MARGINALS for knots in ("x_knots", "y_knots"))
+POSITIVE = tuple(
+    f"{part}.{name}" for part in MARGINALS for name in ("derivatives", "lower_tail", "upper_tail")
 )
 
 
@@ -37,6 +36,7 @@ def unpack_recipe(fields: RecipeFields, layout: Layout) -> FlowRecipe:
         n_labels=layout.n_labels,
         unseen=layout.unseen,
         value_label=layout.value_label,
+        given=None if layout.given is None else ConditionSizes(*layout.given),
     )
 
 

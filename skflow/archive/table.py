@@ -87,6 +87,8 @@ def unpack_table(fields: TableFields) -> tuple[Container, TableCodec]:
         dtypes *= len(names)
     if len(dtypes) != len(names) or len(set(names)) < len(names):
         raise ModelFileError("There must be one dtype and one name for each column.")
+    if all(schema.is_given for schema in schemas):
+        raise ModelFileError("All columns are given: none has a density.")
     labels: Any = names
     if fields.container == "pandas" and fields.names is not None:
         labels = unpack_index(fields.names)
@@ -121,7 +123,8 @@ def pack_schema(schema: ColumnSchema) -> dict[str, Any]:
         number = getattr(schema, name)
         packed[name] = None if number is None else pack_scalar(number)
     packed["missing"] = list(schema.missing)
-    return packed | ({"n_left_out": schema.n_left_out} if schema.n_left_out else {})
+    rare = {"n_left_out": schema.n_left_out, "is_given": schema.is_given}
+    return packed | {name: value for name, value in rare.items() if value}
 
 
 def unpack_schema(fields: SchemaFields) -> ColumnSchema:
@@ -158,6 +161,7 @@ def unpack_schema(fields: SchemaFields) -> ColumnSchema:
         high=high,
         family=fields.family,
         n_left_out=fields.n_left_out or 0,
+        is_given=bool(fields.is_given),
     )
 
 

@@ -22,6 +22,7 @@ from skflow.estimators.failures import explained_exhaustion, keep_earlier_fit
 from skflow.estimators.persistence import SaveableDensity
 from skflow.estimators.questions import JointQuestions
 from skflow.estimators.validation import (
+    check_conditions,
     check_latents,
     check_table,
     check_weight,
@@ -113,6 +114,11 @@ class FlowDensity(
     bounds : dict, default=None
         ``{column: (low, high)}``, None for an open side. Without it a column that is
         never negative, or never positive, is bounded at 0.
+    given : array-like of str or int, default=None
+        Columns that are conditions: names or indices. The density is then that of the other
+        columns given these, and is fitted for that question alone; ``X`` holds all columns, as
+        ever. Conditions may be of every kind, with missing values, categories and numbers that
+        no fitted row has. None: the joint density of all columns.
     handle_unknown : {"error", "ignore"}, default="error"
         What :meth:`transform` does where a cell was never seen and has no place on the line:
         a category, or a missing value in a column that had none. "error" refuses it. "ignore"
@@ -204,6 +210,7 @@ class FlowDensity(
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "column_kinds": [dict, Schema, None],
         "bounds": [dict, None],
+        "given": ["array-like", str, Integral, None],
         "handle_unknown": [StrOptions({"error", "ignore"})],
         "device": [str, torch.device],
         "random_state": ["random_state"],
@@ -232,6 +239,7 @@ class FlowDensity(
         categorical_features: ArrayLike | str | None = "from_dtype",
         column_kinds: Mapping[Any, str] | Schema | None = None,
         bounds: Mapping[Any, tuple[float | None, float | None]] | None = None,
+        given: ArrayLike | None = None,
         handle_unknown: str = "error",
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -256,6 +264,7 @@ class FlowDensity(
         self.categorical_features = categorical_features
         self.column_kinds = column_kinds
         self.bounds = bounds
+        self.given = given
         self.handle_unknown = handle_unknown
         self.device = device
         self.random_state = random_state
@@ -476,13 +485,16 @@ class FlowDensity(
             self._density.codec.refuse_irreversible(table)
         return self._density.latents(table, self.device)
 
-    def inverse_transform(self, Z: ArrayLike) -> Any:
+    def inverse_transform(self, Z: ArrayLike, *, given: Any = None) -> Any:
         """Send latents back to rows.
 
         Parameters
         ----------
         Z : array-like of shape (n_samples, n_latents)
             Latents. The index of a pandas frame is kept.
+        given : array or DataFrame of n_samples rows, default=None
+            Conditions of the rows, for a density that was fitted with the parameter ``given``:
+            these columns, or all columns.
 
         Returns
         -------
@@ -499,11 +511,23 @@ class FlowDensity(
         """
         check_is_fitted(self)
         latents = check_latents(self, Z, self._density.codec.latent_names)
+        conditions = self._read_given(given, "inverse_transform")
+        if conditions is not None and conditions.n_rows != len(latents):
+            raise ValueError(
+                f"given has {conditions.n_rows} rows and Z has {len(latents)}: pass the condition "
+                "of each row."
+            )
         ignore = self.handle_unknown == "ignore"
-        return self._density.inverse(latents, self.device, Z, unknown_as_missing=ignore)
+        return self._density.inverse(
+            latents, self.device, Z, given=conditions, unknown_as_missing=ignore
+        )
 
     def sample(
-        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+        self,
+        n_samples: int = 1,
+        random_state: int | np.random.RandomState | None = None,
+        *,
+        given: Any = None,
     ) -> Any:
         """Draw new rows.
 
@@ -513,12 +537,16 @@ class FlowDensity(
             As many as memory holds: draw more in parts.
         random_state : int, RandomState instance or None, default=None
             None draws fresh rows at each call.
+        given : array or DataFrame, default=None
+            Conditions, for a density that was fitted with the parameter ``given``: these
+            columns, or all columns. For each of its rows ``n_samples`` rows are drawn, one
+            after the other.
 
         Returns
         -------
         X : array or DataFrame of shape (n_samples, n_features)
-            In the container and the dtypes that were fitted; values lie on each
-            column's grid, inside its support and among its labels. A row with a value
+            In the container and the dtypes that were fitted, conditions included; values lie
+            on each column's grid, inside its support and among its labels. A row with a value
             far beyond all that were fitted is drawn again.
         """
         check_is_fitted(self)
@@ -527,9 +555,13 @@ class FlowDensity(
             {"n_samples": n_samples},
             caller_name=f"{type(self).__name__}.sample",
         )
+        conditions = self._read_given(given, "sample")
+        n_rows = n_samples if conditions is None else n_samples * conditions.n_rows
         generator = check_random_state(random_state)
         try:
-            return self._density.sample(n_samples, generator, self.device)
+            if conditions is not None:
+                conditions = conditions.take(np.repeat(np.arange(conditions.n_rows), n_samples))
+            return self._density.sample(n_rows, generator, self.device, conditions)
         except MemoryError as error:
             raise MemoryError(f"n_samples={n_samples} are too many at once: draw fewer.") from error
 
@@ -551,6 +583,26 @@ class FlowDensity(
         check_is_fitted(self)
         _check_feature_names_in(self, input_features)
         return np.array(self._density.codec.latent_names, dtype=object)
+
+    def _read_given(self, given: Any, method: str) -> StoredTable | None:
+        """Read rows of conditions; None where the density has none."""
+        codec, container = self._density.codec, self._density.container
+        chosen = [container.names[j] for j in codec.conditions]
+        if not chosen:
+            if given is None:
+                return None
+            raise ValueError(
+                f"{method} takes given= only where the density was fitted with the parameter "
+                "given; this one is joint. Leave it out, or fit FlowDensity(given=[...])."
+            )
+        if given is None:
+            raise ValueError(
+                f"This {type(self).__name__} is the density of other columns given {chosen}: call "
+                f"{method} with given=, a table of these columns."
+            )
+        named = hasattr(self, "feature_names_in_")
+        table = check_conditions(given, container.names, codec.conditions, named=named)
+        return self._density.conditions.read(table)
 
     def _read(self, X: ArrayLike) -> StoredTable:
         check_is_fitted(self)

@@ -201,8 +201,9 @@ class SaveableDetector(Saveable):
 
 
 def _middle_of(density: TableDensity) -> StoredTable:
-    """Return the row whose latents are all 0."""
-    middle = density.inverse(np.zeros((1, len(density.codec.latent_names))), "cpu")
+    """Return the row whose latents are all 0; a condition of it is the middle of its columns."""
+    latents = np.zeros((1, len(density.codec.latent_names)))
+    middle = density.inverse(latents, "cpu", given=density.middle_condition())
     return density.container.read(middle)
 
 

@@ -232,5 +232,5 @@ class JointQuestions:
     def _read_part(self: Any, X: Any) -> PartialTable:
         """Read some of the fitted columns."""
         X, columns = check_part(self, X)
-        container = self._density.container.of_columns(columns)
+        container = self._density.container.select(columns)
         return with_columns(self._density.codec, container.read(X), columns)

@@ -175,6 +175,62 @@ def _in_native_order(frame: Any) -> Any:
     return frame.astype(native) if native else frame
 
 
+def check_conditions(
+    given: Any, names: Sequence[str], columns: Sequence[int], *, named: bool
+) -> Any:
+    """Check rows of conditions; return their columns alone, in the order of the fitted table.
+
+    Parameters
+    ----------
+    given : array or DataFrame
+        The columns that are given, or all columns.
+    names : sequence of str
+        Of all columns of the fitted table.
+    columns : sequence of int
+        Positions of those that are given.
+    named : bool
+        Whether the fitted table had names.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where ``given`` is no table of these columns.
+    """
+    chosen = [names[j] for j in columns]
+    remedy = _remedy(given)
+    if remedy:
+        raise TypeError(
+            f"given must be an array, or a pandas or polars DataFrame; got "
+            f"{type(given).__name__}. {remedy}"
+        )
+    frame = as_frame(given) if hasattr(given, "columns") and hasattr(given, "shape") else None
+    if frame is None:
+        given = check_array(given, dtype=None, ensure_all_finite=False, input_name="given")
+    n_columns = given.shape[1]
+    if frame is not None and named:
+        missing = [name for name in chosen if name not in frame.columns]
+        unknown = [name for name in frame.columns if name not in names]
+        if missing or unknown:
+            raise ValueError(
+                f"given must hold the columns {chosen}; "
+                + " and ".join(
+                    [f"it lacks {missing}"] * bool(missing)
+                    + [f"it holds {unknown}, which were not fitted"] * bool(unknown)
+                )
+                + "."
+            )
+        return _in_native_order(frame.select(chosen).to_native())
+    if n_columns not in (len(columns), len(names)):
+        raise ValueError(
+            f"given has {n_columns} columns, expected the {len(columns)} that are given, {chosen}, "
+            f"or all {len(names)}."
+        )
+    places = list(range(n_columns) if n_columns == len(columns) else columns)
+    if frame is None:
+        return given[:, places]
+    return _in_native_order(frame[:, places].to_native())
+
+
 def check_latents(estimator: BaseEstimator, Z: Any, names: Sequence[str]) -> NDArray[np.float64]:
     """Check latents of these names; return them as an array."""
     latents: NDArray[np.float64] = check_array(Z, dtype=np.float64, input_name="Z")

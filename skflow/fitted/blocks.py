@@ -110,6 +110,11 @@ def send_rows(rows: EncodedRows, device: torch.device) -> tuple[Tensor, Rows]:
     return log_volume, Rows(*encoded)
 
 
+def send_given(rows: EncodedRows, device: torch.device) -> Rows | None:
+    """Send the conditions of encoded rows to the device, where they have some."""
+    return None if rows.given is None else send_rows(rows.given, device)[1]
+
+
 def join(parts: list[Tensor]) -> NDArray:
     """Join tensors of blocks, whose last axis is rows, to an array whose first is."""
     return np.concatenate([part.numpy().T for part in parts])

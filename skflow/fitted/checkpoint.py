@@ -99,8 +99,10 @@ def open_checkpoint(
     for source in sources:
         digest.update(f"{len(source)} rows".encode())
         for _, rows in encoded_blocks(source, len(estimator.schema_.columns)):
-            for array in (rows.labels, rows.novel, rows.values, rows.log_volume, rows.weight):
-                digest.update(b"" if array is None else array.tobytes())
+            for part in (rows, rows.given):
+                for name in ("labels", "novel", "values", "log_volume", "weight"):
+                    array = getattr(part, name, None)
+                    digest.update(b"" if array is None else array.tobytes())
     for array in initial.values():
         digest.update(array.tobytes())
     state = estimator.random_state

@@ -38,17 +38,20 @@ def initialize(
     """
     recipe = settings.recipe
     labels = empty_labels(recipe.n_labels, len(rows))
-    factor = TriangularFactor(len(recipe.value_label))
+    n_given = 0 if recipe.given is None else recipe.given.n_values
+    n_values = n_given + len(recipe.value_label)
+    factor = TriangularFactor(n_values)
     chosen = _choose_sample(len(rows), recipe, generator)
     parts, weights = [], []
-    for block, encoded in encoded_blocks(rows, len(recipe.value_label) + len(labels)):
+    for block, encoded in encoded_blocks(rows, n_values + len(labels)):
         first, last = np.searchsorted(chosen, (block.start, block.stop))
         parts.append(encoded.take(chosen[first:last] - block.start))
         labels[:, block] = torch.from_numpy(encoded.labels.T)
         weights.append(encoded.weight)
         if config is None:
-            factor.add(encoded.values)
-    warn_if_degenerate(factor, settings.value_names)
+            given = [] if encoded.given is None else [encoded.given.values]
+            factor.add(np.concatenate([*given, encoded.values], axis=1))
+    warn_if_degenerate(factor, settings.value_names, n_given)
     sample = dequantize(concatenate(parts), rows.quantized_columns, fork(generator))
     fresh = None
     if held_out is not None:
@@ -56,7 +59,7 @@ def initialize(
         fresh = dequantize(fresh, held_out.quantized_columns, fork(generator))
     context = SearchContext(
         settings.bounds,
-        recipe.n_labels,
+        recipe.n_context_labels,
         recipe.bound,
         settings.options.clock,
         settings.device,
@@ -65,7 +68,8 @@ def initialize(
     )
     initial = fit_initial(sample, fresh, settings.n_components, context, generator, config)
     tree = fit_label_tree(labels, recipe.n_labels, _join_weights(weights))
-    model = recipe.build(tree, initial.marginals, initial.mixture, generator)
+    marginals = initial.marginals
+    model = recipe.build(tree, marginals.own, initial.mixture, generator, marginals.given)
     return model, initial.candidate
 
 
@@ -73,7 +77,7 @@ def _choose_sample(
     n_rows: int, recipe: FlowRecipe, generator: torch.Generator
 ) -> NDArray[np.int64]:
     """Return indices of rows in ascending order: all where they are few."""
-    by_cells = SAMPLE_CELLS // max(1, len(recipe.value_label))
+    by_cells = SAMPLE_CELLS // max(1, recipe.n_given + len(recipe.value_label))
     most = min(SAMPLE_ROWS, max(EM_ROWS, by_cells))
     if n_rows <= most:
         return np.arange(n_rows)

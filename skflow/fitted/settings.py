@@ -1,13 +1,13 @@
 """Settings of a fit, from the parameters of an estimator."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import torch
 
 from skflow.clock import Clock
-from skflow.flow.recipe import FlowRecipe, choose_recipe
+from skflow.flow.recipe import ConditionSizes, FlowRecipe, choose_recipe
 from skflow.reporter import Reporter
 from skflow.table.codec import TableCodec
 from skflow.training.options import TrainingOptions, choose_options
@@ -70,6 +70,8 @@ class FitSettings:
             value_label=layout.value_label,
             **{name: getattr(estimator, name) for name in OF_RECIPE},
         )
+        if layout.given is not None:
+            recipe = replace(recipe, given=ConditionSizes(*layout.given))
         options = choose_options(
             n_rows, clock=clock, **{name: getattr(estimator, name) for name in OF_TRAINING}
         )

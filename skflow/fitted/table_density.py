@@ -18,7 +18,7 @@ from skflow.conditioning.components import MixedComponents
 from skflow.conditioning.distillation import distill
 from skflow.device import resolve_device
 from skflow.exceptions import StrangeLabelsWarning, warn_caller
-from skflow.fitted.blocks import Block, device_blocks, join, send, send_rows
+from skflow.fitted.blocks import Block, device_blocks, join, send, send_given, send_rows
 from skflow.fitted.round_trip import InverseError, compare_columns
 from skflow.flow.model import Latents, Model
 from skflow.flow.recipe import FlowRecipe, model_state, restore_model
@@ -56,13 +56,19 @@ class TableDensity:
     model: Model
     _components: MixedComponents | None = None
 
+    @property
+    def conditions(self) -> Container:
+        """Container of the columns that are given."""
+        return self.container.select(self.codec.conditions)
+
     def log_prob(self, table: StoredTable, device: str | torch.device) -> FloatArray:
         """Log-density of each row, ``(n_rows,)``, in nats, in the table's own units."""
-        model, parts = self.moved_model(table.n_rows, device), []
+        model, parts = self._move_model(table.n_rows, device), []
         for block, encoded in self._encoded_blocks(table, model):
             with block:
                 log_volume, rows = send_rows(encoded, model.value_label.device)
-                parts.append((log_volume + model.log_prob(rows)).cpu())
+                given = send_given(encoded, model.value_label.device)
+                parts.append((log_volume + model.log_prob(rows, given)).cpu())
         return join(parts)
 
     def standardized_scores(
@@ -77,7 +83,7 @@ class TableDensity:
 
         ``never_seen`` says which entries of the labels' vocabulary count as novel labels.
         """
-        model, parts = self.moved_model(table.n_rows, device), []
+        model, parts = self._move_model(table.n_rows, device), []
         device = model.value_label.device
         is_never_seen = torch.tensor(never_seen, device=device)
         for block, encoded in self._encoded_blocks(table, model, warns=warns):
@@ -92,10 +98,11 @@ class TableDensity:
 
     def latents(self, table: StoredTable, device: str | torch.device) -> FloatArray:
         """Latents of each row, ``(n_rows, n_latents)``, in the order of the columns."""
-        model, of_labels, of_values = self.moved_model(table.n_rows, device), [], []
+        model, of_labels, of_values = self._move_model(table.n_rows, device), [], []
         for block, encoded in self._encoded_blocks(table, model):
             with block:
-                sent = model.latents(send_rows(encoded, model.value_label.device)[1])
+                rows = send_rows(encoded, model.value_label.device)[1]
+                sent = model.latents(rows, send_given(encoded, model.value_label.device))
                 of_labels.append(sent.labels.cpu())
                 of_values.append(sent.values.cpu())
         latents = np.empty((table.n_rows, len(self.codec.latent_names)))
@@ -109,53 +116,86 @@ class TableDensity:
         device: str | torch.device,
         like: Any = None,
         *,
+        given: StoredTable | None = None,
         unknown_as_missing: bool = False,
     ) -> Any:
         """Rows that have these latents, in the container; ``like`` lends its pandas index.
 
-        What was never seen is missing, or becomes one of the rarest labels; see
-        :meth:`TableCodec.decode`.
+        ``given`` are their conditions, where the density has some. What was never seen is
+        missing, or becomes one of the rarest labels; see :meth:`TableCodec.decode`.
         """
-        columns = self._columns(latents, device, unknown_as_missing=unknown_as_missing)
+        columns = self._columns(latents, device, given, unknown_as_missing=unknown_as_missing)
         return self.container.build(columns, like)
 
     def sample(
-        self, n_rows: int, random_state: np.random.RandomState, device: str | torch.device
+        self,
+        n_rows: int,
+        random_state: np.random.RandomState,
+        device: str | torch.device,
+        given: StoredTable | None = None,
     ) -> Any:
         """New rows, in the container: known labels only, values on grids and in supports.
 
-        A row with a value far beyond all that were fitted is drawn again: it comes from
-        the floor of the mixture, which is there to keep scores finite.
+        ``given`` are the conditions of the rows, where the density has some. A row with a value
+        far beyond all that were fitted is drawn again: it comes from the floor of the mixture,
+        which is there to keep scores finite.
         """
         drawn: list[NDArray] = []
         again = np.arange(n_rows)
         for _ in range(MOST_DRAWS):
             latents = random_state.standard_normal((len(again), len(self.codec.latent_names)))
-            *fresh, is_within_reach = self._of_latents(latents, device, draws=True)
+            conditions = None if given is None else given.take(again)
+            *fresh, is_within_reach = self._of_latents(latents, device, conditions, draws=True)
             drawn = drawn or [array.copy() for array in fresh]
             for array, rows in zip(drawn, fresh, strict=True):
                 array[again] = rows
             again = again[~is_within_reach]
             if not len(again):
                 break
-        return self.container.build(self.codec.decode(*drawn, on_grid=True), None)
+        return self.container.build(self.codec.decode(*drawn, on_grid=True, given=given), None)
+
+    def middle_condition(self) -> StoredTable | None:
+        """A row of conditions: first labels, and the middles of values."""
+        codec, marginals = self.codec.given, self.model.given_marginals
+        if codec is None or marginals is None:
+            return None
+        labels = np.zeros((1, len(codec.labelled)), dtype=np.int64)
+        for column, label in codec.layout.value_label:
+            if column >= 0:
+                labels[0, column] = label
+        middle = torch.zeros((len(codec.value_codecs), 1), dtype=torch.float64)
+        values = marginals.inverse_and_log_det(middle)[0].numpy().T
+        columns = codec.decode(labels, np.full(labels.shape, np.nan), values, on_grid=True)
+        return StoredTable(tuple(columns), 1, self.container.kind)
 
     def measure_inverse_error(self, table: StoredTable, device: str | torch.device) -> InverseError:
         """Send rows there and back, and compare."""
-        columns = self._columns(self.latents(table, device), device)
-        return compare_columns(table.columns, columns, self.codec.scales)
+        given = table.select(self.codec.conditions) if self.codec.conditions else None
+        columns = self._columns(self.latents(table, device), device, given)
+        compared = self.codec.targets
+        return compare_columns(
+            table.select(compared).columns,
+            [columns[j] for j in compared],
+            self.codec.scales[compared],
+        )
 
     def _columns(
-        self, latents: FloatArray, device: str | torch.device, *, unknown_as_missing: bool = False
+        self,
+        latents: FloatArray,
+        device: str | torch.device,
+        given: StoredTable | None,
+        *,
+        unknown_as_missing: bool = False,
     ) -> list[StoredColumn]:
         unknown = self.container.unknown if unknown_as_missing else None
-        *encoded, _ = self._of_latents(latents, device, zero_as_missing=unknown_as_missing)
-        return self.codec.decode(*encoded, on_grid=False, unknown=unknown)
+        *encoded, _ = self._of_latents(latents, device, given, zero_as_missing=unknown_as_missing)
+        return self.codec.decode(*encoded, on_grid=False, unknown=unknown, given=given)
 
     def _of_latents(
         self,
         latents: FloatArray,
         device: str | torch.device,
+        given: StoredTable | None,
         *,
         draws: bool = False,
         zero_as_missing: bool = False,
@@ -165,7 +205,7 @@ class TableDensity:
         Where latents are ``draws`` of new rows, labels are known ones only. With
         ``zero_as_missing``, a latent of 0 is a missing value also in columns that had none.
         """
-        is_label, model = self.codec.latent_is_label, self.moved_model(len(latents), device)
+        is_label, model = self.codec.latent_is_label, self._move_model(len(latents), device)
         device, parts = model.value_label.device, []
         for block in device_blocks(len(latents), model):
             with block:
@@ -175,8 +215,11 @@ class TableDensity:
                 if zero_as_missing:  # no label marks a missing value of a column that had none
                     had_none = model.value_label[:, :1] < 0
                     of_values = of_values.masked_fill(had_none & (of_values == 0), torch.nan)
-                sent = Latents(of_labels, of_values)
-                rows = model.draw(sent) if draws else model.inverse(sent)
+                sent, conditions = Latents(of_labels, of_values), None
+                if given is not None and self.codec.given is not None:
+                    encoded = self.codec.given.encode(given.take(block.rows))
+                    conditions = send_rows(encoded, device)[1]
+                rows = model.draw(sent, conditions) if draws else model.inverse(sent, conditions)
                 parts.append([tensor.cpu() for tensor in (*rows, model.is_within_reach(rows))])
         return tuple(join(list(tensors)) for tensors in zip(*parts, strict=True))
 
@@ -189,7 +232,7 @@ class TableDensity:
         """
         n_levels = np.array([self.codec.columns[j].labels.n_known for j in self.codec.labelled])
         known = np.zeros(len(n_levels), dtype=bool)
-        most_on_cpu = block_size(len(self.codec.latent_names))
+        most_on_cpu = block_size(self.codec.n_encoded)
         for block in device_blocks(table.n_rows, model, most_on_cpu):
             encoded = self.codec.encode(table.take(block.rows))
             known |= (encoded.labels < n_levels).any(axis=0)
@@ -215,12 +258,12 @@ class TableDensity:
             self._components = distill(self.model)
         return self._components
 
-    def moved_model(self, n_rows: int, device: str | torch.device) -> Model:
+    def _move_model(self, n_rows: int, device: str | torch.device) -> Model:
         """Return the model on the device that suits a table of ``n_rows``.
 
         A copy only where it has to move: what is fitted never changes.
         """
-        where = resolve_device(device, n_rows * len(self.codec.latent_names))
+        where = resolve_device(device, n_rows * self.codec.n_encoded)
         return self.model if where.type == "cpu" else copy.deepcopy(self.model).to(where)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -49,6 +49,7 @@ class EncodableTable:
             column_kinds=estimator.column_kinds,
             categorical_features=estimator.categorical_features,
             bounds=estimator.bounds,
+            given=estimator.given,
         )
         return cls(container, TableCodec.fit(table, schema), table)
 
@@ -119,7 +120,7 @@ class TableRows:
         What is kept is a label and a coordinate of each column of labels, a value and a bin width
         of each column of values, 8 bytes each.
         """
-        n_columns = len(self.codec.latent_names)
+        n_columns = self.codec.n_encoded
         most_rows = max(MOST_ROWS_KEPT, MOST_BYTES_KEPT // (8 * (2 * n_columns + 1)))
         if self.kept is not None or len(self) > most_rows:
             return self

@@ -10,8 +10,10 @@ from skflow.flow.batch import Batch
 from skflow.flow.bijection import Chain
 from skflow.flow.context import Context, ContextEncoder
 from skflow.flow.coupling import Coupling
+from skflow.flow.effects import ConditionEffects
 from skflow.flow.floored_components import LOG_SQRT_2PI
-from skflow.flow.mixture import ConditionEffects, Mixture, Residuals
+from skflow.flow.mixture import Mixture
+from skflow.flow.residuals import Residuals
 
 MAX_SHARPNESS = 10.0  # of a density, per unit of a gaussianized value, that full steps keep
 ALMOST_ZERO = 1e-300
@@ -58,7 +60,7 @@ class ConditionalFlow(nn.Module):
     @property
     def entries_per_row(self) -> int:
         """Number of entries, per row, of the largest intermediate array."""
-        n_components, n_columns = self.mixture.intercept.shape
+        n_components, n_columns = self.mixture.intercept.shape  # those of the condition included
         n_parameters = [3 * coupling.n_bins for coupling in self._couplings()]
         return max(1, n_columns) * max([n_components, *n_parameters])
 
@@ -143,7 +145,15 @@ class ConditionalFlow(nn.Module):
         if self.given_encoder is not None and given is not None:
             of_given = self.given_encoder.encode(given)
             features.append(of_given)
-        return Context(codes, torch.cat(features) if features else None, of_given, quantize)
+            given_codes = self.given_encoder.vocabulary(given.labels)
+            if codes is None or self.label_encoder is None:
+                codes = given_codes
+            else:
+                first = self.label_encoder.vocabulary.n_entries
+                codes = torch.cat((codes, given_codes + first))
+        condition = None if given is None else given.y
+        of_both = torch.cat(features) if features else None
+        return Context(codes, of_both, of_given, condition, quantize)
 
     def _couplings(self) -> list[Coupling]:
         return cast(list[Coupling], list(self.couplings))

@@ -31,11 +31,14 @@ class Context(NamedTuple):
     Attributes
     ----------
     codes : Tensor of int64, shape (n_labelled, n_rows), optional
-        Labels of the row, as indices into the vocabulary of all columns.
+        Labels of the row, then those of its condition, as indices into the vocabulary of all
+        these columns.
     features : Tensor of shape (n_features, n_rows), optional
         Features of labels and condition that conditioners read.
     given : Tensor of shape (n_given_features, n_rows), optional
         Features of the condition that mixture effects read.
+    condition : Tensor of shape (n_given_values, n_rows), optional
+        Gaussianized values of the condition, the leading columns of the mixture.
     quantize : bool
         Whether columns are rounded where other columns read them, as an exact inverse
         needs; False has gradients and costs less.
@@ -44,6 +47,7 @@ class Context(NamedTuple):
     codes: Tensor | None = None
     features: Tensor | None = None
     given: Tensor | None = None
+    condition: Tensor | None = None
     quantize: bool = True
 
 

@@ -33,6 +33,11 @@ The context of a row shifts the logits of the weights :math:`\pi_k`, and the mea
 :math:`t`: by its labels, by its condition, or by the sum of both effects. A missing value
 adds no factor; each component has an embedding of it, the value that later columns
 regress on in its place.
+
+Where a row has a condition, its values are the leading columns. They weigh the components and
+are regressed on, and are neither mapped nor scored: the product runs over the other columns,
+and the joint sum is divided by that of the leading columns alone. This is the conditional
+density of a mixture of all columns.
 """
 
 from collections.abc import Iterable
@@ -44,9 +49,10 @@ from torch import Tensor, nn
 from skflow.flow import floored_components
 from skflow.flow.bijection import Bijection, split_absent
 from skflow.flow.conditioner import quantize_inputs
-from skflow.flow.context import NO_CONTEXT, Context, sum_embeddings
+from skflow.flow.context import NO_CONTEXT, Context
 from skflow.flow.floored_components import LOG_SQRT_2PI, Components
 from skflow.flow.heavy_tails import broad_density, broad_quantile_bracket, broad_tails, ndtr
+from skflow.flow.residuals import Residuals
 from skflow.flow.root import Entries, find_root
 
 MIN_SCALE = 1e-4
@@ -62,45 +68,14 @@ class GaussianComponents(NamedTuple):
     covariances: Tensor
 
 
-class LabelEffects(nn.Module):
-    """Effect of each label on logits and means: one row of a table, summed over labels.
-
-    Parameters
-    ----------
-    table : Tensor of shape (n_entries, n_components + n_columns)
-        Effects of the vocabulary's entries, as the initialization fits them.
-    """
-
-    def __init__(self, table: Tensor) -> None:
-        super().__init__()
-        self.table = nn.Parameter(table)
-
-    def forward(self, context: Context) -> Tensor:
-        """Return ``(n_components + n_columns, n_rows)``."""
-        assert context.codes is not None
-        return sum_embeddings(context.codes, self.table)
-
-
-class ConditionEffects(nn.Module):
-    """Effect of a condition on logits and means: a linear map of its features, at first 0."""
-
-    def __init__(self, n_features: int, n_effects: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(n_effects, n_features, dtype=torch.float64))
-
-    def forward(self, context: Context) -> Tensor:
-        """Return ``(n_components + n_columns, n_rows)``."""
-        assert context.given is not None
-        return self.weight @ context.given
-
-
 class Mixture(Bijection):
     """Floored mixture of triangular Gaussian regressions; see the module's text.
 
     Parameters
     ----------
     n_components, n_columns : int
-        All parameters are 0 at first; :meth:`from_components` sets them.
+        All parameters are 0 at first; :meth:`from_components` sets them. The columns of a
+        condition are among them.
     bound : float
         Columns are clamped to ``[-bound, bound]`` where later ones regress on them.
     effects : iterable of nn.Module
@@ -109,6 +84,8 @@ class Mixture(Bijection):
     has_missing : bool
         Whether components have an embedding of missing values, at first their mean.
         Otherwise it is 0.
+    n_given : int
+        Leading columns that are conditions, read from ``context.condition``.
     """
 
     def __init__(
@@ -119,8 +96,10 @@ class Mixture(Bijection):
         effects: Iterable[nn.Module] = (),
         *,
         has_missing: bool = False,
+        n_given: int = 0,
     ) -> None:
         super().__init__()
+        self.n_given = n_given
 
         def zeros(*size: int) -> nn.Parameter:
             return nn.Parameter(torch.zeros(size, dtype=torch.float64))
@@ -142,6 +121,7 @@ class Mixture(Bijection):
         effects: Iterable[nn.Module] = (),
         *,
         has_missing: bool = False,
+        n_given: int = 0,
     ) -> "Mixture":
         """Return the mixture of Gaussian components, usually found by expectation maximization."""
         weights, means, covariances = components
@@ -154,7 +134,14 @@ class Mixture(Bijection):
         coefficients = -(whitening * scale[:, :, None]).tril(-1)
         intercept = means - (coefficients @ means[:, :, None]).squeeze(2)
         floor = torch.full_like(means[0], START_FLOOR - MIN_FLOOR)
-        layer = cls(len(means), means.shape[1], bound, effects, has_missing=has_missing)
+        layer = cls(
+            len(means),
+            means.shape[1],
+            bound,
+            effects,
+            has_missing=has_missing,
+            n_given=n_given,
+        )
         layer.log_weights = nn.Parameter(weights.log())
         layer.intercept = nn.Parameter(intercept)
         layer.coefficients = nn.Parameter(coefficients)
@@ -165,7 +152,7 @@ class Mixture(Bijection):
         return layer
 
     def sharpness(self) -> Tensor:
-        r"""Square root of the mean precision of each column, ``(n_columns,)``.
+        r"""Square root of the mean precision of each column that is mapped, ``(n_mapped,)``.
 
         Component k has the precision matrix :math:`\sum_j a_{kj} a_{kj}^T / s_{kj}^2` with
         :math:`a_{kj} = e_j - A_{kj}`. Its diagonal is the curvature of the log-density along
@@ -175,41 +162,61 @@ class Mixture(Bijection):
         with torch.no_grad():
             own = torch.eye(len(self.floor_logit)).to(self.coefficients)
             regressions = (own - self.coefficients.tril(-1)) / self._scale()[:, :, None]
-            precisions = regressions.square().sum(dim=1)
+            precisions = regressions.square().sum(dim=1)[:, self.n_given :]
             return (torch.softmax(self.log_weights, dim=0) @ precisions).sqrt()
 
     def log_prob(self, y: Tensor, context: Context = NO_CONTEXT) -> Tensor:
-        """Log-density of each row of ``y``, ``(n_columns, n_rows)``, in nats.
+        """Log-density of each row of ``y``, ``(n_mapped, n_rows)``, in nats.
 
         Where ``context.quantize`` is not set, the joint sum instead of the density.
         """
-        y, absent = split_absent(y)
+        y, absent = split_absent(self._with_condition(y, context))
         effect = self._effect_of(context)
         if not context.quantize:
             return self._log_joint_sum(y, absent, effect)
         weights, mean = self._condition(y, absent, effect)
         density = (weights * self._factors(y, mean)).sum(dim=0)
-        return density.log().masked_fill(absent, 0.0).sum(dim=0)
+        return density.log().masked_fill(absent, 0.0)[self.n_given :].sum(dim=0)
 
-    def residuals(self, y: Tensor, context: Context = NO_CONTEXT) -> "Residuals":
+    def residuals(self, y: Tensor, context: Context = NO_CONTEXT) -> Residuals:
         """Return the factors of the joint sum; columns are not rounded."""
-        y, absent = split_absent(y)
+        y, absent = split_absent(self._with_condition(y, context))
         effect = self._effect_of(context)
+        log_weights = effect.log_weights.expand(-1, y.shape[1])
+        if self.n_given:
+            of_condition = self._log_factors(y, absent, effect, slice(self.n_given))
+            log_weights = torch.log_softmax(log_weights + of_condition, dim=0)
         mean = self._mean(y.clamp(-self.bound, self.bound), absent, effect.shift)
         log_floors = self._floor()[:, None].log() + broad_density(y).log()
+        standardised = (y - mean) / self._scale()[:, :, None]
         return Residuals(
-            ((y - mean) / self._scale()[:, :, None]).masked_fill(absent, 0.0),
+            standardised.masked_fill(absent, 0.0)[:, self.n_given :],
             self.log_peaks(),
-            log_floors.masked_fill(absent, -torch.inf),
-            effect.log_weights.expand(-1, y.shape[1]),
+            log_floors.masked_fill(absent, -torch.inf)[self.n_given :],
+            log_weights,
         )
 
     def log_peaks(self) -> Tensor:
-        """Log of each factor's Gaussian part at its mean, ``(n_components, n_columns)``."""
-        return torch.log1p(-self._floor()) - self._scale().log() - LOG_SQRT_2PI
+        """Log of each mapped factor's Gaussian part at its mean, ``(n_components, n_mapped)``."""
+        peaks = torch.log1p(-self._floor()) - self._scale().log() - LOG_SQRT_2PI
+        return peaks[:, self.n_given :]
 
     def _log_joint_sum(self, y: Tensor, absent: Tensor, effect: "_ContextEffect") -> Tensor:
-        """Log of the joint sum, ``(n_rows,)``, through gradients written out."""
+        """Log of the joint sum, ``(n_rows,)``, over that of the condition."""
+        log_weights = effect.log_weights
+        if self.n_given:
+            log_weights = log_weights + self._log_factors(y, absent, effect, slice(self.n_given))
+            log_weights = torch.log_softmax(log_weights, dim=0)
+        log_factors = self._log_factors(y, absent, effect, slice(self.n_given, None))
+        return torch.logsumexp(log_factors + log_weights, dim=0)
+
+    def _log_factors(
+        self, y: Tensor, absent: Tensor, effect: "_ContextEffect", columns: slice
+    ) -> Tensor:
+        """Log of the product of some columns' factors, ``(K, n)``, through gradients written out.
+
+        Columns are not rounded.
+        """
         regressors = y.clamp(-self.bound, self.bound) - effect.shift
         coefficients = self.coefficients.tril(-1)
         if self.missing_embedding is not None:
@@ -218,30 +225,36 @@ class Mixture(Bijection):
             regressors = torch.cat((regressors.masked_fill(absent, 0.0), absent.to(y.dtype)))
             of_missing = coefficients * self.missing_embedding[:, None]
             coefficients = torch.cat((coefficients, of_missing), dim=2)
-        log_prob = floored_components.log_prob(
-            y - effect.shift,
-            broad_density(y),
-            regressors,
-            absent,
-            Components(coefficients, self.intercept, self._scale(), self._floor()),
+        components = Components(
+            coefficients[:, columns],
+            self.intercept[:, columns],
+            self._scale()[:, columns],
+            self._floor()[columns],
         )
-        return torch.logsumexp(log_prob + effect.log_weights, dim=0)
+        deviations, broad = (y - effect.shift)[columns], broad_density(y)[columns]
+        return floored_components.log_prob(
+            deviations, broad, regressors, absent[columns], components
+        )
 
     def forward_and_log_det(
         self, x: Tensor, context: Context = NO_CONTEXT
     ) -> tuple[Tensor, Tensor]:
         """Send each column to the normal quantile of its conditional distribution."""
-        x, absent = split_absent(x)
+        x, absent = split_absent(self._with_condition(x, context))
         weights, mean = self._condition(x, absent, self._effect_of(context))
         scale, floor = self._scale()[:, :, None], self._floor()[:, None]
-        z, log_derivative = _normal_score(x, weights, mean, scale, floor)
+        mapped = slice(self.n_given, None)
+        z, log_derivative = _normal_score(
+            x[mapped], weights[:, mapped], mean[:, mapped], scale[:, mapped], floor[mapped]
+        )
+        absent = absent[mapped]
         return z.masked_fill(absent, torch.nan), log_derivative.masked_fill(absent, 0.0).sum(dim=0)
 
     def inverse_and_log_det(
         self, z: Tensor, context: Context = NO_CONTEXT
     ) -> tuple[Tensor, Tensor]:
-        """Solve for one column after the other."""
-        z, absent = split_absent(z)
+        """Solve for one column after the other; those of the condition are known."""
+        z, absent = split_absent(self._with_condition(z, context))
         effect = self._effect_of(context)
         log_weights = effect.log_weights.expand(-1, z.shape[1])
         y, log_det = torch.zeros_like(z), z.new_zeros(z.shape[1])
@@ -253,14 +266,24 @@ class Mixture(Bijection):
             products = torch.matmul(self.coefficients[:, j, None, :j], regressors).squeeze(1)
             mean = self.intercept[:, j, None] + products + effect.shift[j]
             scale, floor = scales[:, j, None], floors[j]
-            weights = torch.softmax(log_weights, dim=0)
-            solved = _solve_normal_score(z[j], weights, mean, scale, floor)
-            log_derivative = _normal_score(solved, weights, mean, scale, floor)[1]
-            y[j] = solved.masked_fill(absent[j], 0.0)
-            log_det = log_det - log_derivative.masked_fill(absent[j], 0.0)
+            if j < self.n_given:
+                y[j] = z[j]
+            else:
+                weights = torch.softmax(log_weights, dim=0)
+                solved = _solve_normal_score(z[j], weights, mean, scale, floor)
+                log_derivative = _normal_score(solved, weights, mean, scale, floor)[1]
+                y[j] = solved.masked_fill(absent[j], 0.0)
+                log_det = log_det - log_derivative.masked_fill(absent[j], 0.0)
             factor = _floored_normal(quantize_inputs(y[j], self.bound), mean, scale, floor)
             log_weights = log_weights + factor.log().masked_fill(absent[j], 0.0)
-        return y.masked_fill(absent, torch.nan), log_det
+        return y.masked_fill(absent, torch.nan)[self.n_given :], log_det
+
+    def _with_condition(self, columns: Tensor, context: Context) -> Tensor:
+        """Return columns after those of the condition, clamped, where it leads them."""
+        if not self.n_given:
+            return columns
+        assert context.condition is not None
+        return torch.cat((context.condition.clamp(-self.bound, self.bound), columns))
 
     def _condition(
         self, y: Tensor, absent: Tensor, effect: "_ContextEffect"
@@ -304,37 +327,6 @@ class Mixture(Bijection):
 
     def _floor(self) -> Tensor:
         return MIN_FLOOR + (0.5 - MIN_FLOOR) * torch.sigmoid(self.floor_logit)
-
-
-class Residuals(NamedTuple):
-    r"""Factors of a mixture's joint sum at some rows.
-
-    The factor of column j under component k is
-    :math:`\exp(\text{log\_peaks}_{kj} - r_{kj}^2 / 2) + \exp(\text{log\_floors}_j)`.
-
-    Attributes
-    ----------
-    standardised : Tensor of shape (n_components, n_columns, n_rows)
-        The residuals r; 0 where a value is missing.
-    log_peaks : Tensor of shape (n_components, n_columns)
-        Log of each Gaussian part at its mean.
-    log_floors : Tensor of shape (n_columns, n_rows)
-        Log of the broad part; -inf where a value is missing: its factor is 1.
-    log_weights : Tensor of shape (n_components, n_rows)
-        Log of the components' weights.
-    """
-
-    standardised: Tensor
-    log_peaks: Tensor
-    log_floors: Tensor
-    log_weights: Tensor
-
-    def log_prob(self) -> Tensor:
-        """Log-density of each row, in nats."""
-        normal = torch.exp(self.log_peaks[:, :, None] - self.standardised.square() / 2)
-        factors = (normal + self.log_floors.exp()).log()
-        factors = factors.masked_fill(self.log_floors.isneginf(), 0.0)
-        return torch.logsumexp(factors.sum(dim=1) + self.log_weights, dim=0)
 
 
 class _ContextEffect(NamedTuple):

@@ -10,7 +10,7 @@ from skflow.flow.batch import Batch
 from skflow.flow.categorical import AutoregressiveCategorical
 from skflow.flow.conditional_flow import ConditionalFlow
 from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import Residuals
+from skflow.flow.residuals import Residuals
 from skflow.rows import EncodedRows
 
 Part = AutoregressiveCategorical | ConditionalFlow

@@ -14,8 +14,9 @@ from skflow.flow.categorical import AutoregressiveCategorical, LabelStart, blank
 from skflow.flow.conditional_flow import ConditionalFlow
 from skflow.flow.context import ContextEncoder
 from skflow.flow.coupling import Coupling
+from skflow.flow.effects import ConditionEffects, LabelEffects
 from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import ConditionEffects, LabelEffects, Mixture
+from skflow.flow.mixture import Mixture
 from skflow.flow.model import Model
 from skflow.flow.rational_quadratic import n_parameters
 from skflow.flow.torch_state import usual_torch
@@ -89,8 +90,20 @@ class FlowRecipe:
 
     @property
     def n_entries(self) -> int:
-        """Number of labels of all columns together, the novel label of each included."""
-        return sum(self.n_labels) + len(self.n_labels)
+        """Number of labels that values depend on, the novel label of each column included."""
+        return sum(self.n_context_labels) + len(self.n_context_labels)
+
+    @property
+    def n_context_labels(self) -> tuple[int, ...]:
+        """Numbers of known labels that values depend on: of the row, then of its condition."""
+        if self.given is None or not self.value_label:
+            return self.n_labels
+        return self.n_labels + self.given.n_labels
+
+    @property
+    def n_given(self) -> int:
+        """Number of columns of the condition that lead the mixture; none without others."""
+        return self.given.n_values if self.given is not None and self.value_label else 0
 
     @property
     def n_couplings(self) -> int:
@@ -153,8 +166,9 @@ class FlowRecipe:
         if self.value_label:
             given_encoder = self._build_given_encoder(n_features, generator)
         if given_encoder is not None:
-            n_effects = sum(mixture.intercept.shape)
-            mixture.effects.append(ConditionEffects(n_features, n_effects))
+            n_components, n_columns = len(mixture.log_weights), len(self.value_label)
+            effects = ConditionEffects(n_features, n_components, n_columns, mixture.n_given)
+            mixture.effects.append(effects)
         model = Model(
             label_model,
             ConditionalFlow(couplings, mixture, label_encoder, given_encoder),
@@ -268,12 +282,15 @@ def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
         raise ValueError("its tables of labels are larger than its arrays")
     labels = blank_start(recipe.n_labels, parents)
     n_columns, given_marginals = len(recipe.value_label), None
+    n_given = 0 if recipe.given is None else recipe.given.n_values
+    of_given = state.get(GIVEN_MARGINALS, np.empty((0, n_given)))
+    if of_given.shape[1:2] != (n_given,):
+        raise ValueError(f"{GIVEN_MARGINALS} must hold {n_given} columns")
     with torch.device("meta"):
         marginals = Marginals.blank(n_columns, len(state[MARGINALS]))
         if recipe.given is not None:
-            n_knots = len(state.get(GIVEN_MARGINALS, ()))
-            given_marginals = Marginals.blank(recipe.given.n_values, n_knots)
-        n_components = len(state[MIXTURE])
+            given_marginals = Marginals.blank(n_given, len(of_given))
+        n_components, n_columns = len(state[MIXTURE]), n_columns + recipe.n_given
         effects = []
         if recipe.n_entries:
             table = torch.zeros(recipe.n_entries, n_components + n_columns, dtype=torch.float64)
@@ -284,6 +301,7 @@ def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
             recipe.bound,
             effects,
             has_missing="values.mixture.missing_embedding" in state,
+            n_given=recipe.n_given,
         )
     return recipe.build(labels, marginals, mixture, None, given_marginals)
 

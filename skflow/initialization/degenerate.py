@@ -56,15 +56,17 @@ class TriangularFactor:
         return share
 
 
-def warn_if_degenerate(rows: TriangularFactor, names: Sequence[str]) -> None:
+def warn_if_degenerate(rows: TriangularFactor, names: Sequence[str], n_given: int = 0) -> None:
     """Warn of columns that are exact linear functions of the columns before them.
 
-    Only of columns that have a value in every row.
+    Only of columns that have a value in every row. The first ``n_given`` columns are
+    conditions, which have no density; ``names`` are those of the others.
     """
     columns = rows.columns
     if not len(columns) or rows.n_rows <= len(columns) + 1:
         return  # so few rows always lie in a plane
-    names = [names[j] for j in columns[rows.share_left() < COLLINEAR]]
+    collinear = columns[rows.share_left() < COLLINEAR]
+    names = [names[j - n_given] for j in collinear if j >= n_given]
     if names:
         warn_caller(
             f"Columns {names} are linear functions of the columns before them: their density "

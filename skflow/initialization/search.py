@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from skflow.clock import Clock
-from skflow.flow.context import NO_CONTEXT, Context, Vocabulary, sum_embeddings
-from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import GaussianComponents, LabelEffects, Mixture
+from skflow.flow.context import Context, Vocabulary, sum_embeddings
+from skflow.flow.effects import LabelEffects
+from skflow.flow.mixture import GaussianComponents, Mixture
 from skflow.initialization.gaussian_mixture import (
     PriorStrength,
     SufficientStatistics,
@@ -18,8 +18,8 @@ from skflow.initialization.gaussian_mixture import (
     responsibilities,
 )
 from skflow.initialization.imputation import impute
+from skflow.initialization.joint_marginals import JointMarginals
 from skflow.initialization.label_effects import fit_mean_effects, fit_weight_effects
-from skflow.initialization.marginals import fit_marginals
 from skflow.reporter import Reporter
 from skflow.rows import EncodedRows, concatenate, row_blocks, weighted_mean
 
@@ -47,7 +47,7 @@ SEARCH_SHARE = 1 / 3  # of the time a fit may take: after it no further candidat
 class InitialFit:
     """Fitted marginals and mixture, and how they were chosen to be."""
 
-    marginals: Marginals
+    marginals: JointMarginals
     mixture: Mixture
     candidate: "InitialConfig | None"
 
@@ -61,7 +61,7 @@ class SearchContext:
     bounds : sequence of (low, high)
         Support of each valued column.
     n_labels : tuple of int
-        Known labels of each labelled column.
+        Known labels of each labelled column that the mixture depends on, those of conditions last.
     bound : float
         Bound of the mixture layer.
     clock : Clock
@@ -89,7 +89,8 @@ class SearchContext:
 
     def codes(self, rows: EncodedRows) -> Tensor:
         """Return labels as indices into the vocabulary, ``(n_labelled, n_rows)``."""
-        labels: Tensor = Vocabulary(self.n_labels)(torch.tensor(rows.labels.T))
+        own = [rows.labels] if rows.given is None else [rows.labels, rows.given.labels]
+        labels: Tensor = Vocabulary(self.n_labels)(torch.tensor(np.concatenate(own, axis=1).T))
         return labels
 
 
@@ -103,12 +104,14 @@ class _Fold:
 class _Prepared:
     """Rows sent through their marginals, less the effects of their labels.
 
+    Columns of the condition come before the rows' own.
+
     Attributes
     ----------
-    marginals : Marginals
+    marginals : JointMarginals
     codes : Tensor of int64, shape (n_labelled, n_rows)
-    mean_effects : Tensor of shape (n_entries, n_valued)
-    residuals : Tensor of shape (n_valued, n_rows)
+    mean_effects : Tensor of shape (n_entries, n_columns)
+    residuals : Tensor of shape (n_columns, n_rows)
         Gaussianized values less the effects of labels; missing values are imputed.
     weight : Tensor of shape (n_rows,) or None
     statistics : SufficientStatistics
@@ -116,7 +119,7 @@ class _Prepared:
     has_absent : bool
     """
 
-    marginals: Marginals
+    marginals: JointMarginals
     codes: Tensor
     mean_effects: Tensor
     residuals: Tensor
@@ -141,6 +144,9 @@ def fit_initial(
     ones on ``validation``, or a third of the rows where that is None. Where large ones
     are trained on afterwards, a part of what a candidate overfits counts against it.
 
+    Where rows have conditions, the mixture is of both, fitted to their joint density; what is
+    compared is the density of the rows given their conditions.
+
     A row of weight 2 counts as two equal rows, in all sums, means and numbers of rows; a row of
     weight 0 as none. Random draws are of rows, whatever their weight: those of folds, of the rows
     that expectation maximization takes, and of values that are imputed. The starting centres of
@@ -160,7 +166,7 @@ def fit_initial(
     if train.values.shape[1] == 0:
         effects = [LabelEffects(torch.zeros(design.n_entries, 1, dtype=torch.float64))]
         blank = Mixture(1, 0, design.bound, effects if design.n_entries else [])
-        return InitialFit(fit_marginals(train.values, n_bins=1), blank, None)
+        return InitialFit(JointMarginals.fit(train, gaussianizing_bins(train.mass)), blank, None)
     search = _Search(n_components, design, generator)
     if candidate is None and (train.mass < FEW_ROWS or search.is_late):
         candidate = InitialConfig(
@@ -233,7 +239,10 @@ class _Search:
 
     def best(self, folds: list[_Fold]) -> InitialConfig:
         """Choose the marginals with few components, then climb with each prior."""
-        n_rows, n_columns = folds[0].train.mass, folds[0].train.values.shape[1]
+        first = folds[0].train
+        n_rows, n_columns = first.mass, first.values.shape[1]
+        if first.given is not None:
+            n_columns += first.given.values.shape[1]
         priors = prior_strengths(n_columns)
         ladder = self._component_counts(n_rows, n_columns)
         few = [k for k in ladder if k in FEW_COMPONENTS] or ladder
@@ -302,15 +311,18 @@ class _Search:
         seen = fold.train.take(slice(None, None, max(1, len(fold.train) // len(fold.held_out))))
         return score - OVERFIT * (self._score(prepared.marginals, mixture, seen) - score)
 
-    def _score(self, marginals: Marginals, mixture: Mixture, rows: EncodedRows) -> float:
+    def _score(self, marginals: JointMarginals, mixture: Mixture, rows: EncodedRows) -> float:
         """Weighted mean of the log-density, in nats per row."""
         log_prob = np.empty(len(rows))
         for block in row_blocks(len(rows), mixture.intercept.numel()):
             part = rows.take(block)
-            y, log_det = _gaussianize(part, marginals)
-            context = Context(self.design.codes(part)) if self.design.n_labels else NO_CONTEXT
+            y, log_det = marginals.gaussianize(part)
+            codes = self.design.codes(part) if self.design.n_labels else None
+            condition, own = y[: marginals.n_given], y[marginals.n_given :]
             with torch.inference_mode():
-                log_prob[block] = log_det + mixture.log_prob(y, context)
+                log_prob[block] = log_det + mixture.log_prob(
+                    own, Context(codes, condition=condition)
+                )
         return float(weighted_mean(log_prob, rows.weight))
 
     def fit(self, train: EncodedRows, candidate: InitialConfig) -> InitialFit:
@@ -321,9 +333,9 @@ class _Search:
         )
 
     def _prepare(self, train: EncodedRows, view: MarginalChoice) -> _Prepared:
-        marginals = fit_marginals(train.values, view.n_bins, self.design.bounds, train.weight)
+        marginals = JointMarginals.fit(train, view.n_bins, self.design.bounds)
         weight = None if train.weight is None else torch.tensor(train.weight)
-        y, _ = _gaussianize(train, marginals)
+        y, _ = marginals.gaussianize(train)
         codes = self.design.codes(train)
         effects = y.new_zeros(self.design.n_entries, len(y))
         if view.shifts:
@@ -357,7 +369,11 @@ class _Search:
             )
             effects = [LabelEffects(torch.cat((on_weights, prepared.mean_effects), dim=1))]
         return Mixture.from_components(
-            components, self.design.bound, effects, has_missing=prepared.has_absent
+            components,
+            self.design.bound,
+            effects,
+            has_missing=prepared.has_absent,
+            n_given=prepared.marginals.n_given,
         )
 
     def _component_counts(self, n_rows: float, n_columns: int) -> list[int]:
@@ -367,17 +383,6 @@ class _Search:
         # times the square of the columns.
         most = min(n_rows // 6, COVARIANCE_ENTRIES // n_columns**2)
         return [k for k in COMPONENTS if k == 1 or k <= most]
-
-
-def _gaussianize(rows: EncodedRows, marginals: Marginals) -> tuple[Tensor, Tensor]:
-    """Return gaussianized values ``(n_valued, n_rows)`` and log-determinants, in nats."""
-    y = torch.empty(rows.values.shape[::-1], dtype=torch.float64)
-    log_det = torch.empty(len(rows), dtype=torch.float64)
-    for block in row_blocks(*rows.values.shape):
-        x = torch.tensor(np.ascontiguousarray(rows.values[block].T))
-        with torch.no_grad():
-            y[:, block], log_det[block] = marginals.forward_and_log_det(x)
-    return y, log_det
 
 
 def prior_strengths(n_columns: int) -> dict[str, PriorStrength]:

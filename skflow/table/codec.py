@@ -33,16 +33,22 @@ class Layout:
         where every row has a value.
     bounds : tuple of (float, float)
         Support of each valued column, in encoded values.
+    given : (tuple of int, int), optional
+        Numbers of known labels of the conditions, and number of their columns of values.
     """
 
     n_labels: tuple[int, ...]
     unseen: tuple[float, ...]
     value_label: tuple[tuple[int, int], ...]
     bounds: tuple[tuple[float, float], ...]
+    given: tuple[tuple[int, ...], int] | None = None
 
 
 class ColumnIndex(NamedTuple):
-    """Position of a column among labelled columns, and among valued ones; None if neither."""
+    """Position of a column among labelled columns, and among valued ones.
+
+    None if neither, as all conditions, which another codec encodes.
+    """
 
     label: int | None
     value: int | None
@@ -52,6 +58,7 @@ class TableCodec:
     """Reversible encoding of every column, fitted on the training rows.
 
     Holds no row: vocabularies, repeated values, and scales averaged over several rows.
+    Columns that are conditions of the others have a codec of their own, ``given``.
 
     Parameters
     ----------
@@ -62,6 +69,10 @@ class TableCodec:
     Attributes
     ----------
     layout : Layout
+    targets, conditions : list of int
+        Positions of the columns that have a density, and of those that are given.
+    given : TableCodec or None
+        Codec of the conditions.
     labelled : list of int
         Positions of the columns that have labels.
     value_codecs : list of ValueCodec
@@ -76,14 +87,22 @@ class TableCodec:
     def __init__(self, schema: Schema, columns: list[ColumnCodec]) -> None:
         self.schema = schema
         self.columns = columns
-        self.value_codecs = [codec for codec in columns if isinstance(codec, ValueCodec)]
+        is_given = [column.is_given for column in schema.columns]
+        self.targets = [j for j, given in enumerate(is_given) if not given]
+        self.conditions = [j for j, given in enumerate(is_given) if given]
+        self.given: TableCodec | None = None
+        if self.conditions:
+            own = tuple(replace(schema.columns[j], is_given=False) for j in self.conditions)
+            self.given = TableCodec(Schema(own), [columns[j] for j in self.conditions])
+        targets = [columns[j] for j in self.targets]
+        self.value_codecs = [codec for codec in targets if isinstance(codec, ValueCodec)]
         labels, values = count(), count()
         self.indices = [
             ColumnIndex(
-                None if codec.labels.is_trivial else next(labels),
-                next(values) if codec.labels.valued else None,
+                None if given or codec.labels.is_trivial else next(labels),
+                next(values) if codec.labels.valued and not given else None,
             )
-            for codec in columns
+            for codec, given in zip(columns, is_given, strict=True)
         ]
         self.labelled = [j for j, index in enumerate(self.indices) if index.label is not None]
         self.layout = self._lay_out()
@@ -107,7 +126,10 @@ class TableCodec:
         return cls(schema, [kind_of(s).fit(column, s, weight) for column, s in pairs])
 
     def _lay_out(self) -> Layout:
-        labelled = [self.columns[j] for j in self.labelled]
+        labelled, given = [self.columns[j] for j in self.labelled], None
+        if self.given is not None:
+            of_given = self.given.layout
+            given = of_given.n_labels, len(of_given.value_label)
         return Layout(
             n_labels=tuple(codec.labels.n_labels for codec in labelled),
             unseen=tuple(codec.unseen for codec in labelled),
@@ -117,6 +139,7 @@ class TableCodec:
                 if index.value is not None
             ),
             bounds=tuple(codec.bounds for codec in self.value_codecs),
+            given=given,
         )
 
     @property
@@ -124,6 +147,11 @@ class TableCodec:
         """Names of the columns that have values."""
         pairs = zip(self.latent_names, self.latent_is_label, strict=True)
         return [name for name, is_label in pairs if not is_label]
+
+    @property
+    def n_encoded(self) -> int:
+        """Number of columns of encoded rows: labels and values, also of conditions."""
+        return len(self.latent_names) + (0 if self.given is None else self.given.n_encoded)
 
     @property
     def quantized_columns(self) -> list[int]:
@@ -136,11 +164,12 @@ class TableCodec:
         return np.array([codec.scale for codec in self.columns])
 
     def encode(self, table: StoredTable) -> EncodedRows:
-        """Encode rows."""
-        encoded = [
-            codec.encode(column) for column, codec in zip(table.columns, self.columns, strict=True)
-        ]
-        pairs = list(zip(self.indices, encoded, strict=True))
+        """Encode rows, and their conditions."""
+        encoded = [self.columns[j].encode(table.columns[j]) for j in self.targets]
+        pairs = list(zip([self.indices[j] for j in self.targets], encoded, strict=True))
+        given = None
+        if self.given is not None:
+            given = self.given.encode(table.select(self.conditions))
         labelled = [part for index, part in pairs if index.label is not None]
         valued = [part for index, part in pairs if index.value is not None]
         return EncodedRows(
@@ -150,6 +179,7 @@ class TableCodec:
             bin_widths=_stack([part.bin_widths for part in valued], table.n_rows, np.float64),
             log_volume=np.sum([part.log_volume for part in encoded], axis=0),
             weight=table.weight,
+            given=given,
         )
 
     def refuse_irreversible(self, table: StoredTable) -> None:
@@ -161,12 +191,10 @@ class TableCodec:
             Listing all columns that hold a category never seen, or a missing value where
             there was none.
         """
-        faults = [
-            codec.irreversible(column)
-            for column, codec in zip(table.columns, self.columns, strict=True)
-        ]
-        found = [fault for fault in faults if fault is not None]
-        for j, (codec, column) in enumerate(zip(self.columns, table.columns, strict=True)):
+        pairs = {j: (self.columns[j], table.columns[j]) for j in self.targets}
+        faults = {j: codec.irreversible(column) for j, (codec, column) in pairs.items()}
+        found = [fault for fault in faults.values() if fault is not None]
+        for j, (codec, column) in pairs.items():
             if faults[j] and not (codec.encode(column).labels < codec.labels.n_known).any():
                 found += filter(None, [self.strangeness(table, j)])
         if found:
@@ -188,6 +216,7 @@ class TableCodec:
         *,
         on_grid: bool,
         unknown: Sequence[str] | None = None,
+        given: StoredTable | None = None,
     ) -> list[StoredColumn]:
         """Return the columns, each in the dtype it was stored in.
 
@@ -201,6 +230,8 @@ class TableCodec:
         unknown : sequence of str, default=None
             Missing marker of each column, which replaces labels never seen, and NaN in
             columns without labels. None replaces them by the rarest known labels, in turn.
+        given : StoredTable, default=None
+            The conditions of the rows, which are returned as they are.
 
         Returns
         -------
@@ -209,7 +240,11 @@ class TableCodec:
         nothing = np.full(len(labels), np.nan)
         no_label = np.zeros(len(labels), dtype=np.int64)
         columns = []
+        conditions = iter(() if given is None else given.columns)
         for j, (codec, index) in enumerate(zip(self.columns, self.indices, strict=True)):
+            if self.schema.columns[j].is_given:
+                columns.append(next(conditions))
+                continue
             own = no_label if index.label is None else labels[:, index.label]
             own_novel = nothing if index.label is None else novel[:, index.label]
             own_values = nothing if index.value is None else values[:, index.value]

@@ -131,13 +131,15 @@ class Container:
         faults.raise_any()
         return replace(stored, columns=tuple(columns))
 
-    def of_columns(self, columns: Sequence[int]) -> Self:
-        """Return a container that reads tables of some of the columns; it builds none."""
-        return replace(
-            self,
-            dtypes=[self.dtypes[j] for j in columns],
-            fitted=tuple(self.fitted[j] for j in columns),
-            markers=tuple(self.markers[j] for j in columns),
+    def select(self, columns: Sequence[int]) -> Self:
+        """Return the container of some of the columns, by position."""
+        frame = as_frame(self.template)
+        return type(self)(
+            self.kind,
+            self.template if frame is None else frame[:, list(columns)].to_native(),
+            [self.dtypes[j] for j in columns],
+            tuple(self.fitted[j] for j in columns),
+            tuple(self.markers[j] for j in columns),
         )
 
     def build(self, columns: Sequence[StoredColumn], like: Any) -> Any:

@@ -3,6 +3,8 @@
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
+from numpy.typing import ArrayLike
+
 from skflow.exceptions import LostDigitsWarning, warn_caller
 from skflow.table.families.family import Bounds
 from skflow.table.kinds import KINDS, kind_of, kinds_of
@@ -12,6 +14,7 @@ from skflow.table.options import (
     KindsOption,
     read_bounds,
     read_categorical,
+    read_given,
     read_kinds,
     refuse_contradictions,
     refuse_outside,
@@ -29,6 +32,7 @@ def infer_schema(
     column_kinds: KindsOption = None,
     categorical_features: CategoricalOption = "from_dtype",
     bounds: BoundsOption = None,
+    given: ArrayLike | None = None,
 ) -> Schema:
     """Infer the kind of each column, its levels, grid, atoms and support.
 
@@ -69,6 +73,8 @@ def infer_schema(
         numeric.
     bounds : mapping, default=None
         Supports, ``(low, high)``, of some columns; None is open.
+    given : array-like, default=None
+        Names or indices of columns that are conditions of the others.
 
     Returns
     -------
@@ -90,10 +96,11 @@ def infer_schema(
     columns = table.columns
     categorical = read_categorical(categorical_features, columns)
     limits = read_bounds(bounds, columns)
+    conditions = read_given(given, columns)
     if isinstance(column_kinds, Schema):
         pinned = _pin(columns, column_kinds)
         _refuse_denials(pinned, categorical or (), limits)
-        return pinned
+        return _mark_given(pinned.columns, conditions)
     kinds = read_kinds(column_kinds, columns)
     refuse_contradictions(columns, kinds, categorical or (), limits)
     refuse_outside(((columns[j], limits[j]) for j in limits), "bounds")
@@ -106,7 +113,11 @@ def infer_schema(
             schema = replace(schema, low=limits[j][0], high=limits[j][1])
         inferred.append(schema)
     _warn_of_lost_digits(columns, inferred, kinds)
-    return Schema(tuple(inferred))
+    return _mark_given(inferred, conditions)
+
+
+def _mark_given(columns: Sequence[ColumnSchema], conditions: Container[int]) -> Schema:
+    return Schema(tuple(replace(c, is_given=j in conditions) for j, c in enumerate(columns)))
 
 
 def _infer_column(column: StoredColumn, given: str | None) -> ColumnSchema:

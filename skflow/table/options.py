@@ -59,6 +59,22 @@ def read_categorical(option: CategoricalOption, columns: Sequence[StoredColumn])
     return {find_column(key, columns, "categorical_features") for key in chosen}
 
 
+def read_given(option: ArrayLike | None, columns: Sequence[StoredColumn]) -> set[int]:
+    """Return the positions of columns that are conditions."""
+    if option is None:
+        return set()
+    keys = np.atleast_1d(np.asarray(option, dtype=object)).tolist()
+    chosen = {find_column(key, columns, "given") for key in keys}
+    if not chosen:
+        raise ValueError("given names no column. Name some, or leave it None: a joint density.")
+    if len(chosen) == len(columns):
+        raise ValueError(
+            f"given names all {len(columns)} columns: none is left to have a density. Leave out "
+            "those whose density given the others is wanted."
+        )
+    return chosen
+
+
 def read_bounds(option: BoundsOption, columns: Sequence[StoredColumn]) -> dict[int, Bounds]:
     """Return bounds by position, as numbers of the schema."""
     if option is None:

@@ -41,6 +41,8 @@ class ColumnSchema(ColumnSpecification):
     family : str
         The sort of the stored values: "number", "boolean", "category", "date" or
         "duration". Not compared, as ``dtype``.
+    is_given : bool
+        Whether the column is a condition of the others, and has no density of its own.
     n_left_out : int
         Number of different values of the training rows that are no level of kinds "levels"
         and "constant", because they occur once. To a model these are numbers never seen.

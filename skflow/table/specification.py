@@ -21,6 +21,7 @@ class ColumnSpecification:
     high: Number | None = None
     family: str = field(default="number", compare=False)
     n_left_out: int = field(default=0, compare=False)
+    is_given: bool = False
 
 
 Specification = TypeVar("Specification", bound=ColumnSpecification)

@@ -133,6 +133,10 @@ class StoredTable:
         weight = None if self.weight is None else self.weight[rows]
         return replace(self, columns=columns, n_rows=len(columns[0].missing), weight=weight)
 
+    def select(self, columns: Sequence[int]) -> Self:
+        """Return some columns, by position."""
+        return replace(self, columns=tuple(self.columns[j] for j in columns))
+
 
 class Faults:
     """Errors of several columns, collected and raised as one."""

@@ -100,13 +100,14 @@ class ResidentRows:
         for block, rows in encoded_blocks(source, n_entries):
             self._keep_bins(block, rows)
             moved = Rows.of(dequantize(rows, self.quantized_columns, noise))
+            given = None if rows.given is None else Rows.of(rows.given)
             with torch.no_grad():
-                sent, offset = self.model.gaussianize(moved)
+                sent, offset = self.model.gaussianize(moved, given)
             weight = None if rows.weight is None else torch.from_numpy(rows.weight)
             sent = sent._replace(weight=weight)
-            given = sum(mean_log_prob(part, sent) for part in self.fixed)
+            of_fixed = sum(mean_log_prob(part, sent) for part in self.fixed)
             total += float(weighted_sum(offset, weight))
-            total += float(weighted_sum(rows.log_volume, rows.weight)) + given * rows.mass
+            total += float(weighted_sum(rows.log_volume, rows.weight)) + of_fixed * rows.mass
             mass += rows.mass
             self._keep(block, sent)
         self.offset = total / mass
@@ -136,11 +137,18 @@ class ResidentRows:
 
     def _keep(self, block: slice, rows: Batch) -> None:
         """Write some of the rows into their place."""
-        gaussianized = self.batch.y
+        n_rows = self.batch.n_rows
         if rows.weight is not None and self.batch.weight is None:
-            self.batch = self.batch._replace(weight=gaussianized.new_empty(self.batch.n_rows))
-        self.batch.labels[:, block] = rows.labels.to(self.batch.labels)
-        gaussianized[:, block] = rows.y.to(gaussianized)
+            self.batch = self.batch._replace(weight=self.batch.y.new_empty(n_rows))
+        if rows.given is not None and self.batch.given is None:
+            n_labels, n_values = len(rows.given.labels), len(rows.given.y)
+            labels = torch.empty((n_labels, n_rows), dtype=torch.int32, device=self.batch.y.device)
+            given = Batch(labels, self.batch.y.new_empty(n_values, n_rows))
+            self.batch = self.batch._replace(given=given)
+        for place, part in ((self.batch, rows), (self.batch.given, rows.given)):
+            if place is not None and part is not None:
+                place.labels[:, block] = part.labels.to(place.labels)
+                place.y[:, block] = part.y.to(place.y)
         if rows.weight is not None and self.batch.weight is not None:
             self.batch.weight[block] = rows.weight.to(self.batch.weight)
 

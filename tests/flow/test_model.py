@@ -1,15 +1,17 @@
 """The whole model, its weights random, with and without conditions."""
 
+import copy
 import inspect
 import itertools
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skflow.flow import rational_quadratic
 from skflow.flow.batch import Batch
+from skflow.flow.effects import LabelEffects
 from skflow.flow.model import Latents, Model, Rows
 from skflow.flow.recipe import ConditionSizes, FlowRecipe, model_state, restore_model
 from skflow.initialization.label_tree import fit_label_tree
@@ -58,11 +60,11 @@ def model_of(name: str, has_condition: bool) -> tuple[Model, FlowRecipe]:
     n_columns = len(value_label)
     labels = random_labels(200, n_labels=tuple(n - 1 for n in n_labels)) if n_labels else None
     start = fit_label_tree(torch.empty(0, 200).long() if labels is None else labels, n_labels)
-    case = Case(missing=True, labels=bool(n_labels))
-    components = mixture(0.5, n_components=3, n_columns=n_columns, case=case)
-    if n_labels:  # the vocabulary of the laws has other labels
-        table = torch.randn(recipe.n_entries, 3 + n_columns, generator=seeded(4)) / 2
-        components.effects[0].table = nn.Parameter(table.double())
+    components = mixture(0.5, 3, n_columns, Case(missing=True), recipe.n_given)
+    if recipe.n_entries:
+        n_effects = 3 + n_columns + recipe.n_given
+        table = torch.randn(recipe.n_entries, n_effects, generator=seeded(4)) / 2
+        components.effects.append(LabelEffects(table.double()))
     given_marginals = fit_marginals(skewed_table()[:N_GIVEN_VALUES].T.numpy(), 8)
     return (
         recipe.build(
@@ -263,15 +265,29 @@ def test_novel_numbers_of_a_condition_count_as_novel_labels() -> None:
 
 
 @every_layout
-def test_conditions_have_no_effect_at_first(name: str) -> None:
-    """The initialization's density stays valid: that of the same model without conditions."""
+def test_values_start_from_the_conditional_of_a_mixture(name: str) -> None:
+    """Density of the mixture of condition and row, over that of the condition alone.
+
+    Probabilities of labels start from those without a condition.
+    """
     rows = rows_of(name, 100)
     alone, _ = model_of(name, False)
-    with_conditions, _ = model_of(name, True)
+    model, _ = model_of(name, True)
+    batch, _ = model.gaussianize(rows, conditions(100))
+    assert batch.given is not None
+    joint = copy.deepcopy(model.values.mixture)
+    joint.n_given, joint.effects = 0, joint.effects[:-1]
     with torch.no_grad():
-        expected = alone.log_prob(rows)
-        found = with_conditions.log_prob(rows, conditions(100))
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        context = model.values.context(batch.labels, batch.given)
+        nothing = torch.full_like(batch.y, torch.nan)
+        both, condition = (torch.cat((batch.given.y, y)) for y in (batch.y, nothing))
+        expected = torch.zeros(100, dtype=torch.float64)
+        if len(batch.y):
+            expected = joint.log_prob(both, context) - joint.log_prob(condition, context)
+        found = model.values.log_prob(batch)
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        of_labels = alone.labels.log_prob(Batch(batch.labels, batch.y))
+        torch.testing.assert_close(model.labels.log_prob(batch), of_labels, rtol=1e-12, atol=1e-12)
 
 
 @every_layout
@@ -280,6 +296,7 @@ def test_a_model_without_conditions_has_nothing_of_them(name: str) -> None:
     alone, with_conditions = (model_of(name, has)[0] for has in (False, True))
     assert not [key for key in alone.state_dict() if "given" in key]
     assert len(alone.values.mixture.effects) == bool(LAYOUTS[name][0])
+    assert alone.values.mixture.n_given == 0
     own = [key for key in with_conditions.state_dict() if "given" in key or "effects" in key]
     assert bool(own)
 
@@ -328,7 +345,8 @@ def test_sharp_densities_slow_the_effects_of_conditions(name: str) -> None:
     model, _ = model_of(name, has_condition=True)
     n_columns = len(LAYOUTS[name][1])
     with torch.no_grad():
-        model.values.mixture.log_scale[:, :1] = -6.0
+        mixture = model.values.mixture
+        mixture.log_scale[:, mixture.n_given : mixture.n_given + 1] = -6.0
     factors = model.values.rate_factors()
     assert bool(factors) == bool(n_columns)
     parameters = dict(model.values.named_parameters())
