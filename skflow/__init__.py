@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skflow.estimators.density import FlowDensity
+    from skflow.estimators.imputer import FlowImputer
     from skflow.estimators.loading import load
     from skflow.estimators.outlier import FlowOutlierDetector
 
-__all__ = ["FlowDensity", "FlowOutlierDetector", "load"]
+__all__ = ["FlowDensity", "FlowImputer", "FlowOutlierDetector", "load"]
 __version__ = version("skflow")
 
 _MODULES = {
     "FlowDensity": "skflow.estimators.density",
+    "FlowImputer": "skflow.estimators.imputer",
     "FlowOutlierDetector": "skflow.estimators.outlier",
     "load": "skflow.estimators.loading",
 }

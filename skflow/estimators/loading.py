@@ -6,23 +6,29 @@ from typing import Any
 import msgspec
 import torch
 
-from skflow.archive.document import DensityFields, DetectorFields
+from skflow.archive.document import DensityFields, DetectorFields, ImputerFields
 from skflow.archive.files import Arrays, Document, read, refuse_left
 from skflow.archive.scalars import shorten
 from skflow.device import resolve_device
 from skflow.estimators.density import FlowDensity
+from skflow.estimators.imputer import FlowImputer
 from skflow.estimators.outlier import FlowOutlierDetector
 from skflow.estimators.persistence import FORMAT, VERSION
 from skflow.exceptions import ModelFileError
 
+Estimator = FlowDensity | FlowImputer | FlowOutlierDetector
+
+# Estimators that have a density, and the fields of their documents.
+HOLDERS: dict[str, tuple[type[Any], type[msgspec.Struct]]] = {
+    "FlowImputer": (FlowImputer, ImputerFields),
+    "FlowOutlierDetector": (FlowOutlierDetector, DetectorFields),
+}
 HEAD = ("format", "version", "written_by")
 # Errors of what no check foresaw, in a file that nobody saved.
 UNSOUND = (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, AttributeError)
 
 
-def load(
-    path: str | os.PathLike[str], device: str | torch.device = "auto"
-) -> FlowDensity | FlowOutlierDetector:
+def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> Estimator:
     """Load what ``save`` wrote: the same estimator, scores equal to the last digit.
 
     Nothing in the file is run, and none of it is believed: its SHA-256 is proved first,
@@ -38,7 +44,7 @@ def load(
 
     Returns
     -------
-    estimator : FlowDensity or FlowOutlierDetector
+    estimator : FlowDensity, FlowImputer or FlowOutlierDetector
         Fitted estimator of the class that was saved.
 
     Raises
@@ -66,7 +72,7 @@ def load(
         estimator = _unpack(document, arrays)
     except UNSOUND as error:
         raise ModelFileError(f"{path} is no sound model: {error}") from error
-    if not isinstance(estimator, FlowOutlierDetector):
+    if isinstance(estimator, FlowDensity):
         return estimator.set_params(device=device)
     for density in (estimator.density_, estimator.density):  # fitted, and unfitted
         if density is not None:
@@ -83,11 +89,12 @@ def _unpack(document: Document, arrays: Arrays) -> Any:
             f"It is of format version {number!r}, written by skflow {writer}; this skflow reads "
             f"versions 1 to {VERSION}. Install a later skflow."
         )
-    if document["class"] == "FlowOutlierDetector":
-        detector = FlowOutlierDetector()
-        detector._unpack(msgspec.convert(document, DetectorFields), arrays, FlowDensity)
+    if document["class"] in HOLDERS:
+        holder_class, fields = HOLDERS[document["class"]]
+        holder = holder_class()
+        holder._unpack(msgspec.convert(document, fields), arrays, FlowDensity)
         refuse_left(arrays)
-        return detector
+        return holder
     density = FlowDensity()
     density._unpack(msgspec.convert(document, DensityFields), arrays)
     refuse_left(arrays)
