@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from skflow.estimators.classifier import FlowClassifier
     from skflow.estimators.conditional_distribution import ConditionalDistribution
     from skflow.estimators.density import FlowDensity
+    from skflow.estimators.imputer import FlowImputer
     from skflow.estimators.loading import load
     from skflow.estimators.outlier import FlowOutlierDetector
     from skflow.estimators.regressor import FlowRegressor
@@ -20,6 +21,7 @@ __all__ = [
     "ConditionalDistribution",
     "FlowClassifier",
     "FlowDensity",
+    "FlowImputer",
     "FlowOutlierDetector",
     "FlowRegressor",
     "load",
@@ -30,6 +32,7 @@ _MODULES = {
     "ConditionalDistribution": "skflow.estimators.conditional_distribution",
     "FlowClassifier": "skflow.estimators.classifier",
     "FlowDensity": "skflow.estimators.density",
+    "FlowImputer": "skflow.estimators.imputer",
     "FlowOutlierDetector": "skflow.estimators.outlier",
     "FlowRegressor": "skflow.estimators.regressor",
     "load": "skflow.estimators.loading",

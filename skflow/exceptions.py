@@ -31,6 +31,10 @@ class DoubtfulColumnsWarning(UserWarning):
     """Some columns of text are doubtful categories: many different strings, dates or numbers."""
 
 
+class FewEffectiveDrawsWarning(UserWarning):
+    """Importance sampling of some rows has few effective draws: their answers are rough."""
+
+
 class LostDigitsWarning(UserWarning):
     """A column of integers or dates spans too many grid steps to be restored exactly."""
 

@@ -21,16 +21,19 @@ FLOORS = {
     "command_line": {"command_line", "estimators", "archive", "table", "exceptions"},
     "plotting": {"plotting", "estimators", "table"},
     "estimators": {
-        *("estimators", "fitted", "archive", "outliers", "initialization", "training"),
+        *("estimators", "fitted", "archive", "outliers", "conditioning", "initialization"),
+        "training",
         *("flow", "table"),
         *GROUND,
     },
     "fitted": {
-        *("fitted", "archive", "outliers", "initialization", "training", "flow", "table"),
+        *("fitted", "archive", "outliers", "conditioning", "initialization", "training"),
+        *("flow", "table"),
         *GROUND,
     },
     "archive": {"archive", "outliers", "flow", "table", *GROUND},
     "outliers": {"outliers", "flow", "table", *GROUND},
+    "conditioning": {"conditioning", "initialization", "flow", *GROUND},
     "initialization": {"initialization", "flow", *GROUND},
     "training": {"training", "flow", *GROUND},
     "flow": {"flow", *GROUND},
@@ -50,6 +53,7 @@ FOREIGN = {
     "flow": {"sklearn", "pandas", "polars", "narwhals"},
     "training": {"sklearn", "pandas", "polars", "narwhals"},
     "initialization": {"sklearn", "pandas", "polars", "narwhals"},
+    "conditioning": {"sklearn", "pandas", "polars", "narwhals"},
     "rows": {"torch"},
     "table": {"torch"},
 }
@@ -65,7 +69,7 @@ FRAME_FLOORS = {"command_line"}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
 # One class each, most of it numpydoc and the list of parameters.
-LONG_FILES = {"estimators/density.py": 600, "estimators/outlier.py": 415}
+LONG_FILES = {"estimators/density.py": 620, "estimators/outlier.py": 415}
 LONG_FUNCTIONS: dict[str, int] = {}
 
 

@@ -164,6 +164,17 @@ class DensityFields(Fields):
     recipe: RecipeFields
 
 
+class ImputerFields(Fields):
+    """A fitted FlowImputer."""
+
+    kind: Literal["FlowImputer"] = msgspec.field(name="class")
+    parameters: dict[str, Any]
+    n_iter: Rows
+    density: DensityFields
+    indicated: list[Index]
+    output: Literal["default", "pandas", "polars"] | None
+
+
 class DetectorFields(Fields):
     """A fitted FlowOutlierDetector."""
 

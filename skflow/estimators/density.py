@@ -20,6 +20,7 @@ from skflow.device import fitting_threads, resolve_device
 from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.failures import explained_exhaustion, keep_earlier_fit
 from skflow.estimators.persistence import SaveableDensity
+from skflow.estimators.questions import JointQuestions
 from skflow.estimators.validation import (
     check_conditions,
     check_latents,
@@ -50,7 +51,9 @@ FEWEST_ROWS_TO_SPLIT = 100
 MOST_ROWS_TO_REFIT = 5_000  # with more, a tenth of them is hardly missed
 
 
-class FlowDensity(SchemaDisplay, SaveableDensity, TransformerMixin, DensityMixin, BaseEstimator):
+class FlowDensity(
+    SchemaDisplay, SaveableDensity, JointQuestions, TransformerMixin, DensityMixin, BaseEstimator
+):
     r"""Exact, reversible density of any table.
 
     A column is a label and, perhaps, a value: a category is a label alone, a plain

@@ -10,6 +10,7 @@ from skflow.archive.document import (
     ClassifierFields,
     DensityFields,
     DetectorFields,
+    ImputerFields,
     RegressorFields,
 )
 from skflow.archive.files import Arrays, Document, read, refuse_left
@@ -17,16 +18,18 @@ from skflow.archive.scalars import shorten
 from skflow.device import resolve_device
 from skflow.estimators.classifier import FlowClassifier
 from skflow.estimators.density import FlowDensity
+from skflow.estimators.imputer import FlowImputer
 from skflow.estimators.outlier import FlowOutlierDetector
 from skflow.estimators.persistence import FORMAT, VERSION
 from skflow.estimators.regressor import FlowRegressor
 from skflow.exceptions import ModelFileError
 
-Estimator = FlowDensity | FlowOutlierDetector | FlowRegressor | FlowClassifier
+Estimator = FlowDensity | FlowImputer | FlowOutlierDetector | FlowRegressor | FlowClassifier
 
 # Estimators that have a density, and the fields of their documents.
 HOLDERS: dict[str, tuple[type[Any], type[msgspec.Struct]]] = {
     "FlowClassifier": (FlowClassifier, ClassifierFields),
+    "FlowImputer": (FlowImputer, ImputerFields),
     "FlowOutlierDetector": (FlowOutlierDetector, DetectorFields),
     "FlowRegressor": (FlowRegressor, RegressorFields),
 }
@@ -51,7 +54,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> E
 
     Returns
     -------
-    estimator : FlowDensity, FlowOutlierDetector, FlowRegressor or FlowClassifier
+    estimator : FlowDensity, FlowImputer, FlowOutlierDetector, FlowRegressor or FlowClassifier
         Fitted estimator of the class that was saved.
 
     Raises

@@ -14,7 +14,7 @@ from skflow.archive.detectors import (
     unpack_calibration,
     unpack_clusters,
 )
-from skflow.archive.document import DensityFields, DetectorFields
+from skflow.archive.document import DensityFields, DetectorFields, ImputerFields
 from skflow.archive.files import Arrays, Document, prefixed, refuse_left, take_prefixed, write
 from skflow.archive.flows import pack_recipe, unpack_model, unpack_recipe
 from skflow.archive.parameters import pack_parameter, unpack_device, unpack_parameter
@@ -30,7 +30,13 @@ from skflow.training.loop import History
 
 FORMAT = "skflow model"
 VERSION = 1
-CLASSES = ("FlowClassifier", "FlowDensity", "FlowOutlierDetector", "FlowRegressor")
+CLASSES = (
+    "FlowClassifier",
+    "FlowDensity",
+    "FlowImputer",
+    "FlowOutlierDetector",
+    "FlowRegressor",
+)
 
 
 class Saveable:
@@ -196,6 +202,35 @@ class SaveableDetector(Saveable):
         measures = scorers.measure(_middle_of(fitted), "cpu")
         _refuse_not_finite(np.append(measures, combiner.log_prob(measures)))
         self.n_features_in_ = density.n_features_in_
+        if hasattr(density, "feature_names_in_"):
+            self.feature_names_in_ = density.feature_names_in_
+
+
+class SaveableImputer(Saveable):
+    """FlowImputer as a document and arrays."""
+
+    def _pack(self: Any) -> tuple[Document, Arrays]:
+        density, arrays = self.density_._pack()
+        document = self._pack_head() | {
+            "density": density,
+            "indicated": self.indicated_.tolist(),
+            "output": getattr(self, "_sklearn_output_config", {}).get("transform"),
+        }
+        return document, prefixed("density", arrays)
+
+    def _unpack(self: Any, fields: ImputerFields, arrays: Arrays, density_class: type[Any]) -> None:
+        _unpack_parameters(self, fields.parameters, density_class())
+        self.n_iter_, density = fields.n_iter, density_class()
+        of_density = take_prefixed("density", arrays)
+        density._unpack(fields.density, of_density)
+        refuse_left(of_density)
+        n_columns = density.n_features_in_
+        if fields.indicated != sorted({j for j in fields.indicated if j < n_columns}):
+            raise ModelFileError(f"indicated must be some of {n_columns} columns, ascending.")
+        self.density_, self.n_features_in_ = density, n_columns
+        self.indicated_ = np.array(fields.indicated, dtype=np.intp)
+        if fields.output is not None:
+            self.set_output(transform=fields.output)
         if hasattr(density, "feature_names_in_"):
             self.feature_names_in_ = density.feature_names_in_
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,11 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, assert_all_finite, check_array
 from sklearn.utils._set_output import ADAPTERS_MANAGER
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import (
+    _check_feature_names_in,
+    _check_sample_weight,
+    validate_data,
+)
 
 from skflow.exceptions import printable
 from skflow.table.frames import as_frame
@@ -249,3 +254,64 @@ def numbers_like(numbers: NDArray, table: Any, names: Sequence[str]) -> Any:
     if adapter is None:
         return numbers
     return adapter.create_container(numbers, table, columns=names)
+
+
+def check_part(estimator: Any, X: Any) -> tuple[Any, list[int]]:
+    """Check a table of some of the fitted columns; return it, and which columns they are.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where a column was not fitted, or an array does not have all columns.
+    """
+    frame = as_frame(X) if hasattr(X, "columns") and hasattr(X, "shape") else None
+    if frame is None:
+        if np.ndim(X) == 2 and np.shape(X)[1] != estimator.n_features_in_:
+            raise ValueError(
+                f"X is an array of {np.shape(X)[1]} columns, and does not say which of the "
+                f"{estimator.n_features_in_} fitted columns these are. Pass a DataFrame with their "
+                "names or, after a fit to an array, their positions: "
+                "pd.DataFrame(X, columns=[0, 2])."
+            )
+        return check_table(estimator, X, reset=False), list(range(estimator.n_features_in_))
+    if not min(frame.shape):
+        raise ValueError(
+            f"X must have at least one row and one column; its shape is {tuple(frame.shape)}."
+        )
+    return _in_native_order(X), _find(estimator, list(X.columns))
+
+
+def positions_of(estimator: Any, X: Any, targets: Any) -> list[int]:
+    """Return which fitted columns the targets, columns of ``X``, are.
+
+    Raises
+    ------
+    ValueError
+        Where a target is no column of ``X``, or there is none.
+    """
+    targets = [targets] if isinstance(targets, str | Integral) else list(targets)
+    if not targets:
+        raise ValueError("targets must name at least one column of X; it is empty.")
+    found = _find(estimator, targets)
+    held = list(getattr(X, "columns", targets))
+    absent = [target for target in targets if target not in held]
+    if absent:
+        raise ValueError(f"targets must be columns of X, {held}; got {absent}.")
+    return found
+
+
+def _find(estimator: Any, labels: list[Any]) -> list[int]:
+    """Return the positions of fitted columns, by name or, without names, by number."""
+    names = list(_check_feature_names_in(estimator))
+    place = {name: j for j, name in enumerate(names)}
+    if not hasattr(estimator, "feature_names_in_"):
+        place |= {j: j for j in range(len(names))}
+    strange = [label for label in labels if label not in place]
+    if strange:
+        raise ValueError(
+            f"X has columns that were not fitted: {strange}. Those fitted are {names}."
+        )
+    found = [place[label] for label in labels]
+    if len(set(found)) < len(found):
+        raise ValueError(f"Columns must be named once each; got {labels}.")
+    return found

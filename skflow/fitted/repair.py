@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances_argmin
 from tqdm.auto import tqdm
 
+from skflow.fitted.cells import in_fitted_dtypes, put_cells, put_rows
 from skflow.fitted.detector import Detector
 from skflow.flow.torch_state import usual_torch
 from skflow.outliers.conditionals import Conditional
 from skflow.outliers.joint_density import JointDensity
-from skflow.table.column_codec import ColumnCodec
 from skflow.table.storage import StoredColumn, StoredTable
 
 FloatArray = NDArray[np.float64]
@@ -56,7 +56,8 @@ def repair(
         Rows that were replaced as a whole.
     """
     density = detector.density
-    table = original = _in_fitted_dtypes(density.codec.columns, table)
+    columns = in_fitted_dtypes(density.codec.columns, table.columns)
+    table = original = replace(table, columns=tuple(columns))
     least = detector.least_score(UNREMARKABLE)
     scores = detector.score(table, device)
     strange = np.flatnonzero(scores < least)
@@ -74,7 +75,7 @@ def repair(
         for start in range(0, len(strange), BLOCK_ROWS):
             rows = strange[start : start + BLOCK_ROWS]
             repaired, is_repaired = work.repair(original.take(rows), scores[rows])
-            table = _put_rows(table, rows, repaired)
+            table = put_rows(table, rows, repaired)
             replaced.append(rows[~is_repaired])
             bar.update(len(rows))
     return table, np.concatenate(replaced)
@@ -128,7 +129,7 @@ class _Repair:
             tried = self._change_together(original.take(rows), chosen)
             tried_scores = self._score(tried)
             found = np.flatnonzero(tried_scores >= self.least)
-            table = _put_rows(table, rows[found], tried.take(found))
+            table = put_rows(table, rows[found], tried.take(found))
             scores[rows[found]], changed[rows[found]] = tried_scores[found], chosen[found]
             n_changed += max(1, n_changed // 4)  # many columns: in few steps
         table = self._put_back(original, table, scores, changed)
@@ -137,7 +138,7 @@ class _Repair:
         if len(rows) and self.ordinary.n_rows:
             coordinates = self.detector.scorers.clusters.coordinates
             pairs = coordinates(original.take(rows)), coordinates(self.ordinary)
-            table = _put_rows(table, rows, self.ordinary.take(pairwise_distances_argmin(*pairs)))
+            table = put_rows(table, rows, self.ordinary.take(pairwise_distances_argmin(*pairs)))
         return table, is_repaired
 
     def _score(self, table: StoredTable) -> FloatArray:
@@ -172,11 +173,11 @@ class _Repair:
         start = self.ordinary.take(nearest)
         for j in range(len(table.columns)):
             rows = np.flatnonzero(chosen[:, j])
-            table = _put_cells(table, rows, j, start.columns[j].take(rows))
+            table = put_cells(table, rows, j, start.columns[j].take(rows))
         for j in range(len(table.columns)):
             rows = np.flatnonzero(chosen[:, j])
             if len(rows):
-                table = _put_cells(table, rows, j, self._typical(table.take(rows), j))
+                table = put_cells(table, rows, j, self._typical(table.take(rows), j))
         return table
 
     def _change_one(
@@ -196,16 +197,16 @@ class _Repair:
             tried = before
             for j in np.unique(j_of_row):
                 some = np.flatnonzero(j_of_row == j)
-                tried = _put_cells(tried, some, j, self._typical(before.take(some), j))
+                tried = put_cells(tried, some, j, self._typical(before.take(some), j))
             tried_scores = self._score(tried)
             free = ~changed[rows, j_of_row]
             better = np.flatnonzero(free & (tried_scores > best_scores))
-            best = _put_rows(best, better, tried.take(better))
+            best = put_rows(best, better, tried.take(better))
             best_scores[better], best_column[better] = tried_scores[better], j_of_row[better]
         changed[rows, best_column] = True
         scores = scores.copy()
         scores[rows] = best_scores
-        return _put_rows(table, rows, best), scores
+        return put_rows(table, rows, best), scores
 
     def _put_back(
         self,
@@ -220,44 +221,7 @@ class _Repair:
             rows = np.flatnonzero(several & changed[:, j])
             if len(rows):
                 cells = original.columns[j].take(rows)
-                as_it_was = _put_cells(table.take(rows), np.arange(len(rows)), j, cells)
+                as_it_was = put_cells(table.take(rows), np.arange(len(rows)), j, cells)
                 stays = np.flatnonzero(self._score(as_it_was) >= self.least)
-                table = _put_rows(table, rows[stays], as_it_was.take(stays))
+                table = put_rows(table, rows[stays], as_it_was.take(stays))
         return table
-
-
-def _in_fitted_dtypes(codecs: list[ColumnCodec], table: StoredTable) -> StoredTable:
-    """Cast columns to the dtypes that decoding gives, where no fitted row has another."""
-    columns = []
-    for codec, column in zip(codecs, table.columns, strict=True):
-        fitted = codec.stored
-        if (column.values.dtype, column.tick) == (fitted.values.dtype, fitted.tick):
-            columns.append(column)
-            continue
-        # A missing value stays one where no fitted row has any.
-        there = column.present | (not codec.labels.is_trivial)
-        encoded = codec.encode(column.take(there))
-        decoded = codec.decode(*encoded[:3], on_grid=False)
-        values = np.zeros(len(there), decoded.values.dtype)
-        empty = replace(decoded, values=values, missing=column.missing)
-        columns.append(_put(empty, there, decoded))
-    return replace(table, columns=tuple(columns))
-
-
-def _put_cells(table: StoredTable, rows: Rows, j: int, cells: StoredColumn) -> StoredTable:
-    """Replace the cells of some rows in column j."""
-    columns = list(table.columns)
-    columns[j] = _put(columns[j], rows, cells)
-    return replace(table, columns=tuple(columns))
-
-
-def _put_rows(table: StoredTable, rows: Rows, others: StoredTable) -> StoredTable:
-    """Replace some rows."""
-    pairs = zip(table.columns, others.columns, strict=True)
-    return replace(table, columns=tuple(_put(old, rows, new) for old, new in pairs))
-
-
-def _put(column: StoredColumn, rows: Rows | NDArray[np.bool_], cells: StoredColumn) -> StoredColumn:
-    values, missing = column.values.copy(), column.missing.copy()
-    values[rows], missing[rows] = cells.values, cells.missing
-    return replace(column, values=values, missing=missing)

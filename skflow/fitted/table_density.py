@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from skflow.archive.document import TableFields
 from skflow.archive.table import pack_table, unpack_table
+from skflow.conditioning.components import MixedComponents
+from skflow.conditioning.distillation import distill
 from skflow.device import resolve_device
 from skflow.exceptions import StrangeLabelsWarning, warn_caller
 from skflow.fitted.blocks import Block, device_blocks, join, send, send_given, send_rows
@@ -52,6 +54,7 @@ class TableDensity:
     codec: TableCodec
     recipe: FlowRecipe
     model: Model
+    _components: MixedComponents | None = None
 
     @property
     def conditions(self) -> Container:
@@ -255,6 +258,13 @@ class TableDensity:
                 StrangeLabelsWarning,
             )
 
+    @property
+    def components(self) -> MixedComponents:
+        """Proposals of draws of some columns given others: fitted at first use, then kept."""
+        if self._components is None:
+            self._components = distill(self.model)
+        return self._components
+
     def _move_model(self, n_rows: int, device: str | torch.device) -> Model:
         """Return the model on the device that suits a table of ``n_rows``.
 
@@ -266,7 +276,7 @@ class TableDensity:
     def __getstate__(self) -> dict[str, Any]:
         # Arrays by name: no torch object, so no device, is in the pickle. Nor are there objects
         # of pandas or polars, which skops does not know, but where no file could hold them.
-        state = vars(self) | {"model": model_state(self.model)}
+        state = vars(self) | {"model": model_state(self.model), "_components": None}
         try:
             table = json.dumps(pack_table(self.container, self.codec))
         except TypeError:

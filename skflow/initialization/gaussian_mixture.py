@@ -48,7 +48,7 @@ class SufficientStatistics:
         self.weight = y.new_ones(y.shape[1]) if weight is None else weight
         n_columns = len(y)
         self.size = 1 + n_columns + n_columns * (n_columns + 1) // 2
-        self.kept = _sufficient_statistics(y) if self.size * y.shape[1] <= KEPT else None
+        self.kept = sufficient_statistics(y) if self.size * y.shape[1] <= KEPT else None
 
     def blocks(self, n_components: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield statistics ``(size, n_rows)`` and weights of some rows after the other."""
@@ -56,7 +56,7 @@ class SufficientStatistics:
         if self.kept is not None:
             statistics = iter(self.kept.split(n_rows, dim=1))
         else:
-            statistics = map(_sufficient_statistics, self.y.split(n_rows, dim=1))
+            statistics = map(sufficient_statistics, self.y.split(n_rows, dim=1))
         yield from zip(statistics, self.weight.split(n_rows), strict=True)
 
 
@@ -102,7 +102,7 @@ def fit_gaussian_mixture(
         Asked after each step; where it says no, that was the last.
     """
     y, n_columns = rows.y, len(rows.y)
-    pooled = _pooled_covariance(y, rows.weight) * n_components ** (-2 / n_columns)
+    pooled = pooled_covariance(y, rows.weight) * n_components ** (-2 / n_columns)
     prior = ComponentPrior(weighted_mean(y, rows.weight), pooled, strength)
     if n_components == 1:
         return _fit_gaussian(rows, prior)
@@ -134,7 +134,7 @@ def _step(
     rows: SufficientStatistics, components: GaussianComponents, prior: ComponentPrior
 ) -> tuple[GaussianComponents, float]:
     """One E-step and one M-step, a block of rows at a time."""
-    natural = _natural_parameters(components)
+    natural = natural_parameters(components)
     moments = torch.zeros_like(natural)
     total = natural.new_zeros(())
     for statistics, weight in rows.blocks(len(natural)):
@@ -144,18 +144,18 @@ def _step(
         density = joint.sum(dim=0)
         moments += joint.div_(density / weight) @ statistics.T
         total += ((density.log_() + peak) * weight).sum()
-    return _maximise(moments, prior), float(total) / float(rows.weight.sum())
+    return maximize(moments, prior), float(total) / float(rows.weight.sum())
 
 
 def responsibilities(y: Tensor, components: GaussianComponents) -> Tensor:
     """Posterior probability of each component, ``(K, n_rows)``, for rows of ``y``."""
-    natural = _natural_parameters(components)
+    natural = natural_parameters(components)
     blocks = y.split(max(1, BLOCK // sum(natural.shape)), dim=1)
-    log_joint = [natural @ _sufficient_statistics(block) for block in blocks]
+    log_joint = [natural @ sufficient_statistics(block) for block in blocks]
     return torch.softmax(torch.cat(log_joint, dim=1), dim=0)
 
 
-def _maximise(moments: Tensor, prior: ComponentPrior) -> GaussianComponents:
+def maximize(moments: Tensor, prior: ComponentPrior) -> GaussianComponents:
     """M-step, from the expected sufficient statistics ``(K, n_statistics)``."""
     n_components, n_columns = len(moments), len(prior.pooled)
     mass = moments[:, 0] + 10 * torch.finfo(moments.dtype).eps
@@ -171,12 +171,13 @@ def _maximise(moments: Tensor, prior: ComponentPrior) -> GaussianComponents:
     return GaussianComponents(mass / mass.sum(), means, _posterior_mode(scatter, mass, prior))
 
 
-def _sufficient_statistics(y: Tensor) -> Tensor:
+def sufficient_statistics(y: Tensor) -> Tensor:
+    """Return ``(1, y_i, y_i y_j)`` for i >= j of each row, ``(n_statistics, n_rows)``."""
     rows, columns = _lower_triangle(y.shape[0], y.device)
     return torch.cat((torch.ones_like(y[:1]), y, y[rows] * y[columns]))
 
 
-def _natural_parameters(components: GaussianComponents) -> Tensor:
+def natural_parameters(components: GaussianComponents) -> Tensor:
     """Coefficients ``(K, n_statistics)`` of log-weight plus log-density, up to a constant."""
     weights, means, covariances = components
     n_columns = means.shape[1]
@@ -205,7 +206,7 @@ def _posterior_mode(scatter: Tensor, mass: Tensor, prior: ComponentPrior) -> Ten
     return (scatter + pooled_rows * prior.pooled) / (rows + pooled_rows)
 
 
-def _pooled_covariance(y: Tensor, weight: Tensor) -> Tensor:
+def pooled_covariance(y: Tensor, weight: Tensor) -> Tensor:
     """Covariance of all rows, shrunk to its diagonal where rows are few."""
     n_columns, n_rows = len(y), float(weight.sum())
     centred = y - weighted_mean(y, weight)[:, None]

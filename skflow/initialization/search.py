@@ -36,8 +36,7 @@ SEARCH_STEPS = 15  # enough to tell candidates apart
 COVARIANCE_ENTRIES = 100_000  # in all components together
 UNCORRELATED = 1e4  # rows of prior that leave components a diagonal covariance
 MANY_ROWS = 3_000  # from here on one split tells candidates apart
-# From there on layers learn for themselves what components would know, but do not undo
-# what these overfit: of that, this much counts against a candidate.
+# From there on, this share of a candidate's overfit counts against it: layers do not undo it.
 OVERFIT = 0.5
 SOME_ROWS = 1_000  # and from here on three folds do
 SEARCH_SHARE = 1 / 3  # of the time a fit may take: after it no further candidate is tried

@@ -4,7 +4,7 @@ import pytest
 from sklearn.utils import Tags, estimator_checks
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from skflow import FlowDensity, FlowOutlierDetector
+from skflow import FlowDensity, FlowImputer, FlowOutlierDetector
 
 # Only ratios of weights count, so a row of weight 2 is no more evidence than one of weight 1, but
 # two equal rows are; see test_sample_weight.py for the statistical test.
@@ -24,6 +24,7 @@ ESTIMATORS = [
         early_stopping=False,
     ),
     FlowOutlierDetector(FlowDensity(n_layers=0, n_components=1)),
+    FlowImputer(FlowDensity(n_layers=0, n_components=1)),
 ]
 
 
@@ -54,6 +55,8 @@ MORE_ESTIMATORS = [
     FlowOutlierDetector(FlowDensity(n_layers=0), robust=True),
     FlowOutlierDetector(FlowDensity(n_layers=0), contamination=0.1),
     FlowOutlierDetector(FlowDensity(n_layers=0, warm_start=True)),
+    FlowImputer(),
+    FlowImputer(FlowDensity(n_layers=0), strategy="typical", add_indicator=True),
 ]
 
 # check_array_api_input fits columns that are linear functions of others, and is told so.

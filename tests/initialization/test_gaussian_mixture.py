@@ -125,7 +125,7 @@ def test_one_component_is_where_the_iteration_would_end() -> None:
     y = torch.randn(3, 200, generator=seeded(0), dtype=torch.float64)
     strength = PriorStrength(pooled_rows=2.0, diagonal_rows=3.0)
     one = fit_gaussian_mixture(y, 1, strength=strength, n_iter=10, generator=seeded(0))
-    pooled = gaussian_mixture._pooled_covariance(y, torch.ones(200, dtype=torch.float64))
+    pooled = gaussian_mixture.pooled_covariance(y, torch.ones(200, dtype=torch.float64))
     prior = gaussian_mixture.ComponentPrior(y.mean(dim=1), pooled, strength)
     stepped, _ = gaussian_mixture._step(SufficientStatistics(y), one, prior)
     for left, right in zip(one, stepped, strict=True):

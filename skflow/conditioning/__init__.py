@@ -1,0 +1,1 @@
+"""Conditional densities of any columns given any others, by importance sampling."""

@@ -1,0 +1,134 @@
+r"""A mixture of labels and values, of which every marginal and conditional has a closed form.
+
+Component k gives a row the density
+
+.. math:: \prod_c \theta_{kc}(l_c) \; N(y; \mu_k, \Sigma_k),
+
+labels independent, values Gaussian, absent values left out. What is known of a row changes the
+weights of the components and, within each, the mean and covariance of the unknown values.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from skflow.flow.mixture import GaussianComponents
+from skflow.initialization.gaussian_mixture import (
+    RIDGE,
+    natural_parameters,
+    sufficient_statistics,
+)
+
+LOG_2PI = math.log(2 * math.pi)
+Columns = tuple[int, ...]
+
+
+class Regression(NamedTuple):
+    """Unknown values given known ones, within each component.
+
+    Attributes
+    ----------
+    gain : Tensor of shape (n_components, n_unknown, n_known)
+        Coefficients of the known values.
+    intercept : Tensor of shape (n_components, n_unknown)
+    factor : Tensor of shape (n_components, n_unknown, n_unknown)
+        Lower Cholesky factor of the conditional covariance.
+    """
+
+    gain: Tensor
+    intercept: Tensor
+    factor: Tensor
+
+
+class MixedComponents:
+    """Components of labels and values; see the module's text for the formula.
+
+    Parameters
+    ----------
+    gaussians : GaussianComponents
+        Weights, means and covariances of the gaussianized values.
+    label_log_probs : Tensor of shape (n_components, n_entries)
+        Log-probabilities of each column's labels, in the vocabulary of all columns.
+    offsets : Tensor of int64, shape (n_labelled,)
+        First entry of each column in the vocabulary.
+    """
+
+    def __init__(
+        self, gaussians: GaussianComponents, label_log_probs: Tensor, offsets: Tensor
+    ) -> None:
+        self.gaussians = gaussians
+        self.label_log_probs = label_log_probs
+        self.offsets = offsets
+        self._natural: dict[Columns, Tensor] = {}
+        self._regressions: dict[tuple[Columns, Columns], Regression] = {}
+
+    def to(self, device: torch.device) -> "MixedComponents":
+        """Return the components on a device."""
+        if self.offsets.device == device:
+            return self
+        gaussians = GaussianComponents(*(part.to(device) for part in self.gaussians))
+        parts = self.label_log_probs.to(device), self.offsets.to(device)
+        return MixedComponents(gaussians, *parts)
+
+    def log_weights(self) -> Tensor:
+        """Log of the weights, ``(n_components,)``."""
+        return self.gaussians.weights.log()
+
+    def log_probs_of_labels(self, labels: Tensor, columns: Columns) -> Tensor:
+        """Log-probability of the labels of some columns, ``(n_components, n_rows)``."""
+        total = self.label_log_probs.new_zeros(len(self.label_log_probs), labels.shape[1])
+        for c in columns:
+            total += self.label_log_probs[:, labels[c] + self.offsets[c]]
+        return total
+
+    def log_probs_of_values(self, y: Tensor, columns: Columns) -> Tensor:
+        """Log-density of the values of some columns, ``(n_components, n_rows)``."""
+        if not columns:
+            return y.new_zeros(len(self.gaussians.weights), y.shape[1])
+        if columns not in self._natural:
+            _, means, covariances = self._marginal(columns)
+            unweighted = torch.ones_like(self.gaussians.weights)
+            natural = natural_parameters(GaussianComponents(unweighted, means, covariances))
+            natural[:, 0] -= len(columns) * LOG_2PI / 2
+            self._natural[columns] = natural
+        return self._natural[columns] @ sufficient_statistics(y[list(columns)])
+
+    def log_probs_of_present(self, y: Tensor) -> Tensor:
+        """Log-density of all values that are not NaN, ``(n_components, n_rows)``."""
+        present = ~y.isnan()
+        patterns, pattern = torch.unique(present, dim=1, return_inverse=True)
+        if patterns.shape[1] == 1:
+            return self.log_probs_of_values(y, columns_of(patterns[:, 0]))
+        total = y.new_empty(len(self.gaussians.weights), y.shape[1])
+        for number, columns in enumerate(patterns.unbind(dim=1)):
+            rows = (pattern == number).nonzero().squeeze(1)
+            total[:, rows] = self.log_probs_of_values(y[:, rows], columns_of(columns))
+        return total
+
+    def regression(self, unknown: Columns, known: Columns) -> Regression:
+        """Return the regression of unknown values on known ones."""
+        if (unknown, known) not in self._regressions:
+            _, means, covariances = self._marginal((*unknown, *known))
+            split = len(unknown)
+            own, cross = covariances[:, :split, :split], covariances[:, :split, split:]
+            gain = torch.linalg.solve(covariances[:, split:, split:], cross, left=False)
+            intercept = means[:, :split] - (gain @ means[:, split:, None]).squeeze(2)
+            conditional = own - gain @ cross.transpose(1, 2)
+            ridge = RIDGE * torch.eye(split, dtype=own.dtype, device=own.device)
+            factor = torch.linalg.cholesky((conditional + conditional.mT) / 2 + ridge)
+            self._regressions[unknown, known] = Regression(gain, intercept, factor)
+        return self._regressions[unknown, known]
+
+    def _marginal(self, columns: Columns) -> GaussianComponents:
+        weights, means, covariances = self.gaussians
+        chosen = torch.tensor(columns, dtype=torch.int64, device=means.device)
+        ridge = RIDGE * torch.eye(len(columns), dtype=means.dtype, device=means.device)
+        covariances = covariances[:, chosen[:, None], chosen] + ridge
+        return GaussianComponents(weights, means[:, chosen], covariances)
+
+
+def columns_of(mask: Tensor) -> Columns:
+    """Return the positions where a mask is set."""
+    return tuple(mask.nonzero().squeeze(1).tolist())

@@ -1,0 +1,146 @@
+r"""Proposals for the unknown cells of rows: mixed components, conditioned in closed form.
+
+.. math:: q(x_A \mid x_B) = \sum_k w_k(x_B) \, q_k(x_A \mid x_B), \qquad
+          w_k(x_B) \propto \pi_k \, q_k(x_B),
+
+but that the broad component, the last, has a weight of 5 % whatever is known: the ratio of the
+flow's density to the proposal's is then bounded where the other components miss a region.
+"""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from skflow.conditioning.components import MixedComponents
+from skflow.conditioning.partial_rows import PartialRows, Pattern
+
+BROAD_WEIGHT = 0.05
+SMALLEST = 1e-12  # of uniform numbers that normal quantiles are taken of
+
+
+class LabelRules:
+    """Which labels may be drawn, and which of them go with a value.
+
+    Parameters
+    ----------
+    log_probs : Tensor of shape (n_components, n_entries)
+        Log-probabilities of labels in each component.
+    allowed : Tensor of bool, shape (n_entries,)
+        Labels that may be drawn, in the vocabulary of all columns.
+    offsets : Tensor of int64, shape (n_labelled,)
+        First entry of each column in the vocabulary.
+    value_label : Tensor of int64, shape (n_valued, 2)
+        The labelled column of each value, and the label there that says "a value".
+    """
+
+    def __init__(
+        self, log_probs: Tensor, allowed: Tensor, offsets: Tensor, value_label: Tensor
+    ) -> None:
+        self.value_label = value_label
+        self.log_probs: list[Tensor] = []
+        self.cumulative: list[Tensor] = []
+        self.allowed: list[Tensor] = []
+        masked = log_probs.masked_fill(~allowed, -torch.inf)
+        for start, end in pairwise([*offsets.tolist(), len(allowed)]):
+            own = torch.log_softmax(masked[:, start:end], dim=1)
+            self.log_probs.append(own)
+            self.cumulative.append(own.exp().cumsum(dim=1))
+            self.allowed.append(allowed[start:end].nonzero().squeeze(1))
+
+    def draw(self, column: int, component: Tensor, uniform: Tensor) -> Tensor:
+        """Draw labels of a column, given the component of each, by uniform numbers."""
+        cumulative = self.cumulative[column]
+        n_components, n_labels = cumulative.shape
+        # One search in the distribution functions of all components, one after the other.
+        shifts = torch.arange(n_components, device=cumulative.device)
+        line = (cumulative / cumulative[:, -1:] + shifts[:, None]).flatten()
+        place = torch.searchsorted(line, uniform + component, right=True)
+        last = self.allowed[column][-1]
+        return (place - component * n_labels).clamp(self.allowed[column][0], last)
+
+
+class Conditional:
+    """Proposal for the unknown cells of rows of one pattern; rows have several draws each.
+
+    Parameters
+    ----------
+    components : MixedComponents
+        The last one is broad.
+    rules : LabelRules
+    rows : PartialRows
+        Rows of one pattern.
+    pattern : Pattern
+    """
+
+    def __init__(
+        self, components: MixedComponents, rules: LabelRules, rows: PartialRows, pattern: Pattern
+    ) -> None:
+        self.components = components
+        self.rules = rules
+        self.rows = rows
+        self.pattern = pattern
+        self._of_values = components.log_probs_of_values(rows.y, pattern.known_values)
+        known = components.log_probs_of_labels(rows.labels, pattern.known_labels)
+        log_weights = components.log_weights()[:, None] + known + self._of_values
+        narrow = torch.log_softmax(log_weights[:-1], dim=0) + math.log1p(-BROAD_WEIGHT)
+        broad = torch.full_like(narrow[:1], math.log(BROAD_WEIGHT))
+        #: Log-weights given what is known, ``(n_components, n_rows)``.
+        self.log_weights = torch.cat((narrow, broad))
+
+    def draw(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw whole rows.
+
+        Parameters
+        ----------
+        points : Tensor of shape (n_rows, n_draws, 1 + n_labelled + n_valued)
+            Uniform numbers: of the component, of each label, of each value.
+
+        Returns
+        -------
+        labels : Tensor of int64, shape (n_labelled, n_rows, n_draws)
+        y : Tensor of shape (n_valued, n_rows, n_draws)
+        """
+        n_draws = points.shape[1]
+        cumulative = self.log_weights.exp().cumsum(dim=0).T.contiguous()
+        component = torch.searchsorted(cumulative, points[:, :, 0].contiguous())
+        component = component.clamp_max(cumulative.shape[1] - 1)
+        labels = self.rows.labels[:, :, None].repeat(1, 1, n_draws)
+        for c in self.pattern.unknown_labels:
+            labels[c] = self.rules.draw(c, component, points[:, :, 1 + c].contiguous())
+        y = self.rows.y[:, :, None].repeat(1, 1, n_draws)
+        unknown = list(self.pattern.unknown_values)
+        if unknown:
+            drawn = self.draw_values(component, points[:, :, 1 + len(labels) :][:, :, unknown])
+            for v, own in zip(unknown, drawn, strict=True):
+                column, label = self.rules.value_label[v].tolist()
+                y[v] = own if column < 0 else own.masked_fill(labels[column] != label, torch.nan)
+        return labels, y
+
+    def log_prob(self, labels: Tensor, y: Tensor) -> Tensor:
+        """Log-density of whole rows given what is known, ``(n_rows, n_draws)``.
+
+        Parameters
+        ----------
+        labels : Tensor of int64, shape (n_labelled, n_rows, n_draws)
+        y : Tensor of shape (n_valued, n_rows, n_draws)
+        """
+        log_joint = self.log_weights[:, :, None].repeat(1, 1, y.shape[2])
+        for c in self.pattern.unknown_labels:
+            log_joint += self.rules.log_probs[c][:, labels[c]]
+        if self.pattern.unknown_values:
+            flat = self.components.log_probs_of_present(y.flatten(1))
+            log_joint += flat.view(log_joint.shape) - self._of_values[:, :, None]
+        return torch.logsumexp(log_joint, dim=0)
+
+    def draw_values(self, component: Tensor, points: Tensor) -> Tensor:
+        """Draw all unknown values, ``(n_unknown, n_rows, n_draws)``."""
+        unknown, known = self.pattern.unknown_values, self.pattern.known_values
+        gain, intercept, factor = self.components.regression(unknown, known)
+        y = self.rows.y[list(known)]
+        means = gain @ y + intercept[:, :, None]  # (n_components, n_unknown, n_rows)
+        row = torch.arange(y.shape[1], device=y.device)[:, None].expand_as(component)
+        z = torch.special.ndtri(points.clamp(SMALLEST, 1 - SMALLEST))
+        noise = (factor[component] @ z[:, :, :, None]).squeeze(3)
+        return (means[component, :, row] + noise).permute(2, 0, 1)

@@ -1,0 +1,208 @@
+"""FlowImputer: missing cells of any table, drawn from a density of its rows."""
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._set_output import ADAPTERS_MANAGER
+from sklearn.utils.validation import _check_feature_names_in, _get_feature_names, check_is_fitted
+
+from skflow.estimators.density import FlowDensity
+from skflow.estimators.display import SchemaDisplay
+from skflow.estimators.failures import keep_earlier_fit
+from skflow.estimators.meta import DENSITY, clone_density
+from skflow.estimators.persistence import SaveableImputer
+from skflow.estimators.validation import check_table, numbers_like
+
+STRATEGIES = ("sample", "typical")
+
+
+class FlowImputer(SchemaDisplay, SaveableImputer, TransformerMixin, BaseEstimator):
+    r"""Imputation of any table: numbers, categories, dates and durations together.
+
+    A meta-estimator: it fits a :class:`FlowDensity` to the rows, ``density_``, and fills the
+    missing cells of a row from their conditional distribution given its other cells,
+
+    .. math:: p(x_A \mid x_B, \text{there are values}).
+
+    Draws of several imputed tables, with ``strategy="sample"`` and different seeds, differ by as
+    much as is unknown (multiple imputation [1]_). In ``fit``, a missing value is an event with a
+    probability of its own, so rows with missing cells are fitted as they are.
+
+    Parameters
+    ----------
+    density : FlowDensity, default=None
+        Unfitted density with the parameters of the fit; None is one with default parameters.
+        It is cloned, never fitted or changed. Its ``random_state`` is not used: that of the
+        imputer is. Grids name its parameters ``density__n_layers`` and so on.
+    strategy : {"sample", "typical"}, default="sample"
+        "sample" draws the missing cells of a row together. "typical" takes the median of each
+        number or date, and the likeliest of each category.
+    add_indicator : bool, default=False
+        Whether :meth:`transform` appends a column for each column that had missing cells in
+        ``fit``: 1 where a cell was missing, else 0.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the fit and of the draws. With an integer, :meth:`transform` draws the same
+        cells at each call; None draws fresh ones.
+
+    Attributes
+    ----------
+    density_ : FlowDensity
+        Density of the rows.
+    indicated_ : ndarray of intp
+        Columns that had missing cells in ``fit``.
+    n_features_in_ : int
+        Number of columns.
+    feature_names_in_ : ndarray of str
+        Names of the columns, where the table has names.
+    n_iter_ : int
+        Epochs of the fit of ``density_``.
+
+    See Also
+    --------
+    FlowDensity.impute : The same with a density that is fitted already.
+    sklearn.impute.IterativeImputer : Regressions of each column on the others; numbers only.
+
+    References
+    ----------
+    .. [1] D. B. Rubin, "Multiple Imputation for Nonresponse in Surveys", Wiley, 1987.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skflow import FlowDensity, FlowImputer
+    >>> X = load_iris(as_frame=True).data
+    >>> partial = X.mask(X > 5)
+    >>> imputer = FlowImputer(FlowDensity(n_layers=0), random_state=0).fit(X)
+    >>> int(imputer.transform(partial).isna().sum().sum())
+    0
+    """
+
+    _doc_link_module = "skflow"
+    _doc_link_template = FlowDensity._doc_link_template
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "density": DENSITY,
+        "strategy": [StrOptions(set(STRATEGIES))],
+        "add_indicator": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        density: FlowDensity | None = None,
+        *,
+        strategy: str = "sample",
+        add_indicator: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.density = density
+        self.strategy = strategy
+        self.add_indicator = add_indicator
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
+    def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the density of the rows of ``X``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            A pandas or polars DataFrame of any columns, or an array; cells may be missing.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; only their ratios count, and a row of weight 0 is left out.
+
+        Returns
+        -------
+        self : FlowImputer
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`FlowDensity.fit`. An earlier fit is then left as it was.
+        """
+        with keep_earlier_fit(self):
+            table = check_table(self, X, reset=True, fewest_rows=2)
+            density, _ = clone_density(self)
+            if density.given is not None:
+                raise ValueError(
+                    "FlowImputer takes a density with given=None, of all columns; got "
+                    f"given={density.given!r}."
+                )
+            self.density_ = density.fit(table, sample_weight=sample_weight)
+            self.n_iter_ = self.density_.n_iter_
+            self.indicated_ = np.flatnonzero(self._is_missing(table).any(axis=0))
+        return self
+
+    def transform(self, X: ArrayLike) -> Any:
+        """Fill the missing cells of ``X``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Any cell may be missing, also in columns that had none in ``fit``.
+
+        Returns
+        -------
+        X_imputed : array or DataFrame of shape (n_samples, n_features_out)
+            In the container and the dtypes of ``X``; known cells are unchanged. A cell stays
+            missing only where its column had no value at all in ``fit``. An array where the fit
+            was to one, unless :meth:`set_output` says otherwise.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where ``X`` has other columns than the fitted table, or cells that can not be what
+            their column holds.
+        """
+        check_is_fitted(self)
+        table = check_table(self, X, reset=False)
+        imputed = self.density_.impute(
+            table, strategy=self.strategy, random_state=self.random_state
+        )
+        if _get_feature_names(table) is not None and not hasattr(self, "feature_names_in_"):
+            imputed = np.asarray(imputed)  # its names are not those of the fit
+        if not self.add_indicator:
+            return imputed
+        missing = self._is_missing(table)[:, self.indicated_]
+        names = self.get_feature_names_out()[self.n_features_in_ :]
+        marks = numbers_like(missing.astype(np.int64), imputed, list(names))
+        adapter = ADAPTERS_MANAGER.adapters.get(type(imputed).__module__.split(".")[0])
+        return np.hstack([imputed, marks]) if adapter is None else adapter.hstack([imputed, marks])
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
+        """Names of the columns, and of the indicators after them.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Must be the fitted names, where there are any.
+
+        Returns
+        -------
+        names : ndarray of str objects
+            Indicators are called ``missingindicator_<column>``.
+        """
+        check_is_fitted(self)
+        names: NDArray[np.object_] = _check_feature_names_in(self, input_features)
+        if not self.add_indicator:
+            return names
+        marks = [f"missingindicator_{name}" for name in names[self.indicated_]]
+        return np.array([*names, *marks], dtype=object)
+
+    def _is_missing(self, table: Any) -> NDArray[np.bool_]:
+        """Whether each cell is missing, ``(n_rows, n_features)``."""
+        stored = self.density_._density.container.read(table)
+        return np.column_stack([~column.present for column in stored.columns])
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        return tags

@@ -1,0 +1,236 @@
+"""Questions to a fitted joint density: any columns given any others."""
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
+from sklearn.utils.validation import check_is_fitted
+
+from skflow.estimators.validation import check_part, check_table, positions_of
+from skflow.fitted.imputation import impute
+from skflow.fitted.questions import (
+    PartialTable,
+    Questions,
+    sample_rows,
+    with_columns,
+)
+
+FloatArray = NDArray[np.float64]
+RandomState = int | np.random.RandomState | None
+
+
+class JointQuestions:
+    """Methods of a density that draw, integrate or condition on some of its columns."""
+
+    def sample_given(
+        self: Any, X: Any, *, n_samples: int = 1, random_state: RandomState = None
+    ) -> Any:
+        r"""Draw the columns that ``X`` lacks, given those that it holds.
+
+        Draws follow :math:`p(x_A \mid x_B)` of the joint density :math:`p`, by importance
+        sampling: exact in the limit of many draws.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_rows, n_columns)
+            Some of the fitted columns, by name, in any order. After a fit to an array, columns
+            are ``x0``, ``x1`` and so on, or their positions. A missing value is an event
+            here, as in :meth:`score_samples`.
+        n_samples : int, default=1
+            Rows that are drawn for each row of ``X``.
+        random_state : int, RandomState instance or None, default=None
+            None draws fresh rows at each call. A row's draws depend on its position in ``X``
+            and on its cells, not on other rows.
+
+        Returns
+        -------
+        rows : array or DataFrame of shape (n_rows * n_samples, n_features)
+            Whole rows in the fitted container, ``n_samples`` for the first row of ``X``, then
+            for the second, and so on. Given cells are as they were, in the fitted dtypes.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where ``X`` is no DataFrame, has a column that was not fitted, or cells that their
+            column cannot hold.
+
+        Warns
+        -----
+        FewEffectiveDrawsWarning
+            Where draws are hardly better than those of a rough approximation.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skflow import FlowDensity
+        >>> X = load_iris(as_frame=True).data
+        >>> flow = FlowDensity(n_layers=0, random_state=0).fit(X)
+        >>> flow.sample_given(X[["petal width (cm)"]], n_samples=3, random_state=0).shape
+        (450, 4)
+        """
+        check_is_fitted(self)
+        validate_parameter_constraints(
+            {"n_samples": [Interval(Integral, 1, None, closed="left")]},
+            {"n_samples": n_samples},
+            caller_name=f"{type(self).__name__}.sample_given",
+        )
+        partial = self._read_part(X)
+        questions = Questions(self._density, self.device, "known")
+        generator = check_random_state(random_state)
+        return sample_rows(questions, partial, n_samples, generator)
+
+    def log_density_given(
+        self: Any, X: Any, *, targets: Any, return_error: bool = False
+    ) -> FloatArray | tuple[FloatArray, FloatArray]:
+        r"""Log-density of some columns given the others.
+
+        .. math:: \log p(x_T \mid x_B) = \log p(x_T, x_B) - \log p(x_B)
+
+        with the targets T and the other columns B of ``X``. Columns of the fit that ``X`` lacks
+        are summed out. One target given all other columns is exact, by quadrature of the joint
+        density; other sums are estimated by importance sampling.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_samples, n_columns)
+            Some of the fitted columns; an array holds all of them.
+        targets : str, int or sequence of these
+            Names of columns of ``X``, or positions where it is an array.
+        return_error : bool, default=False
+            Whether to return standard errors as well.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,), float64
+            In nats: log-probabilities of events and log-densities of values, per unit of the
+            target columns.
+        error : ndarray of shape (n_samples,), float64
+            Standard error of each, in nats; 0 where exact. Only with ``return_error=True``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where a target is no column of ``X``, or ``X`` has a column that was not fitted.
+
+        Warns
+        -----
+        FewEffectiveDrawsWarning
+            Where the estimate of some rows is rough.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skflow import FlowDensity
+        >>> X = load_iris(as_frame=True).data
+        >>> flow = FlowDensity(n_layers=0, random_state=0).fit(X)
+        >>> flow.log_density_given(X, targets=["petal width (cm)"]).shape
+        (150,)
+        """
+        check_is_fitted(self)
+        partial = self._read_part(X)
+        chosen = positions_of(self, X, targets)
+        questions = Questions(self._density, self.device, "every")
+        given = np.ones(partial.known.shape[1], dtype=bool)
+        given[chosen] = False
+        joint, error = questions.log_density(partial)
+        if partial.known.all() and len(chosen) == 1:
+            log_density = joint - questions.log_density_without(partial.table, chosen[0])
+            return (log_density, error) if return_error else log_density
+        of_given, error_given = questions.log_density(partial.only(given))
+        log_density = joint - of_given
+        return (log_density, np.hypot(error, error_given)) if return_error else log_density
+
+    def marginal_log_density(self: Any, X: Any) -> FloatArray:
+        r"""Log-density of the columns that ``X`` holds, the others summed out.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_samples, n_columns)
+            Some of the fitted columns; an array holds all of them.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,), float64
+            In nats, per unit of the columns of ``X``: estimated by importance sampling, and
+            equal to :meth:`score_samples` where ``X`` holds all columns.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where ``X`` has a column that was not fitted.
+
+        Warns
+        -----
+        FewEffectiveDrawsWarning
+            Where the estimate of some rows is rough.
+        """
+        check_is_fitted(self)
+        questions = Questions(self._density, self.device, "every")
+        return questions.log_density(self._read_part(X))[0]
+
+    def impute(
+        self: Any, X: Any, *, strategy: str = "sample", random_state: RandomState = None
+    ) -> Any:
+        r"""Fill missing cells, given the other cells of each row.
+
+        A missing cell is unknown here: it is drawn given that there is a value, whatever the
+        probability of a missing value is. This assumes that values are missing at random: that
+        their being missing says no more about them than the rest of the row does.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            All fitted columns. Any may have missing cells, also those that had none in ``fit``.
+        strategy : {"sample", "typical"}, default="sample"
+            "sample" draws the unknown cells of a row together, from their conditional
+            distribution. "typical" takes the median of each number or date, and the likeliest of
+            each category, given the known cells.
+        random_state : int, RandomState instance or None, default=None
+            None draws afresh at each call. A row's draws depend on its position in ``X`` and on
+            its cells, not on other rows.
+
+        Returns
+        -------
+        X_imputed : array or DataFrame of shape (n_samples, n_features)
+            In the container and the dtypes of ``X``; known cells are unchanged. A cell stays
+            missing only where its column had no value at all in ``fit``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where ``X`` has other columns than the fitted table, or cells that can not be what
+            their column holds.
+
+        Warns
+        -----
+        FewEffectiveDrawsWarning
+            Where draws are hardly better than those of a rough approximation.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skflow import FlowDensity
+        >>> X = load_iris(as_frame=True).data
+        >>> flow = FlowDensity(n_layers=0, random_state=0).fit(X)
+        >>> partial = X.mask(X > 5)
+        >>> int(flow.impute(partial, random_state=0).isna().sum().sum())
+        0
+        """
+        check_is_fitted(self)
+        validate_parameter_constraints(
+            {"strategy": [StrOptions({"sample", "typical"})]},
+            {"strategy": strategy},
+            caller_name=f"{type(self).__name__}.impute",
+        )
+        X = check_table(self, X, reset=False)
+        questions = Questions(self._density, self.device, "present")
+        return impute(questions, X, strategy, check_random_state(random_state))
+
+    def _read_part(self: Any, X: Any) -> PartialTable:
+        """Read some of the fitted columns."""
+        X, columns = check_part(self, X)
+        container = self._density.container.select(columns)
+        return with_columns(self._density.codec, container.read(X), columns)

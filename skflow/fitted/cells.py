@@ -1,0 +1,63 @@
+"""Cells of stored tables, replaced by others of the same columns."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skflow.table.column_codec import ColumnCodec
+from skflow.table.storage import StoredColumn, StoredTable
+
+Rows = NDArray[np.intp]
+
+
+def in_fitted_dtypes(
+    codecs: Sequence[ColumnCodec], columns: Sequence[StoredColumn]
+) -> list[StoredColumn]:
+    """Cast columns to the dtypes that decoding gives, where no fitted row has another."""
+    cast = []
+    for codec, column in zip(codecs, columns, strict=True):
+        fitted = codec.stored
+        if (column.values.dtype, column.tick) == (fitted.values.dtype, fitted.tick):
+            cast.append(column)
+            continue
+        # A missing value stays one where no fitted row has any.
+        there = column.present | (not codec.labels.is_trivial)
+        encoded = codec.encode(column.take(there))
+        decoded = codec.decode(*encoded[:3], on_grid=False)
+        values = np.zeros(len(there), decoded.values.dtype)
+        empty = replace(decoded, values=values, missing=column.missing)
+        cast.append(put(empty, there, decoded))
+    return cast
+
+
+def put_cells(table: StoredTable, rows: Rows, j: int, cells: StoredColumn) -> StoredTable:
+    """Replace the cells of some rows in column j."""
+    columns = list(table.columns)
+    columns[j] = put(columns[j], rows, cells)
+    return replace(table, columns=tuple(columns))
+
+
+def put_rows(table: StoredTable, rows: Rows, others: StoredTable) -> StoredTable:
+    """Replace some rows."""
+    pairs = zip(table.columns, others.columns, strict=True)
+    return replace(table, columns=tuple(put(old, rows, new) for old, new in pairs))
+
+
+def put(column: StoredColumn, rows: Rows | NDArray[np.bool_], cells: StoredColumn) -> StoredColumn:
+    """Replace the cells of some rows of a column."""
+    values, missing = column.values.copy(), column.missing.copy()
+    values[rows], missing[rows] = cells.values, cells.missing
+    return replace(column, values=values, missing=missing)
+
+
+def cast_like(column: StoredColumn, cells: StoredColumn) -> StoredColumn:
+    """Return cells in the storage of a column: its dtype, and its ticks."""
+    values = cells.values
+    if cells.tick != column.tick:
+        ratio = cells.tick / column.tick
+        values = values * ratio.numerator // ratio.denominator
+    if column.values.dtype.kind in "iu" and values.dtype.kind == "f":
+        values = np.rint(values)
+    return replace(cells, values=values.astype(column.values.dtype))

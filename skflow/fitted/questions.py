@@ -1,0 +1,262 @@
+"""Questions to the joint density of a table: some of its cells, given others."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skflow.conditioning.importance import PARTICLES, Answers, ImportanceSampler
+from skflow.conditioning.partial_rows import PartialRows
+from skflow.exceptions import FewEffectiveDrawsWarning, warn_caller
+from skflow.fitted.cells import in_fitted_dtypes, put
+from skflow.fitted.table_density import TableDensity
+from skflow.flow.model import Rows
+from skflow.flow.torch_state import usual_torch
+from skflow.outliers.conditionals import Conditional
+from skflow.outliers.joint_density import JointDensity
+from skflow.table.codec import TableCodec
+from skflow.table.storage import StoredColumn, StoredTable
+
+FloatArray = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Device = str | torch.device
+
+FEW_DRAWS, MANY_DRAWS = 32, 64  # of a row with one unknown cell, and with more
+ACCURATE_DRAWS = 256  # of a row whose density is estimated, or a typical cell
+DRAWS_PER_SAMPLE = 8
+MOST_SAMPLES = 64  # of a row, out of the same draws
+QUADRATURE_FACTORS = 60_000  # of rows at once: each is evaluated at a hundred nodes
+
+
+@dataclass(frozen=True)
+class PartialTable:
+    """Rows of which some cells are unknown.
+
+    Attributes
+    ----------
+    table : StoredTable
+        All fitted columns; an unknown cell holds anything.
+    known : ndarray of bool, shape (n_rows, n_columns)
+    """
+
+    table: StoredTable
+    known: Mask
+
+    def take(self, rows: Any) -> "PartialTable":
+        """Return some of the rows, by slice, mask or index."""
+        return PartialTable(self.table.take(rows), self.known[rows])
+
+    def only(self, columns: Mask) -> "PartialTable":
+        """Return the rows with no column known but some of those that are."""
+        return replace(self, known=self.known & columns)
+
+
+def with_columns(codec: TableCodec, table: StoredTable, columns: list[int]) -> PartialTable:
+    """Return rows of some columns, the others unknown.
+
+    Parameters
+    ----------
+    codec : TableCodec
+    table : StoredTable
+        Its columns are some of the fitted ones.
+    columns : list of int
+        Which ones.
+    """
+    missing = np.ones(table.n_rows, dtype=np.int8)
+    every = [
+        replace(
+            fitted.stored,
+            values=np.zeros(table.n_rows, dtype=fitted.stored.values.dtype),
+            missing=missing,
+        )
+        for fitted in codec.columns
+    ]
+    for j, column in zip(columns, table.columns, strict=True):
+        every[j] = column
+    known = np.zeros((table.n_rows, len(every)), dtype=bool)
+    known[:, columns] = True
+    return PartialTable(replace(table, columns=tuple(every)), known)
+
+
+class Questions:
+    """Draws and densities of unknown cells, given the known cells of each row.
+
+    Parameters
+    ----------
+    density : TableDensity
+    device : str or torch.device
+    what : {"known", "present", "every"}
+        Labels that are drawn: all that fitted rows have; those without missing markers; or all,
+        labels never seen included.
+    """
+
+    def __init__(self, density: TableDensity, device: Device, what: str) -> None:
+        if density.model.given_marginals is not None:
+            raise ValueError(
+                "The density was fitted with given=..., for one question. Fit FlowDensity() "
+                "without given, on all columns, for any other."
+            )
+        self.density = density
+        self.codec = density.codec
+        self.device = device
+        entries = []
+        for j in self.codec.labelled:
+            labels = self.codec.columns[j].labels
+            n_allowed = {
+                "known": labels.n_labels,
+                "present": labels.n_labels - len(labels.markers),
+                "every": labels.n_labels + 1,
+            }[what]
+            entries.append(np.arange(labels.n_labels + 1) < n_allowed)
+        self.allowed = torch.tensor(np.concatenate([np.zeros(0, dtype=bool), *entries]))
+
+    @property
+    def drawable(self) -> Mask:
+        """Whether any cell may be drawn, for each column."""
+        return np.array(
+            [codec.labels.valued or codec.labels.n_known > 0 for codec in self.codec.columns]
+        )
+
+    def log_density(self, partial: PartialTable) -> tuple[FloatArray, FloatArray]:
+        """Log-density of the known cells of each row, the others summed out, and its error.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_rows,), float64
+            In nats, in the table's own units.
+        error : ndarray of shape (n_rows,), float64
+            Standard error, in nats; 0 where the density is exact.
+        """
+        if partial.known.all():
+            return self.density.log_prob(partial.table, self.device), np.zeros(len(partial.known))
+        log_density, error = np.empty((2, len(partial.known)))
+        for rows, offset, answers in self._answers(partial, None, ACCURATE_DRAWS):
+            log_density[rows] = answers.log_density.cpu().numpy() + offset
+            error[rows] = answers.error.cpu().numpy()
+        return log_density, error
+
+    def log_density_without(self, table: StoredTable, j: int) -> FloatArray:
+        """Log-density of all columns but one, that one summed out by quadrature, ``(n_rows,)``."""
+        joint = JointDensity(self.density.model, self.device, table.n_rows)
+        size = max(1, min(1000, QUADRATURE_FACTORS // max(1, joint.n_factors)))
+        parts = []
+        for start in range(0, table.n_rows, size):
+            rows = self.codec.encode(table.take(slice(start, start + size)))
+            own = self.codec.columns[j].encode(table.columns[j].take(slice(start, start + size)))
+            volume = rows.log_volume - own.log_volume
+            parts.append(Conditional(self.codec, joint, rows, j).log_total + volume)
+        return np.concatenate(parts)
+
+    def draw(
+        self, partial: PartialTable, uniform: FloatArray, n_draws: int, n_chosen: int
+    ) -> Iterator[tuple[NDArray[np.intp], list[StoredColumn]]]:
+        """Draw the unknown cells of rows.
+
+        Yields
+        ------
+        rows : ndarray of intp
+            Some of the rows.
+        columns : list of StoredColumn
+            Their cells, ``n_chosen`` of each row after the other, as the codec decodes them.
+        """
+        few = FEW_DRAWS if (~partial.known).sum(axis=1).max(initial=0) <= 1 else MANY_DRAWS
+        for rows, _, answers in self._answers(partial, uniform, max(few, n_draws), n_chosen):
+            y = answers.y.flatten(1).cpu()
+            values = self.density.model.marginals.inverse_and_log_det(y)[0]
+            labels = answers.labels.flatten(1).cpu().numpy().T
+            nothing = np.full(labels.shape, np.nan)
+            decoded = self.codec.decode(labels, nothing, values.numpy().T, on_grid=True)
+            yield rows, decoded
+
+    @property
+    def n_uniform(self) -> int:
+        """Uniform numbers that each row takes."""
+        return 2 + len(self.codec.latent_names)
+
+    def _answers(
+        self, partial: PartialTable, uniform: FloatArray | None, n_draws: int, n_chosen: int = 1
+    ) -> Iterator[tuple[NDArray[np.intp], FloatArray, Answers]]:
+        """Yield some rows, the log-volume of their known cells, and the answers for them."""
+        n_rows = len(partial.known)
+        if uniform is None:
+            uniform = np.random.RandomState(0).random_sample((n_rows, self.n_uniform))
+        model = self.density._move_model(n_rows * n_draws, self.device)
+        components = self.density.components
+        sizes, n_unreliable = [], 0
+        with usual_torch(), torch.inference_mode():
+            sampler = ImportanceSampler(model, components, self.allowed)
+            # Rows with the same columns known lie together: they share what is computed once.
+            numbers = np.unique(np.packbits(partial.known, axis=1), axis=0, return_inverse=True)[1]
+            order = np.argsort(numbers.ravel(), kind="stable")
+            size = max(1, PARTICLES // n_draws)
+            for start in range(0, n_rows, size):
+                rows = order[start : start + size]
+                encoded, offset = self.encode(partial.take(rows), sampler)
+                own = torch.tensor(uniform[rows]).to(sampler.device)
+                answers = sampler.answer(encoded, own, n_draws, n_chosen)
+                sizes.append(answers.effective_size.cpu().numpy())
+                n_unreliable += int((~answers.is_reliable).sum())
+                yield rows, offset, answers
+        if n_unreliable:
+            warn_caller(
+                f"{n_unreliable} of {n_rows} rows have fewer than 30 effective draws, at least "
+                f"{np.concatenate(sizes).min():.1f}; the median of all rows is "
+                f"{np.median(np.concatenate(sizes)):.0f}. Their draws and densities are rough.",
+                FewEffectiveDrawsWarning,
+            )
+
+    def encode(
+        self, partial: PartialTable, sampler: ImportanceSampler
+    ) -> tuple[PartialRows, FloatArray]:
+        """Encode rows; and the log-volume of their known cells, ``(n_rows,)``, in nats."""
+        layout, n_rows = self.codec.layout, len(partial.known)
+        labels = np.zeros((n_rows, len(layout.n_labels)), dtype=np.int64)
+        label_is_known = np.ones(labels.shape, dtype=bool)
+        novel = np.full(labels.shape, np.nan)
+        values = np.full((n_rows, len(layout.value_label)), np.nan)
+        value_is_known = np.ones(values.shape, dtype=bool)
+        log_volume = np.zeros(n_rows)
+        for j, (codec, (label, value)) in enumerate(
+            zip(self.codec.columns, self.codec.indices, strict=True)
+        ):
+            known, encoded = partial.known[:, j], codec.encode(partial.table.columns[j])
+            log_volume += np.where(known, encoded.log_volume, 0.0)
+            if label is not None:
+                labels[:, label] = np.where(known, encoded.labels, 0)
+                novel[:, label] = np.where(known, encoded.novel, np.nan)
+                label_is_known[:, label] = known
+            if value is not None:
+                values[:, value] = np.where(known, encoded.values, np.nan)
+                value_is_known[:, value] = known
+        parts = (labels, novel, values, label_is_known, value_is_known)
+        sent = [torch.tensor(np.ascontiguousarray(part.T)).to(sampler.device) for part in parts]
+        batch, of_marginals = sampler.model.gaussianize(Rows(*sent[:3]))
+        return PartialRows(
+            batch.labels, batch.y, *sent[3:]
+        ), log_volume + of_marginals.cpu().numpy()
+
+
+def sample_rows(
+    questions: Questions, partial: PartialTable, n_samples: int, generator: np.random.RandomState
+) -> Any:
+    """Draw whole rows, ``n_samples`` for each row of ``partial``, in the fitted container."""
+    n_rows, n_parts = len(partial.known), math.ceil(n_samples / MOST_SAMPLES)
+    n_chosen = math.ceil(n_samples / n_parts)  # of each part, which has draws of its own
+    uniform = generator.random_sample((n_rows * n_parts, questions.n_uniform))
+    parts = partial.take(np.repeat(np.arange(n_rows), n_parts))
+    rows = partial.take(np.repeat(np.arange(n_rows), n_samples))
+    columns = in_fitted_dtypes(questions.codec.columns, rows.table.columns)
+    for own, drawn in questions.draw(parts, uniform, DRAWS_PER_SAMPLE * n_chosen, n_chosen):
+        source, part = np.divmod(np.repeat(own, n_chosen), n_parts)
+        number = np.tile(np.arange(n_chosen), len(own)) * n_parts + part
+        kept = np.flatnonzero(number < n_samples)
+        at = (source * n_samples + number)[kept]
+        columns = [
+            column if rows.known[0, j] else put(column, at, cells.take(kept))
+            for j, (column, cells) in enumerate(zip(columns, drawn, strict=True))
+        ]
+    return questions.density.container.build(columns, None)
