@@ -127,8 +127,7 @@ class TableDensity:
         drawn: list[NDArray] = []
         again = np.arange(n_rows)
         for _ in range(MOST_DRAWS):
-            latents = random_state.standard_normal((len(again), len(self.codec.latent_names)))
-            *fresh, is_within_reach = self._of_latents(latents, device, draws=True)
+            *fresh, is_within_reach = self._draw(len(again), random_state, device)
             drawn = drawn or [array.copy() for array in fresh]
             for array, rows in zip(drawn, fresh, strict=True):
                 array[again] = rows
@@ -146,7 +145,7 @@ class TableDensity:
         self, latents: FloatArray, device: str | torch.device, *, unknown_as_missing: bool = False
     ) -> list[StoredColumn]:
         unknown = self.container.unknown if unknown_as_missing else None
-        *encoded, _ = self._of_latents(latents, device, zero_as_missing=unknown_as_missing)
+        encoded = self._of_latents(latents, device, zero_as_missing=unknown_as_missing)
         return self.codec.decode(*encoded, on_grid=False, unknown=unknown)
 
     def _of_latents(
@@ -154,13 +153,11 @@ class TableDensity:
         latents: FloatArray,
         device: str | torch.device,
         *,
-        draws: bool = False,
         zero_as_missing: bool = False,
     ) -> tuple[NDArray, ...]:
-        """Labels, novel numbers and values of latents, and which rows are within reach.
+        """Labels, novel numbers and values of latents.
 
-        Where latents are ``draws`` of new rows, labels are known ones only. With
-        ``zero_as_missing``, a latent of 0 is a missing value also in columns that had none.
+        With ``zero_as_missing``, a latent of 0 is a missing value also in columns that had none.
         """
         is_label, model = self.codec.latent_is_label, self._move_model(len(latents), device)
         device, parts = model.value_label.device, []
@@ -172,8 +169,28 @@ class TableDensity:
                 if zero_as_missing:  # no label marks a missing value of a column that had none
                     had_none = model.value_label[:, :1] < 0
                     of_values = of_values.masked_fill(had_none & (of_values == 0), torch.nan)
-                sent = Latents(of_labels, of_values)
-                rows = model.draw(sent) if draws else model.inverse(sent)
+                rows = model.inverse(Latents(of_labels, of_values))
+                parts.append([tensor.cpu() for tensor in rows])
+        return tuple(join(list(tensors)) for tensors in zip(*parts, strict=True))
+
+    def _draw(
+        self, n_rows: int, random_state: np.random.RandomState, device: str | torch.device
+    ) -> tuple[NDArray, ...]:
+        """Labels, novel numbers and values of draws, and which rows are within reach.
+
+        All random numbers are drawn first: the rows do not depend on the size of blocks.
+        """
+        n_labels, n_values = len(self.codec.labelled), int((~self.codec.latent_is_label).sum())
+        z = random_state.standard_normal((n_rows, n_labels + n_values))
+        u = random_state.random_sample((n_rows, n_values))
+        model, parts = self._move_model(n_rows, device), []
+        device = model.value_label.device
+        for block in device_blocks(n_rows, model):
+            with block:
+                of_labels, of_values = (
+                    send(part, device) for part in np.split(z[block.rows], [n_labels], axis=1)
+                )
+                rows = model.draw(Latents(of_labels, of_values), send(u[block.rows], device))
                 parts.append([tensor.cpu() for tensor in (*rows, model.is_within_reach(rows))])
         return tuple(join(list(tensors)) for tensors in zip(*parts, strict=True))
 

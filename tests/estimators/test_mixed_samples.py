@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from skflow import FlowDensity
+from skflow.fitted import blocks
 from tests.mixed import every_kind, every_polars_kind, small_mix
 from tests.settings import TWO_LAYERS
 
@@ -117,6 +118,15 @@ def test_samples_are_scored_and_come_back(flow: FlowDensity, samples: pd.DataFra
     back = flow.inverse_transform(flow.transform(rows))
     names = [name for name in rows if name != "digits"]  # draws of it have 16 digits
     pd.testing.assert_frame_equal(back[names], rows[names], check_exact=True)
+
+
+def test_samples_do_not_depend_on_the_size_of_blocks(
+    flow: FlowDensity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows again, those drawn again for being out of reach among them."""
+    together = flow.sample(300, random_state=0)
+    monkeypatch.setattr(blocks, "CPU_ENTRIES", 1)
+    pd.testing.assert_frame_equal(flow.sample(300, random_state=0), together)
 
 
 def test_samples_of_polars_tables() -> None:
