@@ -70,7 +70,8 @@ def _draw(model: Model, generator: torch.Generator) -> Batch:
             torch.randn(len(part), n_rows, generator=generator, dtype=torch.float64)
             for part in (model.labels.sizes, model.value_label)
         ]
-        rows = model.draw(Latents(*z))
+        u = torch.rand(z[1].shape, generator=generator, dtype=torch.float64)
+        rows = model.draw(Latents(*z), u)
         kept = model.is_within_reach(rows)
         batch, _ = model.gaussianize(rows)
         parts.append(batch.take(kept.nonzero().squeeze(1)))

@@ -71,13 +71,15 @@ def draw_columns(
     the others.
     """
     codec, n_latents = density.codec, len(density.codec.latent_names)
-    uniform = qmc.Sobol(n_latents, rng=0).random(N_DRAWS)
-    normal = ndtri(uniform.clip(1e-9, 1 - 1e-9))
+    n_values = int((~codec.latent_is_label).sum())
+    uniform = qmc.Sobol(n_latents + n_values, rng=0).random(N_DRAWS)
+    z, u = ndtri(uniform[:, :n_latents].clip(1e-9, 1 - 1e-9)), uniform[:, n_latents:]
     drawn: list[list[NDArray[np.float64]]] = [[] for _ in codec.targets]
     for start in range(0, given.n_rows, DRAWN_ROWS):
         rows = np.arange(start, min(start + DRAWN_ROWS, given.n_rows))
         conditions = given.take(np.repeat(rows, N_DRAWS))
-        columns, is_within_reach = density.draw(np.tile(normal, (len(rows), 1)), conditions, device)
+        tiled = (np.tile(part, (len(rows), 1)) for part in (z, u))
+        columns, is_within_reach = density.draw(*tiled, conditions, device)
         reached = is_within_reach.reshape(len(rows), N_DRAWS)
         for parts, j in zip(drawn, codec.targets, strict=True):
             x = codec.columns[j].coordinates.read(columns[j]).reshape(reached.shape)

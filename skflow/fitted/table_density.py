@@ -143,9 +143,11 @@ class TableDensity:
         drawn: list[NDArray] = []
         again = np.arange(n_rows)
         for _ in range(MOST_DRAWS):
-            latents = random_state.standard_normal((len(again), len(self.codec.latent_names)))
             conditions = None if given is None else given.take(again)
-            *fresh, is_within_reach = self._of_latents(latents, device, conditions, draws=True)
+            n_labels, n_values = len(self.codec.labelled), int((~self.codec.latent_is_label).sum())
+            z = random_state.standard_normal((len(again), n_labels + n_values))
+            u = random_state.random_sample((len(again), n_values))
+            *fresh, is_within_reach = self._draw(z, u, conditions, device)
             drawn = drawn or [array.copy() for array in fresh]
             for array, rows in zip(drawn, fresh, strict=True):
                 array[again] = rows
@@ -155,10 +157,20 @@ class TableDensity:
         return self.container.build(self.codec.decode(*drawn, on_grid=True, given=given), None)
 
     def draw(
-        self, latents: FloatArray, given: StoredTable, device: str | torch.device
+        self, z: FloatArray, u: FloatArray, given: StoredTable, device: str | torch.device
     ) -> tuple[list[StoredColumn], NDArray[np.bool_]]:
-        """Columns of normal draws given conditions, and which rows are within reach."""
-        *drawn, is_within_reach = self._of_latents(latents, device, given, draws=True)
+        """Columns of draws given conditions, and which rows are within reach.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n_rows, n_labelled + n_valued)
+            Standard normal, independent: for labels, then for values.
+        u : ndarray of shape (n_rows, n_valued)
+            Uniform on [0, 1), independent.
+        given : StoredTable
+        device : str or torch.device
+        """
+        *drawn, is_within_reach = self._draw(z, u, given, device)
         return self.codec.decode(*drawn, on_grid=True, given=given), is_within_reach
 
     def middle_condition(self) -> StoredTable | None:
@@ -195,7 +207,7 @@ class TableDensity:
         unknown_as_missing: bool = False,
     ) -> list[StoredColumn]:
         unknown = self.container.unknown if unknown_as_missing else None
-        *encoded, _ = self._of_latents(latents, device, given, zero_as_missing=unknown_as_missing)
+        encoded = self._of_latents(latents, device, given, zero_as_missing=unknown_as_missing)
         return self.codec.decode(*encoded, on_grid=False, unknown=unknown, given=given)
 
     def _of_latents(
@@ -204,13 +216,11 @@ class TableDensity:
         device: str | torch.device,
         given: StoredTable | None,
         *,
-        draws: bool = False,
         zero_as_missing: bool = False,
     ) -> tuple[NDArray, ...]:
-        """Labels, novel numbers and values of latents, and which rows are within reach.
+        """Labels, novel numbers and values of latents.
 
-        Where latents are ``draws`` of new rows, labels are known ones only. With
-        ``zero_as_missing``, a latent of 0 is a missing value also in columns that had none.
+        With ``zero_as_missing``, a latent of 0 is a missing value also in columns that had none.
         """
         is_label, model = self.codec.latent_is_label, self._move_model(len(latents), device)
         device, parts = model.value_label.device, []
@@ -222,13 +232,40 @@ class TableDensity:
                 if zero_as_missing:  # no label marks a missing value of a column that had none
                     had_none = model.value_label[:, :1] < 0
                     of_values = of_values.masked_fill(had_none & (of_values == 0), torch.nan)
-                sent, conditions = Latents(of_labels, of_values), None
-                if given is not None and self.codec.given is not None:
-                    encoded = self.codec.given.encode(given.take(block.rows))
-                    conditions = send_rows(encoded, device)[1]
-                rows = model.draw(sent, conditions) if draws else model.inverse(sent, conditions)
+                rows = model.inverse(
+                    Latents(of_labels, of_values), self._send_given(given, block, device)
+                )
+                parts.append([tensor.cpu() for tensor in rows])
+        return tuple(join(list(tensors)) for tensors in zip(*parts, strict=True))
+
+    def _draw(
+        self, z: FloatArray, u: FloatArray, given: StoredTable | None, device: str | torch.device
+    ) -> tuple[NDArray, ...]:
+        """Labels, novel numbers and values of draws, and which rows are within reach.
+
+        All random numbers are drawn before: the rows do not depend on the size of blocks.
+        """
+        model, parts = self._move_model(len(z), device), []
+        device, n_labels = model.value_label.device, len(self.codec.labelled)
+        for block in device_blocks(len(z), model):
+            with block:
+                of_labels, of_values = (
+                    send(part, device) for part in np.split(z[block.rows], [n_labels], axis=1)
+                )
+                rows = model.draw(
+                    Latents(of_labels, of_values),
+                    send(u[block.rows], device),
+                    self._send_given(given, block, device),
+                )
                 parts.append([tensor.cpu() for tensor in (*rows, model.is_within_reach(rows))])
         return tuple(join(list(tensors)) for tensors in zip(*parts, strict=True))
+
+    def _send_given(
+        self, given: StoredTable | None, block: Block, device: torch.device
+    ) -> Rows | None:
+        if given is None or self.codec.given is None:
+            return None
+        return send_rows(self.codec.given.encode(given.take(block.rows)), device)[1]
 
     def _encoded_blocks(
         self, table: StoredTable, model: Model, *, warns: bool = True

@@ -1,5 +1,8 @@
 """Conditioners: masked networks from columns and features to spline parameters."""
 
+from collections.abc import Iterator, Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -121,6 +124,8 @@ class Conditioner(nn.Module):
         Source of the starting weights.
     """
 
+    by_degree: Tensor
+
     def __init__(
         self,
         groups: Tensor,
@@ -140,6 +145,9 @@ class Conditioner(nn.Module):
         # As many hidden units of each degree; none of degree 0 where it has no inputs.
         lowest = 0 if n_features or n_groups == 1 else 1
         degrees = lowest + torch.arange(hidden_units) % (n_groups - lowest)
+        self.register_buffer("by_degree", degrees.argsort(stable=True), persistent=False)
+        # Units that each group depends on: as many of the first by degree.
+        self.n_units = torch.bincount(degrees, minlength=n_groups).cumsum(0).tolist()
         inputs = torch.cat((groups + 1, groups.new_zeros(n_features)))
         outputs = groups.repeat(n_parameters)
         self.input_layer = Linear(
@@ -155,27 +163,91 @@ class Conditioner(nn.Module):
         nn.init.zeros_(self.output_layer.weight)
 
     def forward(
-        self,
-        x: Tensor,
-        features: Tensor | None = None,
-        columns: slice = slice(None),
-        *,
-        quantize: bool = True,
+        self, x: Tensor, features: Tensor | None = None, *, quantize: bool = True
     ) -> Tensor:
-        """Return raw parameters of some columns, ``(n_parameters, n_chosen, n_rows)``.
+        """Return the raw parameters of all columns, ``(n_parameters, n_columns, n_rows)``.
 
         Inputs are rounded where ``quantize`` is set; see :func:`quantize_inputs`.
         """
-        bound = self.bound
-        inputs = quantize_inputs(x, bound) if quantize else x.clamp(-bound, bound)
+        inputs = self._clamp(x, quantize=quantize)
         h = self.input_layer(inputs if features is None else torch.cat((inputs, features)))
         for block in self.blocks:
             h = block(h)
-        weight: Tensor = self.output_layer.masked_weight()
-        bias: Tensor = self.output_layer.bias
-        if columns != slice(None):
-            shape = (self.n_parameters, -1)
-            weight = weight.view(*shape, weight.shape[1])[:, columns].flatten(0, 1)
-            bias = bias.view(shape)[:, columns].flatten()
-        raw = torch.addmm(bias[:, None], weight, torch.relu(h))
+        raw: Tensor = self.output_layer(torch.relu(h))
         return raw.view(self.n_parameters, -1, x.shape[1])
+
+    def by_group(
+        self,
+        x: Tensor,
+        groups: Sequence[slice],
+        features: Tensor | None = None,
+        *,
+        quantize: bool = True,
+    ) -> Iterator[Tensor]:
+        """Yield raw parameters of one group after the other, ``(n_parameters, n_own, n_rows)``.
+
+        The columns of a group are read when the next one is taken: by then they must be in
+        ``x``. Each hidden unit is computed once, with the first group that depends on it:
+        the work of all groups together is less than that of :meth:`forward`.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_columns, n_rows)
+        groups : sequence of slice
+            Columns of each group.
+        features : Tensor of shape (n_features, n_rows), optional
+        quantize : bool
+            Whether inputs are rounded.
+        """
+        order, n_rows = self.by_degree, x.shape[1]
+        of_inputs = self.input_layer.masked_weight()[order]
+        bias = self.input_layer.bias[order, None]
+        blocks = [
+            [_Incremental(layer, order, order, n_rows) for layer in (block.first, block.second)]
+            for block in cast(list[ResidualBlock], list(self.blocks))
+        ]
+        output = _Incremental(self.output_layer, slice(None), order, n_rows)
+        parameters = torch.arange(len(output.bias), device=x.device).view(self.n_parameters, -1)
+        inputs = x.new_zeros(of_inputs.shape[1], n_rows)
+        if features is not None:
+            inputs[len(x) :] = features
+        start = 0
+        for columns, end in zip(groups, self.n_units, strict=True):
+            new = slice(start, end)
+            h = torch.addmm(bias[new], of_inputs[new], inputs)
+            for first, second in blocks:
+                first.read(new, h)
+                second.read(new, first(new, end))
+                h = h + second(new, end)
+            output.read(new, h)
+            yield output(parameters[:, columns].flatten(), end).view(self.n_parameters, -1, n_rows)
+            inputs[columns] = self._clamp(x[columns], quantize=quantize)
+            start = end
+
+    def _clamp(self, x: Tensor, *, quantize: bool) -> Tensor:
+        return quantize_inputs(x, self.bound) if quantize else x.clamp(-self.bound, self.bound)
+
+
+class _Incremental:
+    """A linear layer of rectified units, of which the first are there before the others.
+
+    Parameters
+    ----------
+    layer : Linear
+    outputs, units : slice or Tensor of int64
+        Order of the layer's outputs and of the units that it reads.
+    n_rows : int
+    """
+
+    def __init__(self, layer: Linear, outputs: slice | Tensor, units: Tensor, n_rows: int) -> None:
+        self.weight = layer.masked_weight()[outputs][:, units]
+        self.bias = layer.bias[outputs, None]
+        self.units = self.weight.new_empty(len(units), n_rows)
+
+    def read(self, new: slice, h: Tensor) -> None:
+        """Take units that are new, before they are rectified."""
+        self.units[new] = torch.relu(h)
+
+    def __call__(self, outputs: slice | Tensor, end: int) -> Tensor:
+        """Return some of the outputs, which depend on the first ``end`` units."""
+        return torch.addmm(self.bias[outputs], self.weight[outputs, :end], self.units[:end])

@@ -10,7 +10,7 @@ from skflow.flow.conditioner import Conditioner
 from skflow.flow.context import NO_CONTEXT, Context
 from skflow.flow.rational_quadratic import SplineFunction, inverse_conditional, n_parameters
 
-MOST_GROUPS = 16  # the inverse takes a pass of the conditioner for each
+MOST_GROUPS = 16  # the inverse undoes one after the other
 
 
 class Coupling(Bijection):
@@ -91,14 +91,17 @@ class Coupling(Bijection):
         y, log_derivative = SplineFunction.apply(x, raw, self.bound)
         return y, log_derivative.sum(dim=0)
 
+    @torch.no_grad()
     def inverse_and_log_det(
         self, z: Tensor, context: Context = NO_CONTEXT
     ) -> tuple[Tensor, Tensor]:
         """Undo one group after the other."""
-        x, log_det = torch.zeros_like(z), z.new_zeros(z.shape[1])
-        for columns in self.groups:
-            filled, _ = split_absent(x)
-            raw = self.conditioner(filled, context.features, columns, quantize=context.quantize)
+        x, read, log_det = torch.empty_like(z), torch.zeros_like(z), z.new_zeros(z.shape[1])
+        parameters = self.conditioner.by_group(
+            read, self.groups, context.features, quantize=context.quantize
+        )
+        for columns, raw in zip(self.groups, parameters, strict=True):
             x[columns], log_derivative = inverse_conditional(z[columns], raw, self.bound)
+            read[columns], _ = split_absent(x[columns])
             log_det = log_det + log_derivative.sum(dim=0)
         return x, log_det

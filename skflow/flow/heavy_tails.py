@@ -66,3 +66,9 @@ def broad_quantile_bracket(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor
     logistic = lower.log() - upper.log()
     heavy = student_quantile(lower, upper)
     return torch.minimum(logistic, heavy), torch.maximum(logistic, heavy)
+
+
+def broad_draw(z: Tensor, u: Tensor) -> Tensor:
+    """Turn a standard normal and a uniform variable into a draw of the broad density."""
+    lower, upper = ndtr(z), ndtr(-z)
+    return torch.where(u < HEAVY, student_quantile(lower, upper), lower.log() - upper.log())

@@ -40,7 +40,7 @@ and the joint sum is divided by that of the leading columns alone. This is the c
 density of a mixture of all columns.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -51,9 +51,9 @@ from skflow.flow.bijection import Bijection, split_absent
 from skflow.flow.conditioner import quantize_inputs
 from skflow.flow.context import NO_CONTEXT, Context
 from skflow.flow.floored_components import LOG_SQRT_2PI, Components
-from skflow.flow.heavy_tails import broad_density, broad_quantile_bracket, broad_tails, ndtr
+from skflow.flow.heavy_tails import broad_density
 from skflow.flow.residuals import Residuals
-from skflow.flow.root import Entries, find_root
+from skflow.flow.univariate_mixture import UnivariateMixture
 
 MIN_SCALE = 1e-4
 MIN_FLOOR = 1e-3
@@ -174,9 +174,11 @@ class Mixture(Bijection):
         effect = self._effect_of(context)
         if not context.quantize:
             return self._log_joint_sum(y, absent, effect)
-        weights, mean = self._condition(y, absent, effect)
-        density = (weights * self._factors(y, mean)).sum(dim=0)
-        return density.log().masked_fill(absent, 0.0)[self.n_given :].sum(dim=0)
+        log_prob = y.new_zeros(y.shape[1])
+        columns = self._columns(quantize_inputs(y, self.bound), absent, effect)
+        for j, column in enumerate(columns, self.n_given):
+            log_prob = log_prob + column.density(y[j]).log().masked_fill(absent[j], 0.0)
+        return log_prob
 
     def residuals(self, y: Tensor, context: Context = NO_CONTEXT) -> Residuals:
         """Return the factors of the joint sum; columns are not rounded."""
@@ -241,42 +243,65 @@ class Mixture(Bijection):
     ) -> tuple[Tensor, Tensor]:
         """Send each column to the normal quantile of its conditional distribution."""
         x, absent = split_absent(self._with_condition(x, context))
-        weights, mean = self._condition(x, absent, self._effect_of(context))
-        scale, floor = self._scale()[:, :, None], self._floor()[:, None]
-        mapped = slice(self.n_given, None)
-        z, log_derivative = _normal_score(
-            x[mapped], weights[:, mapped], mean[:, mapped], scale[:, mapped], floor[mapped]
-        )
-        absent = absent[mapped]
-        return z.masked_fill(absent, torch.nan), log_derivative.masked_fill(absent, 0.0).sum(dim=0)
+        columns = self._columns(quantize_inputs(x, self.bound), absent, self._effect_of(context))
+        scores = [column.normal_score(x[j]) for j, column in enumerate(columns, self.n_given)]
+        if not scores:
+            return x[self.n_given :], x.new_zeros(x.shape[1])
+        z, log_derivatives = map(torch.stack, zip(*scores, strict=True))
+        absent = absent[self.n_given :]
+        return z.masked_fill(absent, torch.nan), log_derivatives.masked_fill(absent, 0.0).sum(dim=0)
 
+    @torch.no_grad()
     def inverse_and_log_det(
         self, z: Tensor, context: Context = NO_CONTEXT
     ) -> tuple[Tensor, Tensor]:
         """Solve for one column after the other; those of the condition are known."""
         z, absent = split_absent(self._with_condition(z, context))
-        effect = self._effect_of(context)
-        log_weights = effect.log_weights.expand(-1, z.shape[1])
-        y, log_det = torch.zeros_like(z), z.new_zeros(z.shape[1])
-        scales, floors = self._scale(), self._floor()
-        for j in range(len(z)):
-            # Column j of _mean, from the columns before it.
-            before = quantize_inputs(y[:j], self.bound)
-            regressors = self._regressors(before, absent[:j], effect.shift[:j])
-            products = torch.matmul(self.coefficients[:, j, None, :j], regressors).squeeze(1)
-            mean = self.intercept[:, j, None] + products + effect.shift[j]
-            scale, floor = scales[:, j, None], floors[j]
-            if j < self.n_given:
-                y[j] = z[j]
-            else:
-                weights = torch.softmax(log_weights, dim=0)
-                solved = _solve_normal_score(z[j], weights, mean, scale, floor)
-                log_derivative = _normal_score(solved, weights, mean, scale, floor)[1]
-                y[j] = solved.masked_fill(absent[j], 0.0)
-                log_det = log_det - log_derivative.masked_fill(absent[j], 0.0)
-            factor = _floored_normal(quantize_inputs(y[j], self.bound), mean, scale, floor)
-            log_weights = log_weights + factor.log().masked_fill(absent[j], 0.0)
+        y, read, log_det = z.clone(), quantize_inputs(z, self.bound), z.new_zeros(z.shape[1])
+        columns = self._columns(read, absent, self._effect_of(context))
+        for j, column in enumerate(columns, self.n_given):
+            solved = column.quantile(z[j])
+            log_derivative = column.normal_score(solved)[1]
+            log_det = log_det - log_derivative.masked_fill(absent[j], 0.0)
+            y[j] = solved.masked_fill(absent[j], 0.0)
+            read[j] = quantize_inputs(y[j], self.bound)
         return y.masked_fill(absent, torch.nan)[self.n_given :], log_det
+
+    @torch.no_grad()
+    def draw(self, z: Tensor, u: Tensor, context: Context = NO_CONTEXT) -> Tensor:
+        """Turn random numbers into draws of the density, one column after the other.
+
+        Each column is drawn from its conditional density: a component by its weight given
+        the columns before, then the value. No equation is solved, but other than
+        :meth:`inverse_and_log_det` this is no function of ``z`` alone.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n_mapped, n_rows)
+            Standard normal, independent; NaN where a value is to be missing.
+        u : Tensor of shape (n_mapped, n_rows)
+            Uniform on [0, 1), independent.
+        context : Context
+
+        Returns
+        -------
+        y : Tensor of shape (n_mapped, n_rows)
+        """
+        z, absent = split_absent(self._with_condition(z, context))
+        y, read = z.clone(), quantize_inputs(z, self.bound)
+        columns = self._columns(read, absent, self._effect_of(context))
+        for j, column in enumerate(columns, self.n_given):
+            y[j] = column.draw(z[j], u[j - self.n_given]).masked_fill(absent[j], 0.0)
+            read[j] = quantize_inputs(y[j], self.bound)
+        return y.masked_fill(absent, torch.nan)[self.n_given :]
+
+    def only_column(self, n_rows: int, context: Context = NO_CONTEXT) -> UnivariateMixture:
+        """Return the density of the only column that is mapped, given the context of rows."""
+        nothing = self.log_weights.new_zeros(1, n_rows)
+        y, absent = split_absent(self._with_condition(nothing, context))
+        read = quantize_inputs(y, self.bound)
+        (column,) = self._columns(read, absent, self._effect_of(context))
+        return column._replace(shift=column.shift.expand(n_rows))
 
     def _with_condition(self, columns: Tensor, context: Context) -> Tensor:
         """Return columns after those of the condition, clamped, where it leads them."""
@@ -285,22 +310,37 @@ class Mixture(Bijection):
         assert context.condition is not None
         return torch.cat((context.condition.clamp(-self.bound, self.bound), columns))
 
-    def last_column(self, n_rows: int, context: Context) -> tuple[Tensor, Tensor]:
-        """Weights and means ``(K, n)`` of the last column, where no other column is mapped."""
-        nothing = self.log_weights.new_zeros(1, n_rows)
-        y, absent = split_absent(self._with_condition(nothing, context))
-        weights, mean = self._condition(y, absent, self._effect_of(context))
-        return weights[:, -1], mean[:, -1].expand(-1, n_rows)
+    def _columns(
+        self, read: Tensor, absent: Tensor, effect: "_ContextEffect"
+    ) -> Iterator[UnivariateMixture]:
+        """Yield the conditional density of each mapped column, given the columns before it.
 
-    def _condition(
-        self, y: Tensor, absent: Tensor, effect: "_ContextEffect"
-    ) -> tuple[Tensor, Tensor]:
-        """Weights and means ``(K, d, n)`` of each column given those before it."""
-        quantized = quantize_inputs(y, self.bound)
-        mean = self._mean(quantized, absent, effect.shift)
-        log_factors = self._factors(quantized, mean).log().masked_fill(absent, 0.0)
-        before = log_factors.cumsum(dim=1) - log_factors
-        return torch.softmax(before + effect.log_weights[:, None], dim=0), mean
+        Parameters
+        ----------
+        read : Tensor of shape (n_columns, n_rows)
+            Rounded columns, 0 where a value is missing. A column must be there when the
+            next one is taken.
+        absent : Tensor of bool, shape (n_columns, n_rows)
+        effect : _ContextEffect
+        """
+        log_weights = effect.log_weights.expand(-1, read.shape[1])
+        precisions, floors = 1 / self._scale(), self._floor()
+        for j in range(len(read)):
+            regressors = self._regressors(read[:j], absent[:j], effect.shift[:j])
+            coefficients = self.coefficients[:, j, None, :j] * -precisions[:, j, None, None]
+            precision = precisions[:, j, None]
+            products = torch.matmul(coefficients, regressors).squeeze(1)
+            column = UnivariateMixture(
+                torch.softmax(log_weights, dim=0),
+                products - precision * self.intercept[:, j, None],
+                precision,
+                effect.shift[j],
+                floors[j],
+            )
+            if j >= self.n_given:
+                yield column
+            factors = column.factors(read[j])
+            log_weights = log_weights + factors.log().masked_fill(absent[j], 0.0)
 
     def _mean(self, columns: Tensor, absent: Tensor, shift: Tensor) -> Tensor:
         products = torch.matmul(
@@ -325,10 +365,6 @@ class Mixture(Bijection):
         on_logits, shift = sum(others, start=first).split(self.intercept.shape)
         return _ContextEffect(torch.log_softmax(logits + on_logits, dim=0), shift)
 
-    def _factors(self, y: Tensor, mean: Tensor) -> Tensor:
-        """Densities ``(K, d, n)`` of each column under each component."""
-        return _floored_normal(y, mean, self._scale()[:, :, None], self._floor()[:, None])
-
     def _scale(self) -> Tensor:
         return self.log_scale.exp().clamp_min(MIN_SCALE)
 
@@ -341,58 +377,3 @@ class _ContextEffect(NamedTuple):
 
     log_weights: Tensor
     shift: Tensor
-
-
-def _floored_normal(y: Tensor, mean: Tensor, scale: Tensor, floor: Tensor) -> Tensor:
-    """``(1 - e) N(y; mean, scale^2) + e b(y)``: never 0, so its log is finite."""
-    standardised = (y - mean) / scale
-    normal = torch.exp(-standardised.square() / 2 - LOG_SQRT_2PI) / scale
-    return (1 - floor) * normal + floor * broad_density(y)
-
-
-def _normal_score(
-    y: Tensor, weights: Tensor, mean: Tensor, scale: Tensor, floor: Tensor
-) -> tuple[Tensor, Tensor]:
-    """``ndtri(F(y))`` and its log-derivative, F the floored mixture over dimension 0.
-
-    Both tails are summed from terms of one sign; the smaller one is inverted, so
-    no digit is lost far out.
-    """
-    standardised = (y - mean) / scale
-    broad_lower, broad_upper = broad_tails(y)
-    lower = (weights * ndtr(standardised)).sum(dim=0)
-    upper = (weights * ndtr(-standardised)).sum(dim=0)
-    lower = (1 - floor) * lower + floor * broad_lower
-    upper = (1 - floor) * upper + floor * broad_upper
-    tail = torch.special.ndtri(torch.minimum(lower, upper))
-    score = torch.where(lower < upper, tail, -tail)
-    density = (weights * _floored_normal(y, mean, scale, floor)).sum(dim=0)
-    return score, density.log() + score.square() / 2 + LOG_SQRT_2PI
-
-
-def _solve_normal_score(
-    z: Tensor, weights: Tensor, mean: Tensor, scale: Tensor, floor: Tensor
-) -> Tensor:
-    """Invert :func:`_normal_score` by a bracketed search for the root."""
-    # A mixture's quantile lies between the quantiles of its parts.
-    lower, upper = ndtr(z), ndtr(-z)
-    low, high = broad_quantile_bracket(lower, upper)
-    parts = mean + scale * z
-    low = torch.minimum(parts.amin(dim=0), low)
-    high = torch.maximum(parts.amax(dim=0), high)
-
-    def residual(y: Tensor, entries: Entries) -> tuple[Tensor, Tensor]:
-        score, log_derivative = _normal_score(
-            y, weights[:, entries], mean[:, entries], scale, floor
-        )
-        return score - z[entries], log_derivative.exp()
-
-    rounding = torch.finfo(z.dtype).eps * (0.5 + z.abs())
-    return find_root(residual, low, high, rounding, start=_normal_quantile(z, weights, mean, scale))
-
-
-def _normal_quantile(z: Tensor, weights: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-    """Quantile of the normal with the mixture's mean and variance: often near its own."""
-    centre = (weights * mean).sum(dim=0)
-    variance = (weights * ((mean - centre).square() + scale.square())).sum(dim=0)
-    return centre + z * variance.sqrt()

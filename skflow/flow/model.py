@@ -178,18 +178,33 @@ class Model(nn.Module):
         """
         condition = self._gaussianize_condition(given)
         labels, novel = self.labels.inverse(latents.labels, condition)
-        z = latents.values
-        if len(labels):
-            column, label = self.value_label[:, 0], self.value_label[:, 1, None]
-            has_value = (column[:, None] < 0) | (labels[column.clamp_min(0)] == label)
-            z = z.masked_fill(~has_value, torch.nan)
+        z = self._without_missing(latents.values, labels)
         y = self.values.inverse(z, labels, condition)
         return Rows(labels, novel, self.marginals.inverse_and_log_det(y)[0])
 
-    def draw(self, latents: Latents, given: Rows | None = None) -> Rows:
-        """Turn draws of standard normal variables into draws of rows with known labels."""
-        of_labels = self.labels.known_latents(latents.labels)
-        return self.inverse(latents._replace(labels=of_labels), given)
+    def draw(self, z: Latents, u: Tensor, given: Rows | None = None) -> Rows:
+        """Turn random numbers into draws of rows with known labels.
+
+        Parameters
+        ----------
+        z : Latents
+            Standard normal, independent.
+        u : Tensor of shape (n_valued, n_rows)
+            Uniform on [0, 1), independent.
+        given : Rows, optional
+        """
+        condition = self._gaussianize_condition(given)
+        labels, novel = self.labels.inverse(self.labels.known_latents(z.labels), condition)
+        y = self.values.draw(self._without_missing(z.values, labels), u, labels, condition)
+        return Rows(labels, novel, self.marginals.inverse_and_log_det(y)[0])
+
+    def _without_missing(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Latents with NaN where the labels say that there is no value."""
+        if not len(labels):
+            return z
+        column, label = self.value_label[:, 0], self.value_label[:, 1, None]
+        has_value = (column[:, None] < 0) | (labels[column.clamp_min(0)] == label)
+        return z.masked_fill(~has_value, torch.nan)
 
     def is_within_reach(self, rows: Rows) -> Tensor:
         """Whether no value lies beyond all that fitted rows make likely, bool ``(n_rows,)``.

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skflow.flow.column_mixture import ColumnMixture
 from skflow.flow.coupling import Coupling
 from skflow.flow.floored_components import LOG_SQRT_2PI
 from skflow.flow.heavy_tails import broad_density, broad_tails
@@ -34,6 +33,7 @@ from skflow.flow.rational_quadratic import (
     knots_of,
     select_bin,
 )
+from skflow.flow.univariate_mixture import UnivariateMixture
 
 N_NODES = 17  # in each component of the mixture
 FARTHEST_NODE = 4.2  # standard deviations
@@ -59,14 +59,14 @@ class PredictedValues:
         Half-width of the interval in which splines differ from the identity.
     knots : tuple of Knots
         Spline of each coupling layer, ``(n_bins + 1, 1, n_rows)``.
-    mixture : ColumnMixture
+    mixture : UnivariateMixture
         Last layer.
     """
 
     marginals: Marginals
     bound: float
     knots: tuple[Knots, ...]
-    mixture: ColumnMixture
+    mixture: UnivariateMixture
 
     @classmethod
     def of(cls, model: Model, labels: Tensor, given: Rows | None) -> Self:
@@ -85,7 +85,7 @@ class PredictedValues:
         no_input = model.marginals.x_knots.new_zeros(1, n_rows)
         couplings = cast(list[Coupling], list(model.values.couplings))
         knots = (knots_of(c.conditioner(no_input, context.features), c.bound) for c in couplings)
-        mixture = ColumnMixture.of(model.values.mixture, n_rows, context)
+        mixture = model.values.mixture.only_column(n_rows, context)
         return cls(model.marginals, model.values.mixture.bound, (*knots,), mixture)
 
     @property
@@ -97,9 +97,7 @@ class PredictedValues:
     def take(self, rows: slice | Tensor) -> Self:
         """Return the distributions of some of the rows."""
         knots = tuple(Knots(*(part[..., rows] for part in each)) for each in self.knots)
-        weights, means, *shared = self.mixture
-        mixture = ColumnMixture(weights[:, rows], means[:, rows], *shared)
-        return replace(self, knots=knots, mixture=mixture)
+        return replace(self, knots=knots, mixture=self.mixture.of_rows(rows))
 
     @staticmethod
     def join(parts: Sequence["PredictedValues"]) -> "PredictedValues":
@@ -113,10 +111,11 @@ class PredictedValues:
             Knots(*map(along_rows, zip(*layer, strict=True)))
             for layer in zip(*(part.knots for part in parts), strict=True)
         )
-        mixture = ColumnMixture(
+        mixture = UnivariateMixture(
             along_rows([part.mixture.weights for part in parts]),
-            along_rows([part.mixture.means for part in parts]),
-            first.mixture.scales.cpu(),
+            along_rows([part.mixture.offset for part in parts]),
+            first.mixture.precision.cpu(),
+            along_rows([part.mixture.shift for part in parts]),
             first.mixture.floor.cpu(),
         )
         return PredictedValues(first.marginals.cpu(), first.bound, knots, mixture)
@@ -131,11 +130,11 @@ class PredictedValues:
 
     def inverse(self, z: Tensor) -> Tensor:
         """Values of latents, ``(n_values, n_rows)``."""
-        return self._undo_layers(self.mixture.inverse(z))
+        return self._undo_layers(self._undo_mixture(z))
 
     def inverse_within_reach(self, z: Tensor) -> Tensor:
         """Values of latents, moved to where fitted values are likely."""
-        return self._undo_layers(self.mixture.inverse(z), within_reach=True)
+        return self._undo_layers(self._undo_mixture(z), within_reach=True)
 
     def nodes(self, n_nodes: int = N_NODES) -> Nodes:
         """Nodes at which a smooth function has its mean, within reach of fitted values.
@@ -143,9 +142,9 @@ class PredictedValues:
         Trapezoidal rule in each component of the mixture, before the layers are undone: no root
         is searched for. The floor has nodes of its own.
         """
-        weights, means, scales, floor = self.mixture
+        weights, means, floor = self.mixture.weights, self.mixture.means, self.mixture.floor
         at = means.new_tensor(np.linspace(-FARTHEST_NODE, FARTHEST_NODE, n_nodes))
-        y = (means[:, None] + (scales * at)[:, :, None]).flatten(0, 1)
+        y = (means[:, None] + (at / self.mixture.precision)[:, :, None]).flatten(0, 1)
         share = torch.softmax(-at.square() / 2, dim=0)[:, None]
         shares = ((1 - floor) * weights[:, None] * share).flatten(0, 1)
         broad, of_broad = self._broad_nodes()
@@ -169,8 +168,12 @@ class PredictedValues:
         for knots in self.knots:
             y, log_derivative = _spline(y, knots, self.bound, knots.x, forward_and_log_derivative)
             total = total + log_derivative
-        z, log_derivative = self.mixture.normal_score(y)
-        return z, total + log_derivative - z.square() / 2 - LOG_SQRT_2PI
+        z, log_derivative = self.mixture.repeat(len(y)).normal_score(y.reshape(-1))
+        z, total = z.view(y.shape), total + log_derivative.view(y.shape)
+        return z, total - z.square() / 2 - LOG_SQRT_2PI
+
+    def _undo_mixture(self, z: Tensor) -> Tensor:
+        return self.mixture.repeat(len(z)).quantile(z.reshape(-1)).view(z.shape)
 
     def _undo_layers(self, y: Tensor, *, within_reach: bool = False) -> Tensor:
         for knots in reversed(self.knots):

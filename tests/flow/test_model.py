@@ -399,7 +399,11 @@ def test_draws_have_known_labels_only(has_condition: bool) -> None:
     model = randomized("both", has_condition)
     z = Latents(*(torch.randn(n, 400, generator=seeded(n), dtype=torch.float64) for n in (2, 4)))
     with torch.no_grad():
-        rows = model.draw(z, given(has_condition, 400))
+        rows = model.draw(
+            z,
+            torch.rand(4, 400, generator=seeded(6), dtype=torch.float64),
+            given(has_condition, 400),
+        )
         is_within_reach = model.is_within_reach(rows)
     assert (rows.labels < torch.tensor([[3], [2]])).all()
     assert rows.novel.isnan().all()

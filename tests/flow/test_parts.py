@@ -169,11 +169,34 @@ def test_a_group_reads_the_groups_before_it(
         assert torch.autograd.grad(first, features)[0].any(dim=1).all()
 
 
-def test_a_groups_parameters_are_those_of_all() -> None:
-    made = conditioner()
-    x = torch.randn(3, 20, generator=seeded(2))
-    for columns in (slice(0, 1), slice(1, 3)):
-        torch.testing.assert_close(made(x, columns=columns), made(x)[:, columns])
+@pytest.mark.parametrize("n_columns", [1, 2, 5, 40])
+@pytest.mark.parametrize("n_features", [0, 3])
+@pytest.mark.parametrize("n_blocks", [0, 1, 3])
+def test_parameters_group_by_group_are_those_of_one_pass(
+    n_columns: int, n_features: int, n_blocks: int
+) -> None:
+    """Each from the columns before it alone: the others are written when it has been taken."""
+    coupling = Coupling(
+        n_columns,
+        backwards=True,
+        n_features=n_features,
+        n_bins=3,
+        bound=4.0,
+        hidden_units=32,
+        n_blocks=n_blocks,
+        dropout=0.0,
+        generator=seeded(0),
+    ).double()
+    made, groups = coupling.conditioner, coupling.groups
+    for name, parameter in made.named_parameters():
+        if name.endswith("bias") or "output" in name:
+            torch.nn.init.normal_(parameter, generator=seeded(1))
+    x = 3 * torch.randn(n_columns, 20, generator=seeded(2), dtype=torch.float64)
+    features = torch.randn(n_features, 20, dtype=torch.float64) if n_features else None
+    read = torch.full_like(x, 100.0)
+    for columns, raw in zip(groups, made.by_group(read, groups, features), strict=True):
+        torch.testing.assert_close(raw, made(x, features)[:, columns], rtol=0, atol=1e-13)
+        read[columns] = x[columns]
 
 
 # Conditioners
