@@ -219,7 +219,7 @@ class SaveableImputer(Saveable):
         return document, prefixed("density", arrays)
 
     def _unpack(self: Any, fields: ImputerFields, arrays: Arrays, density_class: type[Any]) -> None:
-        _unpack_parameters(self, fields.parameters, density_class())
+        unpack_parameters(self, fields.parameters, density_class())
         self.n_iter_, density = fields.n_iter, density_class()
         of_density = take_prefixed("density", arrays)
         density._unpack(fields.density, of_density)

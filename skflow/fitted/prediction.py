@@ -78,8 +78,8 @@ def draw_columns(
     for start in range(0, given.n_rows, DRAWN_ROWS):
         rows = np.arange(start, min(start + DRAWN_ROWS, given.n_rows))
         conditions = given.take(np.repeat(rows, N_DRAWS))
-        tiled = (np.tile(part, (len(rows), 1)) for part in (z, u))
-        columns, is_within_reach = density.draw(*tiled, conditions, device)
+        tiled_z, tiled_u = np.tile(z, (len(rows), 1)), np.tile(u, (len(rows), 1))
+        columns, is_within_reach = density.draw(tiled_z, tiled_u, conditions, device)
         reached = is_within_reach.reshape(len(rows), N_DRAWS)
         for parts, j in zip(drawn, codec.targets, strict=True):
             x = codec.columns[j].coordinates.read(columns[j]).reshape(reached.shape)

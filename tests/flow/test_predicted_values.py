@@ -72,7 +72,7 @@ def test_densities_integrate_to_one() -> None:
 
 @torch.inference_mode()
 def test_nodes_have_the_mean() -> None:
-    model, values, condition = predicted("one number")
+    _, values, _ = predicted("one number")
     z = torch.linspace(-7, 7, 4001, dtype=torch.float64)[:, None]
     weights = torch.softmax(-z.square() / 2, dim=0)
     x = values.inverse_within_reach(z.expand(-1, N_ROWS))
