@@ -21,13 +21,33 @@ if "detector" in globals():
 """
 
 
-@pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=lambda block: block.splitlines()[-1][:40])
-def test_each_block_runs_alone(block: str, tmp_path: Path) -> None:
-    """In a fresh process, where nothing of another block is defined."""
-    command = [sys.executable, "-W", "error::UserWarning", "-c", block + SAID]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+# Fits of one epoch: no default of theirs is longer.
+QUICKLY = """
+from skflow.training import options
+options._default_epochs = lambda n_rows: 1
+"""
+
+blocks = pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=lambda x: x.splitlines()[-1][:40])
+
+
+def run_alone(code: str, folder: Path) -> None:
+    """Run code in a fresh process, where nothing of another block is defined."""
+    command = [sys.executable, "-W", "error::UserWarning", "-c", code]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert re.search(r"e-1\d\b", done.stdout) is None, "what is 0 but for rounding is printed as 0"
+
+
+@blocks
+def test_each_block_runs_with_one_epoch(block: str, tmp_path: Path) -> None:
+    run_alone(QUICKLY + re.sub(r"max_iter=\d+", "max_iter=1", block), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@blocks
+def test_each_block_runs(block: str, tmp_path: Path) -> None:
+    run_alone(block + SAID, tmp_path)
 
 
 def test_set_up_commands_are_those_that_are_run() -> None:

@@ -59,6 +59,7 @@ def test_an_honest_large_file_of_labels(small: Path, tmp_path: Path) -> None:
     assert size < n_bytes < 2 * size + CONSTANT
 
 
+@pytest.mark.slow
 def test_arrays_without_values(tmp_path: Path) -> None:
     """Arrays that hold nothing, 30 million times: a table of labels has no knots at all."""
     path, hostile = tmp_path / "labels", tmp_path / "hostile"
@@ -80,6 +81,7 @@ def test_arrays_without_values(tmp_path: Path) -> None:
         pytest.param(10_000, id="damaged"),
     ],
 )
+@pytest.mark.slow
 def test_a_large_file_of_others(n_true: int, small: Path, tmp_path: Path) -> None:
     """Memory is taken for what was written by skflow only, however large a file is."""
     path = tmp_path / "foreign"

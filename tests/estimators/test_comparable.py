@@ -51,6 +51,7 @@ def test_a_pinned_schema_is_kept(folds: tuple[pd.DataFrame, pd.DataFrame]) -> No
         assert again.schema_ == reference
 
 
+@pytest.mark.slow
 def test_pinned_folds_score_on_one_measure(folds: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     """A zero is an event for both, or a number for both."""
     df = borderline()
@@ -69,6 +70,7 @@ def test_pinned_folds_score_on_one_measure(folds: tuple[pd.DataFrame, pd.DataFra
             np.testing.assert_allclose(found, flow.score_samples(row) + shift, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_schema_does_not_depend_on_anything_but_rows_and_options() -> None:
     df = small_mix(300)
     schemas = [
@@ -106,6 +108,7 @@ def dependent(n_rows: int = 600) -> pd.DataFrame:
     )
 
 
+@pytest.mark.slow
 def test_grid_search_ranks_the_planted_model_first() -> None:
     df = dependent()
     pinned = FlowDensity(**TWO_GAUSSIANS).fit(df).schema_

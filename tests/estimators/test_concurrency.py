@@ -98,6 +98,7 @@ def test_processes_share_a_density(flow: FlowDensity, method: str) -> None:
             assert_same(answer.result(), expected)
 
 
+@pytest.mark.slow
 def test_loky_shares_a_mixed_density() -> None:
     flow = FlowDensity(**TWO_LAYERS).fit(MIXED)
     expected = flow.score_samples(MIXED)
@@ -110,6 +111,7 @@ def score_in_child(flow: FlowDensity, X: NDArray, answers: "multiprocessing.Queu
     answers.put(flow.score_samples(X))
 
 
+@pytest.mark.slow
 def test_a_fork_of_a_process_whose_torch_has_threads() -> None:
     """Threads do not survive a fork: a child that waited for them would hang."""
     X = correlated(4_000, 8, seed=0)

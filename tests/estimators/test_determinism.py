@@ -15,7 +15,7 @@ import torch
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow.flow.recipe import model_state
 from tests.mixed import every_kind
-from tests.settings import ROOT, TWO_GAUSSIANS, TWO_LAYERS, script
+from tests.settings import ROOT, TWO_GAUSSIANS, TWO_LAYERS, script, slow_but
 from tests.tables import correlated, unfitted
 
 Fitted = FlowDensity | FlowOutlierDetector
@@ -46,7 +46,7 @@ def assert_same(one: Fitted, other: Fitted) -> None:
         np.testing.assert_array_equal(array, theirs[name], err_msg=name)
 
 
-@pytest.mark.parametrize("name", FITS)
+@pytest.mark.parametrize("name", slow_but(["mixed"], FITS))
 def test_refits_are_the_same(name: str) -> None:
     first = FITS[name]()
     np.random.default_rng().normal(size=10)
@@ -65,6 +65,7 @@ def test_twenty_refits_are_the_same(name: str) -> None:
         assert_same(FITS[name](), first)
 
 
+@pytest.mark.slow
 def test_a_thread_fits_the_same() -> None:
     fitted: list[Fitted] = []
     thread = Thread(target=lambda: fitted.append(FITS["mixed"]()))

@@ -41,7 +41,8 @@ def bent_table(n_rows: int, n_columns: int) -> FloatArray:
 
 
 @pytest.mark.parametrize(
-    ("n_columns", "n_points", "reach"), [(1, 20_001, 60.0), (2, 1001, 22.0), (3, 141, 6.0)]
+    ("n_columns", "n_points", "reach"),
+    slow_but([(1, 20_001, 60.0)], [(1, 20_001, 60.0), (2, 1001, 22.0), (3, 141, 6.0)]),
 )
 def test_trained_densities_integrate_to_one(n_columns: int, n_points: int, reach: float) -> None:
     X = bent_table(1000, n_columns)
@@ -58,7 +59,7 @@ def test_a_random_density_integrates_to_one() -> None:
     assert integral(flow, X, 20_001, 60.0) == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize("n_components", [1, "auto"])
+@pytest.mark.parametrize("n_components", slow_but([1], [1, "auto"]))
 def test_the_initialization_integrates_to_one(n_components: int | str) -> None:
     X = np.append(bent_table(300, 2), bent_table(300, 2) + 7, axis=0)
     flow = FlowDensity(n_layers=0, n_components=n_components, random_state=0).fit(X)
@@ -200,6 +201,7 @@ def test_known_densities(name: str, record_property: Callable[[str, object], Non
     assert error < 0.1
 
 
+@pytest.mark.slow
 def test_a_thousand_columns() -> None:
     table = np.random.default_rng(0).normal(size=(120, 1000))
     flow = FlowDensity(n_layers=2, n_components=1, max_iter=1, random_state=0).fit(table)

@@ -195,6 +195,7 @@ def test_in_a_pipeline(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_detectors_pass_it_on() -> None:
     rows = every_kind(120)[["colour", "decimal"]]
     detector = unfitted(FlowOutlierDetector, **TWO_GAUSSIANS, **IGNORE).fit(rows)

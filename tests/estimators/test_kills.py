@@ -113,11 +113,18 @@ HARD = [signal.SIGKILL]
 SOFT = [signal.SIGTERM, signal.SIGINT]
 
 
-@pytest.mark.parametrize("sent", [HARD, SOFT], ids=["kill", "term and interrupt"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(HARD, id="kill"),
+        pytest.param(SOFT, id="term and interrupt", marks=pytest.mark.slow),
+    ],
+)
 def test_a_few_kills(sent: list[signal.Signals], tmp_path: Path) -> None:
     assert kill_fits(tmp_path, 4, sent, seed=0) >= 1
 
 
+@pytest.mark.slow
 def test_a_few_kills_of_saves(tmp_path: Path) -> None:
     assert kill_saves(tmp_path, 6, HARD + SOFT, seed=0) <= {4, 6}
 

@@ -56,6 +56,7 @@ def test_probabilities_of_many_levels_sum_to_one(flow: FlowDensity, table: pd.Da
     assert np.exp(alone.score_samples(rows)).sum() == pytest.approx(1, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_relations_of_many_levels_are_learnt(flow: FlowDensity, table: pd.DataFrame) -> None:
     """The flag follows from the code, where the code is one of few that are frequent."""
     frequent = table.assign(code=np.where(table.index % 3 == 0, "rare", table["code"].str[:2]))

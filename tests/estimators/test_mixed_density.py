@@ -249,11 +249,13 @@ def test_rescaling_does_not_change_what_is_chosen() -> None:
     check_rescaling(CHOSEN_GAUSSIANS, 1000, 1e-6)
 
 
+@pytest.mark.slow
 def test_rescaling_shifts_scores_after_training() -> None:
     """By a power of two, which rounds nothing: training then sees the same numbers."""
     check_rescaling(EIGHT_EPOCHS, 1024, 1e-6)
 
 
+@pytest.mark.slow
 def test_rescaling_shifts_scores_after_training_but_for_rounding() -> None:
     """Training in float32 multiplies what other units round: still the same fit."""
     check_rescaling(EIGHT_EPOCHS, 1000, 1e-3)

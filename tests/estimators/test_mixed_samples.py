@@ -100,6 +100,7 @@ def test_atoms_are_as_frequent_as_in_the_table(samples: pd.DataFrame, table: pd.
         assert found == pytest.approx(expected, abs=0.05), name
 
 
+@pytest.mark.slow
 def test_relations_are_those_of_the_table() -> None:
     df = small_mix(2000)
     drawn = FlowDensity(**TWO_LAYERS | {"max_iter": 15}).fit(df).sample(4000, random_state=0)
@@ -190,6 +191,7 @@ def test_latents_of_labels_are_ordered_as_levels_are(flow: FlowDensity) -> None:
     assert (np.diff(flow.transform(rows)["levels"]) > 0).all()
 
 
+@pytest.mark.slow
 def test_latents_of_held_out_rows_are_standard_normal() -> None:
     """Of labels they are the middles of intervals, so normal only if spread over them."""
     train, fresh = small_mix(3000), small_mix(3000, seed=1)

@@ -358,6 +358,7 @@ def test_parameters_of_the_density_are_checked() -> None:
         FlowOutlierDetector(FlowDensity(n_layers=-1)).fit(draw_normal(40))
 
 
+@pytest.mark.slow
 def test_a_grid_searches_parameters_of_the_density() -> None:
     X = np.concatenate((draw_normal(80), 9 + draw_normal(6, seed=1)))
     y = np.repeat([1, -1], [80, 6])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from skflow import FlowDensity, FlowOutlierDetector, load
 from tests.mixed import small_mix
-from tests.settings import ONE_GAUSSIAN, slow_but
+from tests.settings import ONE_GAUSSIAN
 from tests.tables import unfitted
 
 TRAINED = {"n_layers": 1, "hidden_units": 8, "n_components": 2, "max_iter": 1, "random_state": 0}
@@ -109,9 +109,8 @@ def test_a_density_is_the_same_in_every_state_of_torch(name, expected, tmp_path)
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize(
-    "name", slow_but(["meta"], ["inference_mode", "float64", "meta", "autocast"])
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["inference_mode", "float64", "meta", "autocast"])
 def test_a_detector_is_the_same_in_every_state_of_torch(name, tmp_path) -> None:
     usual = reasons(unfitted(FlowOutlierDetector, **ONE_GAUSSIAN), tmp_path)
     with STATES[name]():
@@ -122,6 +121,7 @@ def test_a_detector_is_the_same_in_every_state_of_torch(name, tmp_path) -> None:
 
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(sorted(STATES)), min_size=2, max_size=4, unique=True))
+@pytest.mark.slow
 def test_states_of_torch_may_be_nested(expected, names) -> None:
     flow = FlowDensity(**TRAINED | {"n_layers": 0}).fit(small_mix(60))
     scores = flow.score_samples(small_mix(30))

@@ -63,6 +63,7 @@ def test_the_likeliest_cell_has_the_tail_of_all_draws_exactly(mixed) -> None:
     assert (of_all == 0).all()
 
 
+@pytest.mark.slow
 def test_values_are_integrated_over(mixed) -> None:
     flow, new = mixed
     new = new.iloc[:40]

@@ -21,15 +21,16 @@ STEPS = {"decimal": 0.01, "integer": 1, "date": np.timedelta64(1, "D")}
 
 
 def widths_and(others: Iterable[Any]) -> list[Any]:
-    """Pairs with a width: all of them with the slow tests, by default the widest, one between,
-    and the narrowest."""
+    """Pairs with a width: all of them with the slow tests, by default one between and the
+    narrowest."""
     others = list(others)
     between = [
         pytest.param(width, other, marks=pytest.mark.slow)
         for width in (1e-1, 1e-3)
         for other in others
     ]
-    return one_of_each([1.0, 1e-2, 1e-4], others) + between
+    wide = [pytest.param(1.0, other, marks=pytest.mark.slow) for other in others]
+    return one_of_each([1e-2, 1e-4], others) + between + wide
 
 
 def explain(flow: FlowDensity, X: pd.DataFrame) -> np.ndarray:
@@ -125,6 +126,7 @@ def test_modes_far_apart(width) -> None:
     assert_near(explain(flow, rows)[:, 1], expected)
 
 
+@pytest.mark.slow
 def test_two_others_that_disagree() -> None:
     width = 1e-3
     rng = np.random.default_rng(0)

@@ -64,6 +64,7 @@ def test_a_number_becomes_its_median_given_the_others(detector, planted) -> None
 
 
 @pytest.mark.filterwarnings("ignore:.* replaced as a whole")
+@pytest.mark.slow
 def test_no_cell_is_changed_that_need_not_be(detector) -> None:
     """Put back, any of several changed cells makes the row strange again."""
     new = related(150, seed=4)
@@ -106,6 +107,7 @@ def test_labels_holes_and_grids_are_kept_to() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.* replaced as a whole")
+@pytest.mark.slow
 def test_other_dtypes_than_those_fitted(detector) -> None:
     whole = np.round(3 * related(30, seed=3)).astype(np.int64)
     repaired = detector.repair(whole)
@@ -164,6 +166,7 @@ def sums() -> tuple[FlowOutlierDetector, pd.DataFrame]:
     )
 
 
+@pytest.mark.slow
 def test_wrong_cells_that_bear_each_other_out_are_changed_together(sums) -> None:
     """Each is what the other makes usual, so no change of one of them helps."""
     detector, right = sums
@@ -178,6 +181,7 @@ def test_wrong_cells_that_bear_each_other_out_are_changed_together(sums) -> None
     assert (off <= 0.2 * (repaired["total"] + 20)).mean() > 0.7
 
 
+@pytest.mark.slow
 def test_progress_is_shown_where_it_is_asked_for(sums, capsys) -> None:
     detector, right = sums
     odd = right[:2].assign(speed=9e3)

@@ -86,6 +86,7 @@ def test_a_missing_value_is_said(mixed: FlowOutlierDetector) -> None:
     assert "stay = missing" in str(lines(ReasonsDisplay.from_estimator(mixed, X, row=row)))
 
 
+@pytest.mark.slow
 def test_what_is_mostly_missing_is_said(mixed: FlowOutlierDetector) -> None:
     X = subscriptions().assign(stay=lambda table: table["stay"].where(table.index < 20))
     holed = clone(mixed).fit(X)
