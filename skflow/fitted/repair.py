@@ -57,7 +57,7 @@ def repair(
     """
     density = detector.density
     table = original = _in_fitted_dtypes(density.codec.columns, table)
-    least = detector.least_score(UNREMARKABLE)
+    least = detector.calibration.least_score(UNREMARKABLE)
     scores = detector.score(table, device)
     strange = np.flatnonzero(scores < least)
     if not len(strange):
