@@ -11,6 +11,7 @@ from skflow.exceptions import ModelFileError
 from skflow.outliers.clusters import SmoothedClusters
 from skflow.outliers.coordinates import Coordinates, LevelAxes, NumberAxes
 from skflow.outliers.ensemble import ClusterEnsemble, TailCombiner
+from skflow.outliers.tails import Tail
 from skflow.table.codec import TableCodec
 
 PARTS = ("bandwidths", "weights", "centres", "variances", "bases", "shares")
@@ -83,24 +84,35 @@ def _unpack_smoothed(arrays: Arrays, k: int, n_numbers: int, n_indicators: int) 
     return clusters
 
 
-def pack_calibration(combiner: TailCombiner, scores: Any) -> Arrays:
-    """Return the measures of calibration rows, each sorted, and their scores."""
-    measures = np.stack([tail.scores for tail in combiner.tails])
-    return {"measures": measures, "scores": scores}
+def pack_calibration(combiner: TailCombiner, calibration: Tail) -> Arrays:
+    """Return the measures of calibration rows, each sorted, their scores, and weights of both."""
+    tails = combiner.tails
+    arrays = {"measures": np.stack([tail.scores for tail in tails]), "scores": calibration.scores}
+    if calibration.weight is None:
+        return arrays
+    arrays["measure_weights"] = np.array([tail.weight for tail in tails])
+    return arrays | {"score_weights": calibration.weight}
 
 
 def unpack_calibration(
     arrays: Arrays, n_measures: int, category_share: float
-) -> tuple[TailCombiner, Any]:
+) -> tuple[TailCombiner, Tail]:
     """Return combiner and scores of :func:`pack_calibration`, for ``n_measures`` measures."""
     refuse_not_finite(arrays)
     n_rows = _size(arrays, "scores")
     scores = _pop(arrays, "scores", (n_rows,))
     measures = _pop(arrays, "measures", (n_measures, n_rows))
+    weight, weights = None, [None] * n_measures
+    if {"measure_weights", "score_weights"} & arrays.keys():
+        weight = _pop(arrays, "score_weights", (n_rows,))
+        weights = list(_pop(arrays, "measure_weights", (n_measures, n_rows)))
+        if not all((each > 0).all() for each in (weight, *weights)):
+            raise ModelFileError("Weights of calibration rows must be above 0.")
     refuse_left(arrays)
     if n_rows < 2 or any((np.diff(array) < 0).any() for array in (measures, scores)):
         raise ModelFileError("Calibration rows must be two at least, in order.")
-    return TailCombiner(measures.T, category_share), scores
+    tails = [Tail(*pair) for pair in zip(measures, weights, strict=True)]
+    return TailCombiner(tails, category_share), Tail(scores, weight)
 
 
 def _size(arrays: Arrays, name: str) -> int:

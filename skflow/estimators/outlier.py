@@ -18,12 +18,13 @@ from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import DENSITY, clone_density
 from skflow.estimators.persistence import SaveableDetector
-from skflow.estimators.validation import check_table, numbers_like
+from skflow.estimators.validation import check_table, numbers_like, weighted_rows
 from skflow.exceptions import warn_caller
 from skflow.fitted.detector import Detector, plan_calibration
 from skflow.fitted.repair import repair
 from skflow.fitted.table_rows import EncodableTable
 from skflow.flow.torch_state import usual_torch
+from skflow.outliers.tails import quantile
 from skflow.outliers.trimming import FITTED, NORMAL, log_tail_probs
 from skflow.table.objects import brief
 from skflow.table.storage import StoredTable
@@ -154,7 +155,7 @@ class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEst
     _detector: Detector
 
     @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
-    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+    def fit(self, X: ArrayLike, y: Any = None, *, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the detector to the rows of ``X``.
 
         Parameters
@@ -163,6 +164,9 @@ class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEst
             A pandas or polars DataFrame of any columns, or an array.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts in all fits, in the calibration and in ``contamination``;
+            see :meth:`FlowDensity.fit`. None weighs all rows alike.
 
         Returns
         -------
@@ -176,6 +180,7 @@ class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEst
         """
         with keep_earlier_fit(self):
             table = check_table(self, X, reset=True, fewest_rows=FEWEST_ROWS)
+            table, weight = weighted_rows(self, table, sample_weight, FEWEST_ROWS)
             density, seed = clone_density(self)
             if density.warm_start and hasattr(self, "density_"):
                 # The fitted state of before, under the parameters of now.
@@ -183,21 +188,21 @@ class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEst
             else:
                 for name in {"n_features_in_", "feature_names_in_"} & vars(self).keys():
                     setattr(density, name, getattr(self, name))
-            self._fit(density, table, seed)
+            self._fit(density, _encodable(density, table, weight), seed)
         return self
 
     @usual_torch()
-    def _fit(self, density: FlowDensity, X: Any, seed: int) -> None:
-        known = _encodable(density, X)
+    def _fit(self, density: FlowDensity, known: EncodableTable, seed: int) -> None:
         every = np.arange(known.table.n_rows)
         fitted = normal = every
         if self.robust:
             log_probs = log_tail_probs(known.codec, known.table, seed)
             fitted = np.flatnonzero(log_probs >= np.log(FITTED))
             normal = np.flatnonzero(log_probs >= np.log(NORMAL))
-        parts = plan_calibration(len(every), np.random.default_rng(seed))
+        parts = plan_calibration(known.table, np.random.default_rng(seed))
         kept = [replace(known.rows, rows=np.setdiff1d(fitted, part)) for part in parts]
-        calibrating = [known.table.take(np.intersect1d(part, normal)) for part in parts]
+        of_parts = [np.intersect1d(part, normal) for part in parts]
+        calibrating = [known.table.take(rows) for rows in of_parts]
         if len(parts) == 1:
             scorers = fit_scorers(density, known, kept[0], seed, "fit 1 of 1")
             measures = scorers.measure(calibrating[0], density.device)
@@ -205,15 +210,17 @@ class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEst
             rows = replace(known.rows, rows=fitted)
             scorers = fit_scorers(density, known, rows, seed, f"fit 1 of {1 + len(parts)}")
             measures = cross_fit(density, known, kept, calibrating, seed, self.n_jobs)
+        weight = known.table.weight
+        own = None if weight is None else weight[np.concatenate(of_parts)]
         self.density_ = density
-        self._detector = Detector.calibrate(scorers, measures)
-        self.n_calibration_ = len(self._detector.calibration_scores)
+        self._detector = Detector.calibrate(scorers, measures, own)
+        self.n_calibration_ = len(measures)
         self.n_iter_ = density.n_iter_
         if isinstance(self.contamination, str):
-            self.offset_ = self._detector.threshold(FALSE_ALARMS)
+            self.offset_ = self._detector.calibration.threshold(FALSE_ALARMS)
         else:
             scores = self._detector.score(known.table, density.device)
-            self.offset_ = float(np.percentile(scores, 100 * self.contamination))
+            self.offset_ = quantile(scores, self.contamination, weight)
 
     def score_samples(self, X: ArrayLike) -> FloatArray:
         """Unit-free scores of rows: lower is more abnormal.
@@ -274,7 +281,13 @@ class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEst
 
         .. math:: p(x) = \frac{1 + \#\{i : s(x_i) \le s(x)\}}{1 + m}
 
-        over m calibration rows :math:`x_i`, used for no weight and for no early stopping. This
+        over m calibration rows :math:`x_i`, used for no weight and for no early stopping. With
+        ``sample_weight``, each row counts by its weight :math:`w_i`, and the fresh row by their
+        mean :math:`\bar w`, because its own is not known:
+
+        .. math:: p(x) = \frac{\bar w + \sum_{i : s(x_i) \le s(x)} w_i}{\bar w + \sum_i w_i} .
+
+        This
         is split conformal prediction [1]_, and such p-values are conformal p-values [2]_: if
         fresh rows are exchangeable with the calibration rows, a share of at most alpha has a
         p-value of at most alpha, within sampling error. With fewer than 2,000 rows the
@@ -408,8 +421,8 @@ class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEst
         return tags
 
 
-def _encodable(density: FlowDensity, X: Any) -> EncodableTable:
+def _encodable(density: FlowDensity, X: Any, weight: FloatArray | None) -> EncodableTable:
     """Table with its columns inferred, or, for a warm start, those of the fit before."""
     if hasattr(density, "_density"):
-        return EncodableTable.read(density._density, check_table(density, X, reset=False))
-    return EncodableTable.learn(density, X)
+        return EncodableTable.read(density._density, check_table(density, X, reset=False), weight)
+    return EncodableTable.learn(density, X, weight)

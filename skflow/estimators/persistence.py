@@ -165,7 +165,7 @@ class SaveableDetector(Saveable):
         detector: Detector = self._detector
         density, arrays = self.density_._pack()
         clusters, of_clusters = pack_clusters(detector.scorers.clusters)
-        calibration = pack_calibration(detector.combiner, detector.calibration_scores)
+        calibration = pack_calibration(detector.combiner, detector.calibration)
         document = self._pack_head() | {
             "density": density,
             "offset": float(self.offset_),
@@ -193,12 +193,12 @@ class SaveableDetector(Saveable):
         clusters = unpack_clusters(fields.clusters, of_clusters, fitted.codec)
         n_measures = 2 + sum(len(clusters.clusters[k].bandwidths) for k in clusters.n_clusters)
         calibration = take_prefixed("calibration", arrays)
-        combiner, scores = unpack_calibration(calibration, n_measures, clusters.category_share)
+        combiner, tail = unpack_calibration(calibration, n_measures, clusters.category_share)
         unfitted = np.zeros(fitted.recipe.n_entries, dtype=bool)
         unfitted[fields.unfitted] = True
         scorers = FittedScorers(fitted, clusters, unfitted)
-        self._detector = Detector(scorers, combiner, scores)
-        self.n_calibration_ = len(scores)
+        self._detector = Detector(scorers, combiner, tail)
+        self.n_calibration_ = len(tail.scores)
         measures = scorers.measure(_middle_of(fitted), "cpu")
         _refuse_not_finite(np.append(measures, combiner.log_prob(measures)))
         self.n_features_in_ = density.n_features_in_

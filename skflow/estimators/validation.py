@@ -93,7 +93,7 @@ def weighted_rows(
 
     Only ratios of weights count. In sum they are the effective number of rows,
 
-    .. math:: n_\mathrm{eff} = \Bigl(\sum_i w_i\Bigr)^2 \Big/ \sum_i w_i^2,
+    .. math:: n_\mathrm{eff} = \frac{(\sum_i w_i)^2}{\sum_i w_i^2},
 
     of as many equal weights a weighted mean has the same variance [1]_. Ratios to the largest
     weight are rounded to 24 bits, so that rounding errors of a common factor have no effect; a

@@ -1,6 +1,5 @@
 """Fitted detector: scorers of rows, and their conformal calibration."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -91,19 +90,22 @@ class Detector:
     scorers : FittedScorers
     combiner : TailCombiner
         One score of all measures.
-    calibration_scores : ndarray of shape (n_calibration,)
-        Scores of the calibration rows, sorted; nothing was fitted to these rows.
+    calibration : Tail
+        Scores of the calibration rows and their weights; nothing was fitted to these rows.
     """
 
     scorers: FittedScorers
     combiner: TailCombiner
-    calibration_scores: FloatArray
+    calibration: Tail
 
     @classmethod
-    def calibrate(cls, scorers: FittedScorers, measures: FloatArray) -> Self:
-        """Calibrate by the measures of rows that nothing was fitted to."""
-        combiner = TailCombiner(measures, scorers.clusters.category_share)
-        return cls(scorers, combiner, np.sort(combiner.leave_one_out_log_prob(measures)))
+    def calibrate(
+        cls, scorers: FittedScorers, measures: FloatArray, weight: FloatArray | None
+    ) -> Self:
+        """Calibrate by the measures and weights of rows that nothing was fitted to."""
+        combiner = TailCombiner.fit(measures, scorers.clusters.category_share, weight)
+        scores = combiner.leave_one_out_log_prob(measures, weight)
+        return cls(scorers, combiner, Tail(scores, weight))
 
     @property
     def density(self) -> TableDensity:
@@ -123,24 +125,7 @@ class Detector:
 
         The row itself counts as one of them; see :meth:`FlowOutlierDetector.p_values`.
         """
-        no_higher = np.searchsorted(self.calibration_scores, scores, side="right")
-        return (1 + no_higher) / (1 + len(self.calibration_scores))
-
-    def threshold(self, false_alarms: float) -> float:
-        """Score below which conformal p-values are at most ``false_alarms``.
-
-        Where none is as small, the quantile that the tail of calibration scores is expected to
-        have.
-        """
-        scores = self.calibration_scores
-        p_values = np.arange(1, len(scores) + 1) / (1 + len(scores))
-        n_reached = np.count_nonzero(p_values <= false_alarms)
-        return float(scores[n_reached - 1]) if n_reached else Tail(scores).quantile(false_alarms)
-
-    def least_score(self, p_value: float) -> float:
-        """Lowest score with a conformal p-value of at least ``p_value``."""
-        rank = math.ceil(p_value * (1 + len(self.calibration_scores))) - 1
-        return float(self.calibration_scores[rank - 1]) if rank else -math.inf
+        return self.calibration.probability(scores)
 
     @usual_torch()
     def score_features(self, table: StoredTable, device: Device, verbose: int = 0) -> FloatArray:
@@ -150,14 +135,16 @@ class Detector:
         return tail_log_probs(codec, joint, table, verbose)
 
 
-def plan_calibration(n_rows: int, generator: np.random.Generator) -> Sequence[NDArray]:
+def plan_calibration(table: StoredTable, generator: np.random.Generator) -> Sequence[NDArray]:
     """Calibration rows: one part of many rows, or all of few rows, in several parts.
 
     The one part is held out of the only fit, as in split conformal prediction. Few rows are
-    cross-fitted: each part is scored by a fit to the others.
+    cross-fitted: each part is scored by a fit to the others. Where rows have weights, their
+    effective number counts.
     """
+    n_rows = table.n_rows
     order = generator.permutation(n_rows)
-    if n_rows >= MANY_ROWS:
+    if table.mass >= MANY_ROWS:
         return [np.sort(order[: min(MOST_HELD_OUT, round(HELD_OUT * n_rows))])]
-    n_parts = min(N_PARTS if n_rows < SOME_ROWS else N_PARTS_OF_SOME, n_rows)
+    n_parts = min(N_PARTS if table.mass < SOME_ROWS else N_PARTS_OF_SOME, n_rows)
     return [np.sort(part) for part in np.array_split(order, n_parts)]

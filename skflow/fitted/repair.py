@@ -58,7 +58,7 @@ def repair(
     density = detector.density
     columns = in_fitted_dtypes(density.codec.columns, table.columns)
     table = original = replace(table, columns=tuple(columns))
-    least = detector.least_score(UNREMARKABLE)
+    least = detector.calibration.least_score(UNREMARKABLE)
     scores = detector.score(table, device)
     strange = np.flatnonzero(scores < least)
     if not len(strange):

@@ -20,13 +20,15 @@ rows far from all others are improbable, with a small h also those off a thin sh
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
+
+from skflow.rows import weighted_mean, weighted_sum
 
 FloatArray = NDArray[np.float64]
 
@@ -71,6 +73,7 @@ class SmoothedClusters:
         n_clusters: int,
         seed: int,
         bandwidths: Sequence[float],
+        weight: FloatArray | None = None,
     ) -> Self:
         """Fit clusters to points.
 
@@ -84,28 +87,42 @@ class SmoothedClusters:
         seed : int
         bandwidths : sequence of float
             None above 1.
+        weight : ndarray of shape (n_rows,), optional
+            Weights of the rows in all means, shares and numbers of rows; None weighs all alike.
         """
         n_numbers = points.shape[1] - len(n_levels)
-        members = _k_means(points, n_clusters, seed)
-        sizes = np.bincount(members)
-        kept = np.flatnonzero(sizes >= min(FEWEST_MEMBERS, sizes.max()))
+        members = _k_means(points, n_clusters, seed, weight)
+        sizes = n_rows = np.bincount(members, weight).astype(np.float64)
+        if weight is not None:  # a row is no cluster, however much it weighs
+            n_rows = sizes**2 / np.bincount(members, weight**2)
+        kept = np.flatnonzero(n_rows >= min(FEWEST_MEMBERS, n_rows.max()))
         numbers, has_level = points[:, :n_numbers], points[:, n_numbers:] > 0
-        centres = np.stack([numbers[members == k].mean(axis=0) for k in range(len(sizes))])
+        groups = [np.flatnonzero(members == k) for k in range(len(sizes))]
+
+        def mean(values: NDArray[Any], rows: NDArray[np.intp]) -> FloatArray:
+            own = None if weight is None else weight[rows]
+            averages: FloatArray = weighted_mean(values[rows].T, own)
+            return averages
+
+        centres = np.stack([mean(numbers, rows) for rows in groups])
         residuals = numbers - centres[members]
-        pooled = residuals.T @ residuals / len(points)
+        scaled = residuals if weight is None else residuals * weight[:, None]
+        mass = sizes.sum()
+        pooled = scaled.T @ residuals / mass
         prior_rows = PRIOR_ROWS * (n_numbers + 2)
         # In the eigenbasis of a covariance, noise only adds to its eigenvalues.
         variances = np.empty((len(kept), n_numbers))
         bases = np.empty((len(kept), n_numbers, n_numbers))
         for k, cluster in enumerate(kept):
-            own = residuals[members == cluster]
-            covariance = (own.T @ own + prior_rows * pooled) / (len(own) + prior_rows)
+            own = residuals[groups[cluster]]
+            scatter = (own if weight is None else scaled[groups[cluster]]).T @ own
+            covariance = (scatter + prior_rows * pooled) / (sizes[cluster] + prior_rows)
             variances[k], bases[k] = np.linalg.eigh(covariance)
-        all_shares = (has_level.sum(axis=0) + 0.5) / (len(points) + 0.5 * n_levels)
-        cluster_shares = [has_level[members == k].mean(axis=0) for k in kept]
+        all_shares = (weighted_sum(has_level.T, weight) + 0.5) / (mass + 0.5 * n_levels)
+        cluster_shares = [mean(has_level, groups[k]).clip(max=1.0) for k in kept]
         return cls(
             np.array(bandwidths),
-            sizes[kept] / len(points),
+            sizes[kept] / mass,
             centres[kept],
             variances.clip(0),
             bases,
@@ -141,11 +158,13 @@ class SmoothedClusters:
         return log_probs
 
 
-def _k_means(points: FloatArray, n_clusters: int, seed: int) -> NDArray[np.int64]:
+def _k_means(
+    points: FloatArray, n_clusters: int, seed: int, weight: FloatArray | None
+) -> NDArray[np.int64]:
     """Cluster of each point, numbered among the clusters that are not empty."""
     k_means = KMeans(n_clusters, n_init=1, max_iter=K_MEANS_STEPS, random_state=seed)
     with warnings.catch_warnings():
         # Fewer distinct points than clusters: some of these are empty.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        members = k_means.fit_predict(points)
+        members = k_means.fit_predict(points, sample_weight=weight)
     return np.unique(members, return_inverse=True)[1]

@@ -48,12 +48,13 @@ class Coordinates:
     @classmethod
     def fit(cls, codec: TableCodec, table: StoredTable) -> Self:
         """Fit to the rows of a table that the codec describes."""
-        axes = [_axes(*pair) for pair in zip(codec.columns, table.columns, strict=True)]
+        weight = table.weight
+        axes = [_axes(*pair, weight) for pair in zip(codec.columns, table.columns, strict=True)]
         numbers, indicators = _read(axes, table)
-        means = _mean(numbers)
-        scales = [_scale(numbers - means)]
+        means = _mean(numbers, weight)
+        scales = [_scale(numbers - means, weight)]
         for column in indicators:
-            deviations = _scale(column - _mean(column))
+            deviations = _scale(column - _mean(column, weight), weight)
             n_varying = float(np.count_nonzero(np.ptp(column, axis=0)))
             scales.append(deviations * np.sqrt(max(1.0, n_varying)))
         return cls(axes, means, np.concatenate(scales))
@@ -119,9 +120,9 @@ class LevelAxes:
         self.levels = levels
 
     @classmethod
-    def fit(cls, codec: ColumnCodec, column: StoredColumn) -> Self:
-        """Find the frequent levels."""
-        counts = np.bincount(codec.encode(column).labels, minlength=codec.labels.n_labels)
+    def fit(cls, codec: ColumnCodec, column: StoredColumn, weight: FloatArray | None) -> Self:
+        """Find the levels that are frequent, by the weights of their rows."""
+        counts = np.bincount(codec.encode(column).labels, weight, minlength=codec.labels.n_labels)
         frequent = np.argsort(-counts[: codec.labels.n_labels], kind="stable")[:MOST_LEVELS]
         return cls(codec, frequent[counts[frequent] > 0])
 
@@ -151,17 +152,21 @@ def _read(
     return np.array(numbers).reshape(len(numbers), table.n_rows).T, indicators
 
 
-def _axes(codec: ColumnCodec, column: StoredColumn) -> NumberAxes | LevelAxes:
-    return NumberAxes(codec) if codec.is_ordered else LevelAxes.fit(codec, column)
+def _axes(
+    codec: ColumnCodec, column: StoredColumn, weight: FloatArray | None
+) -> NumberAxes | LevelAxes:
+    return NumberAxes(codec) if codec.is_ordered else LevelAxes.fit(codec, column, weight)
 
 
-def _mean(raw: FloatArray) -> FloatArray:
-    """Mean of each axis, 0 where it has no number."""
-    n_present = np.count_nonzero(~np.isnan(raw), axis=0)
-    return np.nansum(raw, axis=0) / np.maximum(n_present, 1)
+def _mean(raw: FloatArray, weight: FloatArray | None) -> FloatArray:
+    """Weighted mean of each axis, 0 where it has no number."""
+    present = ~np.isnan(raw)
+    mass = np.count_nonzero(present, axis=0) if weight is None else weight @ present
+    total = np.nansum(raw if weight is None else raw * weight[:, None], axis=0)
+    return total / np.where(mass > 0, mass, 1)
 
 
-def _scale(centred: FloatArray) -> FloatArray:
+def _scale(centred: FloatArray, weight: FloatArray | None) -> FloatArray:
     """Standard deviation of each axis; 1 where it does not vary."""
-    deviation: FloatArray = np.sqrt(_mean(centred**2))
+    deviation: FloatArray = np.sqrt(_mean(centred**2, weight))
     return np.where(deviation > 0, deviation, 1.0)

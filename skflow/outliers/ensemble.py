@@ -69,10 +69,11 @@ class ClusterEnsemble:
         coordinates = Coordinates.fit(codec, table)
         points = coordinates(table)
         n_entries = max(1, len(coordinates.means) ** 2)
-        most = min(len(points) // ROWS_PER_CLUSTER, COVARIANCE_ENTRIES // n_entries)
+        most = min(int(table.mass) // ROWS_PER_CLUSTER, COVARIANCE_ENTRIES // n_entries)
         numbers = [max(1, min(k, most)) for k in n_clusters]
         n_levels = coordinates.n_levels
-        clusters = {k: SmoothedClusters.fit(points, n_levels, k, seed, bandwidths) for k in numbers}
+        rest = (seed, bandwidths, table.weight)
+        clusters = {k: SmoothedClusters.fit(points, n_levels, k, *rest) for k in numbers}
         return cls(coordinates, numbers, clusters)
 
     @property
@@ -92,28 +93,43 @@ class TailCombiner:
 
     Parameters
     ----------
-    measures : ndarray of shape (n_calibration, n_cluster_measures + 2)
-        Measures of rows that nothing was fitted to: those of the clusters, then the two of the
-        density.
+    tails : list of Tail
+        Tails of the measures: those of the clusters, then the two of the density.
     category_share : float
         Share of the columns that are categories.
     """
 
-    def __init__(self, measures: FloatArray, category_share: float) -> None:
-        self.tails = [Tail(measure) for measure in measures.T]
+    def __init__(self, tails: list[Tail], category_share: float) -> None:
+        self.tails = tails
         by_categories = min(1.0, category_share / MANY_CATEGORIES)
         self.weights = WEIGHTS + by_categories * (WEIGHTS_OF_CATEGORIES - WEIGHTS)
         self.powers = POWERS + by_categories * (POWERS_OF_CATEGORIES - POWERS)
+
+    @classmethod
+    def fit(
+        cls, measures: FloatArray, category_share: float, weight: FloatArray | None = None
+    ) -> Self:
+        """Calibrate by measures of rows that nothing was fitted to, and their weights.
+
+        Parameters
+        ----------
+        measures : ndarray of shape (n_calibration, n_cluster_measures + 2)
+        category_share : float
+        weight : ndarray of shape (n_calibration,), optional
+        """
+        return cls([Tail(measure, weight) for measure in measures.T], category_share)
 
     def log_prob(self, measures: FloatArray) -> FloatArray:
         """Log tail probabilities of fresh rows, ``(n_rows,)``."""
         pairs = zip(self.tails, measures.T, strict=True)
         return self._combine([tail.log_prob(measure) for tail, measure in pairs])
 
-    def leave_one_out_log_prob(self, measures: FloatArray) -> FloatArray:
+    def leave_one_out_log_prob(
+        self, measures: FloatArray, weight: FloatArray | None = None
+    ) -> FloatArray:
         """Log tail probabilities of the calibration rows, each among the others alone."""
         pairs = zip(self.tails, measures.T, strict=True)
-        return self._combine([tail.leave_one_out_log_prob(measure) for tail, measure in pairs])
+        return self._combine([tail.leave_one_out_log_prob(own, weight) for tail, own in pairs])
 
     def _combine(self, log_probs: list[FloatArray]) -> FloatArray:
         """Harmonic mean of the clusters' geometric mean and the two of the density."""

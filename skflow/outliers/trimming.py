@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skflow.outliers.ensemble import ClusterEnsemble
-from skflow.outliers.tails import Tail
+from skflow.outliers.tails import Tail, quantile
 from skflow.table.codec import TableCodec
 from skflow.table.storage import StoredTable
 
@@ -50,21 +50,22 @@ def log_tail_probs(codec: TableCodec, table: StoredTable, seed: int) -> FloatArr
     if table.n_rows < FEWEST_ROWS:
         return np.zeros(table.n_rows)
     parts = np.array_split(np.random.default_rng(seed).permutation(table.n_rows), N_PARTS)
-    core = np.ones(table.n_rows, dtype=bool)
+    core, weight = np.ones(table.n_rows, dtype=bool), table.weight
     for _ in range(N_ROUNDS):
         scores = _cross_scores(codec, table, core, parts, seed)
-        core = scores >= np.quantile(scores, 1 - CORE)
+        core = scores >= quantile(scores, 1 - CORE, weight)
     scores = _cross_scores(codec, table, core, parts, seed)
-    log_probs = _from_quantiles(scores)
+    log_probs = _from_quantiles(scores, weight)
     is_left_out = log_probs < math.log(FITTED)
     for rows in _common_labels(codec, table):
-        if is_left_out[rows].mean() > WHOLE:
-            log_probs[rows] = np.maximum(log_probs[rows], _from_quantiles(scores[rows]))
+        own = None if weight is None else weight[rows]
+        if np.average(is_left_out[rows], weights=own) > WHOLE:
+            log_probs[rows] = np.maximum(log_probs[rows], _from_quantiles(scores[rows], own))
     return log_probs
 
 
-def _from_quantiles(scores: FloatArray) -> FloatArray:
-    edge, median = np.quantile(scores, [1 - CORE, 0.5])
+def _from_quantiles(scores: FloatArray, weight: FloatArray | None) -> FloatArray:
+    edge, median = (quantile(scores, share, weight) for share in (1 - CORE, 0.5))
     depth = (median - edge) / math.log(0.5 / (1 - CORE))
     return math.log(0.5) - (median - scores) / max(depth, LEAST_DEPTH)
 
@@ -72,7 +73,7 @@ def _from_quantiles(scores: FloatArray) -> FloatArray:
 def _common_labels(codec: TableCodec, table: StoredTable) -> Iterator[Rows]:
     """Rows of each common label."""
     for labels in codec.encode(table).labels.T:
-        for label in np.flatnonzero(np.bincount(labels) >= COMMON * len(labels)):
+        for label in np.flatnonzero(np.bincount(labels, table.weight) >= COMMON * table.mass):
             yield np.flatnonzero(labels == label)
 
 
@@ -90,6 +91,7 @@ def _cross_scores(
         clusters = ClusterEnsemble.fit(codec, table.take(others), seed, N_CLUSTERS, BANDWIDTHS)
         measures = clusters.log_density(table.take(part))
         normal = core[part] if core[part].sum() > 1 else slice(None)
-        log_probs = [Tail(measure[normal]).log_prob(measure) for measure in measures.T]
+        own = None if table.weight is None else table.weight[part][normal]
+        log_probs = [Tail(measure[normal], own).log_prob(measure) for measure in measures.T]
         scores[part] = np.mean(log_probs, axis=0)
     return scores

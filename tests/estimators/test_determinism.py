@@ -33,7 +33,7 @@ def state_of(fitted: Fitted) -> dict[str, np.ndarray]:
     if isinstance(fitted, FlowDensity):
         return model_state(fitted._density.model)
     normal = {
-        "calibration": fitted._detector.calibration_scores,
+        "calibration": fitted._detector.calibration.scores,
         "offset": np.array(fitted.offset_),
     }
     return model_state(fitted.density_._density.model) | normal

@@ -123,7 +123,7 @@ def test_auto_flags_about_one_normal_row_in_a_hundred() -> None:
 def test_auto_flags_where_the_p_value_is_at_most_a_hundredth(n_rows) -> None:
     X = clustered_plane(n_rows, seed=0)
     detector = FlowOutlierDetector(**GAUSSIAN).fit(X)
-    calibration = detector._detector.calibration_scores
+    calibration = detector._detector.calibration.scores
     assert detector.offset_ in calibration
     scores = np.concatenate((calibration, np.nextafter(calibration, -np.inf)))
     np.testing.assert_array_equal(

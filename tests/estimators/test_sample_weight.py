@@ -90,7 +90,10 @@ FAULTS = {
     "infinite": (np.where(PRESENT, WEIGHT, np.inf), "sample_weight contains infinity"),
     "too few": (WEIGHT[:4], "expected"),
     "two columns": (np.ones((N_ROWS, 2)), "must be 1D array or scalar"),
-    "one row": (np.eye(N_ROWS)[3], "1 sample.s. with a positive sample_weight while a minimum of"),
+    "one row": (
+        np.eye(N_ROWS)[3],
+        r"1 sample\(s\) with a positive sample_weight while a minimum of",
+    ),
     "text": (["heavy"] * N_ROWS, "could not convert string to float"),
 }
 

@@ -91,3 +91,21 @@ def test_fewer_distinct_points_than_clusters() -> None:
     clusters = SmoothedClusters.fit(points, NO_LEVELS, 6, 0, (0.25,))
     assert len(clusters.weights) == 2
     assert np.isfinite(clusters.log_density(np.array([[0.0, 0.0], [1e6, -1e6]]))).all()
+
+
+def test_a_weight_counts_as_equal_rows() -> None:
+    rng = np.random.default_rng(0)
+    points = np.hstack([rng.normal(size=(80, 2)), np.eye(3)[rng.integers(3, size=80)]])
+    weight = rng.integers(1, 4, 80).astype(float)
+    copies, n_levels = np.repeat(points, weight.astype(int), axis=0), np.full(3, 3)
+    found = SmoothedClusters.fit(points, n_levels, 1, 0, (0.3, 1.0), weight)
+    expected = SmoothedClusters.fit(copies, n_levels, 1, 0, (0.3, 1.0))
+    np.testing.assert_allclose(found.log_density(points), expected.log_density(points), rtol=1e-9)
+
+
+def test_a_heavy_row_is_no_cluster() -> None:
+    points = np.append(np.random.default_rng(0).normal(size=99), 30.0)[:, None]
+    weight = np.append(np.ones(99), 20.0)
+    clusters = SmoothedClusters.fit(points, NO_LEVELS, 2, 0, (0.3,), weight)
+    assert len(clusters.weights) == 1
+    np.testing.assert_allclose(clusters.weights, 99 / 119)

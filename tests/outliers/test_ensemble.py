@@ -6,7 +6,7 @@ from skflow.outliers.ensemble import POWERS, POWERS_OF_CATEGORIES, WEIGHTS, Tail
 
 def combined(category_share: float, row: list[float]) -> float:
     normal = np.random.default_rng(0).normal(size=(1_000, 5))
-    return float(TailCombiner(normal, category_share).log_prob(np.array([row]))[0])
+    return float(TailCombiner.fit(normal, category_share).log_prob(np.array([row]))[0])
 
 
 def test_of_numbers_clusters_count_most() -> None:
@@ -23,10 +23,10 @@ def test_of_categories_the_density_counts_as_much() -> None:
 
 def test_half_of_the_columns_are_many_categories_and_a_quarter_half_as_many() -> None:
     normal = np.zeros((10, 5))
-    np.testing.assert_array_equal(TailCombiner(normal, 0.0).weights, WEIGHTS)
+    np.testing.assert_array_equal(TailCombiner.fit(normal, 0.0).weights, WEIGHTS)
     np.testing.assert_allclose(
-        TailCombiner(normal, 0.25).powers, (POWERS + POWERS_OF_CATEGORIES) / 2
+        TailCombiner.fit(normal, 0.25).powers, (POWERS + POWERS_OF_CATEGORIES) / 2
     )
     for share in (0.5, 0.9):
-        np.testing.assert_allclose(TailCombiner(normal, share).powers, POWERS_OF_CATEGORIES)
-        assert TailCombiner(normal, share).weights.sum() == pytest.approx(1)
+        np.testing.assert_allclose(TailCombiner.fit(normal, share).powers, POWERS_OF_CATEGORIES)
+        assert TailCombiner.fit(normal, share).weights.sum() == pytest.approx(1)

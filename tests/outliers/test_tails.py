@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import expon
 
-from skflow.outliers.tails import Tail, log_harmonic_mean
+from skflow.outliers.tails import SHALLOWEST, Tail, log_harmonic_mean, quantile
 
 
 def test_ranks_above_the_edge_are_counted() -> None:
@@ -76,3 +76,65 @@ def test_harmonic_mean() -> None:
     expected = np.log(1 / (weights / probs).sum(axis=1))
     np.testing.assert_allclose(log_harmonic_mean(np.log(probs), weights), expected, atol=1e-12)
     assert np.isfinite(log_harmonic_mean(np.array([[-1e5, 0.0, 0.0]]), weights)).all()
+
+
+# Weights of calibration rows
+
+
+def weighted(n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=n_rows), rng.choice([0.2, 1.0, 5.0], n_rows)
+
+
+def test_probabilities_are_shares_of_the_weight() -> None:
+    normal, weight = weighted(60)
+    tail, mean = Tail(normal, weight), weight.mean()
+    for score in (normal.min(), 0.0, normal[3], 9.0):
+        expected = (mean + weight[normal <= score].sum()) / (mean + weight.sum())
+        assert tail.probability(score) == pytest.approx(expected)
+    assert tail.probability(-9.0) == pytest.approx(1 / 61)
+
+
+def test_weights_of_own_rows_are_left_out() -> None:
+    normal, weight = weighted(60)
+    tail, mean = Tail(normal, weight), weight.mean()
+    found = tail.leave_one_out_log_prob(normal, weight)
+    for i in (0, 7, int(normal.argmin())):
+        others, own = np.delete(normal, i), np.delete(weight, i)
+        whole = own.sum() + mean
+        expected = np.log((mean + own[others <= normal[i]].sum()) / whole)
+        if normal[i] < tail.edge:
+            below = others < tail.edge
+            share = (mean + own[below].sum()) / whole
+            depth = np.average(tail.edge - others[below], weights=own[below])
+            expected = np.log(share) - (tail.edge - normal[i]) / max(depth, SHALLOWEST)
+        assert found[i] == pytest.approx(expected)
+
+
+def test_a_common_factor_of_weights_changes_nothing() -> None:
+    normal, weight = weighted(200)
+    one, other, plain = Tail(normal, weight), Tail(normal, 4 * weight), Tail(normal)
+    alike = Tail(normal, np.full(200, 8.0))
+    for first, second in ((one, other), (plain, alike)):
+        np.testing.assert_array_equal(first.log_prob(normal), second.log_prob(normal))
+        for p in (0.003, 0.01, 0.1, 0.5):
+            assert first.quantile(p) == second.quantile(p)
+            assert first.threshold(p) == second.threshold(p)
+            assert first.least_score(p) == second.least_score(p)
+
+
+def test_thresholds_agree_with_probabilities() -> None:
+    normal, weight = weighted(200)
+    tail = Tail(normal, weight)
+    for p in (0.05, 0.2, 0.5):
+        below, least = np.nextafter(tail.threshold(p), -np.inf), tail.least_score(p)
+        assert tail.probability(below) <= p <= tail.probability(least)
+        assert p < tail.probability(tail.threshold(p))
+        assert tail.probability(np.nextafter(least, -np.inf)) < p
+
+
+def test_quantiles_are_weighted() -> None:
+    scores, weight = np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 8.0])
+    assert quantile(scores, 0.5, weight) == 2.0
+    assert quantile(scores, 0.95, weight) == 3.0
+    assert quantile(scores, 0.25, None) == np.quantile(scores, 0.25)
