@@ -210,6 +210,40 @@ def append_columns(table: Any, columns: Sequence[NDArray[Any]], names: Sequence[
     return table
 
 
+def column_values(table: Any, column: int | str) -> NDArray[Any]:
+    """Return the cells of a column, by position or name, as an array."""
+    frame = as_frame(table)
+    if frame is None:
+        return np.asarray(np.asarray(table)[:, column])
+    name = frame.columns[column] if isinstance(column, int) else column
+    if name not in frame.columns:
+        raise ValueError(f"There is no column {name!r}; the columns are {frame.columns}.")
+    return np.asarray(frame[name].to_numpy())
+
+
+def repeat_row(table: Any, row: int, column: int | str, values: NDArray[Any]) -> Any:
+    """Return copies of a row of a table, with other values in one column."""
+    frame = as_frame(table)
+    if frame is None:
+        copies = np.repeat(np.asarray(table)[[row]], len(values), axis=0)
+        dtype = np.result_type(copies.dtype, values.dtype)
+        copies = copies.astype(dtype)
+        copies[:, column] = values
+        return copies
+    name = frame.columns[column] if isinstance(column, int) else column
+    copies = frame[[row] * len(values)]
+    backend = nw.get_native_namespace(frame)
+    dtype = frame[name].dtype
+    moved = nw.new_series(name, values, backend=backend)
+    keeps = dtype.is_integer() or not dtype.is_numeric()
+    moved = moved.cast(dtype) if keeps else moved
+    if frame.implementation.is_pandas():
+        native = copies.to_native().reset_index(drop=True)
+        native[name] = moved.to_native().to_numpy()
+        return native
+    return copies.with_columns(moved).to_native()
+
+
 def _read(table: Any, names: Sequence[str]) -> StoredTable:
     frame = as_frame(table)
     if frame is None:
