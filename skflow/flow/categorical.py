@@ -7,7 +7,8 @@ r"""Exact probabilities of labels, one column after the other.
         + e_j f_{jk}\big],
 
 where the logits :math:`a_j` are those of a tree of columns
-(:mod:`skflow.initialization.label_tree`) plus the output of a network, at first 0, whose
+(:mod:`skflow.initialization.label_tree`), plus, given a condition, a linear function of it
+(:mod:`skflow.flow.condition_logits`), plus the output of a network, at first 0, whose
 hidden state is the sum of embeddings of the labels before (Uria et al., "Neural
 Autoregressive Distribution Estimation", 2016, arXiv:1605.02226, section 2); given a
 condition, the sum starts from features of it. :math:`f_j` are the smoothed frequencies of
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skflow.flow.batch import Batch
+from skflow.flow.condition_logits import ConditionLogits, ConditionStart
 from skflow.flow.conditioner import ResidualBlock
 from skflow.flow.context import ContextEncoder, Vocabulary, random_embedding
 from skflow.flow.heavy_tails import ndtr, student_density, student_quantile, student_tails
@@ -50,12 +52,15 @@ class LabelStart(NamedTuple):
         ``(n_parent_labels + 1, n_labels)`` per column; one row without a parent.
     floor : float
         Share of the frequencies in each probability.
+    given : ConditionStart, optional
+        Effects of a condition on the logits; None: there are none.
     """
 
     parents: list[int]
     log_frequencies: list[Tensor]
     log_tables: list[Tensor]
     floor: float
+    given: ConditionStart | None = None
 
 
 def blank_start(n_labels: Sequence[int], parents: list[int]) -> LabelStart:
@@ -90,6 +95,8 @@ class AutoregressiveCategorical(nn.Module):
         Source of its starting weights.
     given_encoder : ContextEncoder, optional
         Encoder of conditions, with ``width`` features; None for labels without conditions.
+    given_logits : ConditionLogits, optional
+        Logits that are linear in conditions.
     """
 
     unseen: Tensor
@@ -106,6 +113,7 @@ class AutoregressiveCategorical(nn.Module):
         dropout: float,
         generator: torch.Generator | None,
         given_encoder: ContextEncoder | None = None,
+        given_logits: ConditionLogits | None = None,
     ) -> None:
         super().__init__()
         self.register_buffer("sizes", torch.tensor([*n_labels], dtype=torch.int64))
@@ -121,6 +129,7 @@ class AutoregressiveCategorical(nn.Module):
             for size in sorted(set(padded))
         )
         self.given_encoder = given_encoder
+        self.given_logits = given_logits
         self.double()
 
     @property
@@ -151,6 +160,7 @@ class AutoregressiveCategorical(nn.Module):
         log_probs = self.bias.new_zeros(labels.shape)
         if not len(labels):
             return log_probs
+        of_given = self._logits_of(given)
         # What the heads of each column take, (L, width, n); one pass of the block for all.
         prefix = self._prefixes(labels, given) + self.bias[:, None]
         n_columns, n_rows, width = prefix.shape
@@ -162,7 +172,7 @@ class AutoregressiveCategorical(nn.Module):
             # The first column depends on the condition only: without one all rows are equal.
             is_first = heads.members == [0] and given is None
             rows = slice(1) if is_first else slice(None)
-            log_prob = heads(hidden[heads.columns][:, :, rows], labels[:, rows])
+            log_prob = heads(hidden[heads.columns][:, :, rows], labels[:, rows], of_given)
             log_prob = log_prob.expand(-1, -1, labels.shape[1])
             picked = log_prob.gather(1, own[:, None].clamp_max(log_prob.shape[1] - 1)).squeeze(1)
             known = own < self.sizes[heads.columns, None]
@@ -188,9 +198,9 @@ class AutoregressiveCategorical(nn.Module):
         labels share one place, next to the known labels.
         """
         z = torch.zeros_like(novel)
-        prefix = self._prefixes(labels, given)
+        prefix, of_given = self._prefixes(labels, given), self._logits_of(given)
         for j, unseen in enumerate(self.unseen):
-            below, share = self._intervals(j, prefix[j], labels)
+            below, share = self._intervals(j, prefix[j], labels, of_given)
             index = labels[j].clamp_max(len(share) - 1)[None]
             middle = (below + share / 2).gather(0, index).squeeze(0)
             known = torch.special.ndtri(unseen / 2 + (1 - unseen) * middle)
@@ -209,8 +219,9 @@ class AutoregressiveCategorical(nn.Module):
         prefix = self.bias.new_zeros(z.shape[1], self.bias.shape[1])
         if self.given_encoder is not None and given is not None:
             prefix = self.given_encoder.encode(given).T
+        of_given = self._logits_of(given)
         for j, unseen in enumerate(self.unseen):
-            below, share = self._intervals(j, prefix, labels)
+            below, share = self._intervals(j, prefix, labels, of_given)
             position = (ndtr(z[j]) - unseen / 2) / (1 - unseen)
             known = ((below + share)[:-1] < position).sum(dim=0)
             tail = ndtr(-z[j].abs()) / unseen
@@ -244,11 +255,19 @@ class AutoregressiveCategorical(nn.Module):
             return before
         return before + self.given_encoder.encode(given).T
 
-    def _intervals(self, j: int, prefix: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _logits_of(self, given: Batch | None) -> Tensor | None:
+        """Return the linear logits of all labels, and a row of 0 for those that pad heads."""
+        if self.given_logits is None or given is None:
+            return None
+        return functional.pad(self.given_logits(given), (0, 0, 0, 1))
+
+    def _intervals(
+        self, j: int, prefix: Tensor, labels: Tensor, of_given: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Probability below each label of column j, and of the label, ``(n_labels, n_rows)``."""
         heads, place = next((h, h.members.index(j)) for h in self._all_heads() if j in h.members)
         hidden = torch.relu(self.block((prefix + self.bias[j]).T))
-        share = heads.one(place, hidden, labels)[: max(1, int(self.sizes[j]))].exp()
+        share = heads.one(place, hidden, labels, of_given)[: max(1, int(self.sizes[j]))].exp()
         return share.cumsum(dim=0) - share, share
 
 
@@ -260,6 +279,7 @@ class _Heads(nn.Module):
     table: Tensor
     first_row: Tensor
     frequencies: Tensor
+    places: Tensor
 
     def __init__(self, columns: list[int], size: int, start: LabelStart, width: int) -> None:
         super().__init__()
@@ -272,24 +292,34 @@ class _Heads(nn.Module):
         self.register_buffer("first_row", n_rows.cumsum(0) - n_rows)
         frequencies = [_pad(start.log_frequencies[j][None], size) for j in columns]
         self.register_buffer("frequencies", torch.cat(frequencies).exp()[:, :, None])
+        sizes = [len(frequencies) for frequencies in start.log_frequencies]
+        firsts = [sum(sizes[:j]) for j in columns]
+        places = torch.full((len(columns), size), sum(sizes))
+        for row, j, first in zip(places, columns, firsts, strict=True):
+            row[: sizes[j]] = first + torch.arange(sizes[j])
+        self.register_buffer("places", places, persistent=False)
         dtype = torch.float32
         self.weight = nn.Parameter(torch.zeros(len(columns), size, width, dtype=dtype))
         self.bias = nn.Parameter(torch.zeros(len(columns), size, 1, dtype=dtype))
         floor = torch.full((len(columns), 1, 1), 2 * (start.floor - MIN_FLOOR), dtype=dtype)
         self.floor_logit = nn.Parameter(torch.logit(floor))
 
-    def forward(self, hidden: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, labels: Tensor, of_given: Tensor | None) -> Tensor:
         """Log-probabilities ``(n_columns, size, n_rows)`` of known labels."""
         rows = self.first_row[:, None] + self._parent_labels(labels)
         start = functional.embedding(rows, self.table).transpose(1, 2)
+        if of_given is not None:
+            start = start + of_given[self.places]
         return _floored_log_softmax(
             start + self.bias + torch.bmm(self.weight, hidden), self._floor(), self.frequencies
         )
 
-    def one(self, g: int, hidden: Tensor, labels: Tensor) -> Tensor:
+    def one(self, g: int, hidden: Tensor, labels: Tensor, of_given: Tensor | None) -> Tensor:
         """Log-probabilities of column g alone, ``(size, n_rows)``, from ``(width, n_rows)``."""
         rows = self.first_row[g] + self._parent_labels(labels)[g]
         start = functional.embedding(rows, self.table).T
+        if of_given is not None:
+            start = start + of_given[self.places[g]]
         logits = start + self.bias[g] + self.weight[g] @ hidden
         floored = _floored_log_softmax(
             logits[None], self._floor()[g, None], self.frequencies[g, None]

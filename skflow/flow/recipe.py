@@ -11,6 +11,7 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from skflow.flow.categorical import AutoregressiveCategorical, LabelStart, blank_start
+from skflow.flow.condition_logits import ConditionLogits, ConditionStart
 from skflow.flow.conditional_flow import ConditionalFlow
 from skflow.flow.context import ContextEncoder
 from skflow.flow.coupling import Coupling
@@ -158,6 +159,7 @@ class FlowRecipe:
             given_encoder=(
                 self._build_given_encoder(self.label_width, generator) if self.n_labels else None
             ),
+            given_logits=self._build_given_logits(labels) if self.n_labels else None,
         )
         label_encoder = given_encoder = None
         if self.n_labels:
@@ -200,6 +202,13 @@ class FlowRecipe:
         if self.given is None:
             return None
         return self._build_encoder(self.given.n_labels, self.given.n_values, n_features, generator)
+
+    def _build_given_logits(self, labels: LabelStart) -> ConditionLogits | None:
+        if self.given is None:
+            return None
+        n_labels, n_values = self.given.n_labels, self.given.n_values
+        start = labels.given or ConditionStart.none(sum(self.n_labels), n_labels, n_values)
+        return ConditionLogits(start, n_labels, self.bound)
 
     def build_couplings(self, generator: torch.Generator | None) -> list[Coupling]:
         """Return coupling layers that are the identity.
@@ -290,6 +299,8 @@ def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
         marginals = Marginals.blank(n_columns, len(state[MARGINALS]))
         if recipe.given is not None:
             given_marginals = Marginals.blank(n_given, len(of_given))
+            start = ConditionStart.none(sum(recipe.n_labels), recipe.given.n_labels, n_given)
+            labels = labels._replace(given=start)
         n_components, n_columns = len(state[MIXTURE]), n_columns + recipe.n_given
         effects = []
         if recipe.n_entries:
