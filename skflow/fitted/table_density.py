@@ -24,7 +24,7 @@ from skflow.outliers.standardized import standardized_scores
 from skflow.rows import EncodedRows, block_size
 from skflow.table.codec import TableCodec
 from skflow.table.column_codec import MIN_PROBABILITY
-from skflow.table.frames import Container
+from skflow.table.frames import Conditions, Container
 from skflow.table.storage import StoredColumn, StoredTable
 
 FloatArray = NDArray[np.float64]
@@ -52,11 +52,6 @@ class TableDensity:
     codec: TableCodec
     recipe: FlowRecipe
     model: Model
-
-    @property
-    def conditions(self) -> Container:
-        """Container of the columns that are given."""
-        return self.container.select(self.codec.conditions)
 
     def log_prob(self, table: StoredTable, device: str | torch.device) -> FloatArray:
         """Log-density of each row, ``(n_rows,)``, in nats, in the table's own units."""
@@ -113,7 +108,7 @@ class TableDensity:
         device: str | torch.device,
         like: Any = None,
         *,
-        given: StoredTable | None = None,
+        given: Conditions | None = None,
         unknown_as_missing: bool = False,
     ) -> Any:
         """Rows that have these latents, in the container; ``like`` lends its pandas index.
@@ -122,14 +117,14 @@ class TableDensity:
         missing, or becomes one of the rarest labels; see :meth:`TableCodec.decode`.
         """
         columns = self._columns(latents, device, given, unknown_as_missing=unknown_as_missing)
-        return self.container.build(columns, like)
+        return self.container.build(columns, like, None if given is None else given.dtypes)
 
     def sample(
         self,
         n_rows: int,
         random_state: np.random.RandomState,
         device: str | torch.device,
-        given: StoredTable | None = None,
+        given: Conditions | None = None,
     ) -> Any:
         """New rows, in the container: known labels only, values on grids and in supports.
 
@@ -149,16 +144,19 @@ class TableDensity:
             again = again[~is_within_reach]
             if not len(again):
                 break
-        return self.container.build(self.codec.decode(*drawn, on_grid=True, given=given), None)
+        columns = self.codec.decode(
+            *drawn, on_grid=True, given=None if given is None else given.stored
+        )
+        return self.container.build(columns, None, None if given is None else given.dtypes)
 
     def draw(
-        self, latents: FloatArray, given: StoredTable, device: str | torch.device
+        self, latents: FloatArray, given: Conditions, device: str | torch.device
     ) -> tuple[list[StoredColumn], NDArray[np.bool_]]:
         """Columns of normal draws given conditions, and which rows are within reach."""
         *drawn, is_within_reach = self._of_latents(latents, device, given, draws=True)
-        return self.codec.decode(*drawn, on_grid=True, given=given), is_within_reach
+        return self.codec.decode(*drawn, on_grid=True, given=given.stored), is_within_reach
 
-    def middle_condition(self) -> StoredTable | None:
+    def middle_condition(self) -> Conditions | None:
         """A row of conditions: first labels, and the middles of values."""
         codec, marginals = self.codec.given, self.model.given_marginals
         if codec is None or marginals is None:
@@ -170,11 +168,15 @@ class TableDensity:
         middle = torch.zeros((len(codec.value_codecs), 1), dtype=torch.float64)
         values = marginals.inverse_and_log_det(middle)[0].numpy().T
         columns = codec.decode(labels, np.full(labels.shape, np.nan), values, on_grid=True)
-        return StoredTable(tuple(columns), 1, self.container.kind)
+        row = StoredTable(tuple(columns), 1, self.container.kind)
+        return Conditions(row, row, {})
 
     def measure_inverse_error(self, table: StoredTable, device: str | torch.device) -> InverseError:
         """Send rows there and back, and compare."""
-        given = table.select(self.codec.conditions) if self.codec.conditions else None
+        given = None
+        if self.codec.conditions:
+            conditions = table.select(self.codec.conditions)
+            given = Conditions(conditions, conditions, {})
         columns = self._columns(self.latents(table, device), device, given)
         compared = self.codec.targets
         return compare_columns(
@@ -187,19 +189,20 @@ class TableDensity:
         self,
         latents: FloatArray,
         device: str | torch.device,
-        given: StoredTable | None,
+        given: Conditions | None,
         *,
         unknown_as_missing: bool = False,
     ) -> list[StoredColumn]:
         unknown = self.container.unknown if unknown_as_missing else None
         *encoded, _ = self._of_latents(latents, device, given, zero_as_missing=unknown_as_missing)
-        return self.codec.decode(*encoded, on_grid=False, unknown=unknown, given=given)
+        stored = None if given is None else given.stored
+        return self.codec.decode(*encoded, on_grid=False, unknown=unknown, given=stored)
 
     def _of_latents(
         self,
         latents: FloatArray,
         device: str | torch.device,
-        given: StoredTable | None,
+        given: Conditions | None,
         *,
         draws: bool = False,
         zero_as_missing: bool = False,
@@ -221,7 +224,7 @@ class TableDensity:
                     of_values = of_values.masked_fill(had_none & (of_values == 0), torch.nan)
                 sent, conditions = Latents(of_labels, of_values), None
                 if given is not None and self.codec.given is not None:
-                    encoded = self.codec.given.encode(given.take(block.rows))
+                    encoded = self.codec.given.encode(given.rows.take(block.rows))
                     conditions = send_rows(encoded, device)[1]
                 rows = model.draw(sent, conditions) if draws else model.inverse(sent, conditions)
                 parts.append([tensor.cpu() for tensor in (*rows, model.is_within_reach(rows))])
