@@ -19,9 +19,7 @@ FloatArray = NDArray[np.float64]
 MANY_ROWS = 2_000  # from here on calibration rows are held out, below all are cross-fitted
 HELD_OUT = 0.1  # share of many rows
 MOST_HELD_OUT = 2_000
-SOME_ROWS = 500  # from here on fits take their time, and fewer of them suffice
-N_PARTS = 5
-N_PARTS_OF_SOME = 3
+N_PARTS = 3
 FEWEST_ROWS = 20  # below, intervals are not calibrated
 
 
@@ -80,5 +78,4 @@ def plan(n_rows: int, generator: np.random.Generator) -> list[NDArray[np.int64]]
         return [np.sort(order[: min(MOST_HELD_OUT, round(HELD_OUT * n_rows))])]
     if n_rows < FEWEST_ROWS:
         return []
-    n_parts = N_PARTS if n_rows < SOME_ROWS else N_PARTS_OF_SOME
-    return [np.sort(part) for part in np.array_split(order, n_parts)]
+    return [np.sort(part) for part in np.array_split(order, N_PARTS)]

@@ -37,6 +37,7 @@ from skflow.fitted.table_rows import EncodableTable, TableRows
 from skflow.flow.recipe import model_state
 from skflow.flow.torch_state import usual_torch
 from skflow.reporter import Reporter
+from skflow.table.frames import Conditions
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
 from skflow.training.loop import History
@@ -512,9 +513,9 @@ class FlowDensity(
         check_is_fitted(self)
         latents = check_latents(self, Z, self._density.codec.latent_names)
         conditions = self._read_given(given, "inverse_transform")
-        if conditions is not None and conditions.n_rows != len(latents):
+        if conditions is not None and len(conditions) != len(latents):
             raise ValueError(
-                f"given has {conditions.n_rows} rows and Z has {len(latents)}: pass the condition "
+                f"given has {len(conditions)} rows and Z has {len(latents)}: pass the condition "
                 "of each row."
             )
         ignore = self.handle_unknown == "ignore"
@@ -556,11 +557,11 @@ class FlowDensity(
             caller_name=f"{type(self).__name__}.sample",
         )
         conditions = self._read_given(given, "sample")
-        n_rows = n_samples if conditions is None else n_samples * conditions.n_rows
+        n_rows = n_samples if conditions is None else n_samples * len(conditions)
         generator = check_random_state(random_state)
         try:
             if conditions is not None:
-                conditions = conditions.take(np.repeat(np.arange(conditions.n_rows), n_samples))
+                conditions = conditions.take(np.repeat(np.arange(len(conditions)), n_samples))
             return self._density.sample(n_rows, generator, self.device, conditions)
         except MemoryError as error:
             raise MemoryError(f"n_samples={n_samples} are too many at once: draw fewer.") from error
@@ -584,7 +585,7 @@ class FlowDensity(
         _check_feature_names_in(self, input_features)
         return np.array(self._density.codec.latent_names, dtype=object)
 
-    def _read_given(self, given: Any, method: str) -> StoredTable | None:
+    def _read_given(self, given: Any, method: str) -> Conditions | None:
         """Read rows of conditions; None where the density has none."""
         codec, container = self._density.codec, self._density.container
         chosen = [container.names[j] for j in codec.conditions]
@@ -602,7 +603,7 @@ class FlowDensity(
             )
         named = hasattr(self, "feature_names_in_")
         table = check_conditions(given, container.names, codec.conditions, named=named)
-        return self._density.conditions.read(table)
+        return container.read_given(table, codec.conditions)
 
     def _read(self, X: ArrayLike) -> StoredTable:
         check_is_fitted(self)

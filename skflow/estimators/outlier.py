@@ -182,6 +182,11 @@ class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEst
             table = check_table(self, X, reset=True, fewest_rows=FEWEST_ROWS)
             table, weight = weighted_rows(self, table, sample_weight, FEWEST_ROWS)
             density, seed = clone_density(self)
+            if density.given is not None:
+                raise ValueError(
+                    "Outliers are found by a joint density: leave the parameter given of density "
+                    f"at None; it is {density.given!r}."
+                )
             if density.warm_start and hasattr(self, "density_"):
                 # The fitted state of before, under the parameters of now.
                 density = copy.deepcopy(self.density_).set_params(**density.get_params())

@@ -206,6 +206,8 @@ def check_conditions(
     frame = as_frame(given) if hasattr(given, "columns") and hasattr(given, "shape") else None
     if frame is None:
         given = check_array(given, dtype=None, ensure_all_finite=False, input_name="given")
+    if not len(given):
+        raise ValueError("given has no rows: pass a row for each condition.")
     n_columns = given.shape[1]
     if frame is not None and named:
         missing = [name for name in chosen if name not in frame.columns]

@@ -9,17 +9,13 @@ from torch import Tensor
 
 from skflow.dequantization import dequantize, fork
 from skflow.fitted.settings import FitSettings
-from skflow.flow.batch import Batch
-from skflow.flow.categorical import LabelStart
-from skflow.flow.condition_logits import ConditionStart
 from skflow.flow.model import Model
 from skflow.flow.recipe import FlowRecipe
 from skflow.initialization.condition_logits import fit_condition_logits
 from skflow.initialization.degenerate import TriangularFactor, warn_if_degenerate
-from skflow.initialization.joint_marginals import JointMarginals
 from skflow.initialization.label_tree import fit_label_tree
 from skflow.initialization.search import EM_ROWS, InitialConfig, SearchContext, fit_initial
-from skflow.rows import EncodedRows, RowSource, concatenate, encoded_blocks
+from skflow.rows import RowSource, concatenate, encoded_blocks
 from skflow.training.resident import empty_labels
 
 # Rows and cells that the initialization is fitted to: more would move its few numbers by less
@@ -74,8 +70,12 @@ def initialize(
     initial = fit_initial(sample, fresh, settings.n_components, context, generator, config)
     tree = fit_label_tree(labels, recipe.n_labels, _join_weights(weights))
     marginals = initial.marginals
-    if sample.given is not None and marginals.given is not None and recipe.n_labels:
-        tree = tree._replace(given=_fit_condition_logits(sample, marginals, tree, settings))
+    if recipe.given is not None and recipe.n_labels:
+        sizes = recipe.given.n_labels
+        start = fit_condition_logits(
+            sample, marginals, tree, sizes, recipe.bound, settings.options.clock
+        )
+        tree = tree._replace(given=start)
     model = recipe.build(tree, marginals.own, initial.mixture, generator, marginals.given)
     return model, initial.candidate
 
@@ -90,26 +90,6 @@ def _choose_sample(
         return np.arange(n_rows)
     chosen = torch.randperm(n_rows, generator=generator)[:most].sort().values
     return chosen.numpy()
-
-
-def _fit_condition_logits(
-    rows: EncodedRows, marginals: JointMarginals, tree: LabelStart, settings: FitSettings
-) -> ConditionStart:
-    assert rows.given is not None
-    y, _ = marginals.gaussianize(rows)
-    given = Batch(torch.tensor(rows.given.labels.T), y[: marginals.n_given])
-    recipe = settings.recipe
-    assert recipe.given is not None
-    weight = None if rows.weight is None else torch.tensor(rows.weight)
-    return fit_condition_logits(
-        torch.tensor(rows.labels.T),
-        tree,
-        given,
-        recipe.given.n_labels,
-        recipe.bound,
-        settings.options.clock,
-        weight,
-    )
 
 
 def _join_weights(weights: Sequence[NDArray[np.float64] | None]) -> Tensor | None:

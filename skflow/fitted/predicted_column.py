@@ -252,7 +252,7 @@ class PredictedColumn:
         low, high = self.codec.support
         encoded = self.codec.scaling.encode(x.ravel())[0].reshape(x.shape)
         z = self._of_values(encoded, PredictedValues.latents)
-        below_all, above_all = x < low - step / 2, x >= high + step / 2
+        below_all, above_all = x <= low - step / 2, x >= high + step / 2
         return np.where(below_all, 0.0, np.where(above_all, 1.0, ndtr(z)))
 
     def _decode(self, encoded: FloatArray) -> FloatArray:

@@ -13,14 +13,14 @@ from skflow.fitted.table_density import TableDensity
 from skflow.flow.model import Model, Rows
 from skflow.flow.predicted_values import PredictedValues
 from skflow.rows import block_size
-from skflow.table.storage import StoredTable
+from skflow.table.frames import Conditions
 
 N_DRAWS = 512  # of each row, where targets are several
 DRAWN_ROWS = 64  # of conditions at once
 
 
 def predict_column(
-    density: TableDensity, given: StoredTable, device: str | torch.device
+    density: TableDensity, given: Conditions, device: str | torch.device
 ) -> PredictedColumn:
     """Distribution of the only target of a density, for rows of conditions.
 
@@ -28,17 +28,17 @@ def predict_column(
     ----------
     density : TableDensity
         Density of one column given others.
-    given : StoredTable
+    given : Conditions
         Columns that are given.
     device : str or torch.device
     """
     codec, conditions = density.codec, density.codec.given
     assert conditions is not None
-    model = density._move_model(given.n_rows, device)
+    model = density._move_model(given.rows.n_rows, device)
     own = codec.columns[codec.targets[0]]
     log_probs, parts = [], []
-    for block in device_blocks(given.n_rows, model, block_size(codec.n_encoded)):
-        encoded = conditions.encode(given.take(block.rows))
+    for block in device_blocks(given.rows.n_rows, model, block_size(codec.n_encoded)):
+        encoded = conditions.encode(given.rows.take(block.rows))
         with block:
             rows = send_rows(encoded, model.value_label.device)[1]
             of_labels, of_values = _predict(model, len(encoded), rows, own.labels.value_label)
@@ -63,7 +63,7 @@ def _predict(
 
 
 def draw_columns(
-    density: TableDensity, given: StoredTable, device: str | torch.device
+    density: TableDensity, given: Conditions, device: str | torch.device
 ) -> list[DrawnColumn]:
     """Distributions of all targets of a density by draws, for rows of conditions.
 
@@ -75,8 +75,8 @@ def draw_columns(
     uniform = qmc.Sobol(n_latents + n_values, rng=0).random(N_DRAWS)
     z, u = ndtri(uniform[:, :n_latents].clip(1e-9, 1 - 1e-9)), uniform[:, n_latents:]
     drawn: list[list[NDArray[np.float64]]] = [[] for _ in codec.targets]
-    for start in range(0, given.n_rows, DRAWN_ROWS):
-        rows = np.arange(start, min(start + DRAWN_ROWS, given.n_rows))
+    for start in range(0, given.rows.n_rows, DRAWN_ROWS):
+        rows = np.arange(start, min(start + DRAWN_ROWS, given.rows.n_rows))
         conditions = given.take(np.repeat(rows, N_DRAWS))
         tiled_z, tiled_u = np.tile(z, (len(rows), 1)), np.tile(u, (len(rows), 1))
         columns, is_within_reach = density.draw(tiled_z, tiled_u, conditions, device)

@@ -26,7 +26,7 @@ from skflow.outliers.standardized import standardized_scores
 from skflow.rows import EncodedRows, block_size
 from skflow.table.codec import TableCodec
 from skflow.table.column_codec import MIN_PROBABILITY
-from skflow.table.frames import Container
+from skflow.table.frames import Conditions, Container
 from skflow.table.storage import StoredColumn, StoredTable
 
 FloatArray = NDArray[np.float64]
@@ -55,11 +55,6 @@ class TableDensity:
     recipe: FlowRecipe
     model: Model
     _components: MixedComponents | None = None
-
-    @property
-    def conditions(self) -> Container:
-        """Container of the columns that are given."""
-        return self.container.select(self.codec.conditions)
 
     def log_prob(self, table: StoredTable, device: str | torch.device) -> FloatArray:
         """Log-density of each row, ``(n_rows,)``, in nats, in the table's own units."""
@@ -116,7 +111,7 @@ class TableDensity:
         device: str | torch.device,
         like: Any = None,
         *,
-        given: StoredTable | None = None,
+        given: Conditions | None = None,
         unknown_as_missing: bool = False,
     ) -> Any:
         """Rows that have these latents, in the container; ``like`` lends its pandas index.
@@ -125,14 +120,14 @@ class TableDensity:
         missing, or becomes one of the rarest labels; see :meth:`TableCodec.decode`.
         """
         columns = self._columns(latents, device, given, unknown_as_missing=unknown_as_missing)
-        return self.container.build(columns, like)
+        return self.container.build(columns, like, None if given is None else given.dtypes)
 
     def sample(
         self,
         n_rows: int,
         random_state: np.random.RandomState,
         device: str | torch.device,
-        given: StoredTable | None = None,
+        given: Conditions | None = None,
     ) -> Any:
         """New rows, in the container: known labels only, values on grids and in supports.
 
@@ -154,10 +149,13 @@ class TableDensity:
             again = again[~is_within_reach]
             if not len(again):
                 break
-        return self.container.build(self.codec.decode(*drawn, on_grid=True, given=given), None)
+        columns = self.codec.decode(
+            *drawn, on_grid=True, given=None if given is None else given.stored
+        )
+        return self.container.build(columns, None, None if given is None else given.dtypes)
 
     def draw(
-        self, z: FloatArray, u: FloatArray, given: StoredTable, device: str | torch.device
+        self, z: FloatArray, u: FloatArray, given: Conditions, device: str | torch.device
     ) -> tuple[list[StoredColumn], NDArray[np.bool_]]:
         """Columns of draws given conditions, and which rows are within reach.
 
@@ -167,13 +165,13 @@ class TableDensity:
             Standard normal, independent: for labels, then for values.
         u : ndarray of shape (n_rows, n_valued)
             Uniform on [0, 1), independent.
-        given : StoredTable
+        given : Conditions
         device : str or torch.device
         """
         *drawn, is_within_reach = self._draw(z, u, given, device)
-        return self.codec.decode(*drawn, on_grid=True, given=given), is_within_reach
+        return self.codec.decode(*drawn, on_grid=True, given=given.stored), is_within_reach
 
-    def middle_condition(self) -> StoredTable | None:
+    def middle_condition(self) -> Conditions | None:
         """A row of conditions: first labels, and the middles of values."""
         codec, marginals = self.codec.given, self.model.given_marginals
         if codec is None or marginals is None:
@@ -185,11 +183,15 @@ class TableDensity:
         middle = torch.zeros((len(codec.value_codecs), 1), dtype=torch.float64)
         values = marginals.inverse_and_log_det(middle)[0].numpy().T
         columns = codec.decode(labels, np.full(labels.shape, np.nan), values, on_grid=True)
-        return StoredTable(tuple(columns), 1, self.container.kind)
+        row = StoredTable(tuple(columns), 1, self.container.kind)
+        return Conditions(row, row, {})
 
     def measure_inverse_error(self, table: StoredTable, device: str | torch.device) -> InverseError:
         """Send rows there and back, and compare."""
-        given = table.select(self.codec.conditions) if self.codec.conditions else None
+        given = None
+        if self.codec.conditions:
+            conditions = table.select(self.codec.conditions)
+            given = Conditions(conditions, conditions, {})
         columns = self._columns(self.latents(table, device), device, given)
         compared = self.codec.targets
         return compare_columns(
@@ -202,19 +204,20 @@ class TableDensity:
         self,
         latents: FloatArray,
         device: str | torch.device,
-        given: StoredTable | None,
+        given: Conditions | None,
         *,
         unknown_as_missing: bool = False,
     ) -> list[StoredColumn]:
         unknown = self.container.unknown if unknown_as_missing else None
         encoded = self._of_latents(latents, device, given, zero_as_missing=unknown_as_missing)
-        return self.codec.decode(*encoded, on_grid=False, unknown=unknown, given=given)
+        stored = None if given is None else given.stored
+        return self.codec.decode(*encoded, on_grid=False, unknown=unknown, given=stored)
 
     def _of_latents(
         self,
         latents: FloatArray,
         device: str | torch.device,
-        given: StoredTable | None,
+        given: Conditions | None,
         *,
         zero_as_missing: bool = False,
     ) -> tuple[NDArray, ...]:
@@ -239,7 +242,7 @@ class TableDensity:
         return tuple(join(list(tensors)) for tensors in zip(*parts, strict=True))
 
     def _draw(
-        self, z: FloatArray, u: FloatArray, given: StoredTable | None, device: str | torch.device
+        self, z: FloatArray, u: FloatArray, given: Conditions | None, device: str | torch.device
     ) -> tuple[NDArray, ...]:
         """Labels, novel numbers and values of draws, and which rows are within reach.
 
@@ -261,11 +264,11 @@ class TableDensity:
         return tuple(join(list(tensors)) for tensors in zip(*parts, strict=True))
 
     def _send_given(
-        self, given: StoredTable | None, block: Block, device: torch.device
+        self, given: Conditions | None, block: Block, device: torch.device
     ) -> Rows | None:
         if given is None or self.codec.given is None:
             return None
-        return send_rows(self.codec.given.encode(given.take(block.rows)), device)[1]
+        return send_rows(self.codec.given.encode(given.rows.take(block.rows)), device)[1]
 
     def _encoded_blocks(
         self, table: StoredTable, model: Model, *, warns: bool = True

@@ -183,8 +183,8 @@ class AutoregressiveCategorical(nn.Module):
     def first_log_probs(self, n_rows: int, given: Batch | None = None) -> Tensor:
         """Log-probability of each known label of the first column, ``(n_labels, n_rows)``."""
         labels = self.sizes.new_zeros(len(self.sizes), n_rows)
-        prefix, of_given = self._prefixes(labels, given)[0], self._logits_of(given)
-        _, share = self._intervals(0, prefix, labels, of_given)
+        prefix, of_given = self._prefixes(labels, given), self._logits_of(given)
+        _, share = self._intervals(0, prefix[0], labels, of_given)
         return share.log() + torch.log1p(-self.unseen[0])
 
     def novel_log_prob(self, novel: Tensor) -> Tensor:

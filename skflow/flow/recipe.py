@@ -148,7 +148,11 @@ class FlowRecipe:
         given_marginals : Marginals, optional
             Marginals of the condition's values, where there are conditions.
         """
-        n_features = min(self.hidden_units, MOST_FEATURES)
+        n_features, given_logits = min(self.hidden_units, MOST_FEATURES), None
+        if self.given is not None and self.n_labels:
+            n_labels, n_values = self.given.n_labels, self.given.n_values
+            start = labels.given or ConditionStart.none(sum(self.n_labels), n_labels, n_values)
+            given_logits = ConditionLogits(start, n_labels, self.bound)
         label_model = AutoregressiveCategorical(
             self.n_labels,
             self.unseen,
@@ -159,7 +163,7 @@ class FlowRecipe:
             given_encoder=(
                 self._build_given_encoder(self.label_width, generator) if self.n_labels else None
             ),
-            given_logits=self._build_given_logits(labels) if self.n_labels else None,
+            given_logits=given_logits,
         )
         label_encoder = given_encoder = None
         if self.n_labels:
@@ -202,13 +206,6 @@ class FlowRecipe:
         if self.given is None:
             return None
         return self._build_encoder(self.given.n_labels, self.given.n_values, n_features, generator)
-
-    def _build_given_logits(self, labels: LabelStart) -> ConditionLogits | None:
-        if self.given is None:
-            return None
-        n_labels, n_values = self.given.n_labels, self.given.n_values
-        start = labels.given or ConditionStart.none(sum(self.n_labels), n_labels, n_values)
-        return ConditionLogits(start, n_labels, self.bound)
 
     def build_couplings(self, generator: torch.Generator | None) -> list[Coupling]:
         """Return coupling layers that are the identity.

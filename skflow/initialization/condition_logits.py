@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import log_softmax
-from torch import Tensor
 
 from skflow.clock import Clock
-from skflow.flow.batch import Batch
 from skflow.flow.categorical import LabelStart
 from skflow.flow.condition_logits import ConditionStart, condition_inputs
 from skflow.flow.context import Vocabulary
+from skflow.initialization.joint_marginals import JointMarginals
+from skflow.rows import EncodedRows
 
 FloatArray = NDArray[np.float64]
 
@@ -61,13 +61,12 @@ class _Rows(NamedTuple):
 
 
 def fit_condition_logits(
-    labels: Tensor,
+    encoded: EncodedRows,
+    marginals: JointMarginals,
     start: LabelStart,
-    given: Batch,
     n_given_labels: tuple[int, ...],
     bound: float,
     clock: Clock,
-    weight: Tensor | None = None,
 ) -> ConditionStart:
     r"""Fit what conditions add to the logits of each column's labels.
 
@@ -79,28 +78,35 @@ def fit_condition_logits(
 
     Parameters
     ----------
-    labels : Tensor of integers, shape (n_labelled, n_rows)
+    encoded : EncodedRows
+        Rows with conditions.
+    marginals : JointMarginals
+        They gaussianize values of conditions.
     start : LabelStart
-    given : Batch
-        Conditions: labels and gaussianized values.
     n_given_labels : tuple of int
         Known labels of each labelled column of the condition.
     bound : float
         Values are clamped to ``[-bound, bound]``.
     clock : Clock
         Columns that come after the end of its time have no effect.
-    weight : Tensor of shape (n_rows,), optional
-        None weighs all rows alike.
     """
     n_labels = [len(frequencies) for frequencies in start.log_frequencies]
-    result = ConditionStart.none(sum(n_labels), n_given_labels, len(given.y))
-    inputs = _inputs(given, n_given_labels, bound)
-    weights = np.ones(labels.shape[1]) if weight is None else weight.numpy()
+    result = ConditionStart.none(sum(n_labels), n_given_labels, marginals.n_given)
+    y = marginals.gaussianize(encoded)[0][: marginals.n_given]
+    values = sparse.csr_array(condition_inputs(y, bound).T.numpy())
+    inputs = sparse.hstack((values, _indicators(encoded, n_given_labels)), format="csr")
+    weights = np.ones(len(encoded)) if encoded.weight is None else encoded.weight
     first, n_values = 0, result.of_values.shape[1]
     for j, size in enumerate(n_labels):
         columns = slice(first, first + size)
         first += size
-        rows = _rows_of(j, labels, start, inputs, weights)
+        own, parent = encoded.labels[:, j], start.parents[j]
+        chosen = np.flatnonzero((own < size) & (weights > 0))
+        most = min(MOST_ROWS, max(1, MOST_ENTRIES // (size * inputs.shape[1])))
+        chosen = chosen[:: max(1, -(-len(chosen) // most))]
+        above = encoded.labels[chosen, parent] if parent >= 0 else np.zeros_like(chosen)
+        offset = start.log_tables[j].numpy()[above]
+        rows = _Rows(inputs[chosen], offset, own[chosen], weights[chosen])
         if size < 2 or rows.weight.sum() < FEWEST_ROWS or clock.is_over:
             continue
         coefficients = torch.from_numpy(_fit(rows))
@@ -109,31 +115,16 @@ def fit_condition_logits(
     return result
 
 
-def _inputs(given: Batch, n_labels: Sequence[int], bound: float) -> sparse.csr_array:
-    """Return values, then an indicator of each label, ``(n_rows, n_inputs)``."""
-    values = condition_inputs(given.y, bound).T.numpy()
+def _indicators(encoded: EncodedRows, n_labels: Sequence[int]) -> sparse.csr_array:
+    """Return an indicator of each label of the condition, ``(n_rows, n_entries)``."""
+    assert encoded.given is not None
     vocabulary = Vocabulary(n_labels)
-    codes = vocabulary(given.labels).T.numpy()
+    codes = vocabulary(torch.tensor(encoded.given.labels.T)).T.numpy()
     n_rows, n_columns = codes.shape
-    indicators = sparse.csr_array(
+    return sparse.csr_array(
         (np.ones(codes.size), codes.ravel(), np.arange(n_rows + 1) * n_columns),
         shape=(n_rows, vocabulary.n_entries),
     )
-    return sparse.hstack((sparse.csr_array(values), indicators), format="csr")
-
-
-def _rows_of(
-    j: int, labels: Tensor, start: LabelStart, inputs: sparse.csr_array, weight: FloatArray
-) -> _Rows:
-    """Return the rows of column ``j`` whose label is known, as many as there is time for."""
-    size, parent = len(start.log_frequencies[j]), start.parents[j]
-    own = labels[j].numpy().astype(np.int64)
-    chosen = np.flatnonzero((own < size) & (weight > 0))
-    most = min(MOST_ROWS, max(1, MOST_ENTRIES // (size * inputs.shape[1])))
-    chosen = chosen[:: -(-len(chosen) // most)] if len(chosen) else chosen
-    above = labels[parent].numpy()[chosen] if parent >= 0 else np.zeros_like(chosen)
-    offset = start.log_tables[j].numpy()[above]
-    return _Rows(inputs[chosen], offset, own[chosen], weight[chosen])
 
 
 def _fit(rows: _Rows) -> FloatArray:

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from sklearn.utils.validation import check_is_fitted
 
 from skflow.estimators.density import FlowDensity
+from skflow.estimators.regressor import FlowRegressor
 
 # Distinguishable for colour-blind readers: M. Okabe and K. Ito, "Color Universal Design", 2008.
 BLACK, ORANGE, GREEN = "#000000", "#E69F00", "#009E73"
@@ -46,3 +47,28 @@ def density_of(estimator: Any) -> FlowDensity:
             f"{type(estimator).__name__}. Pass the fitted estimator itself."
         )
     return density
+
+
+def regressor_of(estimator: Any) -> FlowRegressor:
+    """Return a fitted regressor of one output.
+
+    Raises
+    ------
+    NotFittedError
+    TypeError
+        If it is not a FlowRegressor.
+    ValueError
+        If it has several outputs.
+    """
+    check_is_fitted(estimator)
+    if not isinstance(estimator, FlowRegressor):
+        raise TypeError(
+            f"Expected a FlowRegressor; got {type(estimator).__name__}. Pass the fitted regressor "
+            "itself."
+        )
+    if len(estimator._dtypes) > 1:
+        raise ValueError(
+            f"Expected one output; the regressor has {len(estimator._dtypes)}. Fit a regressor "
+            "for each."
+        )
+    return estimator

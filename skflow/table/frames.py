@@ -4,7 +4,7 @@ Reading is narwhals' business but for objects and categories. Building is each
 library's own: only they know how to spell their dtypes and missing markers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
@@ -35,6 +35,32 @@ from skflow.table.storage import (
     refuse_infinite,
     with_markers,
 )
+
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """Rows of the columns that are given.
+
+    Attributes
+    ----------
+    rows : StoredTable
+        As the fitted columns are stored, to be encoded.
+    stored : StoredTable
+        As they came, to be given back.
+    dtypes : dict
+        Dtypes they come back in, by position of the column; others in the fitted one.
+    """
+
+    rows: StoredTable
+    stored: StoredTable
+    dtypes: Mapping[int, Any]
+
+    def __len__(self) -> int:
+        return self.rows.n_rows
+
+    def take(self, rows: Any) -> Self:
+        """Return some rows, by slice, mask or index."""
+        return replace(self, rows=self.rows.take(rows), stored=self.stored.take(rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +169,17 @@ class Container:
             tuple(self.markers[j] for j in columns),
         )
 
-    def build(self, columns: Sequence[StoredColumn], like: Any) -> Any:
+    def read_given(self, table: Any, columns: Sequence[int]) -> Conditions:
+        """Read rows of some of the columns, by position: conditions of the others."""
+        own = self.select(columns).read(table)
+        stored = _read(table, [self.names[j] for j in columns])
+        if stored.container != self.kind:
+            return Conditions(own, own, {})
+        return Conditions(own, stored, dict(zip(columns, _empty_like(table)[1], strict=True)))
+
+    def build(
+        self, columns: Sequence[StoredColumn], like: Any, other: Mapping[int, Any] | None = None
+    ) -> Any:
         """Return ``columns`` in the container.
 
         Parameters
@@ -151,18 +187,21 @@ class Container:
         columns : sequence of StoredColumn
         like : object
             Lends its index, where it is a pandas frame.
+        other : mapping of int to dtype, optional
+            Dtypes, by position, of columns that do not come back in the fitted one.
 
         Returns
         -------
         table : array, pandas or polars DataFrame
         """
+        dtypes = [(other or {}).get(j, dtype) for j, dtype in enumerate(self.dtypes)]
         # A missing value where the fitted dtype has no marker for one.
         beyond = [
             bool(column.missing.any()) and not markers_held(dtype)
-            for column, dtype in zip(columns, self.dtypes, strict=True)
+            for column, dtype in zip(columns, dtypes, strict=True)
         ]
         if isinstance(self.template, np.ndarray):
-            dtype = native_dtype(self.template.dtype)
+            dtype = native_dtype(np.result_type(*dtypes) if other else self.template.dtype)
             if any(beyond):
                 dtype = array_with_holes(columns, dtype)
             return np.column_stack([to_numpy(column, dtype) for column in columns])
@@ -170,7 +209,7 @@ class Container:
             # As series of their dtype: pandas takes objects that are all strings for text.
             dtypes = [
                 nullable(dtype) if is_nullable else dtype
-                for dtype, is_nullable in zip(self.dtypes, beyond, strict=True)
+                for dtype, is_nullable in zip(dtypes, beyond, strict=True)
             ]
             pairs = enumerate(zip(columns, dtypes, strict=True))
             series = {j: pd.Series(to_pandas(*pair), dtype=pair[1]) for j, pair in pairs}
@@ -179,7 +218,7 @@ class Container:
             index = getattr(like, "index", None)
             return frame if index is None or callable(index) else frame.set_axis(index)
         polars = nw.get_native_namespace(self.template)
-        named = zip(columns, self.template.columns, self.dtypes, strict=True)
+        named = zip(columns, self.template.columns, dtypes, strict=True)
         return polars.DataFrame([to_polars(polars, *each) for each in named])
 
 
@@ -208,6 +247,40 @@ def append_columns(table: Any, columns: Sequence[NDArray[Any]], names: Sequence[
             polars = nw.get_native_namespace(table)
             table = table.with_columns(polars.Series(free, column))
     return table
+
+
+def column_values(table: Any, column: int | str) -> NDArray[Any]:
+    """Return the cells of a column, by position or name, as an array."""
+    frame = as_frame(table)
+    if frame is None:
+        return np.asarray(np.asarray(table)[:, column])
+    name = frame.columns[column] if isinstance(column, int) else column
+    if name not in frame.columns:
+        raise ValueError(f"There is no column {name!r}; the columns are {frame.columns}.")
+    return np.asarray(frame[name].to_numpy())
+
+
+def repeat_row(table: Any, row: int, column: int | str, values: NDArray[Any]) -> Any:
+    """Return copies of a row of a table, with other values in one column."""
+    frame = as_frame(table)
+    if frame is None:
+        copies = np.repeat(np.asarray(table)[[row]], len(values), axis=0)
+        dtype = np.result_type(copies.dtype, values.dtype)
+        copies = copies.astype(dtype)
+        copies[:, column] = values
+        return copies
+    name = frame.columns[column] if isinstance(column, int) else column
+    copies = frame[[row] * len(values)]
+    backend = nw.get_native_namespace(frame)
+    dtype = frame[name].dtype
+    moved = nw.new_series(name, values, backend=backend)
+    keeps = dtype.is_integer() or not dtype.is_numeric()
+    moved = moved.cast(dtype) if keeps else moved
+    if frame.implementation.is_pandas():
+        native = copies.to_native().reset_index(drop=True)
+        native[name] = moved.to_native().to_numpy()
+        return native
+    return copies.with_columns(moved).to_native()
 
 
 def _read(table: Any, names: Sequence[str]) -> StoredTable:

@@ -11,7 +11,8 @@ from skflow.table.kinds import kind_of
 from skflow.table.specification import ColumnSpecification
 
 FRAME_COLUMNS = [
-    *("column", "kind", "dtype", "family", "levels", "atoms", "missing", "step", "low", "high")
+    *("column", "kind", "dtype", "family", "levels", "atoms", "missing", "step", "low", "high"),
+    "is_given",
 ]
 
 
@@ -55,8 +56,9 @@ class ColumnSchema(ColumnSpecification):
         return kind_of(self).has_values
 
     def describe(self) -> str:
-        """Return the possible cells of the column in words."""
-        return kind_of(self).describe(self)
+        """Return the possible cells of the column in words, and whether it is given."""
+        text = kind_of(self).describe(self)
+        return ", ".join(filter(None, ["given", text])) if self.is_given else text
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,11 @@ class Schema:
 
         Returns
         -------
-        frame : DataFrame of shape (n_columns, 10)
+        frame : DataFrame of shape (n_columns, 11)
             ``column``, ``kind``, ``dtype``, ``family``; ``levels``, ``atoms`` and ``missing``
             as tuples; ``step``, ``low`` and ``high``, None where there is none. Numbers are in
             the column's unit; dates and durations are text, as in the representation.
+            ``is_given`` says which columns are conditions.
 
         Examples
         --------

@@ -4,7 +4,7 @@ import pytest
 from sklearn.utils import Tags, estimator_checks
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from skflow import FlowDensity, FlowImputer, FlowOutlierDetector
+from skflow import FlowClassifier, FlowDensity, FlowImputer, FlowOutlierDetector, FlowRegressor
 
 # Only ratios of weights count, so a row of weight 2 is no more evidence than one of weight 1, but
 # two equal rows are; see test_sample_weight.py for the statistical test.
@@ -25,6 +25,8 @@ ESTIMATORS = [
     ),
     FlowOutlierDetector(FlowDensity(n_layers=0, n_components=1)),
     FlowImputer(FlowDensity(n_layers=0, n_components=1)),
+    FlowRegressor(FlowDensity(n_layers=0, n_components=1, early_stopping=False)),
+    FlowClassifier(FlowDensity(max_iter=2, early_stopping=False)),
 ]
 
 
@@ -57,6 +59,8 @@ MORE_ESTIMATORS = [
     FlowOutlierDetector(FlowDensity(n_layers=0, warm_start=True)),
     FlowImputer(),
     FlowImputer(FlowDensity(n_layers=0), strategy="typical", add_indicator=True),
+    FlowRegressor(FlowDensity(max_iter=5)),
+    FlowClassifier(FlowDensity(max_iter=20)),
 ]
 
 # check_array_api_input fits columns that are linear functions of others, and is told so.
@@ -138,6 +142,16 @@ def test_further_checks(name: str) -> None:
 def test_further_checks_of_the_detector(name: str) -> None:
     check = getattr(estimator_checks, name)
     check("FlowOutlierDetector", FlowOutlierDetector(FlowDensity(n_layers=0)))
+
+
+@pytest.mark.parametrize("estimator_class", [FlowRegressor, FlowClassifier])
+@pytest.mark.parametrize(
+    "name", ["check_dataframe_column_names_consistency", "check_param_validation"]
+)
+def test_further_checks_of_supervised_estimators(estimator_class, name: str) -> None:
+    check = getattr(estimator_checks, name)
+    density = FlowDensity(n_layers=0, n_components=1, max_iter=2, early_stopping=False)
+    check(estimator_class.__name__, estimator_class(density))
 
 
 @pytest.mark.filterwarnings("default")

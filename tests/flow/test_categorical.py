@@ -149,7 +149,7 @@ def test_every_label_has_a_probability(name: str) -> None:
     with torch.no_grad():
         prefixes = model._prefixes(labels, None)
         for j, size in enumerate(N_LABELS):
-            _, share = model._intervals(j, prefixes[j], labels)
+            _, share = model._intervals(j, prefixes[j], labels, None)
             assert share.shape == (size, labels.shape[1])
             assert float(share.min()) >= 0.999e-9
             torch.testing.assert_close(share.sum(dim=0), torch.ones(labels.shape[1]).double())
