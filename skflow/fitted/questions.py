@@ -133,7 +133,9 @@ class Questions:
         """
         if partial.known.all():
             return self.density.log_prob(partial.table, self.device), np.zeros(len(partial.known))
-        log_density, error = np.empty((2, len(partial.known)))
+        log_density, error = np.zeros((2, len(partial.known)))
+        if not partial.known.any():
+            return log_density, error
         for rows, offset, answers in self._answers(partial, None, ACCURATE_DRAWS):
             log_density[rows] = answers.log_density.cpu().numpy() + offset
             error[rows] = answers.error.cpu().numpy()
@@ -148,7 +150,7 @@ class Questions:
             rows = self.codec.encode(table.take(slice(start, start + size)))
             own = self.codec.columns[j].encode(table.columns[j].take(slice(start, start + size)))
             volume = rows.log_volume - own.log_volume
-            parts.append(Conditional(self.codec, joint, rows, j).log_total + volume)
+            parts.append(Conditional(self.codec, joint, rows, j).log_total() + volume)
         return np.concatenate(parts)
 
     def draw(

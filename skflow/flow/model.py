@@ -143,14 +143,19 @@ class Model(nn.Module):
         """Log-density of the novel numbers of each row, given that they are novel."""
         return self.labels.novel_log_prob(novel)
 
-    def value_log_prob(self, labels: Tensor, values: Tensor, given: Rows | None = None) -> Tensor:
-        """Log-density of each row's values given its labels to 1e-5 nats, ``(n_rows,)``.
+    def value_log_prob(
+        self, labels: Tensor, values: Tensor, given: Rows | None = None, *, quantize: bool = False
+    ) -> Tensor:
+        """Log-density of each row's values given its labels, ``(n_rows,)``, in nats.
 
-        The mixture's inputs are not rounded, as only an exact inverse needs: half the work.
+        Where ``quantize`` is not set, the mixture's inputs are not rounded, as only an exact
+        inverse needs: half the work. The density is then accurate to 1e-5 nats, but for rows with
+        a value so far out that other columns read it clamped.
         """
         y, log_det = self.marginals.forward_and_log_det(values)
         batch = Batch(labels, y, self._gaussianize_condition(given))
-        return log_det + self.values.approximate_log_prob(batch)
+        log_prob = self.values.log_prob if quantize else self.values.approximate_log_prob
+        return log_det + log_prob(batch)
 
     def residuals(
         self, labels: Tensor, values: Tensor, given: Rows | None = None

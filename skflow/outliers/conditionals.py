@@ -86,8 +86,6 @@ class Conditional:
     log_probs : ndarray of shape (n_rows, n_labels + 1)
         Log-probability of each label, "never seen" the last; that of the label which stands for
         a value is the mass of all values. A column without labels has this one only.
-    log_total : ndarray of shape (n_rows,)
-        Log-density of the other columns, in nats, per unit of their encoding.
     """
 
     def __init__(self, codec: TableCodec, joint: JointDensity, rows: EncodedRows, j: int) -> None:
@@ -111,8 +109,16 @@ class Conditional:
             self._values = ValueDensity(codec.value_codecs[self._value], joint, valued, self._value)
             log_masses[:, labels.value_label] = self._values.log_mass()
             log_masses[:, labels.value_label] += joint.log_prob_labels(valued.labels, valued.novel)
-        self.log_total = logsumexp(log_masses, axis=1)
-        self.log_probs = log_masses - self.log_total[:, None]
+        self._log_masses = log_masses
+        self.log_probs = log_masses - logsumexp(log_masses, axis=1, keepdims=True)
+
+    def log_total(self) -> FloatArray:
+        """Log-density of the other columns in nats, per unit of their encoding, ``(n_rows,)``."""
+        log_masses = self._log_masses.copy()
+        if self._value is not None:
+            refined = self._values.log_integral() - self._values.log_mass()
+            log_masses[:, self._column.labels.value_label] += refined
+        return logsumexp(log_masses, axis=1)
 
     def tail_log_prob(self) -> FloatArray:
         """Log-probability that a draw of the column is no likelier, ``(n_rows,)``."""

@@ -88,11 +88,14 @@ class JointDensity:
             ]
             return torch.cat(blocks).cpu().numpy()
 
-    def log_prob_values(self, labels: LabelArray, values: FloatArray) -> FloatArray:
-        """Log-density of values, ``(n_rows, n_valued)``, given labels."""
+    def log_prob_values(
+        self, labels: LabelArray, values: FloatArray, *, quantize: bool = False
+    ) -> FloatArray:
+        """Log-density of values, ``(n_rows, n_valued)``, given labels; exact with ``quantize``."""
         with torch.inference_mode():
             blocks = [
-                self._model.value_log_prob(known, x) for known, x in self._blocks(labels, values)
+                self._model.value_log_prob(known, x, quantize=quantize)
+                for known, x in self._blocks(labels, values)
             ]
             return torch.cat(blocks).cpu().numpy()
 

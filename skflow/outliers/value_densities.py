@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from skflow.outliers.joint_density import Factors, JointDensity
 from skflow.outliers.peaks import find_peaks
@@ -30,6 +31,8 @@ WITHIN = np.array([0.0, 0.01, 0.1, 0.5, 0.9, 0.99, 1.0])  # such a bin, and thos
 FARTHEST = 1e300  # encoded: beyond it numbers overflow
 NOTHING = -1e9  # log-density there
 ROUNDING = 1e-9  # by which the row's own value is below its level, in any unit of the column
+N_GAUSS = 5  # points of a cell
+LEAST_SHARE = math.log(1e-7)  # of the mass of a row, from which a cell matters
 LOWEST = -1e4  # log-density, relative to the highest
 
 
@@ -79,6 +82,25 @@ class ValueDensity:
     def log_mass(self) -> FloatArray:
         """Log of the integral over all values, ``(n_rows,)``."""
         return self.curve.log_mass() + self.offset
+
+    def log_integral(self) -> FloatArray:
+        """Log of the integral over all values, also those off a grid, more accurately.
+
+        Cells that matter are evaluated again, at the points of Gauss and Legendre. The error is
+        usually below 1e-4 nats.
+        """
+        places, log_masses = self.curve.nodes.places, self.curve.log_masses()
+        shares = log_masses - logsumexp(log_masses, axis=1, keepdims=True)
+        row, cell = np.nonzero(shares > LEAST_SHARE)
+        low, width = places[row, cell], places[row, cell + 1] - places[row, cell]
+        points, weights = np.polynomial.legendre.leggauss(N_GAUSS)
+        at = (low[:, None] + width[:, None] * (1 + points) / 2).ravel()
+        values, log_det = self._marginal.inverse_and_log_det(torch.tensor(at)[None])
+        with_values = self._with_values(np.repeat(row, N_GAUSS), values[0].numpy())
+        log_density = self._joint.log_prob_values(*with_values, quantize=True) + log_det.numpy()
+        log_density = log_density.reshape(-1, N_GAUSS) - self.offset[row, None]
+        log_masses[row, cell] = np.log(width / 2) + logsumexp(log_density, axis=1, b=weights)
+        return logsumexp(log_masses, axis=1) + self.offset
 
     def log_share_no_likelier(self) -> FloatArray:
         """Log-share of the values with a density no higher than that of the row's own value."""
