@@ -52,6 +52,12 @@ def broad_density(y: Tensor) -> Tensor:
     return (1 - HEAVY) * logistic + HEAVY * student_density(y)
 
 
+def broad_slope(y: Tensor) -> Tensor:
+    """Derivative of the broad density at ``y``."""
+    logistic = torch.sigmoid(y) * torch.sigmoid(-y) * torch.tanh(-y / 2)
+    return (1 - HEAVY) * logistic - 3 * HEAVY * y * (2 + y.square()).pow(-2.5)
+
+
 def broad_tails(y: Tensor) -> tuple[Tensor, Tensor]:
     """Lower and upper tail probabilities of the broad density, each without cancellation."""
     lower, upper = student_tails(y)

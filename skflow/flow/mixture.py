@@ -53,7 +53,7 @@ from skflow.flow.context import NO_CONTEXT, Context
 from skflow.flow.floored_components import LOG_SQRT_2PI, Components
 from skflow.flow.heavy_tails import broad_density
 from skflow.flow.residuals import Residuals
-from skflow.flow.univariate_mixture import UnivariateMixture
+from skflow.flow.univariate_mixture import ComponentWeights, UnivariateMixture
 
 MIN_SCALE = 1e-4
 MIN_FLOOR = 1e-3
@@ -175,7 +175,8 @@ class Mixture(Bijection):
         if not context.quantize:
             return self._log_joint_sum(y, absent, effect)
         log_prob = y.new_zeros(y.shape[1])
-        columns = self._columns(quantize_inputs(y, self.bound), absent, effect)
+        read = quantize_inputs(y, self.bound)
+        columns = self._columns(read, absent, effect, is_read=True)
         for j, column in enumerate(columns, self.n_given):
             log_prob = log_prob + column.density(y[j]).log().masked_fill(absent[j], 0.0)
         return log_prob
@@ -188,7 +189,11 @@ class Mixture(Bijection):
         if self.n_given:
             of_condition = self._log_factors(y, absent, effect, slice(self.n_given))
             log_weights = torch.log_softmax(log_weights + of_condition, dim=0)
-        mean = self._mean(y.clamp(-self.bound, self.bound), absent, effect.shift)
+        regressors = y.clamp(-self.bound, self.bound) - effect.shift
+        if self.missing_embedding is not None:
+            regressors = torch.where(absent, self.missing_embedding[:, :, None], regressors)
+        products = torch.matmul(self.coefficients.tril(-1), regressors)
+        mean = products + self.intercept[:, :, None] + effect.shift
         log_floors = self._floor()[:, None].log() + broad_density(y).log()
         standardised = (y - mean) / self._scale()[:, :, None]
         return Residuals(
@@ -243,7 +248,8 @@ class Mixture(Bijection):
     ) -> tuple[Tensor, Tensor]:
         """Send each column to the normal quantile of its conditional distribution."""
         x, absent = split_absent(self._with_condition(x, context))
-        columns = self._columns(quantize_inputs(x, self.bound), absent, self._effect_of(context))
+        read, effect = quantize_inputs(x, self.bound), self._effect_of(context)
+        columns = self._columns(read, absent, effect, is_read=True)
         scores = [column.normal_score(x[j]) for j, column in enumerate(columns, self.n_given)]
         if not scores:
             return x[self.n_given :], x.new_zeros(x.shape[1])
@@ -261,7 +267,7 @@ class Mixture(Bijection):
         columns = self._columns(read, absent, self._effect_of(context))
         for j, column in enumerate(columns, self.n_given):
             solved = column.quantile(z[j])
-            log_derivative = column.normal_score(solved)[1]
+            log_derivative = column.density(solved).log() + z[j].square() / 2 + LOG_SQRT_2PI
             log_det = log_det - log_derivative.masked_fill(absent[j], 0.0)
             y[j] = solved.masked_fill(absent[j], 0.0)
             read[j] = quantize_inputs(y[j], self.bound)
@@ -311,49 +317,55 @@ class Mixture(Bijection):
         return torch.cat((context.condition.clamp(-self.bound, self.bound), columns))
 
     def _columns(
-        self, read: Tensor, absent: Tensor, effect: "_ContextEffect"
+        self, read: Tensor, absent: Tensor, effect: "_ContextEffect", *, is_read: bool = False
     ) -> Iterator[UnivariateMixture]:
         """Yield the conditional density of each mapped column, given the columns before it.
 
         Parameters
         ----------
         read : Tensor of shape (n_columns, n_rows)
-            Rounded columns, 0 where a value is missing. A column must be there when the
-            next one is taken.
+            Rounded columns, 0 where a value is missing.
         absent : Tensor of bool, shape (n_columns, n_rows)
         effect : _ContextEffect
+        is_read : bool
+            Whether all columns are there; otherwise each is when the next one is taken.
         """
-        log_weights = effect.log_weights.expand(-1, read.shape[1])
+        weights = ComponentWeights(effect.log_weights.expand(-1, read.shape[1]))
         precisions, floors = 1 / self._scale(), self._floor()
+        regressors = self._regressors(read, absent, effect.shift)
+        has_absent = absent.is_cuda or bool(absent.any())
         for j in range(len(read)):
-            regressors = self._regressors(read[:j], absent[:j], effect.shift[:j])
-            coefficients = self.coefficients[:, j, None, :j] * -precisions[:, j, None, None]
-            precision = precisions[:, j, None]
-            products = torch.matmul(coefficients, regressors).squeeze(1)
+            coefficients = self.coefficients[:, j, :j, None]
+            if self.missing_embedding is not None:
+                of_missing = coefficients * self.missing_embedding[:, :j, None]
+                coefficients = torch.cat((coefficients, of_missing), dim=2)
+            precision, current = precisions[:, j, None], weights.current
+            offset = torch.addmm(
+                -precision * self.intercept[:, j, None],
+                -precision * coefficients.flatten(1),
+                regressors[:j].flatten(0, 1),
+            )
             column = UnivariateMixture(
-                torch.softmax(log_weights, dim=0),
-                products - precision * self.intercept[:, j, None],
-                precision,
-                effect.shift[j],
-                floors[j],
+                current, current.sum(dim=0), offset, precision, effect.shift[j], floors[j]
             )
             if j >= self.n_given:
                 yield column
             factors = column.factors(read[j])
-            log_weights = log_weights + factors.log().masked_fill(absent[j], 0.0)
-
-    def _mean(self, columns: Tensor, absent: Tensor, shift: Tensor) -> Tensor:
-        products = torch.matmul(
-            self.coefficients.tril(-1), self._regressors(columns, absent, shift)
-        )
-        return products + self.intercept[:, :, None] + shift
+            weights.multiply(factors.masked_fill(absent[j], 1.0) if has_absent else factors)
+            if not is_read:
+                row = slice(j, j + 1)
+                regressors[row] = self._regressors(read[row], absent[row], effect.shift[row])
 
     def _regressors(self, columns: Tensor, absent: Tensor, shift: Tensor) -> Tensor:
-        """Columns less their shift, or the embedding of a missing value."""
+        """Columns less their shift and, where missing values have an embedding, their mask.
+
+        ``(n_columns, 1, n_rows)``, or ``(n_columns, 2, n_rows)`` with the mask.
+        """
         if self.missing_embedding is None:
-            return columns - shift
-        embedding = self.missing_embedding[:, : len(columns), None]
-        return torch.where(absent, embedding, columns - shift)
+            return (columns - shift)[:, None]
+        return torch.stack(
+            ((columns - shift).masked_fill(absent, 0.0), absent.to(columns.dtype)), 1
+        )
 
     def _effect_of(self, context: Context) -> "_ContextEffect":
         """Return log-weights and shift of each row: the sum of all effects."""

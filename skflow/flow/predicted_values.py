@@ -97,7 +97,8 @@ class PredictedValues:
     def take(self, rows: slice | Tensor) -> Self:
         """Return the distributions of some of the rows."""
         knots = tuple(Knots(*(part[..., rows] for part in each)) for each in self.knots)
-        return replace(self, knots=knots, mixture=self.mixture.of_rows(rows))
+        chosen = torch.arange(len(self.mixture.total), device=self.mixture.total.device)[rows]
+        return replace(self, knots=knots, mixture=self.mixture.of_rows(chosen))
 
     @staticmethod
     def join(parts: Sequence["PredictedValues"]) -> "PredictedValues":
@@ -113,6 +114,7 @@ class PredictedValues:
         )
         mixture = UnivariateMixture(
             along_rows([part.mixture.weights for part in parts]),
+            along_rows([part.mixture.total for part in parts]),
             along_rows([part.mixture.offset for part in parts]),
             first.mixture.precision.cpu(),
             along_rows([part.mixture.shift for part in parts]),
@@ -142,7 +144,8 @@ class PredictedValues:
         Trapezoidal rule in each component of the mixture, before the layers are undone: no root
         is searched for. The floor has nodes of its own.
         """
-        weights, means, floor = self.mixture.weights, self.mixture.means, self.mixture.floor
+        weights, floor = self.mixture.weights / self.mixture.total, self.mixture.floor
+        means = self.mixture.means
         at = means.new_tensor(np.linspace(-FARTHEST_NODE, FARTHEST_NODE, n_nodes))
         y = (means[:, None] + (at / self.mixture.precision)[:, :, None]).flatten(0, 1)
         share = torch.softmax(-at.square() / 2, dim=0)[:, None]

@@ -31,24 +31,32 @@ def float64(values) -> Tensor:
 # Root search
 
 FUNCTIONS = {
-    "cubic": (lambda x: x**3 + x, lambda x: 3 * x**2 + 1),
-    "flat at the root": (lambda x: x**3, lambda x: 3 * x**2),
-    "steep": (lambda x: torch.sinh(20 * x), lambda x: 20 * torch.cosh(20 * x)),
-    "step": (lambda x: torch.tanh(1e4 * x) + 1e-3 * x, lambda x: 1e4 / torch.cosh(1e4 * x) ** 2),
+    "cubic": (lambda x: x**3 + x, lambda x: 3 * x**2 + 1, lambda x: 6 * x),
+    "flat at the root": (lambda x: x**3, lambda x: 3 * x**2, lambda x: 6 * x),
+    "steep": (
+        lambda x: torch.sinh(20 * x),
+        lambda x: 20 * torch.cosh(20 * x),
+        lambda x: 400 * torch.sinh(20 * x),
+    ),
+    "step": (
+        lambda x: torch.tanh(1e4 * x) + 1e-3 * x,
+        lambda x: 1e4 / torch.cosh(1e4 * x) ** 2,
+        lambda x: -2e8 * torch.tanh(1e4 * x) / torch.cosh(1e4 * x) ** 2,
+    ),
 }
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_roots_are_those_of_scipy(name: str) -> None:
-    value, derivative = FUNCTIONS[name]
+    value, derivative, second = FUNCTIONS[name]
     goals = value(float64(np.linspace(-0.8, 0.9, 23)))
 
-    def residual(x: Tensor, entries: Entries) -> tuple[Tensor, Tensor]:
-        return value(x) - goals[entries], derivative(x) + 1e-12
+    def residual(x: Tensor, entries: Entries) -> tuple[Tensor, Tensor, Tensor]:
+        return value(x) - goals[entries], derivative(x) + 1e-12, second(x)
 
     low, high = torch.full_like(goals, -1.5), torch.full_like(goals, 2.0)
     start = float64(np.random.default_rng(0).uniform(-3, 3, 23))
-    found = find_root(residual, low, high, torch.full_like(goals, 1e-16), start)
+    found = find_root(residual, low, high, torch.full_like(goals, 1e-16), start, near=1e-6)
     for goal, root in zip(goals, found, strict=True):
         reference = brentq(
             lambda x, goal=goal: float(value(float64(x)) - goal), -1.5, 2.0, xtol=1e-15
@@ -58,11 +66,12 @@ def test_roots_are_those_of_scipy(name: str) -> None:
 
 def test_root_at_the_edge_of_its_bracket() -> None:
     found = find_root(
-        lambda x, _: (x, torch.ones_like(x)),
+        lambda x, _: (x, torch.ones_like(x), torch.zeros_like(x)),
         float64([0.0, -1.0, 0.0]),
         float64([1.0, 0.0, 0.0]),
         float64([1e-16] * 3),
         float64([0.5, 3.0, -3.0]),
+        near=1e-6,
     )
     torch.testing.assert_close(found, torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-15)
 
@@ -71,13 +80,15 @@ def test_entries_that_are_found_are_not_asked_again() -> None:
     """One root is far and flat, the others are where the search begins, or a step away."""
     asked = []
 
-    def cube_root(x: Tensor, entries: Entries) -> tuple[Tensor, Tensor]:
+    def cube_root(x: Tensor, entries: Entries) -> tuple[Tensor, Tensor, Tensor]:
         asked.append(len(x))
-        return (x - goals[entries]) ** 3, 3 * (x - goals[entries]).square() + 1e-300
+        distance = x - goals[entries]
+        return distance**3, 3 * distance.square() + 1e-300, 6 * distance
 
     goals = float64([*[1.0] * 50, 0.3])
     ends = torch.full_like(goals, -100.0), torch.full_like(goals, 90.0)
-    found = find_root(cube_root, *ends, torch.full_like(goals, 1e-30), float64([1.0] * 51))
+    start = float64([1.0] * 51)
+    found = find_root(cube_root, *ends, torch.full_like(goals, 1e-30), start, near=1e-20)
     torch.testing.assert_close(found, goals, rtol=0, atol=1e-9)
     assert asked[0] == 51
     assert set(asked[1:]) == {1}
