@@ -5,11 +5,13 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from skflow.archive.replacing import find_target, is_written_through
 from skflow.command_line import report
@@ -40,14 +42,14 @@ def fit(arguments: Namespace) -> None:
             _refuse_unwritable(path, arguments.table)
     if arguments.checkpoint is not None:
         _refuse_same_target(arguments.checkpoint, arguments.model)
-    path, frame = _read_training_table(arguments)
+    path, frame, weight = _read_training_table(arguments)
     # Errors of the system during a fit come from writing its checkpoint.
     with (
         attach_filename(arguments.checkpoint or path),
         as_command_error(path, "To do so here: --drop, --categorical."),
     ):
         try:
-            estimator.fit(frame)
+            estimator.fit(frame, sample_weight=weight)
         except ModelFileError as error:  # of the checkpoint, and names it
             raise CommandError(str(error)) from error
     with as_command_error(arguments.model), attach_filename(arguments.model):
@@ -56,34 +58,45 @@ def fit(arguments: Namespace) -> None:
         sys.stderr.write(report.describe_fit(estimator) + "\n")
 
 
-def _read_training_table(arguments: Namespace) -> tuple[str, pd.DataFrame]:
-    """Return the table's name in messages, and its columns but for those dropped."""
+def _read_training_table(arguments: Namespace) -> tuple[str, pd.DataFrame, pd.Series | None]:
+    """Return the table's name in messages, its columns but for those dropped, and its weights."""
     drop, categorical = arguments.drop, arguments.categorical
+    weight = [] if arguments.weight is None else [arguments.weight]
     with open_table(arguments.table, arguments.sep) as table:
         if isinstance(table, CsvTable):
             _refuse_other_delimiter(table)
         known = set(table.names)
-        for option, names in {"--drop": drop, "--categorical": categorical}.items():
+        options = {"--drop": drop, "--categorical": categorical, "--weight": weight}
+        for option, names in options.items():
             unknown = [name for name in names if name not in known]
             if unknown:
                 raise CommandError(
                     f"{option}: {table.path} has no columns {spell_names(unknown)}; "
                     f"it has {spell_names(table.names)}."
                 )
-        dropped = set(drop)
-        both = [name for name in categorical if name in dropped]
-        if both:
-            raise CommandError(f"--drop and --categorical both name {spell_names(both)}.")
-        kept = [name for name in table.names if name not in dropped]
+        for one, other in combinations(options, 2):
+            both = [name for name in options[other] if name in set(options[one])]
+            if both:
+                raise CommandError(f"{one} and {other} both name {spell_names(both)}.")
+        kept = [name for name in table.names if name not in {*drop, *weight}]
         if not kept:
-            raise CommandError(f"--drop leaves no column of {table.path}.")
+            used = " and ".join(option for option in ("--drop", "--weight") if options[option])
+            raise CommandError(f"{used} leaves no column of {table.path}.")
         _refuse_odd_names(kept, table.path)
-        frame = table.read(kept, {})
+        frame = table.read([*kept, *weight], {})
         if isinstance(table, CsvTable):
             frame = as_inferred(frame, categorical)
     if not len(frame):
         raise CommandError(f"{table.path} has columns, but no rows.")
-    return table.path, frame
+    if not weight:
+        return table.path, frame, None
+    of_rows = frame.pop(arguments.weight)
+    if not is_numeric_dtype(of_rows):
+        raise CommandError(
+            f"--weight: column {arguments.weight!r} of {table.path} holds {of_rows.dtype}, where "
+            "a number from 0 on is expected in each row."
+        )
+    return table.path, frame, of_rows
 
 
 def _build_estimator(arguments: Namespace) -> Any:

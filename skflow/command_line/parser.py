@@ -34,6 +34,7 @@ examples:
   skflow fit visits.csv -o visits.skflow --drop id name
   skflow fit visits.csv -o visits.skflow --categorical zip ward
   skflow fit visits.csv -o visits.skflow --sep ';'
+  skflow fit survey.csv -o survey.skflow --weight design_weight
   skflow fit visits.parquet -o watch.skflow --outliers --robust
   skflow fit large.csv -o large.skflow --max-time 3600 --checkpoint large.checkpoint"""
 
@@ -88,6 +89,8 @@ HELP = {
     "MODEL to write": "model file to write; .skflow is customary",
     "drop": "leave out",
     "categorical": "labels, not numbers, whatever they look like; leading zeros stay",
+    "weight": "how much each row counts, as a share of all; no column of the model. A row of "
+    "weight 0 is as if it were not there",
     "sep": "between the cells of TABLE, such as ';' or '\\t', a tab (default: a comma; a tab in "
     ".tsv files)",
     "max-iter": "at most (default: by the rows)",
@@ -166,6 +169,7 @@ def _add_fit(command: Parser) -> None:
     add = command.add_argument_group("columns").add_argument
     add("--drop", nargs="+", default=[], metavar="COLUMN", help=HELP["drop"])
     add("--categorical", nargs="+", default=[], metavar="COLUMN", help=HELP["categorical"])
+    add("--weight", metavar="COLUMN", help=HELP["weight"])
     add("--sep", type=_delimiter, metavar="CHARACTER", help=HELP["sep"])
     add = command.add_argument_group("training").add_argument
     add("--max-iter", type=_positive_int, metavar="EPOCHS", help=HELP["max-iter"])

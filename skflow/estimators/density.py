@@ -89,7 +89,7 @@ class FlowDensity(
     learning_rate : float or "auto", default="auto"
         Peak of the learning rate's schedule.
     batch_size : int or "auto", default="auto"
-        Rows per gradient step.
+        Rows per gradient step; their effective number, with ``sample_weight``.
     max_iter : int or "auto", default="auto"
         Epochs at most.
     max_time : float, default=None

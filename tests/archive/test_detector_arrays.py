@@ -3,9 +3,11 @@
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from skflow import FlowOutlierDetector, load
+from skflow.archive.detectors import unpack_calibration
 from skflow.exceptions import ModelFileError
 from tests.archive.parts import Parts, put_together, take_apart
 from tests.mixed import small_mix
@@ -49,6 +51,21 @@ def test_what_no_fit_gives_is_refused(parts, tmp_path: Path, ending: str, value:
     path.write_bytes(with_all(parts, ending, value))
     with pytest.raises(ModelFileError):
         load(path)
+
+
+@pytest.mark.parametrize("fault", ["zero", "of scores alone", "too few"])
+def test_weights_of_calibration_rows_are_checked(fault: str) -> None:
+    weights = {"score_weights": np.ones(4), "measure_weights": np.ones((2, 4))}
+    arrays = {"scores": np.arange(4.0), "measures": np.array([np.arange(4.0)] * 2)} | weights
+    assert unpack_calibration(dict(arrays), 2, 0.0)[1].mean_weight == 1.0
+    if fault == "zero":
+        arrays["measure_weights"][1, 2] = 0.0
+    elif fault == "too few":
+        arrays["score_weights"] = np.ones(3)
+    else:
+        del arrays["measure_weights"]
+    with pytest.raises(ModelFileError, match="eights"):
+        unpack_calibration(arrays, 2, 0.0)
 
 
 def test_a_single_number_instead_of_several_is_refused(parts, tmp_path: Path) -> None:

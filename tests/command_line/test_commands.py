@@ -63,6 +63,35 @@ def test_fit_tells_what_it_took_columns_for(
     assert kinds.keys() == {"zone", "fare", "cash", "riders"}
 
 
+@pytest.mark.parametrize("more", [[], ["--outliers"]])
+def test_fit_weighs_rows_by_a_column(files: Path, tmp_path: Path, more: list[str]) -> None:
+    trips, model = make_trips(100, 0)[["fare", "cash"]], tmp_path / "model"
+    weight = np.random.default_rng(0).integers(0, 4, 100)
+    trips.assign(many=weight).to_csv(tmp_path / "trips.csv", index=False)
+    arguments = ["fit", str(tmp_path / "trips.csv"), "-o", str(model), "--weight", "many"]
+    assert main([*arguments, *more, *ONE_EPOCH]) == 0
+    fitted, density = load(model), FlowDensity(max_iter=1, max_time=100)
+    same = FlowOutlierDetector(density) if more else density
+    same.set_params(random_state=0).fit(trips, sample_weight=weight)
+    assert list(fitted.feature_names_in_) == ["fare", "cash"]
+    np.testing.assert_array_equal(fitted.score_samples(trips), same.score_samples(trips))
+
+
+def test_faulty_weights_are_one_line(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options, message in (
+        (["--weight", "mass"], "--weight: "),
+        (["--weight", "km", "--drop", "km"], "--drop and --weight both name"),
+        (["--weight", "zone"], "column 'zone' of "),
+        (["--weight", "km"], "Negative values in data passed to `sample_weight`"),
+        (["--weight", "fare"], "sample_weight contains NaN"),
+    ):
+        arguments = ["fit", str(files / "train.csv"), "-o", str(tmp_path / "model"), *options]
+        assert main([*arguments, *ONE_EPOCH]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_fit_goes_on_from_its_checkpoint(files: Path, tmp_path: Path) -> None:
     arguments = ["fit", str(files / "train.csv"), "--checkpoint", str(tmp_path / "fit"), *ONE_EPOCH]
     for name in ("first", "second"):

@@ -291,3 +291,66 @@ def test_weights_undo_the_bias_of_a_sample() -> None:
     weighted = divergence(clone(flow).fit(X, sample_weight=weight))
     unweighted = divergence(clone(flow).fit(X))
     assert weighted < 0.05 < 0.2 < unweighted
+
+
+# After training
+
+
+class MixedPopulation:
+    """Three groups with a number each, and a second number that bends with the first."""
+
+    shares, means = np.array([0.6, 0.3, 0.1]), np.array([0.0, 1.5, -2.0])
+    deviations, levels = np.array([1.0, 0.6, 0.8]), np.array([0.0, 1.0, -0.5])
+
+    def draw(self, n_rows: int, rng: np.random.Generator) -> pd.DataFrame:
+        group = rng.choice(3, n_rows, p=self.shares)
+        x = self.means[group] + self.deviations[group] * rng.standard_normal(n_rows)
+        y = self._middle(x, group) + 0.3 * rng.standard_normal(n_rows)
+        return pd.DataFrame({"x": x, "y": y, "group": np.array(list("abc"))[group]})
+
+    def log_density(self, df: pd.DataFrame) -> np.ndarray:
+        x, group = df["x"].to_numpy(), np.array([*map("abc".index, df["group"])])
+        of_x = norm.logpdf(x, self.means[group], self.deviations[group])
+        of_y = norm.logpdf(df["y"], self._middle(x, group), 0.3)
+        return np.log(self.shares[group]) + of_x + of_y
+
+    def _middle(self, x: np.ndarray, group: np.ndarray) -> np.ndarray:
+        return 1.5 * np.sin(1.5 * x) + self.levels[group]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_trained_fit_recovers_the_population() -> None:
+    """10,000 rows, drawn with a probability that rises with x, weighted by its inverse."""
+    rng, population = np.random.default_rng(0), MixedPopulation()
+    pool, fresh = population.draw(200_000, rng), population.draw(20_000, rng)
+    probability = 1 / (1 + np.exp(2.5 - 0.8 * pool["x"].to_numpy()))
+    chosen = np.flatnonzero(rng.random(len(pool)) < probability)[:10_000]
+    flow = FlowDensity(n_layers=2, hidden_units=32, n_components=4, max_iter=25, random_state=0)
+    found = {}
+    for name, weight in (("weighted", 1 / probability[chosen]), ("unweighted", None)):
+        flow.fit(pool.iloc[chosen], sample_weight=weight)
+        found[name] = np.mean(population.log_density(fresh) - flow.score_samples(fresh))
+    assert found["weighted"] < found["unweighted"] / 2
+
+
+@pytest.mark.slow
+def test_weights_fit_as_repeated_rows_do() -> None:
+    """In place of scikit-learn's check of equality: scores differ as those of seeds do."""
+    rng, population = np.random.default_rng(0), MixedPopulation()
+    X, fresh = population.draw(1000, rng), population.draw(5000, rng)
+    repeats = rng.integers(1, 4, len(X))
+    copies = X.loc[X.index.repeat(repeats)]
+    mass = repeats.sum() ** 2 / (repeats**2).sum()
+    layers = {"n_layers": 1, "hidden_units": 16, "n_components": 4, "dropout": 0.0}
+    training = {"weight_decay": 0.1, "learning_rate": 0.01, "max_iter": 15}
+    flow = FlowDensity(**layers, **training, early_stopping=False)
+    found, expected, unweighted = [], [], []
+    for seed in range(4):
+        flow.set_params(random_state=seed, batch_size=64)  # as many steps for each
+        found.append(flow.fit(X, sample_weight=repeats).score(fresh))
+        unweighted.append(flow.fit(X).score(fresh))
+        flow.set_params(batch_size=round(64 * len(copies) / mass))
+        expected.append(flow.fit(copies).score(fresh))
+    spread = np.std(found, ddof=1) + np.std(expected, ddof=1)
+    assert abs(np.mean(found) - np.mean(expected)) < 2 * spread

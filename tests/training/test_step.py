@@ -166,6 +166,27 @@ def test_an_epoch_of_weighted_rows_is_one_of_repeated_rows(holds_out: bool) -> N
     assert found[0] != pytest.approx(found[2], rel=1e-3)
 
 
+def test_steps_of_unequal_weights_are_unbiased() -> None:
+    """The mean gradient over the batches of an epoch is that of all rows, however weights fall."""
+    rows = torch.randn(3, 12, dtype=torch.float64, generator=seeded(0))
+    model = nn.Linear(3, 1).double()
+    start = copy.deepcopy(model.state_dict())
+    gradients = []
+
+    def keep(parameters: Sequence[nn.Parameter]) -> None:
+        gradients.append(torch.cat([p.grad.flatten() for p in parameters]))
+
+    optimizer = AdamW(model, weight_decay=0.0, max_norm=5.0)
+    batch = numbers_only(rows, torch.arange(12).double() ** 3 + 0.1)
+    average = EMA(optimizer.parameters, horizon=12.0)
+    log_prob = lambda batch: -model(batch.y.T).square()[:, 0]  # noqa: E731
+    step = EagerStep(log_prob, batch, optimizer, average, keep)
+    for some in (torch.arange(12), torch.arange(4), torch.arange(4, 8), torch.arange(8, 12)):
+        model.load_state_dict(start)
+        step(some, 0.0, average.next_weight())
+    torch.testing.assert_close(torch.stack(gradients[1:]).mean(dim=0), gradients[0])
+
+
 def test_gradients_can_be_reduced_before_they_are_clipped() -> None:
     model = nn.Linear(3, 1).double()
     rows = numbers_only(torch.randn(3, 12, dtype=torch.float64, generator=seeded(0)))
