@@ -11,6 +11,7 @@ from torch import Tensor
 
 from skflow.flow import mixture as mixture_module
 from skflow.flow.conditioner import QUANTIZATION_STEP
+from skflow.flow.context import Context
 from skflow.flow.heavy_tails import HEAVY
 from skflow.flow.mixture import GaussianComponents, Mixture
 from tests.laws import BOUND, CASES, Case, ContextRows, mixture, normal_rows, seeded, with_context
@@ -243,3 +244,34 @@ def test_sharpness_of_components_is_the_mean_curvature_within_them() -> None:
             middle, *sides = one.log_prob(points).split([1, len(identity), len(identity)])
         expected += weights[k].detach() * (2 * middle - sum(sides)) / 1e-6
     torch.testing.assert_close(layer.sharpness(), expected.sqrt(), rtol=0.02, atol=0)
+
+
+def test_leading_columns_condition_a_gaussian_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Density of the last columns given the first, against the closed form of scipy.
+
+    The floors, which no Gaussian mixture has, are made negligible.
+    """
+    monkeypatch.setattr(mixture_module, "MIN_FLOOR", 1e-12)
+    generator = seeded(1)
+    factor = torch.randn(3, 4, 4, generator=generator, dtype=torch.float64)
+    covariances = factor @ factor.transpose(1, 2) / 4 + torch.eye(4) / 4
+    means = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+    components = GaussianComponents(torch.tensor([0.2, 0.3, 0.5]).double(), means, covariances)
+    layer = Mixture.from_components(components, BOUND, n_given=2)
+    layer.floor_logit.data.fill_(-60.0)
+    rows = torch.randn(4, 50, generator=generator, dtype=torch.float64)
+    leading = GaussianComponents(components.weights, means[:, :2], covariances[:, :2, :2])
+    expected = scipy_log_prob(components, rows) - scipy_log_prob(leading, rows[:2])
+    context, y = Context(condition=rows[:2]), rows[2:]
+    with torch.no_grad():
+        exact = layer.log_prob(y, context)
+        unrounded = layer.log_prob(y, context._replace(quantize=False))
+        residuals = layer.residuals(y, context).log_prob()
+        z, log_det = layer.forward_and_log_det(y, context)
+        back, _ = layer.inverse_and_log_det(z, context)
+    np.testing.assert_allclose(exact, expected, atol=1e-4)
+    np.testing.assert_allclose(unrounded, expected, atol=1e-6)
+    np.testing.assert_allclose(residuals, expected, atol=1e-6)
+    of_map = log_det - (z.square() / 2 + np.log(2 * np.pi) / 2).sum(dim=0)
+    np.testing.assert_allclose(of_map, exact, atol=1e-9)
+    np.testing.assert_allclose(back, y, atol=1e-11)

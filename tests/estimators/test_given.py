@@ -1,0 +1,250 @@
+"""FlowDensity(given=...): the density of some columns given others, of every kind on both sides."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from pandas.testing import assert_frame_equal
+from scipy import stats
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from skflow import FlowDensity, FlowOutlierDetector, load
+from tests.mixed import every_kind, every_polars_kind
+from tests.settings import ONE_GAUSSIAN, ONE_TINY_LAYER, TWO_GAUSSIANS, TWO_LAYERS
+
+pytestmark = pytest.mark.filterwarnings("ignore::skflow.exceptions.StrangeLabelsWarning")
+
+
+def dependent(n_rows: int, seed: int = 0) -> pd.DataFrame:
+    """A number, a category and a number with missing values that depend on two conditions."""
+    rng = np.random.default_rng(seed)
+    x, group = rng.standard_normal(n_rows), rng.choice(["a", "b"], n_rows)
+    shown = rng.random(n_rows) < 1 / (1 + np.exp(-x))
+    return pd.DataFrame(
+        {
+            "x": x,
+            "y": (2 * x + (group == "a") + rng.standard_normal(n_rows) / 10).round(9),
+            "group": group,
+            "level": np.where(rng.random(n_rows) < 1 / (1 + np.exp(-3 * x)), "high", "low"),
+            "z": np.where(shown, x + rng.standard_normal(n_rows), np.nan).round(9),
+        }
+    )
+
+
+GIVEN = ["x", "group"]
+TARGETS = ["y", "level", "z"]
+
+
+@pytest.fixture(scope="module")
+def flow() -> FlowDensity:
+    return FlowDensity(given=GIVEN, **TWO_LAYERS).fit(dependent(400))
+
+
+@pytest.mark.parametrize("settings", [TWO_GAUSSIANS, ONE_TINY_LAYER], ids=["start", "trained"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_columns_of_every_kind_on_either_side(first: int, settings: dict[str, Any]) -> None:
+    df = every_kind(200)
+    given = list(df.columns[first::2])
+    flow = FlowDensity(given=given, **settings).fit(df)
+    assert np.isfinite(flow.score_samples(df)).all()
+    Z = flow.transform(df)
+    assert Z.shape[1] == len(flow.get_feature_names_out())
+    assert not set(flow.get_feature_names_out()) & set(given)
+    assert_frame_equal(flow.inverse_transform(Z, given=df[given]), df, check_index_type=False)
+    drawn = flow.sample(2, random_state=0, given=df[given][:5])
+    assert drawn.dtypes.equals(df.dtypes)
+    assert_frame_equal(drawn[given], df[given].loc[np.repeat(range(5), 2)].reset_index(drop=True))
+
+
+def test_polars_frames_and_arrays() -> None:
+    df = every_polars_kind(120)
+    given = df.columns[::2]
+    flow = FlowDensity(given=given, **ONE_GAUSSIAN).fit(df)
+    back = flow.inverse_transform(flow.transform(df), given=df)
+    assert back[given].equals(df[given])
+    assert flow.sample(given=df[:3], random_state=0).schema == df.schema
+    X = np.random.default_rng(0).standard_normal((80, 3)).round(6)
+    flow = FlowDensity(given=[2], **ONE_GAUSSIAN).fit(X)
+    assert (flow.inverse_transform(flow.transform(X), given=X[:, 2:]) == X).all()
+    assert flow.transform(X).shape == (80, 2)
+
+
+def test_the_start_knows_the_conditions() -> None:
+    """Within a tenth of a nat of the truth, in closed form: numbers, labels, missing values."""
+    rows, fresh = dependent(1000), dependent(2000, seed=1)
+    known = fresh.x
+    missing = fresh.z.isna()
+    truth = stats.norm.logpdf(fresh.y, 2 * known + (fresh.group == "a"), 0.1)
+    truth += stats.logistic.logcdf(3 * known * np.where(fresh.level == "high", 1, -1))
+    truth += stats.logistic.logcdf(known * np.where(missing, -1, 1))
+    truth += np.where(missing, 0.0, stats.norm.logpdf(fresh.z.fillna(0), known, 1))
+    flow = FlowDensity(given=GIVEN, **TWO_GAUSSIANS).fit(rows)
+    assert flow.score(fresh) == pytest.approx(np.mean(truth), abs=0.1)
+
+
+def test_densities_sum_and_integrate_to_one() -> None:
+    """Over a category and a number with missing values: summed over labels, integrated."""
+    df = dependent(400)[["x", "group", "level", "z"]]
+    flow = FlowDensity(given=GIVEN, **TWO_LAYERS).fit(df)
+    z = np.append(np.linspace(-40, 40, 20_001), np.nan)
+    for row in range(3):
+        total = 0.0
+        for level in ("high", "low"):
+            rows = df.iloc[[row] * len(z)].assign(z=z, level=level)
+            density = np.exp(flow.score_samples(rows))
+            total += np.trapezoid(density[:-1], z[:-1]) + density[-1]
+        assert total == pytest.approx(1, abs=1e-3)
+
+
+def test_draws_follow_the_density() -> None:
+    """Distribution function of draws, by integrals of the density, is uniform."""
+    df = dependent(400)[["x", "group", "y"]]
+    flow = FlowDensity(given=GIVEN, **TWO_LAYERS).fit(df)
+    for row in (0, 1):
+        draws = flow.sample(500, random_state=0, given=df[GIVEN][row : row + 1])
+        assert len(draws) == 500
+        grid = np.linspace(draws.y.min() - 1, draws.y.max() + 1, 20_001)
+        density = np.exp(flow.score_samples(df.iloc[[row] * len(grid)].assign(y=grid)))
+        below = np.concatenate(([0.0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(grid))))
+        assert stats.kstest(np.interp(draws.y, grid, below), "uniform").pvalue > 1e-3
+
+
+def test_a_single_number_has_its_distribution_function_in_the_latent() -> None:
+    df = dependent(400)[["x", "y"]]
+    flow = FlowDensity(given=["x"], **TWO_LAYERS).fit(df)
+    y = np.linspace(-8, 8, 40_001)
+    rows = pd.DataFrame({"x": 0.3, "y": y})
+    density = np.exp(flow.score_samples(rows))
+    below = np.concatenate(([0.0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(y))))
+    found = stats.norm.cdf(np.asarray(flow.transform(rows)).ravel())
+    np.testing.assert_allclose(found, below, atol=1e-3)
+
+
+def test_conditions_never_seen_have_finite_scores(flow: FlowDensity) -> None:
+    rows = dependent(6).assign(
+        x=[1e300, -1e6, np.nan, 0.0, 0.0, 0.0], group=["a", "b", "a", "never", None, "b"]
+    )
+    scores = flow.score_samples(rows)
+    assert np.isfinite(scores).all()
+    back = flow.inverse_transform(flow.transform(rows), given=rows)
+    assert_frame_equal(back[TARGETS], rows[TARGETS])
+    assert back.group.tolist()[:4] == ["a", "b", "a", "never"]
+    drawn = flow.sample(given=rows, random_state=0)
+    assert drawn.level.isin(["high", "low"]).all()
+    assert drawn.y.notna().all()
+
+
+def test_conditions_come_back_as_they_came() -> None:
+    df = dependent(80).assign(n=np.arange(80) % 50, group=lambda df: df.group.astype("category"))
+    flow = FlowDensity(given=["n", "group"], **ONE_GAUSSIAN).fit(df)
+    given = pd.DataFrame({"group": pd.Categorical(["a", "new"]), "n": [0.5, 1.0]})
+    drawn = flow.sample(given=given, random_state=0)
+    assert list(drawn.columns) == list(df.columns)
+    assert drawn.n.tolist() == [0.5, 1.0]
+    assert drawn.group.tolist() == ["a", "new"]
+    drawn = flow.sample(given=pl.DataFrame({"n": [7], "group": ["b"]}), random_state=0)
+    assert (drawn.n.dtype, drawn.group.dtype) == (df.n.dtype, df.group.dtype)
+
+
+def test_the_order_of_columns_does_not_matter(flow: FlowDensity) -> None:
+    given = dependent(5)[["group", "x"]]
+    first, second = (flow.sample(random_state=0, given=g) for g in (given, given[["x", "group"]]))
+    assert_frame_equal(first, second)
+
+
+def test_schema_says_what_is_given(flow: FlowDensity) -> None:
+    assert flow.schema_.to_frame().set_index("column")["is_given"].to_dict() == {
+        "x": True, "y": False, "group": True, "level": False, "z": False,
+    }  # fmt: skip
+    assert "given" in repr(flow.schema_).splitlines()[1]
+    joint = FlowDensity(**ONE_GAUSSIAN).fit(dependent(400))
+    assert joint.schema_ != flow.schema_  # another measure
+    pinned = FlowDensity(given=GIVEN, column_kinds=joint.schema_, **ONE_GAUSSIAN)
+    assert pinned.fit(dependent(400)).schema_ == flow.schema_
+
+
+def test_files_pickles_and_clones(flow: FlowDensity, tmp_path: Path) -> None:
+    rows = dependent(50, seed=2)
+    flow.save(tmp_path / "model.skflow")
+    for again in (load(tmp_path / "model.skflow"), pickle.loads(pickle.dumps(flow))):
+        np.testing.assert_array_equal(again.score_samples(rows), flow.score_samples(rows))
+        assert_frame_equal(
+            again.sample(given=rows, random_state=0), flow.sample(given=rows, random_state=0)
+        )
+        assert (again.schema_, again.given) == (flow.schema_, GIVEN)
+    assert clone(flow).fit(dependent(400)).score(rows) == flow.score(rows)
+
+
+def test_searches_warm_starts_and_checkpoints(tmp_path: Path) -> None:
+    df = dependent(120)
+    search = GridSearchCV(FlowDensity(**ONE_GAUSSIAN), {"given": [["x"], GIVEN]}, cv=2)
+    assert search.fit(df).best_params_["given"] in (["x"], GIVEN)
+    flow = FlowDensity(given=GIVEN, warm_start=True, **ONE_TINY_LAYER).fit(df)
+    before = flow.best_validation_score_
+    assert flow.fit(df).best_validation_score_ > before - 0.5
+    once = ONE_TINY_LAYER | {"early_stopping": False}
+    kept = FlowDensity(given=GIVEN, checkpoint_path=tmp_path / "kept", **once)
+    expected = FlowDensity(given=GIVEN, **once).fit(df).score_samples(df)
+    for _ in range(2):  # the second goes on from the end of the first
+        np.testing.assert_array_equal(kept.fit(df).score_samples(df), expected)
+
+
+def test_validation_rows_of_ones_own() -> None:
+    df = dependent(200)
+    flow = FlowDensity(given=GIVEN, **TWO_LAYERS).fit(df[:150], X_val=df[150:])
+    assert flow.best_validation_score_ == pytest.approx(flow.score(df[150:]), abs=1e-3)
+
+
+FAULTS: dict[str, tuple[Callable[[FlowDensity], Any], str]] = {
+    "no conditions": (lambda flow: flow.sample(), "call sample with given="),
+    "a column too few": (lambda flow: flow.sample(given=dependent(3)[["x"]]), "lacks .'group'"),
+    "a strange column": (lambda flow: flow.sample(given=dependent(3).assign(q=1)), "holds .'q'"),
+    "no rows": (lambda flow: flow.sample(given=dependent(3)[:0]), "no rows"),
+    "other rows": (
+        lambda flow: flow.inverse_transform(np.zeros((2, 4)), given=dependent(3)),
+        "3 rows and Z has 2",
+    ),
+    "a dictionary": (lambda flow: flow.sample(given={"x": [1.0]}), r"pd\.DataFrame"),
+    "an array of one column": (lambda flow: flow.sample(given=np.zeros((2, 1))), "or all 5"),
+    "another kind": (lambda flow: flow.sample(given=dependent(3).assign(x="word")), "'x'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_conditions_that_do_not_fit_are_refused(flow: FlowDensity, fault: str) -> None:
+    call, message = FAULTS[fault]
+    with pytest.raises((TypeError, ValueError), match=message):
+        call(flow)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (list(dependent(2).columns), "all 5 columns"),
+        (["nothing"], "'nothing', which is no column"),
+        ([], "names no column"),
+        ([7], "7, which is no column"),
+        ([True, False, False, False, False], "True, which is no column"),
+        (2.5, "must be an array-like"),
+    ],
+)
+def test_choices_that_make_no_sense_are_refused(given: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FlowDensity(given=given, **ONE_GAUSSIAN).fit(dependent(50))
+
+
+def test_joint_densities_take_no_conditions() -> None:
+    df = dependent(50)
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(df)
+    with pytest.raises(ValueError, match="this one is joint"):
+        flow.sample(given=df)
+    with pytest.raises(ValueError, match="this one is joint"):
+        flow.inverse_transform(flow.transform(df), given=df)
+    with pytest.raises(ValueError, match="joint density"):
+        FlowOutlierDetector(density=FlowDensity(given=["x"], n_layers=0)).fit(df)
