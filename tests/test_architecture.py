@@ -19,6 +19,7 @@ GROUND = {"rows", "dequantization", "device", "clock", "reporter", "exceptions"}
 # What each floor may import of the others. flow and table do not know each other.
 FLOORS = {
     "command_line": {"command_line", "estimators", "archive", "table", "exceptions"},
+    "metrics": set(),
     "plotting": {"plotting", "estimators", "table"},
     "estimators": {
         *("estimators", "fitted", "archive", "outliers", "initialization", "training"),
@@ -65,7 +66,7 @@ FRAME_FLOORS = {"command_line"}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
 # One class each, most of it numpydoc and the list of parameters.
-LONG_FILES = {"estimators/density.py": 600, "estimators/outlier.py": 415}
+LONG_FILES = {"estimators/density.py": 620, "estimators/outlier.py": 425}
 LONG_FUNCTIONS: dict[str, int] = {}
 
 

@@ -15,7 +15,7 @@ from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import DENSITY, clone_density
 from skflow.estimators.predictor_files import SaveableClassifier
-from skflow.estimators.targets import Targets, fit_given, read_rows, refuse_given
+from skflow.estimators.targets import Targets, conditions_of, fit_given, read_rows, refuse_given
 from skflow.estimators.validation import check_table
 from skflow.fitted.prediction import predict_column
 
@@ -166,7 +166,7 @@ class FlowClassifier(SchemaDisplay, SaveableClassifier, ClassifierMixin, BaseEst
             In nats, in the order of ``classes_``.
         """
         check_is_fitted(self)
-        given = self.density_._read_given(check_table(self, X, reset=False), "predict_proba")
+        given = conditions_of(self.density_, check_table(self, X, reset=False))
         predicted = predict_column(self.density_._density, given, self.density_.device)
         log_probs: FloatArray = log_softmax(predicted.label_log_probs, axis=1)
         return log_probs
