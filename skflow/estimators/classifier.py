@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.utils import Tags, check_consistent_length, column_or_1d
+from sklearn.utils import Tags, assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
@@ -186,6 +186,7 @@ def _read_classes(estimator: Any, X: Any, y: Any) -> Targets:
             "is None."
         )
     classes = column_or_1d(y, warn=True)
+    assert_all_finite(classes, input_name="y")
     check_classification_targets(classes)
     check_consistent_length(X, classes)
     return Targets([classes], ["class"], is_table=False)
