@@ -19,6 +19,7 @@ GROUND = {"rows", "dequantization", "device", "clock", "reporter", "exceptions"}
 # What each floor may import of the others. flow and table do not know each other.
 FLOORS = {
     "command_line": {"command_line", "estimators", "archive", "table", "exceptions"},
+    "metrics": set(),
     "plotting": {"plotting", "estimators", "table"},
     "estimators": {
         *("estimators", "fitted", "archive", "outliers", "conditioning", "initialization"),

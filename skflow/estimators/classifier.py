@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.utils import Tags, check_consistent_length, column_or_1d
+from sklearn.utils import Tags, assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,7 +15,7 @@ from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import DENSITY, clone_density
 from skflow.estimators.predictor_files import SaveableClassifier
-from skflow.estimators.targets import Targets, fit_given, read_rows, refuse_given
+from skflow.estimators.targets import Targets, conditions_of, fit_given, read_rows, refuse_given
 from skflow.estimators.validation import check_table
 from skflow.fitted.prediction import predict_column
 
@@ -166,7 +166,7 @@ class FlowClassifier(SchemaDisplay, SaveableClassifier, ClassifierMixin, BaseEst
             In nats, in the order of ``classes_``.
         """
         check_is_fitted(self)
-        given = self.density_._read_given(check_table(self, X, reset=False), "predict_proba")
+        given = conditions_of(self.density_, check_table(self, X, reset=False))
         predicted = predict_column(self.density_._density, given, self.density_.device)
         log_probs: FloatArray = log_softmax(predicted.label_log_probs, axis=1)
         return log_probs
@@ -186,6 +186,7 @@ def _read_classes(estimator: Any, X: Any, y: Any) -> Targets:
             "is None."
         )
     classes = column_or_1d(y, warn=True)
+    assert_all_finite(classes, input_name="y")
     check_classification_targets(classes)
     check_consistent_length(X, classes)
     return Targets([classes], ["class"], is_table=False)

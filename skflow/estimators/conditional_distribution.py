@@ -68,7 +68,7 @@ class ConditionalDistribution:
         dtypes: Sequence[np.dtype],
         *,
         is_table: bool,
-        log_density: Callable[[Any], FloatArray] | None = None,
+        log_density: Callable[[Any, Any], FloatArray] | None = None,
     ) -> None:
         self._columns = list(columns)
         self._dtypes = list(dtypes)
@@ -190,7 +190,7 @@ class ConditionalDistribution:
         """
         shares = np.asarray(q, dtype=np.float64)
         if not ((shares > 0) & (shares < 1)).all():
-            raise ValueError(f"Quantiles are between 0 and 1, both left out; got {q}.")
+            raise ValueError(f"Quantiles are between 0 and 1, both left out; got {q!r}.")
         each = np.broadcast_to(np.atleast_2d(shares), (len(self), np.atleast_2d(shares).shape[1]))
         cells = [column.ppf(each) for column in self._columns]
         pairs = zip(cells, self._dtypes, strict=True)
@@ -227,7 +227,14 @@ class ConditionalDistribution:
         Values are taken no farther out than the training rows make likely: tails of a density
         that is finite everywhere need have no mean.
         """
-        return self._join([self._as_y(column, column.mean()) for column in self._columns])
+        means = []
+        for column in self._columns:
+            x, coordinates = column.mean(), column.codec.coordinates
+            if column.codec.stored.family.is_temporal:
+                means.append(_to_array(column.codec.stored.filled(coordinates.write(x))))
+            else:
+                means.append(_unit(column) * (x - coordinates.coordinate_of(0)))
+        return self._join(means)
 
     def var(self) -> FloatArray:
         """Variances, in squared units of y."""
@@ -297,8 +304,9 @@ class ConditionalDistribution:
         generator = check_random_state(random_state)
         drawn = []
         if self._log_density is not None:
-            places = generator.randint(self._columns[0].draws.shape[1], size=(len(self), size))
-            for column, dtype in zip(self._columns, self._dtypes, strict=True):
+            columns = [c for c in self._columns if isinstance(c, DrawnColumn)]
+            places = generator.randint(columns[0].draws.shape[1], size=(len(self), size))
+            for column, dtype in zip(columns, self._dtypes, strict=True):
                 cells = column.cells(np.take_along_axis(column.draws, places, axis=1).ravel())
                 drawn.append(_to_array(cells, dtype).reshape(len(self), size))
             return np.moveaxis(self._join(drawn), -1, 0)
@@ -314,10 +322,8 @@ class ConditionalDistribution:
             at = column.codec.coordinates.read(self._read(values, k)).reshape(values.shape)
             probabilities.append(column.cdf(at, below=below))
         joined = self._join(probabilities)
-        return joined if self._is_several(y) else joined[..., 0]
-
-    def _is_several(self, y: Any) -> bool:
-        return not self._is_table and np.ndim(y) == 2
+        is_several = not self._is_table and np.ndim(y) == 2
+        return joined if is_several else joined[..., 0]
 
     def _each_output(self, y: Any) -> list[NDArray[Any]]:
         """Values of each output, ``(n_rows, n_values)``."""
@@ -347,13 +353,6 @@ class ConditionalDistribution:
     def _read(self, values: NDArray[Any], k: int) -> StoredColumn:
         """Read values of an output as cells, one row after the other."""
         return read_target(values.ravel(), self._columns[k].codec.stored)
-
-    def _as_y(self, column: PredictedColumn | DrawnColumn, x: FloatArray) -> NDArray[Any]:
-        """Coordinates as float64, or dates or durations."""
-        if column.codec.stored.family.is_temporal:
-            return _to_array(column.codec.stored.filled(column.codec.coordinates.write(x)))
-        unit = _unit(column)
-        return x * unit - column.codec.coordinates.coordinate_of(0) * unit
 
     def _join(self, outputs: list[NDArray[Any]]) -> NDArray[Any]:
         return np.stack(outputs, axis=1) if self._is_table else outputs[0]

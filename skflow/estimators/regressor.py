@@ -15,7 +15,14 @@ from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import DENSITY, clone_density
 from skflow.estimators.predictor_files import SaveableRegressor
-from skflow.estimators.targets import Targets, fit_given, read_rows, refuse_given, take_rows
+from skflow.estimators.targets import (
+    Targets,
+    conditions_of,
+    fit_given,
+    read_rows,
+    refuse_given,
+    take_rows,
+)
 from skflow.estimators.validation import check_table
 from skflow.exceptions import warn_caller
 from skflow.fitted.prediction import draw_columns, predict_column
@@ -291,7 +298,7 @@ class FlowRegressor(SchemaDisplay, SaveableRegressor, RegressorMixin, BaseEstima
         return self._distribution(self.density_, check_table(self, X, reset=False))
 
     def _distribution(self, density: FlowDensity, X: Any) -> ConditionalDistribution:
-        given, fitted = density._read_given(X, "predict"), density._density
+        given, fitted = conditions_of(density, X), density._density
         if len(self._dtypes) == 1:
             columns = [predict_column(fitted, given, density.device)]
             return ConditionalDistribution(columns, self._dtypes, is_table=self._is_table)

@@ -11,7 +11,7 @@ from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.validation import check_table, check_weight
-from skflow.table.frames import append_columns, as_frame
+from skflow.table.frames import Conditions, append_columns, as_frame
 
 FloatArray = NDArray[np.float64]
 
@@ -117,6 +117,13 @@ def fit_given(
     own = clone(density).set_params(given=list(range(n_columns)))
     weights = {} if weight is None else {"sample_weight": weight}
     return own.fit(targets.append_to(X), X_val=validation, **weights)
+
+
+def conditions_of(density: FlowDensity, X: Any) -> Conditions:
+    """Read rows of X as conditions of a fitted density."""
+    given = density._read_given(X, "predict")
+    assert given is not None
+    return given
 
 
 def take_rows(X: Any, rows: NDArray[Any]) -> Any:

@@ -14,6 +14,7 @@ from skflow.flow.model import Model, Rows
 from skflow.flow.predicted_values import PredictedValues
 from skflow.rows import block_size
 from skflow.table.frames import Conditions
+from skflow.table.number_codecs import NumberCodec
 
 N_DRAWS = 512  # of each row, where targets are several
 DRAWN_ROWS = 64  # of conditions at once
@@ -36,6 +37,7 @@ def predict_column(
     assert conditions is not None
     model = density._move_model(given.rows.n_rows, device)
     own = codec.columns[codec.targets[0]]
+    assert isinstance(own, NumberCodec)
     log_probs, parts = [], []
     for block in device_blocks(given.rows.n_rows, model, block_size(codec.n_encoded)):
         encoded = conditions.encode(given.rows.take(block.rows))
@@ -70,20 +72,22 @@ def draw_columns(
     The same quasi-random normal draws serve all rows: what is drawn in a row does not depend on
     the others.
     """
-    codec, n_latents = density.codec, len(density.codec.latent_names)
-    n_values = int((~codec.latent_is_label).sum())
+    n_latents, targets = len(density.codec.latent_names), density.codec.targets
+    columns = [density.codec.columns[j] for j in targets]
+    codecs = [codec for codec in columns if isinstance(codec, NumberCodec)]
+    n_values = int((~density.codec.latent_is_label).sum())
     uniform = qmc.Sobol(n_latents + n_values, rng=0).random(N_DRAWS)
     z, u = ndtri(uniform[:, :n_latents].clip(1e-9, 1 - 1e-9)), uniform[:, n_latents:]
-    drawn: list[list[NDArray[np.float64]]] = [[] for _ in codec.targets]
+    drawn: list[list[NDArray[np.float64]]] = [[] for _ in codecs]
     for start in range(0, given.rows.n_rows, DRAWN_ROWS):
         rows = np.arange(start, min(start + DRAWN_ROWS, given.rows.n_rows))
         conditions = given.take(np.repeat(rows, N_DRAWS))
         tiled_z, tiled_u = np.tile(z, (len(rows), 1)), np.tile(u, (len(rows), 1))
-        columns, is_within_reach = density.draw(tiled_z, tiled_u, conditions, device)
+        cells, is_within_reach = density.draw(tiled_z, tiled_u, conditions, device)
         reached = is_within_reach.reshape(len(rows), N_DRAWS)
-        for parts, j in zip(drawn, codec.targets, strict=True):
-            x = codec.columns[j].coordinates.read(columns[j]).reshape(reached.shape)
+        for parts, codec, j in zip(drawn, codecs, targets, strict=True):
+            x = codec.coordinates.read(cells[j]).reshape(reached.shape)
             usual = np.nanmedian(np.where(reached, x, np.nan), axis=1, keepdims=True)
             parts.append(np.where(reached, x, usual))
-    pairs = zip(codec.targets, drawn, strict=True)
-    return [DrawnColumn(codec.columns[j], np.concatenate(parts)) for j, parts in pairs]
+    pairs = zip(codecs, drawn, strict=True)
+    return [DrawnColumn(codec, np.concatenate(parts)) for codec, parts in pairs]

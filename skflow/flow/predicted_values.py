@@ -35,9 +35,9 @@ from skflow.flow.rational_quadratic import (
 )
 from skflow.flow.univariate_mixture import UnivariateMixture
 
-N_NODES = 17  # in each component of the mixture
+N_NODES = 9  # in each component of the mixture
 FARTHEST_NODE = 4.2  # standard deviations
-N_BROAD_NODES = 16  # under the floor of the mixture
+N_BROAD_NODES = 4  # under the floor of the mixture
 
 
 class Nodes(NamedTuple):

@@ -35,8 +35,6 @@ class PredictiveDensityDisplay:
         Probability that the interval is meant to hold.
     mean : y
     truth : y, default=None
-    name : str, default="y"
-        Label of the axis.
 
     Attributes
     ----------
@@ -74,7 +72,6 @@ class PredictiveDensityDisplay:
         coverage: float,
         mean: Any,
         truth: Any = None,
-        name: str = "y",
     ) -> None:
         self.places = places
         self.density = density
@@ -84,7 +81,6 @@ class PredictiveDensityDisplay:
         self.coverage = coverage
         self.mean = mean
         self.truth = truth
-        self.name = name
 
     @classmethod
     def from_estimator(
@@ -164,16 +160,17 @@ class PredictiveDensityDisplay:
             if len(self.levels):
                 of_levels = ax.twinx()
         if len(self.levels):
-            shown = {"color": BLUE if of_levels is ax else BLACK, "label": "probability"}
-            of_levels.vlines(self.levels, 0, self.probabilities, lw=4, **shown)
+            color = BLUE if of_levels is ax else BLACK
+            ends = np.zeros(len(self.levels)), self.probabilities
+            of_levels.vlines(self.levels, *ends, lw=4, color=color, label="probability")
             of_levels.set(ylabel="probability", ylim=(0, 1.05 * self.probabilities.max()))
         ax.axvline(self.mean, color=BLACK, ls=":", label="mean")
         if self.truth is not None:
             ax.axvline(self.truth, color=VERMILLION, ls="--", label="truth")
         if len(self.places):
-            ax.set(ylabel=f"density per unit of {self.name}")
+            ax.set(ylabel="density per unit of y")
             ax.set_ylim(bottom=0)
-        ax.set(xlabel=self.name)
+        ax.set(xlabel="y")
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self

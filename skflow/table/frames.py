@@ -253,7 +253,7 @@ def column_values(table: Any, column: int | str) -> NDArray[Any]:
     """Return the cells of a column, by position or name, as an array."""
     frame = as_frame(table)
     if frame is None:
-        return np.asarray(np.asarray(table)[:, column])
+        return np.asarray(np.asarray(table)[:, int(column)])
     name = frame.columns[column] if isinstance(column, int) else column
     if name not in frame.columns:
         raise ValueError(f"There is no column {name!r}; the columns are {frame.columns}.")
@@ -264,11 +264,10 @@ def repeat_row(table: Any, row: int, column: int | str, values: NDArray[Any]) ->
     """Return copies of a row of a table, with other values in one column."""
     frame = as_frame(table)
     if frame is None:
-        copies = np.repeat(np.asarray(table)[[row]], len(values), axis=0)
-        dtype = np.result_type(copies.dtype, values.dtype)
-        copies = copies.astype(dtype)
-        copies[:, column] = values
-        return copies
+        matrix = np.repeat(np.asarray(table)[[row]], len(values), axis=0)
+        matrix = matrix.astype(np.result_type(matrix.dtype, values.dtype))
+        matrix[:, int(column)] = values
+        return matrix
     name = frame.columns[column] if isinstance(column, int) else column
     copies = frame[[row] * len(values)]
     backend = nw.get_native_namespace(frame)
