@@ -15,9 +15,8 @@ independent draws, hence upper estimates.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
 
 import torch
 from scipy.stats import qmc
@@ -25,112 +24,12 @@ from torch import Tensor
 
 from skflow.conditioning.components import MixedComponents
 from skflow.conditioning.partial_rows import PartialRows, Pattern
+from skflow.conditioning.particles import Particles
 from skflow.conditioning.proposal import Conditional, LabelRules
 from skflow.flow.batch import Batch
 from skflow.flow.model import Model
 
 BLOCK_ENTRIES = 2_000_000  # of a block's largest array
-PARTICLES = 2**16  # draws at once, of all rows
-MOST_DRAWS = 256  # of a row whose effective sample size is small
-LEAST_SHARE = 1 / 4  # of the draws, that the effective sample size should be
-LEAST_SIZE = 30  # likewise, where draws are many
-
-
-class Particles(NamedTuple):
-    """Weighted draws of whole rows.
-
-    Attributes
-    ----------
-    labels : Tensor of int64, shape (n_labelled, n_rows, n_draws)
-    y : Tensor of shape (n_valued, n_rows, n_draws)
-    log_weights : Tensor of shape (n_rows, n_draws)
-        In nats; their mean estimates the density of what is known.
-    is_exact : Tensor of bool, shape (n_rows,)
-        Whether the draws of a row are all that is possible: its sums are exact.
-    """
-
-    labels: Tensor
-    y: Tensor
-    log_weights: Tensor
-    is_exact: Tensor
-
-    def log_mean_weight(self) -> Tensor:
-        """Estimate of the log-density of what is known, ``(n_rows,)``, in nats."""
-        return torch.logsumexp(self.log_weights, dim=1) - math.log(self.log_weights.shape[1])
-
-    def effective_size(self) -> Tensor:
-        """Effective sample size, ``(n_rows,)``; infinite where draws are all that is possible."""
-        size = 1 / torch.softmax(self.log_weights, dim=1).square().sum(dim=1)
-        return size.masked_fill(self.is_exact, torch.inf)
-
-    def error(self) -> Tensor:
-        """Standard error of the log mean weight, ``(n_rows,)``, in nats."""
-        n_draws = self.log_weights.shape[1]
-        variance = (1 / self.effective_size() - 1 / n_draws) * n_draws / max(1, n_draws - 1)
-        return variance.clamp_min(0.0).sqrt()
-
-    def choose(self, uniform: Tensor, n_chosen: int) -> tuple[Tensor, Tensor]:
-        """Choose draws by their weights, by systematic resampling.
-
-        Parameters
-        ----------
-        uniform : Tensor of shape (n_rows,)
-        n_chosen : int
-            Draws of each row.
-
-        Returns
-        -------
-        labels : Tensor of int64, shape (n_labelled, n_rows, n_chosen)
-        y : Tensor of shape (n_valued, n_rows, n_chosen)
-        """
-        cumulative = torch.softmax(self.log_weights, dim=1).cumsum(dim=1)
-        steps = torch.arange(n_chosen, device=uniform.device)
-        at = (uniform[:, None] + steps) / n_chosen * cumulative[:, -1:]
-        index = torch.searchsorted(cumulative, at).clamp_max(cumulative.shape[1] - 1)
-        return tuple(  # type: ignore[return-value]
-            part.gather(2, index.expand(len(part), -1, -1)) for part in (self.labels, self.y)
-        )
-
-
-class Answers(NamedTuple):
-    """What importance sampling says about rows.
-
-    Attributes
-    ----------
-    labels : Tensor of int64, shape (n_labelled, n_rows, n_chosen)
-        Whole rows, chosen among the draws by their weights.
-    y : Tensor of shape (n_valued, n_rows, n_chosen)
-    log_density : Tensor of shape (n_rows,)
-        Log-density of what is known, in nats per unit of gaussianized values.
-    error : Tensor of shape (n_rows,)
-        Its standard error, in nats.
-    effective_size : Tensor of shape (n_rows,)
-        Effective sample size; infinite where the answer is exact.
-    is_reliable : Tensor of bool, shape (n_rows,)
-        Whether the effective sample size is large enough.
-    """
-
-    labels: Tensor
-    y: Tensor
-    log_density: Tensor
-    error: Tensor
-    effective_size: Tensor
-    is_reliable: Tensor
-
-    @classmethod
-    def of(cls, particles: Particles, uniform: Tensor, n_chosen: int, least: float) -> "Answers":
-        """Choose among weighted draws; ``least`` is the effective size that is large enough."""
-        size = particles.effective_size()
-        chosen = particles.choose(uniform, n_chosen)
-        density = particles.log_mean_weight()
-        return cls(*chosen, density, particles.error(), size, size >= least)
-
-    def put(self, rows: Tensor, others: "Answers") -> None:
-        """Replace the answers for some rows, by index."""
-        for own, other in zip(self, others, strict=True):
-            own.movedim(1 if own.ndim == 3 else 0, 0)[rows] = other.movedim(
-                1 if own.ndim == 3 else 0, 0
-            )
 
 
 class ImportanceSampler:
@@ -158,33 +57,6 @@ class ImportanceSampler:
         """Uniform numbers that each row takes."""
         return 2 + len(self.model.value_label) + len(self.components.offsets)
 
-    def answer(
-        self, rows: PartialRows, uniform: Tensor, n_draws: int, n_chosen: int = 1
-    ) -> Answers:
-        """Draw the unknown cells of rows; more often where the effective sample size is small.
-
-        Parameters
-        ----------
-        rows : PartialRows
-        uniform : Tensor of shape (n_rows, n_uniform)
-            Uniform numbers of each row, on which nothing but its own answers depends.
-        n_draws : int
-            Draws of a row at first.
-        n_chosen : int
-            Draws that are returned.
-        """
-        particles = self.draw(rows, uniform, n_draws)
-        least = n_draws * LEAST_SHARE
-        answers = Answers.of(particles, uniform[:, -1], n_chosen, least)
-        hard = (~answers.is_reliable).nonzero().squeeze(1)
-        if len(hard):
-            n_more = max(MOST_DRAWS, 4 * n_draws)
-            for own in hard.split(max(1, PARTICLES // n_more)):
-                particles = self.draw(rows.take(own), uniform[own], n_more)
-                least = max(LEAST_SIZE, n_chosen)
-                answers.put(own, Answers.of(particles, uniform[own, -1], n_chosen, least))
-        return answers
-
     def draw(self, rows: PartialRows, uniform: Tensor, n_draws: int) -> Particles:
         """Draw the unknown cells of rows, and weigh the draws.
 
@@ -199,20 +71,31 @@ class ImportanceSampler:
         y = rows.y[:, :, None].repeat(1, 1, n_draws)
         log_q = y.new_zeros(rows.n_rows, n_draws)
         is_exact = torch.zeros(rows.n_rows, dtype=torch.bool, device=y.device)
-        numbers = rows.patterns()
-        order = torch.argsort(numbers, stable=True)
-        for own in order.split(torch.unique(numbers, return_counts=True)[1].tolist()):
-            chosen, pattern = rows.take(own), rows.pattern_of(int(own[0]))
-            every = self.every_label(pattern, n_draws)
+        for own, conditional in self.conditionals(rows):
+            every = self.every_label(conditional.pattern, n_draws)
             if every is not None:
-                labels[:, own], log_q[own] = self.enumerate(chosen, pattern, every, n_draws)
+                labels[:, own], log_q[own] = self.enumerate(conditional, every, n_draws)
                 is_exact[own] = True
                 continue
-            conditional = Conditional(self.components, self.rules, chosen, pattern)
             points = (sobol(n_draws, self.n_uniform - 1).to(y) + uniform[own, None, :-1]) % 1
             labels[:, own], y[:, own] = drawn = conditional.draw(points)
             log_q[own] = conditional.log_prob(*drawn)
         return Particles(labels, y, self.log_prob(rows, labels, y) - log_q, is_exact)
+
+    def conditionals(self, rows: PartialRows) -> Iterator[tuple[Tensor, Conditional]]:
+        """Yield the rows of each pattern, by index, and the proposal for their unknown cells."""
+        numbers = rows.patterns()
+        order = torch.argsort(numbers, stable=True)
+        for own in order.split(torch.unique(numbers, return_counts=True)[1].tolist()):
+            pattern = rows.pattern_of(int(own[0]))
+            yield own, Conditional(self.components, self.rules, rows.take(own), pattern)
+
+    def log_proposal(self, rows: PartialRows, labels: Tensor, y: Tensor) -> Tensor:
+        """Log-density of draws under the proposal, ``(n_rows, n_draws)``."""
+        log_q = y.new_empty(y.shape[1:])
+        for own, conditional in self.conditionals(rows):
+            log_q[own] = conditional.log_prob(labels[:, own], y[:, own])
+        return log_q
 
     def log_prob(self, rows: PartialRows, labels: Tensor, y: Tensor) -> Tensor:
         """Joint log-density of draws, ``(n_rows, n_draws)``, per unit of gaussianized values."""
@@ -248,9 +131,10 @@ class ImportanceSampler:
         return every.reshape(-1, len(allowed)).T
 
     def enumerate(
-        self, rows: PartialRows, pattern: Pattern, every: Tensor, n_draws: int
+        self, conditional: Conditional, every: Tensor, n_draws: int
     ) -> tuple[Tensor, Tensor]:
         """Return labels that run through all combinations; the other draws have no weight."""
+        rows, pattern = conditional.rows, conditional.pattern
         labels = rows.labels[:, :, None].repeat(1, 1, n_draws)
         n_combinations = every.shape[1]
         for c, own in zip(pattern.unknown_labels, every, strict=True):

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skflow.conditioning.importance import PARTICLES, Answers, ImportanceSampler
+from skflow.conditioning.answering import PARTICLES, answer
+from skflow.conditioning.importance import ImportanceSampler
 from skflow.conditioning.partial_rows import PartialRows
+from skflow.conditioning.particles import Answers
 from skflow.exceptions import FewEffectiveDrawsWarning, warn_caller
 from skflow.fitted.cells import in_fitted_dtypes, put
 from skflow.fitted.table_density import TableDensity
@@ -180,7 +182,7 @@ class Questions:
         return 2 + len(self.codec.latent_names)
 
     def _answers(
-        self, partial: PartialTable, uniform: FloatArray | None, n_draws: int, n_chosen: int = 1
+        self, partial: PartialTable, uniform: FloatArray | None, n_draws: int, n_chosen: int = 0
     ) -> Iterator[tuple[NDArray[np.intp], FloatArray, Answers]]:
         """Yield some rows, the log-volume of their known cells, and the answers for them."""
         n_rows = len(partial.known)
@@ -199,13 +201,13 @@ class Questions:
                 rows = order[start : start + size]
                 encoded, offset = self.encode(partial.take(rows), sampler)
                 own = torch.tensor(uniform[rows]).to(sampler.device)
-                answers = sampler.answer(encoded, own, n_draws, n_chosen)
+                answers = answer(sampler, encoded, own, n_draws, n_chosen)
                 sizes.append(answers.effective_size.cpu().numpy())
                 n_unreliable += int((~answers.is_reliable).sum())
                 yield rows, offset, answers
         if n_unreliable:
             warn_caller(
-                f"{n_unreliable} of {n_rows} rows have fewer than 30 effective draws, at least "
+                f"{n_unreliable} of {n_rows} rows have few effective draws, at least "
                 f"{np.concatenate(sizes).min():.1f}; the median of all rows is "
                 f"{np.median(np.concatenate(sizes)):.0f}. Their draws and densities are rough.",
                 FewEffectiveDrawsWarning,

@@ -90,7 +90,7 @@ class Conditional:
 
     def __init__(self, codec: TableCodec, joint: JointDensity, rows: EncodedRows, j: int) -> None:
         self.rows = rows
-        self._column = codec.columns[j]
+        self._column, self._joint = codec.columns[j], joint
         self._label, self._value = codec.indices[j]
         labels = self._column.labels
         log_masses = np.full(
@@ -99,9 +99,7 @@ class Conditional:
         if self._label is not None:
             for label in range(labels.n_labels + 1):
                 if self._value is None or label != labels.value_label:
-                    other = self._labelled(label)
-                    log_masses[:, label] = joint.log_prob_labels(other.labels, other.novel)
-                    log_masses[:, label] += joint.log_prob_values(other.labels, other.values)
+                    log_masses[:, label] = self._log_mass_of(label)
         if self._value is not None:
             valued = (
                 rows if self._label is None else self._labelled(labels.value_label, self._value)
@@ -115,6 +113,9 @@ class Conditional:
     def log_total(self) -> FloatArray:
         """Log-density of the other columns in nats, per unit of their encoding, ``(n_rows,)``."""
         log_masses = self._log_masses.copy()
+        for label in range(log_masses.shape[1]):
+            if self._value is None or label != self._column.labels.value_label:
+                log_masses[:, label] = self._log_mass_of(label, quantize=True)
         if self._value is not None:
             refined = self._values.log_integral() - self._values.log_mass()
             log_masses[:, self._column.labels.value_label] += refined
@@ -154,6 +155,12 @@ class Conditional:
                 labels == self._column.labels.value_label, self._values.median(), values
             )
         return labels, values
+
+    def _log_mass_of(self, label: int, *, quantize: bool = False) -> FloatArray:
+        """Log-probability of a label without a value, times the density of the other columns."""
+        other = self._labelled(label)
+        of_values = self._joint.log_prob_values(other.labels, other.values, quantize=quantize)
+        return self._joint.log_prob_labels(other.labels, other.novel) + of_values
 
     def _own_labels(self) -> NDArray[np.int64]:
         if self._label is None:

@@ -1,0 +1,156 @@
+"""Missing cells filled: containers, dtypes, distributions, the transformer around it."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.pipeline import make_pipeline
+
+import skflow
+from skflow import FlowDensity, FlowImputer
+from tests.estimators.test_questions import mixed
+from tests.settings import CHOSEN_GAUSSIANS, ONE_GAUSSIAN
+
+
+@pytest.fixture(scope="module")
+def flow() -> FlowDensity:
+    """A quick density of categories, numbers and dates."""
+    return FlowDensity(**CHOSEN_GAUSSIANS).fit(mixed(600))
+
+
+def with_holes(rows: pd.DataFrame, share: float = 0.3, seed: int = 0) -> pd.DataFrame:
+    """Some cells missing, in any column."""
+    return rows.mask(np.random.default_rng(seed).random(rows.shape) < share)
+
+
+def test_known_cells_container_index_and_dtypes_stay(flow: FlowDensity) -> None:
+    rows = with_holes(mixed(80, seed=1)).set_index(np.arange(100, 180))
+    for strategy in ("sample", "typical"):
+        filled = flow.impute(rows, strategy=strategy, random_state=0)
+        assert not filled.isna().any(axis=None)
+        assert (filled.dtypes == rows.dtypes).all()
+        assert filled.index.equals(rows.index)
+        pd.testing.assert_frame_equal(filled.where(rows.notna()), rows)
+
+
+def test_rows_without_missing_cells_come_back(flow: FlowDensity) -> None:
+    rows = mixed(30, seed=1).dropna()
+    pd.testing.assert_frame_equal(flow.impute(rows), rows)
+
+
+def test_a_row_that_is_missing_as_a_whole_is_a_sample(flow: FlowDensity) -> None:
+    nothing = mixed(1000).mask(np.ones((1000, 4), dtype=bool))
+    filled, drawn = flow.impute(nothing, random_state=0), flow.sample(1000, random_state=0)
+    shares = (table["kind"].value_counts(normalize=True)["u"] for table in (filled, drawn))
+    assert next(shares) == pytest.approx(next(shares), abs=0.07)
+    present = drawn["size"].dropna()
+    assert filled["size"].mean() == pytest.approx(present.mean(), abs=0.15)
+    assert filled["size"].std() == pytest.approx(present.std(), rel=0.1)
+
+
+def test_values_follow_their_conditional_distribution() -> None:
+    """Against the regression of one column on the other, and its residuals."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(4000)
+    rows = np.column_stack((x, 0.8 * x + 0.6 * rng.standard_normal(4000)))
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(rows)
+    partial = rows.copy()
+    partial[:, 1] = np.nan
+    residual = flow.impute(partial, random_state=0)[:, 1] - 0.8 * x
+    assert residual.mean() == pytest.approx(0, abs=0.05)
+    assert residual.std() == pytest.approx(0.6, rel=0.06)
+    typical = flow.impute(partial, strategy="typical", random_state=0)[:, 1]
+    assert np.abs(typical - 0.8 * x)[np.abs(x) < 2].mean() < 0.05
+
+
+def test_missing_is_no_value_to_draw(flow: FlowDensity) -> None:
+    """In the column that was missing in a tenth of the fitted rows, too."""
+    rows = mixed(300, seed=2).assign(size=np.nan)
+    assert not flow.impute(rows, random_state=0)["size"].isna().any()
+
+
+def test_draws_depend_on_seed_and_row_alone(flow: FlowDensity) -> None:
+    rows = with_holes(mixed(60, seed=3))
+    filled = flow.impute(rows, random_state=1)
+    pd.testing.assert_frame_equal(filled, flow.impute(rows, random_state=1))
+    pd.testing.assert_frame_equal(filled.head(20), flow.impute(rows.head(20), random_state=1))
+    assert not filled.equals(flow.impute(rows, random_state=2))
+
+
+def test_polars_arrays_and_nullable_columns() -> None:
+    rows = pd.DataFrame(
+        {"n": pd.array(range(200), dtype="Int64"), "x": np.random.default_rng(0).normal(size=200)}
+    )
+    flow = FlowDensity(**CHOSEN_GAUSSIANS).fit(rows)
+    partial = with_holes(rows)
+    assert flow.impute(partial)["n"].dtype == "Int64"
+    of_polars = flow.impute(pl.from_pandas(partial))
+    assert of_polars.dtypes == [pl.Int64, pl.Float64]
+    assert of_polars.null_count().sum_horizontal().item() == 0
+    of_array = FlowDensity(**CHOSEN_GAUSSIANS).fit(rows.to_numpy(dtype=np.float32))
+    filled = of_array.impute(partial.to_numpy(dtype=np.float32, na_value=np.nan))
+    assert filled.dtype == np.float32
+    assert not np.isnan(filled).any()
+
+
+def test_a_column_without_any_value_stays_missing() -> None:
+    rows = pd.DataFrame({"x": np.random.default_rng(0).normal(size=50), "nothing": np.nan})
+    filled = FlowDensity(**ONE_GAUSSIAN).fit(rows).impute(rows.assign(x=np.nan))
+    assert filled["nothing"].isna().all()
+    assert not filled["x"].isna().any()
+
+
+def test_strategies_are_checked(flow: FlowDensity) -> None:
+    with pytest.raises(ValueError, match="'strategy' parameter"):
+        flow.impute(mixed(3), strategy="mean")
+
+
+@pytest.fixture(scope="module")
+def imputer() -> FlowImputer:
+    """An imputer with indicators."""
+    density = FlowDensity(n_layers=0)
+    return FlowImputer(density, add_indicator=True, random_state=0).fit(mixed(300))
+
+
+def test_indicators_mark_what_was_missing(imputer: FlowImputer) -> None:
+    rows = with_holes(mixed(50, seed=1))
+    filled = imputer.transform(rows)
+    assert list(filled.columns) == list(imputer.get_feature_names_out())
+    assert list(filled.columns) == [*rows.columns, "missingindicator_size"]
+    assert filled["missingindicator_size"].tolist() == rows["size"].isna().astype(int).tolist()
+    of_polars = imputer.transform(pl.from_pandas(rows))
+    assert of_polars.columns == list(filled.columns)
+
+
+def test_a_saved_or_pickled_imputer_draws_the_same(imputer: FlowImputer, tmp_path: Path) -> None:
+    rows = with_holes(mixed(50, seed=1))
+    imputer.save(tmp_path / "imputer.skflow")
+    for copy in (
+        skflow.load(tmp_path / "imputer.skflow"),
+        pickle.loads(pickle.dumps(imputer)),
+    ):
+        assert isinstance(copy, FlowImputer)
+        pd.testing.assert_frame_equal(copy.transform(rows), imputer.transform(rows))
+
+
+def test_a_step_of_a_pipeline() -> None:
+    X = with_holes(pd.DataFrame(np.random.default_rng(0).normal(size=(80, 2)), columns=["a", "b"]))
+    imputer = FlowImputer(FlowDensity(**ONE_GAUSSIAN), random_state=0)
+    pipeline = make_pipeline(imputer, FlowDensity(**ONE_GAUSSIAN)).fit(X)
+    assert pipeline.score_samples(X).shape == (80,)
+
+
+def test_weights_of_rows_reach_the_density() -> None:
+    X = np.concatenate((np.zeros(50), np.ones(50)))[:, None] + np.linspace(0, 0.1, 100)[:, None]
+    weight = np.repeat([0.0, 1.0], 50)
+    imputer = FlowImputer(FlowDensity(**ONE_GAUSSIAN), random_state=0)
+    filled = imputer.fit(X, sample_weight=weight).transform(np.full((50, 1), np.nan))
+    assert (filled > 0.5).all()
+
+
+def test_a_density_with_conditions_is_refused() -> None:
+    with pytest.raises(ValueError, match="given=None"):
+        FlowImputer(FlowDensity(given=["x0"])).fit(np.random.default_rng(0).normal(size=(20, 2)))
