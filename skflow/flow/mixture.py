@@ -187,8 +187,18 @@ class Mixture(Bijection):
         effect = self._effect_of(context)
         if not context.quantize:
             return self._log_joint_sum(y, absent, effect)
+        return self._log_density(y, quantize_inputs(y, self.bound), absent, effect)
+
+    def smooth_log_prob(self, y: Tensor, context: Context = NO_CONTEXT) -> Tensor:
+        """Log-density without the rounding, so with gradients, ``(n_rows,)``, in nats."""
+        y, absent = split_absent(y)
+        read = y.clamp(-self.bound, self.bound)
+        return self._log_density(y, read, absent, self._effect_of(context))
+
+    def _log_density(
+        self, y: Tensor, read: Tensor, absent: Tensor, effect: "_ContextEffect"
+    ) -> Tensor:
         log_prob = y.new_zeros(y.shape[1])
-        read = quantize_inputs(y, self.bound)
         for j, column in enumerate(self._columns(read, absent, effect, is_read=True)):
             log_prob = log_prob + column.density(y[j]).log().masked_fill(absent[j], 0.0)
         return log_prob
@@ -276,10 +286,6 @@ class Mixture(Bijection):
         u : Tensor of shape (n_columns, n_rows)
             Uniform on [0, 1), independent.
         context : Context
-
-        Returns
-        -------
-        y : Tensor of shape (n_columns, n_rows)
         """
         z, absent = split_absent(z)
         y, read = torch.zeros_like(z), torch.zeros_like(z)
