@@ -34,6 +34,7 @@ from skflow.fitted.round_trip import InverseError
 from skflow.fitted.settings import FitSettings
 from skflow.fitted.table_density import TableDensity
 from skflow.fitted.table_rows import EncodableTable, TableRows
+from skflow.fitted.torch_distribution import FlowDistribution
 from skflow.flow.recipe import model_state
 from skflow.flow.torch_state import usual_torch
 from skflow.reporter import Reporter
@@ -565,6 +566,25 @@ class FlowDensity(
             return self._density.sample(n_rows, generator, self.device, conditions)
         except MemoryError as error:
             raise MemoryError(f"n_samples={n_samples} are too many at once: draw fewer.") from error
+
+    def as_torch(self) -> FlowDistribution:
+        """Return the density as a distribution of torch, differentiable in its values.
+
+        Returns
+        -------
+        distribution : torch.distributions.Distribution
+            With ``log_prob``, ``sample`` and ``rsample`` of rows of floats, in the units and
+            the order of the columns. ``log_prob`` is that of :meth:`score_samples` without
+            its rounding of inputs, which has no gradient: the same to about 1e-5 nats.
+
+        Raises
+        ------
+        ValueError
+            Naming the columns that a tensor of floats cannot hold: labels, missing values,
+            atoms, dates, durations.
+        """
+        check_is_fitted(self)
+        return FlowDistribution(self._density.codec, self._density.model)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
         """Names of the latents: each column's own, ``<column>_label`` for its label.

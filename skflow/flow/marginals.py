@@ -29,6 +29,7 @@ FloatArray = NDArray[np.float64]
 
 SLACK = 1.5  # of scores, beyond the last of the quantiles
 LARGEST = float(np.finfo(np.float64).max)
+SMALLEST = float(np.finfo(np.float64).tiny)
 
 
 class ColumnMap(NamedTuple):
@@ -139,7 +140,7 @@ def _log_tail(distance: Tensor, derivative: Tensor, scale: Tensor) -> tuple[Tens
     distance = distance.clamp_min(0)
     rate = derivative / scale
     product = distance * rate
-    far = distance.log() + rate.log()
+    far = distance.clamp_min(SMALLEST).log() + rate.log()  # at 0 its gradient counts for nothing
     log1p = torch.where(product < 1e150, torch.log1p(product), far)
     return scale * log1p, derivative.log() - log1p
 
