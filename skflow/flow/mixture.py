@@ -178,7 +178,7 @@ class Mixture(Bijection):
 
     def smooth_log_prob(self, y: Tensor, context: Context = NO_CONTEXT) -> Tensor:
         """Log-density without the rounding, so with gradients, ``(n_rows,)``, in nats."""
-        y, absent = split_absent(y)
+        y, absent = split_absent(self._with_condition(y, context))
         read = y.clamp(-self.bound, self.bound)
         return self._log_density(y, read, absent, self._effect_of(context))
 
@@ -186,13 +186,8 @@ class Mixture(Bijection):
         self, y: Tensor, read: Tensor, absent: Tensor, effect: "_ContextEffect"
     ) -> Tensor:
         log_prob = y.new_zeros(y.shape[1])
-<<<<<<< HEAD
-        read = quantize_inputs(y, self.bound)
         columns = self._columns(read, absent, effect, is_read=True)
         for j, column in enumerate(columns, self.n_given):
-=======
-        for j, column in enumerate(self._columns(read, absent, effect, is_read=True)):
->>>>>>> h/sampling
             log_prob = log_prob + column.density(y[j]).log().masked_fill(absent[j], 0.0)
         return log_prob
 
@@ -303,13 +298,6 @@ class Mixture(Bijection):
         u : Tensor of shape (n_mapped, n_rows)
             Uniform on [0, 1), independent.
         context : Context
-<<<<<<< HEAD
-
-        Returns
-        -------
-        y : Tensor of shape (n_mapped, n_rows)
-=======
->>>>>>> h/sampling
         """
         z, absent = split_absent(self._with_condition(z, context))
         y, read = z.clone(), quantize_inputs(z, self.bound)
