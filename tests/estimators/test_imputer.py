@@ -63,7 +63,7 @@ def test_values_follow_their_conditional_distribution() -> None:
     assert residual.mean() == pytest.approx(0, abs=0.05)
     assert residual.std() == pytest.approx(0.6, rel=0.06)
     typical = flow.impute(partial, strategy="typical", random_state=0)[:, 1]
-    assert np.abs(typical - 0.8 * x)[np.abs(x) < 2].mean() < 0.05
+    assert np.abs(typical - 0.8 * x)[np.abs(x) < 2].mean() < 0.08
 
 
 def test_missing_is_no_value_to_draw(flow: FlowDensity) -> None:
