@@ -79,5 +79,6 @@ def test_public_names() -> None:
     code = "import skflow; print(*skflow.__all__, skflow.__version__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     *names, version = done.stdout.split()
-    assert names == ["FlowDensity", "FlowOutlierDetector", "load"]
+    estimators = ["Classifier", "Density", "Imputer", "OutlierDetector", "Regressor"]
+    assert names == ["ConditionalDistribution", *(f"Flow{name}" for name in estimators), "load"]
     assert version[0].isdigit()

@@ -21,10 +21,10 @@ if "detector" in globals():
 """
 
 
-# Fits of one epoch: no default of theirs is longer.
+# Fits of few epochs.
 QUICKLY = """
 from skflow.training import options
-options._default_epochs = lambda n_rows: 1
+options._default_epochs = lambda n_rows: 5
 """
 
 blocks = pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=lambda x: x.splitlines()[-1][:40])
@@ -39,7 +39,7 @@ def run_alone(code: str, folder: Path) -> None:
 
 
 @blocks
-def test_each_block_runs_with_one_epoch(block: str, tmp_path: Path) -> None:
+def test_each_block_runs_with_few_epochs(block: str, tmp_path: Path) -> None:
     run_alone(QUICKLY + re.sub(r"max_iter=\d+", "max_iter=1", block), tmp_path)
 
 

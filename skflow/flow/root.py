@@ -8,7 +8,7 @@ from torch import Tensor
 MAX_STEPS = 200
 
 Entries = slice | Tensor
-Function = Callable[[Tensor, Entries], tuple[Tensor, Tensor, Tensor]]
+Function = Callable[[Tensor, Entries], tuple[Tensor, Tensor, Tensor, Tensor]]
 
 
 def find_root(
@@ -21,15 +21,15 @@ def find_root(
     residual, the bracket is bisected. Once half of the entries have converged, the steps go
     on with the others only.
 
-    The error that is left after a step is of third order, about the square of what
-    :math:`f''` changed in it, over the step. The search ends with the first step from which
-    this is below the tolerance; nothing is evaluated at its end.
+    The residual that is left after a step from the residual :math:`f` is of third order,
+    :math:`f n^2 |(f'' / 2 f')^2 - f''' / 6 f'|`. The search ends with the first step from which
+    a bound of this is below the tolerance; nothing is evaluated at its end.
 
     Parameters
     ----------
     function : callable
-        Returns value, derivative and second derivative at ``x``, for the entries with the
-        given indices.
+        Returns value, two derivatives and a bound of the third one's magnitude at ``x``, for
+        the entries with the given indices.
     low, high : Tensor of shape (n_entries,)
         Bracket of the root of each entry.
     tolerance : Tensor of shape (n_entries,)
@@ -44,7 +44,7 @@ def find_root(
     previous = torch.full_like(x, torch.inf)
     ulp = 2 * torch.finfo(x.dtype).eps
     for _ in range(MAX_STEPS):
-        value, slope, curvature = function(x, entries)
+        value, slope, curvature, third = function(x, entries)
         low = torch.where(value <= 0, x, low)
         high = torch.where(value >= 0, x, high)
         newton = value / slope
@@ -55,7 +55,8 @@ def find_root(
         step = torch.where(trusted, halley, (low + high) / 2)
         done = (size <= tolerance) | (newton.abs() <= ulp * x.abs())
         step = torch.where(done, x, step)
-        last = done | (trusted & (size <= near) & (size * bend.square() <= tolerance))
+        left = size * (bend.square() + newton.square() * third / (6 * slope))
+        last = done | (trusted & (size <= near) & (left <= tolerance))
         moving = ~last & (step != x)
         # One host synchronisation a step, to stop when nothing moves any more.
         n_moving = int(moving.sum())

@@ -137,29 +137,36 @@ class UnivariateMixture(NamedTuple):
         low = torch.minimum(self.shift + parts.amin(dim=0), low)
         high = torch.maximum(self.shift + parts.amax(dim=0), high)
 
-        def residual(y: Tensor, entries: Entries) -> tuple[Tensor, Tensor, Tensor]:
+        def residual(y: Tensor, entries: Entries) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             return self.of_rows(entries)._residual(y, z[entries])
 
         return find_root(residual, low, high, tolerance, start, near)
 
-    def _residual(self, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Normal score less ``z``, and two derivatives, from the tail on the side of ``z``.
+    def _residual(self, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Normal score less ``z``, two derivatives, and a bound of the third one's magnitude.
 
-        The tail is a sum of terms of one sign; at the root it is the smaller one.
+        The tail on the side of ``z`` is a sum of terms of one sign; at the root it is the smaller
+        one. The second derivative of the broad density is at most twice the density.
         """
         side = torch.where(z < 0, 1.0, -1.0).to(z.dtype)
         standardised = self._standardise(y)
         normal = self.weights * self._normal(standardised)
         density = normal.sum(dim=0) / self.total + self.floor * broad_density(y)
-        steepness = ((normal * standardised) * self.precision).sum(dim=0) / self.total
-        slope = self.floor * broad_slope(y) - steepness
+        steep = normal * standardised * self.precision
+        slope = self.floor * broad_slope(y) - steep.sum(dim=0) / self.total
+        bent = steep * standardised * self.precision - normal * self.precision.square()
         broad = torch.where(z < 0, *broad_tails(y))
         tail = self._mean(torch.erfc(standardised * (-math.sqrt(0.5) * side))) / 2
         tail = (1 - self.floor) * tail + self.floor * broad
         most = 1 - torch.finfo(z.dtype).eps
         score = side * torch.special.ndtri(tail.clamp_max(most))
         first = density * torch.exp(score.square() / 2 + LOG_SQRT_2PI)
-        return score - z, first, first * (slope / density + score * first)
+        ratio = slope / density
+        second = first * (ratio + score * first)
+        change = bent.sum(dim=0) / self.total / density - ratio.square()
+        third = second * (ratio + score * first)
+        third = third + first * (change + first.square() + score * second)
+        return score - z, first, second, third.abs() + 2 * first
 
     def _mean(self, of_components: Tensor) -> Tensor:
         return (self.weights * of_components).sum(dim=0) / self.total

@@ -71,9 +71,9 @@ def test_the_first_labelled_column_is_worked_out_once(monkeypatch: pytest.Monkey
     """It has nothing to read: the work is that of its levels, not of these times the rows."""
     seen = []
 
-    def spy(heads: _Heads, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def spy(heads: _Heads, hidden: torch.Tensor, *others: torch.Tensor | None) -> torch.Tensor:
         seen.append((heads.members, hidden.shape[2]))
-        return forward(heads, hidden, labels)
+        return forward(heads, hidden, *others)
 
     forward = _Heads.forward
     rng = np.random.default_rng(0)

@@ -51,8 +51,9 @@ def test_roots_are_those_of_scipy(name: str) -> None:
     value, derivative, second = FUNCTIONS[name]
     goals = value(float64(np.linspace(-0.8, 0.9, 23)))
 
-    def residual(x: Tensor, entries: Entries) -> tuple[Tensor, Tensor, Tensor]:
-        return value(x) - goals[entries], derivative(x) + 1e-12, second(x)
+    def residual(x: Tensor, entries: Entries) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        third = torch.full_like(x, 100.0)
+        return value(x) - goals[entries], derivative(x) + 1e-12, second(x), third
 
     low, high = torch.full_like(goals, -1.5), torch.full_like(goals, 2.0)
     start = float64(np.random.default_rng(0).uniform(-3, 3, 23))
@@ -66,7 +67,7 @@ def test_roots_are_those_of_scipy(name: str) -> None:
 
 def test_root_at_the_edge_of_its_bracket() -> None:
     found = find_root(
-        lambda x, _: (x, torch.ones_like(x), torch.zeros_like(x)),
+        lambda x, _: (x, torch.ones_like(x), torch.zeros_like(x), torch.zeros_like(x)),
         float64([0.0, -1.0, 0.0]),
         float64([1.0, 0.0, 0.0]),
         float64([1e-16] * 3),
@@ -80,10 +81,11 @@ def test_entries_that_are_found_are_not_asked_again() -> None:
     """One root is far and flat, the others are where the search begins, or a step away."""
     asked = []
 
-    def cube_root(x: Tensor, entries: Entries) -> tuple[Tensor, Tensor, Tensor]:
+    def cube_root(x: Tensor, entries: Entries) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         asked.append(len(x))
         distance = x - goals[entries]
-        return distance**3, 3 * distance.square() + 1e-300, 6 * distance
+        third = torch.full_like(x, 6.0)
+        return distance**3, 3 * distance.square() + 1e-300, 6 * distance, third
 
     goals = float64([*[1.0] * 50, 0.3])
     ends = torch.full_like(goals, -100.0), torch.full_like(goals, 90.0)
