@@ -581,9 +581,14 @@ class FlowDensity(
         ------
         ValueError
             Naming the columns that a tensor of floats cannot hold: labels, missing values,
-            atoms, dates, durations.
+            atoms, dates, durations. Also where the density was fitted with ``given``.
         """
         check_is_fitted(self)
+        if self._density.codec.conditions:
+            raise ValueError(
+                "as_torch() takes a density of all columns; this one was fitted with given=... Fit "
+                "FlowDensity() without given."
+            )
         return FlowDistribution(self._density.codec, self._density.model)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:

@@ -132,3 +132,10 @@ def test_columns_that_no_float_holds_are_all_named() -> None:
         flow.as_torch()
     named = [name for name in df if f"{name!r}:" in str(caught.value)]
     assert named == ["colour", "hole", "when", "big"]
+
+
+def test_a_conditional_density_is_refused() -> None:
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    flow = FlowDensity(given=[0], n_layers=0, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="fitted with given="):
+        flow.as_torch()
