@@ -7,10 +7,14 @@ from typing import Any, Self
 import torch
 
 from skflow.clock import Clock
-from skflow.flow.recipe import ConditionSizes, FlowRecipe, choose_recipe
+from skflow.flow.recipe import ConditionSizes, FlowRecipe, choose_recipe, unless_auto
 from skflow.reporter import Reporter
 from skflow.table.codec import TableCodec
-from skflow.training.options import TrainingOptions, choose_options
+from skflow.training.options import (
+    TrainingOptions,
+    choose_options,
+    conditional_label_decay,
+)
 
 # Parameters of the estimator that are sizes of the model, and options of its training.
 OF_RECIPE = ("n_layers", "hidden_units", "n_bins", "dropout")
@@ -70,11 +74,13 @@ class FitSettings:
             value_label=layout.value_label,
             **{name: getattr(estimator, name) for name in OF_RECIPE},
         )
-        if layout.given is not None:
-            recipe = replace(recipe, given=ConditionSizes(*layout.given))
         options = choose_options(
             n_rows, clock=clock, **{name: getattr(estimator, name) for name in OF_TRAINING}
         )
+        if layout.given is not None:
+            recipe = replace(recipe, given=ConditionSizes(*layout.given))
+            decay = unless_auto(estimator.weight_decay, conditional_label_decay(n_rows))
+            options = replace(options, label_weight_decay=decay)
         return cls(
             recipe=recipe,
             bounds=layout.bounds,

@@ -72,6 +72,14 @@ def choose_options(
     )
 
 
+def conditional_label_decay(n_rows: int) -> float:
+    """Weight decay for the network of labels where it reads conditions.
+
+    It starts from a logistic regression, and overfits more than a network that reads labels.
+    """
+    return min(10.0, 4_000 / n_rows)
+
+
 def _default_epochs(n_rows: int) -> int:
     """More where they are short."""
     return 200 if n_rows < 2_000 else 100 if n_rows < 20_000 else 60
