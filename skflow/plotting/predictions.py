@@ -54,7 +54,7 @@ class PredictiveDensityDisplay:
     >>> density = FlowDensity(n_layers=0, n_components=1)
     >>> regressor = FlowRegressor(density, random_state=0).fit(X, y)
     >>> display = PredictiveDensityDisplay.from_estimator(regressor, X, row=3, y=y)
-    >>> display.truth == y[3]
+    >>> bool(display.truth == y[3])
     True
     """
 
