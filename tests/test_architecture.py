@@ -14,7 +14,7 @@ PACKAGE = Path(skflow.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # What has no floor of its own: single files that every floor but table may use.
-GROUND = {"rows", "dequantization", "device", "clock", "reporter", "exceptions"}
+GROUND = {"rows", "dequantization", "device", "clock", "reporter", "exceptions", "torch_state"}
 
 # What each floor may import of the others. flow and table do not know each other.
 FLOORS = {
@@ -44,6 +44,7 @@ FLOORS = {
     "dequantization": {"rows"},
     "device": {"exceptions"},
     "clock": set(),
+    "torch_state": set(),
     "reporter": {"clock", "exceptions"},
     "skflow": {"estimators"},
     "__main__": {"command_line"},

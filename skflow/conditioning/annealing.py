@@ -19,15 +19,15 @@ from torch import Tensor
 
 from skflow.conditioning.importance import ImportanceSampler
 from skflow.conditioning.partial_rows import PartialRows
-from skflow.conditioning.particles import Answers
+from skflow.conditioning.particles import Answers, effective_size, relative_variance, resample
 
 N_PARTICLES = 64
 MOST_STEPS = 20
 N_MOVES = 4  # columns that are moved after each step
-N_MOVES_OF_FLOW = 32  # of particles that stay with the flow
-LEAST_SHARE = 0.5  # of the particles that are effective after a step
+N_MOVES_OF_FLOW = 32  # moves of particles that stay with the flow
+LEAST_SHARE = 0.5  # least share of particles that are effective after a step
 N_HALVED = 25  # halvings of the interval that the step is searched in
-LEAST_SIZE = 8.0  # of particles that moved on, from which their answers are reliable
+LEAST_SIZE = 8.0  # effective size from which particles that moved on are reliable
 SEED = 0
 
 
@@ -67,7 +67,7 @@ class Annealing:
         self.generator = torch.Generator().manual_seed(SEED)
         self.labels, self.y = particles
         self.log_q = sampler.log_proposal(rows, *particles)
-        self.log_ratio = sampler.log_prob(rows, *particles) - self.log_q  # of flow to proposal
+        self.log_ratio = sampler.log_prob(rows, *particles) - self.log_q
         self.time = torch.full_like(uniform[:, 0], time)
         self.log_density = torch.zeros_like(self.time)
         self.variance = torch.zeros_like(self.time)
@@ -112,20 +112,16 @@ class Annealing:
             step = torch.where(self._size(rest) >= LEAST_SHARE * N_PARTICLES, rest, low)
         log_weights = step[:, None] * self.log_ratio
         self.log_density += torch.logsumexp(log_weights, dim=1) - math.log(N_PARTICLES)
-        variance = 1 / self._size(step) - 1 / N_PARTICLES
-        self.variance += variance * N_PARTICLES / (N_PARTICLES - 1)
+        self.variance += relative_variance(self._size(step), N_PARTICLES)
         self.time = torch.where(step == rest, 1.0, self.time + step)
-        cumulative = torch.softmax(log_weights, dim=1).cumsum(dim=1)
-        points = torch.arange(N_PARTICLES, dtype=self.y.dtype, device=self.y.device)
-        at = (self._uniform(1)[:, :, -1] + points) / N_PARTICLES * cumulative[:, -1:]
-        index = torch.searchsorted(cumulative, at).clamp_max(N_PARTICLES - 1)
+        index = resample(log_weights, self._uniform(1)[:, 0, -1], N_PARTICLES)
         self.labels = self.labels.gather(2, index.expand_as(self.labels))
         self.y = self.y.gather(2, index.expand_as(self.y))
         self.log_ratio, self.log_q = self.log_ratio.gather(1, index), self.log_q.gather(1, index)
 
     def _size(self, step: Tensor) -> Tensor:
         """Effective number of particles after a step, ``(n_rows,)``."""
-        return 1 / torch.softmax(step[:, None] * self.log_ratio, dim=1).square().sum(dim=1)
+        return effective_size(step[:, None] * self.log_ratio)
 
     def _move(self, is_moving: Tensor) -> None:
         """Propose other cells of one unknown column, or of all, in each of these rows."""
@@ -165,7 +161,7 @@ class Annealing:
         n_labels = len(rows.labels)
         labelled = self.sampler.model.value_label[:, 0]
         alone = n_labels + torch.arange(len(labelled), device=labelled.device)
-        column = torch.where(labelled < 0, alone, labelled)  # of each value
+        column = torch.where(labelled < 0, alone, labelled)  # where each value belongs
         unknown = torch.zeros(n_labels + len(labelled), rows.n_rows, dtype=torch.bool).to(
             alone.device
         )

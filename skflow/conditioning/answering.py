@@ -9,10 +9,10 @@ from skflow.conditioning.particles import Answers
 
 PARTICLES = 2**16  # draws at once, of all rows
 MORE = 4  # times as many draws, where the effective sample size is small
-MOST_DRAWS = 1024  # of a row, beyond which more would help little
-LEAST_SHARE = 1 / 4  # of the first draws, that the effective sample size should be
-LEAST_SIZE = 30.0  # of more draws, likewise
-FEWEST = 3.0  # from which on draws that were moved are reliable
+MOST_DRAWS = 1024  # per row: more would help little
+LEAST_SHARE = 1 / 4  # least effective sample size, as a share of the first draws
+LEAST_SIZE = 30.0  # least effective sample size of more draws
+FEWEST = 3.0  # least effective sample size of draws that were moved
 ANNEALED = 256  # rows at once
 
 

@@ -15,7 +15,6 @@ from skflow.flow.batch import Batch
 from skflow.flow.context import Vocabulary
 from skflow.flow.mixture import GaussianComponents
 from skflow.flow.model import Latents, Model
-from skflow.flow.torch_state import usual_torch
 from skflow.initialization.gaussian_mixture import (
     ComponentPrior,
     PriorStrength,
@@ -25,16 +24,17 @@ from skflow.initialization.gaussian_mixture import (
     pooled_covariance,
 )
 from skflow.initialization.imputation import impute
+from skflow.torch_state import usual_torch
 
 N_DRAWS = 10_000
 HELD_OUT = 2_000
 SEED = 0
-N_COMPONENTS = (16, 64)  # of which draws that were held out choose
-MOST_ENTRIES = 4_000_000  # of all covariances
+N_COMPONENTS = (16, 64)  # held-out draws choose between them
+MOST_ENTRIES = 4_000_000  # in all covariances
 N_ITER = 60
 TOLERANCE = 1e-3  # nats per row
 LABEL_ROWS = 1.0  # rows of prior in the probabilities of each component's labels
-INFLATION = 1.1  # of covariances
+INFLATION = 1.1  # factor of covariances
 BROAD = 2.0  # factor of the pooled covariance, for the broad component
 BLOCK_ENTRIES = 2_000_000
 

@@ -27,9 +27,8 @@ from skflow.conditioning.partial_rows import PartialRows, Pattern
 from skflow.conditioning.particles import Particles
 from skflow.conditioning.proposal import Conditional, LabelRules
 from skflow.flow.batch import Batch
+from skflow.flow.blocks import device_blocks
 from skflow.flow.model import Model
-
-BLOCK_ENTRIES = 2_000_000  # of a block's largest array
 
 
 class ImportanceSampler:
@@ -155,8 +154,8 @@ def sobol(n_points: int, n_dimensions: int) -> Tensor:
 
 def _in_blocks(function: Callable[..., Tensor], model: Model, *rows: Tensor) -> Tensor:
     """Apply a function to blocks of rows, the last axis of each tensor."""
-    n_rows = rows[0].shape[-1]
-    most = max(64, BLOCK_ENTRIES // model.entries_per_row)
-    size = max(1, math.ceil(n_rows / math.ceil(n_rows / most)))
-    blocks = zip(*(part.split(size, dim=-1) for part in rows), strict=True)
-    return torch.cat([function(*block) for block in blocks])
+    parts = []
+    for block in device_blocks(rows[0].shape[-1], model):
+        with block:
+            parts.append(function(*(part[..., block.rows] for part in rows)))
+    return torch.cat(parts)

@@ -7,6 +7,36 @@ import torch
 from torch import Tensor
 
 
+def effective_size(log_weights: Tensor) -> Tensor:
+    r"""Effective sample size :math:`1 / \sum_i \bar w_i^2` of weights, ``(n_rows, n_draws)``."""
+    return 1 / torch.softmax(log_weights, dim=1).square().sum(dim=1)
+
+
+def relative_variance(size: Tensor, n_draws: int) -> Tensor:
+    """Variance of a mean weight over its square, from the effective size of ``n_draws``."""
+    return (1 / size - 1 / n_draws) * n_draws / max(1, n_draws - 1)
+
+
+def resample(log_weights: Tensor, uniform: Tensor, n_chosen: int) -> Tensor:
+    """Choose draws in proportion to their weights: systematic resampling.
+
+    Parameters
+    ----------
+    log_weights : Tensor of shape (n_rows, n_draws)
+    uniform : Tensor of shape (n_rows,)
+    n_chosen : int
+        Draws of each row.
+
+    Returns
+    -------
+    index : Tensor of int64, shape (n_rows, n_chosen)
+    """
+    cumulative = torch.softmax(log_weights, dim=1).cumsum(dim=1)
+    steps = torch.arange(n_chosen, device=uniform.device)
+    at = (uniform[:, None] + steps) / n_chosen * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, at).clamp_max(cumulative.shape[1] - 1)
+
+
 class Particles(NamedTuple):
     """Weighted draws of whole rows.
 
@@ -31,33 +61,27 @@ class Particles(NamedTuple):
 
     def effective_size(self) -> Tensor:
         """Effective sample size, ``(n_rows,)``; infinite where draws are all that is possible."""
-        size = 1 / torch.softmax(self.log_weights, dim=1).square().sum(dim=1)
-        return size.masked_fill(self.is_exact, torch.inf)
+        return effective_size(self.log_weights).masked_fill(self.is_exact, torch.inf)
 
     def error(self) -> Tensor:
         """Standard error of the log mean weight, ``(n_rows,)``, in nats."""
-        n_draws = self.log_weights.shape[1]
-        variance = (1 / self.effective_size() - 1 / n_draws) * n_draws / max(1, n_draws - 1)
+        variance = relative_variance(self.effective_size(), self.log_weights.shape[1])
         return variance.clamp_min(0.0).sqrt()
 
     def choose(self, uniform: Tensor, n_chosen: int) -> tuple[Tensor, Tensor]:
-        """Choose draws by their weights, by systematic resampling.
+        """Choose draws by their weights; see :func:`resample`.
 
         Parameters
         ----------
         uniform : Tensor of shape (n_rows,)
         n_chosen : int
-            Draws of each row.
 
         Returns
         -------
         labels : Tensor of int64, shape (n_labelled, n_rows, n_chosen)
         y : Tensor of shape (n_valued, n_rows, n_chosen)
         """
-        cumulative = torch.softmax(self.log_weights, dim=1).cumsum(dim=1)
-        steps = torch.arange(n_chosen, device=uniform.device)
-        at = (uniform[:, None] + steps) / n_chosen * cumulative[:, -1:]
-        index = torch.searchsorted(cumulative, at).clamp_max(cumulative.shape[1] - 1)
+        index = resample(self.log_weights, uniform, n_chosen)
         return tuple(  # type: ignore[return-value]
             part.gather(2, index.expand(len(part), -1, -1)) for part in (self.labels, self.y)
         )
@@ -99,6 +123,5 @@ class Answers(NamedTuple):
     def put(self, rows: Tensor, others: "Answers") -> None:
         """Replace the answers for some rows, by index."""
         for own, other in zip(self, others, strict=True):
-            own.movedim(1 if own.ndim == 3 else 0, 0)[rows] = other.movedim(
-                1 if own.ndim == 3 else 0, 0
-            )
+            axis = 1 if own.ndim == 3 else 0
+            own.movedim(axis, 0)[rows] = other.movedim(axis, 0)

@@ -17,7 +17,7 @@ from skflow.conditioning.components import MixedComponents
 from skflow.conditioning.partial_rows import PartialRows, Pattern
 
 BROAD_WEIGHT = 0.05
-SMALLEST = 1e-12  # of uniform numbers that normal quantiles are taken of
+SMALLEST = 1e-12  # least uniform number that a normal quantile is taken from
 
 
 class LabelRules:

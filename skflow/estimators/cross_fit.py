@@ -15,8 +15,8 @@ from skflow.clock import Clock
 from skflow.estimators.density import FlowDensity
 from skflow.fitted.detector import FittedScorers
 from skflow.fitted.table_rows import EncodableTable, TableRows
-from skflow.flow.torch_state import usual_torch
 from skflow.table.storage import StoredTable
+from skflow.torch_state import usual_torch
 
 FloatArray = NDArray[np.float64]
 

@@ -36,11 +36,11 @@ from skflow.fitted.table_density import TableDensity
 from skflow.fitted.table_rows import EncodableTable, TableRows
 from skflow.fitted.torch_distribution import FlowDistribution
 from skflow.flow.recipe import model_state
-from skflow.flow.torch_state import usual_torch
 from skflow.reporter import Reporter
 from skflow.table.frames import Conditions
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
+from skflow.torch_state import usual_torch
 from skflow.training.loop import History
 
 FloatArray = NDArray[np.float64]

@@ -23,11 +23,11 @@ from skflow.exceptions import warn_caller
 from skflow.fitted.detector import Detector, plan_calibration
 from skflow.fitted.repair import repair
 from skflow.fitted.table_rows import EncodableTable
-from skflow.flow.torch_state import usual_torch
 from skflow.outliers.tails import quantile
 from skflow.outliers.trimming import FITTED, NORMAL, log_tail_probs
 from skflow.table.objects import brief
 from skflow.table.storage import StoredTable
+from skflow.torch_state import usual_torch
 
 FloatArray = NDArray[np.float64]
 

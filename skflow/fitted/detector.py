@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from skflow.fitted.table_density import TableDensity
-from skflow.flow.torch_state import usual_torch
 from skflow.outliers.conditionals import tail_log_probs
 from skflow.outliers.ensemble import ClusterEnsemble, TailCombiner
 from skflow.outliers.joint_density import JointDensity
@@ -17,6 +16,7 @@ from skflow.outliers.tails import Tail
 from skflow.rows import row_blocks
 from skflow.table.codec import TableCodec
 from skflow.table.storage import StoredTable
+from skflow.torch_state import usual_torch
 
 FloatArray = NDArray[np.float64]
 Device = str | torch.device

@@ -26,7 +26,7 @@ from skflow.training.state import TrainingState
 
 Arrays = dict[str, NDArray[Any]]
 
-MOST_BATCH_ROWS = 4096  # of unequal weights
+MOST_BATCH_ROWS = 4096  # where weights are unequal
 
 
 @dataclass

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp, ndtr, ndtri
 
-from skflow.fitted.blocks import Block
+from skflow.flow.blocks import Block
 from skflow.flow.heavy_tails import student_density
 from skflow.flow.predicted_values import N_NODES, PredictedValues
 from skflow.table.number_codecs import NumberCodec
@@ -35,7 +35,7 @@ BLOCK_ENTRIES = 1_000_000
 N_FINE_NODES = 65  # in each component, for the variance
 N_LEVELS = 241  # nodes of integrals over all values
 FARTHEST_LEVEL = 6.0  # standard normal
-ON_GRID = 1e-6  # of a step: numbers so near to a grid point are on it
+ON_GRID = 1e-6  # share of a step: numbers so near to a grid point are on it
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,19 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import qmc
 
-from skflow.fitted.blocks import device_blocks, join, send_rows
+from skflow.fitted.blocks import join, send_rows
 from skflow.fitted.drawn_column import DrawnColumn
 from skflow.fitted.predicted_column import PredictedColumn
 from skflow.fitted.table_density import TableDensity
+from skflow.flow.blocks import device_blocks
 from skflow.flow.model import Model, Rows
 from skflow.flow.predicted_values import PredictedValues
 from skflow.rows import block_size
 from skflow.table.frames import Conditions
 from skflow.table.number_codecs import NumberCodec
 
-N_DRAWS = 512  # of each row, where targets are several
-DRAWN_ROWS = 64  # of conditions at once
+N_DRAWS = 512  # per row, where targets are several
+DRAWN_ROWS = 64  # rows of conditions at once
 
 
 def predict_column(

@@ -17,21 +17,21 @@ from skflow.exceptions import FewEffectiveDrawsWarning, warn_caller
 from skflow.fitted.cells import in_fitted_dtypes, put
 from skflow.fitted.table_density import TableDensity
 from skflow.flow.model import Rows
-from skflow.flow.torch_state import usual_torch
 from skflow.outliers.conditionals import Conditional
 from skflow.outliers.joint_density import JointDensity
 from skflow.table.codec import TableCodec
 from skflow.table.storage import StoredColumn, StoredTable
+from skflow.torch_state import usual_torch
 
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Device = str | torch.device
 
-FEW_DRAWS, MANY_DRAWS = 32, 64  # of a row with one unknown cell, and with more
-ACCURATE_DRAWS = 256  # of a row whose density is estimated, or a typical cell
+FEW_DRAWS, MANY_DRAWS = 32, 64  # for a row with one unknown cell, and with more
+ACCURATE_DRAWS = 256  # for the density of a row, or a typical cell
 DRAWS_PER_SAMPLE = 8
-MOST_SAMPLES = 64  # of a row, out of the same draws
-QUADRATURE_FACTORS = 60_000  # of rows at once: each is evaluated at a hundred nodes
+MOST_SAMPLES = 64  # rows out of the same draws
+QUADRATURE_FACTORS = 60_000  # at once: each is evaluated at a hundred nodes
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ def sample_rows(
 ) -> Any:
     """Draw whole rows, ``n_samples`` for each row of ``partial``, in the fitted container."""
     n_rows, n_parts = len(partial.known), math.ceil(n_samples / MOST_SAMPLES)
-    n_chosen = math.ceil(n_samples / n_parts)  # of each part, which has draws of its own
+    n_chosen = math.ceil(n_samples / n_parts)  # each part has draws of its own
     uniform = generator.random_sample((n_rows * n_parts, questions.n_uniform))
     parts = partial.take(np.repeat(np.arange(n_rows), n_parts))
     rows = partial.take(np.repeat(np.arange(n_rows), n_samples))

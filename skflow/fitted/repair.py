@@ -12,10 +12,10 @@ from tqdm.auto import tqdm
 
 from skflow.fitted.cells import in_fitted_dtypes, put_cells, put_rows
 from skflow.fitted.detector import Detector
-from skflow.flow.torch_state import usual_torch
 from skflow.outliers.conditionals import Conditional
 from skflow.outliers.joint_density import JointDensity
 from skflow.table.storage import StoredColumn, StoredTable
+from skflow.torch_state import usual_torch
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]

@@ -18,8 +18,9 @@ from skflow.conditioning.components import MixedComponents
 from skflow.conditioning.distillation import distill
 from skflow.device import resolve_device
 from skflow.exceptions import StrangeLabelsWarning, warn_caller
-from skflow.fitted.blocks import Block, device_blocks, join, send, send_given, send_rows
+from skflow.fitted.blocks import join, send, send_given, send_rows
 from skflow.fitted.round_trip import InverseError, compare_columns
+from skflow.flow.blocks import Block, device_blocks
 from skflow.flow.model import Latents, Model, Rows
 from skflow.flow.recipe import FlowRecipe, model_state, restore_model
 from skflow.outliers.standardized import standardized_scores

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from skflow.fitted.blocks import rows_at_once
 from skflow.flow.batch import Batch
+from skflow.flow.blocks import rows_at_once
 from skflow.flow.model import Latents, Model
 from skflow.table.codec import TableCodec
 from skflow.table.coordinates import CoordinateSystem, IntegerGrid

@@ -20,7 +20,7 @@ from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
 from skflow.flow.model import Model
 from skflow.flow.rational_quadratic import n_parameters
-from skflow.flow.torch_state import usual_torch
+from skflow.torch_state import usual_torch
 
 Number = TypeVar("Number", int, float)
 

@@ -29,7 +29,7 @@ from skflow.flow.root import Entries, find_root
 # From a residual of 1e-6 a step of third order leaves 1e-18; single precision comes that near.
 NEAR = 4e-6
 NEAR_SINGLE, TOLERANCE_SINGLE = 3e-3, 1e-6
-FARTHEST_SINGLE = 8.0  # of latents: beyond, tails are too small for single precision
+FARTHEST_SINGLE = 8.0  # latents beyond: tails are too small for single precision
 
 
 class UnivariateMixture(NamedTuple):

@@ -1,8 +1,7 @@
 """Joint density of encoded rows as arrays: what conditional densities are integrals of."""
 
 import copy
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,15 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skflow.device import resolve_device
+from skflow.flow.blocks import device_blocks
 from skflow.flow.marginals import Marginals
 from skflow.flow.model import Model
 
 FloatArray = NDArray[np.float64]
 LabelArray = NDArray[np.int64]
 
-EVALUATIONS = 100  # of a cell, about: nodes of the integral over its column
-BLOCK_ENTRIES = 2_000_000  # of a block's largest array
-MIN_BLOCK_ROWS = 64
+EVALUATIONS = 100  # about: nodes of the integral over a cell's column
 
 
 class Factors(NamedTuple):
@@ -81,49 +79,52 @@ class JointDensity:
     def log_prob_labels(self, labels: LabelArray, novel: FloatArray) -> FloatArray:
         """Log-probability of labels and novel values, ``(n_rows, n_labelled)`` each."""
         model = self._model
-        with torch.inference_mode():
-            blocks = [
-                model.label_log_probs(known).sum(dim=0) + model.novel_log_prob(far)
-                for known, far in self._blocks(labels, novel)
-            ]
-            return torch.cat(blocks).cpu().numpy()
+
+        def log_prob(known: Tensor, far: Tensor) -> list[Tensor]:
+            return [model.label_log_probs(known).sum(dim=0) + model.novel_log_prob(far)]
+
+        return self._in_blocks(log_prob, labels, novel)[0]
 
     def log_prob_values(
         self, labels: LabelArray, values: FloatArray, *, quantize: bool = False
     ) -> FloatArray:
         """Log-density of values, ``(n_rows, n_valued)``, given labels; exact with ``quantize``."""
-        with torch.inference_mode():
-            blocks = [
-                self._model.value_log_prob(known, x, quantize=quantize)
-                for known, x in self._blocks(labels, values)
-            ]
-            return torch.cat(blocks).cpu().numpy()
 
-    @torch.inference_mode()
+        def log_prob(known: Tensor, x: Tensor) -> list[Tensor]:
+            return [self._model.value_log_prob(known, x, quantize=quantize)]
+
+        return self._in_blocks(log_prob, labels, values)[0]
+
     def factors(self, labels: LabelArray, values: FloatArray) -> Factors:
         """Factors of the density of values, ``(n_rows, n_valued)``, given labels."""
-        blocks = []
-        for known, x in self._blocks(labels, values):
+
+        def parts(known: Tensor, x: Tensor) -> list[Tensor]:
             residuals, log_det = self._model.residuals(known, x)
-            parts = (
+            return [
                 residuals.log_prob() + log_det,
                 log_det,
                 residuals.standardised.flatten(0, 1),
                 residuals.log_floors,
                 residuals.log_weights,
-            )
-            blocks.append([part.cpu().numpy().T for part in parts])
-        log_density, log_jacobian, standardised, floors, weights = (
-            np.concatenate(part) for part in zip(*blocks, strict=True)
+            ]
+
+        log_density, log_jacobian, standardised, floors, weights = self._in_blocks(
+            parts, labels, values
         )
         standardised = standardised.reshape(-1, *self._log_peaks.shape)
         return Factors(log_density, log_jacobian, standardised, floors, weights, self._log_peaks)
 
-    def _blocks(self, *arrays: NDArray) -> Iterator[list[Tensor]]:
-        """Tensors on the device, in which each row is a column, of some rows after the other."""
-        n_rows = len(arrays[0])
-        most = max(MIN_BLOCK_ROWS, BLOCK_ENTRIES // self._model.entries_per_row)
-        size = math.ceil(n_rows / math.ceil(n_rows / most))
-        for start in range(0, n_rows, size):
-            rows = (np.ascontiguousarray(array[start : start + size].T) for array in arrays)
-            yield [torch.tensor(block, device=self._device) for block in rows]
+    def _in_blocks(
+        self, function: Callable[..., Sequence[Tensor]], *arrays: NDArray
+    ) -> list[NDArray]:
+        """Apply a function to rows of arrays, block by block: each row is a column there.
+
+        Its results have rows in the last axis, and their joined arrays in the first.
+        """
+        parts = []
+        for block in device_blocks(len(arrays[0]), self._model):
+            with block:
+                rows = (np.ascontiguousarray(array[block.rows].T) for array in arrays)
+                results = function(*(torch.tensor(part, device=self._device) for part in rows))
+                parts.append([part.cpu().numpy().T for part in results])
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]

@@ -30,7 +30,7 @@ EDGE = 0.1  # share of calibration rows below it
 FEWEST = 10  # rows that a quantile is counted by; with fewer it is that of the exponential
 FEWEST_BELOW = 2  # rows, so that each has others to compare to
 SHALLOWEST = 0.1  # mean depth, in nats
-LEAST_SHARE = 1e-6  # of a mean weight: no less is divided by
+LEAST_SHARE = 1e-6  # least divisor, as a share of the mean weight
 
 
 class Tail:
@@ -91,7 +91,7 @@ class Tail:
         least = LEAST_SHARE * self.mean_weight
         others = self.depth - own * (self.edge - scores).clip(0)
         others = others / np.maximum(self.below - own, least)
-        below = np.maximum(self.below - own, 0.0)  # of rows at the edge or above it is not used
+        below = np.maximum(self.below - own, 0.0)  # not used at the edge or above it
         far = self._far(scores, self._share(below, own), others)
         return np.where(scores < self.edge, far, np.log(self._share(no_higher - own, own)))
 

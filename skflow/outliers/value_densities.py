@@ -32,7 +32,7 @@ FARTHEST = 1e300  # encoded: beyond it numbers overflow
 NOTHING = -1e9  # log-density there
 ROUNDING = 1e-9  # by which the row's own value is below its level, in any unit of the column
 N_GAUSS = 5  # points of a cell
-LEAST_SHARE = math.log(1e-7)  # of the mass of a row, from which a cell matters
+LEAST_SHARE = math.log(1e-7)  # share of a row's mass from which a cell matters
 LOWEST = -1e4  # log-density, relative to the highest
 
 

@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 from skflow.plotting.style import BLACK, BLUE, axes_or_new, regressor_of
 
-BAND = 0.99  # of uniform samples
+BAND = 0.99  # share of uniform samples
 
 
 class PITDisplay:

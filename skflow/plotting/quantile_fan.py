@@ -11,7 +11,7 @@ from skflow.table.frames import column_values, repeat_row
 
 N_PLACES = 50
 BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)
-OUTER = (0.02, 0.98)  # of the column's values
+OUTER = (0.02, 0.98)  # quantiles of the column's values
 
 
 class QuantileFanDisplay:

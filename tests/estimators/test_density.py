@@ -68,7 +68,7 @@ def test_batches_agree(trained: FlowDensity, table: Table, size: int) -> None:
 
 def test_blocks_agree(trained: FlowDensity, table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = trained.score_samples(table), trained.transform(table)
-    monkeypatch.setattr("skflow.fitted.blocks.CPU_ENTRIES", 1)
+    monkeypatch.setattr("skflow.flow.blocks.CPU_ENTRIES", 1)
     np.testing.assert_allclose(trained.score_samples(table), whole[0], rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(trained.transform(table), whole[1], rtol=1e-9, atol=1e-9)
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from skflow import FlowDensity
-from skflow.fitted import blocks
+from skflow.flow import blocks
 from tests.mixed import every_kind, every_polars_kind, small_mix
 from tests.settings import TWO_LAYERS
 

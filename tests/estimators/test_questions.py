@@ -9,8 +9,8 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from skflow import FlowDensity
-from skflow.conditioning import importance
 from skflow.fitted import questions
+from skflow.flow import blocks
 from tests.settings import CHOSEN_GAUSSIANS, ONE_GAUSSIAN
 
 FloatArray = NDArray[np.float64]
@@ -195,7 +195,7 @@ def test_draws_depend_on_the_seed_and_on_the_row_alone(
     fewer = flow.sample_given(rows.head(7), n_samples=2, random_state=3)
     pd.testing.assert_frame_equal(fewer, drawn.head(14), rtol=1e-9)
     monkeypatch.setattr(questions, "PARTICLES", 300)
-    monkeypatch.setattr(importance, "BLOCK_ENTRIES", 20_000)
+    monkeypatch.setattr(blocks, "CPU_ENTRIES", 20_000)
     small = flow.sample_given(rows, n_samples=2, random_state=3)
     pd.testing.assert_frame_equal(small, drawn, rtol=1e-9)
 

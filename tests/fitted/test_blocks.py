@@ -13,8 +13,9 @@ import torch
 from pandas.testing import assert_frame_equal
 
 from skflow import FlowDensity
-from skflow.fitted import blocks
-from skflow.fitted.blocks import device_blocks, join, rows_at_once, send
+from skflow.fitted.blocks import join, send
+from skflow.flow import blocks
+from skflow.flow.blocks import device_blocks, rows_at_once
 from skflow.rows import block_size
 from skflow.table.codec import TableCodec
 from tests.mixed import every_kind
