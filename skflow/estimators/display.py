@@ -11,7 +11,7 @@ class SchemaDisplay:
         schema = getattr(getattr(self, "density_", self), "schema_", None)
         if schema is None:
             return shown
-        threshold = _threshold_html(self) if hasattr(self, "n_calibration_") else ""
+        threshold = _threshold_html(self) if hasattr(self, "offset_") else ""
         return shown + threshold + str(schema._repr_html_())
 
 

@@ -468,3 +468,11 @@ def test_files(tmp_path, several: bool) -> None:
     np.testing.assert_array_equal(
         pickled.log_density(frame, target), regressor.log_density(frame, target)
     )
+
+
+def test_a_notebook_shows_the_schema() -> None:
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    regressor = FlowRegressor(GAUSSIAN, random_state=0).fit(X[:, :2], X[:, 2])
+    shown = regressor._repr_html_()
+    assert regressor.density_.schema_._repr_html_() in shown
+    assert "Outliers" not in shown
