@@ -38,7 +38,7 @@ TABLES = (
 )
 N_DRAWS = 20
 MECHANISMS = {"MCAR": 0.2, "MAR": 0.3, "MNAR": 0.3}
-MOST_LEVELS = 30  # of a category: others are left out
+MOST_LEVELS = 30  # more levels of a category are left out
 ENERGY_ROWS = 500
 
 

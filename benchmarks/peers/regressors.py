@@ -20,7 +20,7 @@ from skflow import FlowDensity, FlowRegressor
 
 FloatArray = NDArray[np.float64]
 
-LEVELS = (np.arange(200) + 0.5) / 200  # of the quantiles that CRPS is computed from
+LEVELS = (np.arange(200) + 0.5) / 200  # quantiles that CRPS is computed from
 MOST_GP_ROWS = 2_000  # time grows with the cube of rows
 
 

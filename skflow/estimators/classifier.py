@@ -1,28 +1,26 @@
 """FlowClassifier: probabilities of the classes of y given X."""
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.utils import Tags, assert_all_finite, check_consistent_length, column_or_1d
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from skflow.estimators.density import FlowDensity
-from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.failures import keep_earlier_fit
-from skflow.estimators.meta import DENSITY, clone_density
+from skflow.estimators.meta import clone_density
 from skflow.estimators.predictor_files import SaveableClassifier
-from skflow.estimators.targets import Targets, conditions_of, fit_given, read_rows, refuse_given
+from skflow.estimators.targets import Predictor, Targets, conditions_of, fit_given, read_rows
 from skflow.estimators.validation import check_table
 from skflow.fitted.prediction import predict_column
 
 FloatArray = NDArray[np.float64]
 
 
-class FlowClassifier(SchemaDisplay, SaveableClassifier, ClassifierMixin, BaseEstimator):
+class FlowClassifier(SaveableClassifier, ClassifierMixin, Predictor):
     """Classifier with the probabilities of a density of y given X.
 
     A meta-estimator: it fits a :class:`FlowDensity` of the label y given the columns of X,
@@ -69,26 +67,6 @@ class FlowClassifier(SchemaDisplay, SaveableClassifier, ClassifierMixin, BaseEst
     (2, 3)
     """
 
-    _doc_link_module = "skflow"
-    _doc_link_template = FlowDensity._doc_link_template
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "density": DENSITY,
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
-
-    def __init__(
-        self,
-        density: FlowDensity | None = None,
-        *,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.density = density
-        self.random_state = random_state
-        self.verbose = verbose
-
     @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the probabilities of the classes.
@@ -114,7 +92,6 @@ class FlowClassifier(SchemaDisplay, SaveableClassifier, ClassifierMixin, BaseEst
         """
         with keep_earlier_fit(self):
             density, _ = clone_density(self)
-            refuse_given(density, type(self).__name__)
             table, targets, weight = read_rows(self, X, y, sample_weight, read=_read_classes)
             self.classes_, codes = np.unique(targets.columns[0], return_inverse=True)
             kinds = density.column_kinds
@@ -171,20 +148,9 @@ class FlowClassifier(SchemaDisplay, SaveableClassifier, ClassifierMixin, BaseEst
         log_probs: FloatArray = log_softmax(predicted.label_log_probs, axis=1)
         return log_probs
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
-        return tags
-
 
 def _read_classes(estimator: Any, X: Any, y: Any) -> Targets:
     """Read and check classes."""
-    if y is None:
-        raise ValueError(
-            f"This {type(estimator).__name__} estimator requires y to be passed, but the target y "
-            "is None."
-        )
     classes = column_or_1d(y, warn=True)
     assert_all_finite(classes, input_name="y")
     check_classification_targets(classes)

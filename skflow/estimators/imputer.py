@@ -4,23 +4,22 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import TransformerMixin, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils._set_output import ADAPTERS_MANAGER
 from sklearn.utils.validation import _check_feature_names_in, _get_feature_names, check_is_fitted
 
 from skflow.estimators.density import FlowDensity
-from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.failures import keep_earlier_fit
-from skflow.estimators.meta import DENSITY, clone_density
+from skflow.estimators.meta import DENSITY, MetaEstimator, clone_density
 from skflow.estimators.persistence import SaveableImputer
-from skflow.estimators.validation import check_table, numbers_like
+from skflow.estimators.validation import check_table, numbers_like, weighted_rows
 
 STRATEGIES = ("sample", "typical")
 
 
-class FlowImputer(SchemaDisplay, SaveableImputer, TransformerMixin, BaseEstimator):
+class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
     r"""Imputation of any table: numbers, categories, dates and durations together.
 
     A meta-estimator: it fits a :class:`FlowDensity` to the rows, ``density_``, and fills the
@@ -81,9 +80,6 @@ class FlowImputer(SchemaDisplay, SaveableImputer, TransformerMixin, BaseEstimato
     0
     """
 
-    _doc_link_module = "skflow"
-    _doc_link_template = FlowDensity._doc_link_template
-
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "density": DENSITY,
         "strategy": [StrOptions(set(STRATEGIES))],
@@ -128,13 +124,9 @@ class FlowImputer(SchemaDisplay, SaveableImputer, TransformerMixin, BaseEstimato
         """
         with keep_earlier_fit(self):
             table = check_table(self, X, reset=True, fewest_rows=2)
+            table, weight = weighted_rows(self, table, sample_weight, fewest_rows=2)
             density, _ = clone_density(self)
-            if density.given is not None:
-                raise ValueError(
-                    "FlowImputer takes a density with given=None, of all columns; got "
-                    f"given={density.given!r}."
-                )
-            self.density_ = density.fit(table, sample_weight=sample_weight)
+            self.density_ = density.fit(table, sample_weight=weight)
             self.n_iter_ = self.density_.n_iter_
             self.indicated_ = np.flatnonzero(self._is_missing(table).any(axis=0))
         return self
@@ -203,6 +195,4 @@ class FlowImputer(SchemaDisplay, SaveableImputer, TransformerMixin, BaseEstimato
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
         return tags

@@ -1,14 +1,29 @@
-"""What meta-estimators share: the density that their parameter ``density`` describes."""
+"""Meta-estimators: estimators that have a density, which their parameter ``density`` describes."""
 
 from typing import Any
 
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import Tags
 
 from skflow.estimators.density import FlowDensity
+from skflow.estimators.display import SchemaDisplay
 from skflow.fitted.checkpoint import draw_seed
 
 #: Constraint on the parameter ``density`` of a meta-estimator.
 DENSITY = [FlowDensity, None]
+
+
+class MetaEstimator(SchemaDisplay, BaseEstimator):
+    """Estimator with a fitted density, ``density_``, of any table."""
+
+    _doc_link_module = "skflow"
+    _doc_link_template = FlowDensity._doc_link_template
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        return tags
 
 
 def clone_density(estimator: Any) -> tuple[FlowDensity, int]:
@@ -31,9 +46,16 @@ def clone_density(estimator: Any) -> tuple[FlowDensity, int]:
     ------
     InvalidParameterError
         Where a parameter of ``density`` is out of range.
+    ValueError
+        Where ``density`` has conditions.
     """
     density = FlowDensity() if estimator.density is None else clone(estimator.density)
     density._validate_params()
+    if density.given is not None:
+        raise ValueError(
+            f"The density of {type(estimator).__name__} must be a joint density, with given=None; "
+            f"got given={density.given!r}."
+        )
     verbose = getattr(estimator, "verbose", density.verbose)
     seed = draw_seed(estimator.random_state, density.checkpoint_path, "random_state")
     return density.set_params(random_state=seed, verbose=verbose), seed

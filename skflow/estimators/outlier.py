@@ -7,16 +7,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
-from sklearn.utils import Tags
+from sklearn.base import OutlierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skflow.estimators.cross_fit import cross_fit, fit_scorers
 from skflow.estimators.density import FlowDensity
-from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.failures import keep_earlier_fit
-from skflow.estimators.meta import DENSITY, clone_density
+from skflow.estimators.meta import DENSITY, MetaEstimator, clone_density
 from skflow.estimators.persistence import SaveableDetector
 from skflow.estimators.validation import check_table, numbers_like, weighted_rows
 from skflow.exceptions import warn_caller
@@ -35,7 +33,7 @@ FALSE_ALARMS = 0.01  # of contamination="auto"
 FEWEST_ROWS = 3  # two to fit to, and one to calibrate with
 
 
-class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEstimator):
+class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
     r"""Outlier detector for any table, with conformal p-values, reasons and repairs.
 
     A meta-estimator: it fits a :class:`FlowDensity`, ``density_``, and an ensemble of smoothed
@@ -123,9 +121,6 @@ class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEst
     array([-1])
     """
 
-    _doc_link_module = "skflow"
-    _doc_link_template = FlowDensity._doc_link_template
-
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "density": DENSITY,
         "contamination": [Interval(Real, 0, 0.5, closed="right"), StrOptions({"auto"})],
@@ -182,11 +177,6 @@ class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEst
             table = check_table(self, X, reset=True, fewest_rows=FEWEST_ROWS)
             table, weight = weighted_rows(self, table, sample_weight, FEWEST_ROWS)
             density, seed = clone_density(self)
-            if density.given is not None:
-                raise ValueError(
-                    "Outliers are found by a joint density: leave the parameter given of density "
-                    f"at None; it is {density.given!r}."
-                )
             if density.warm_start and hasattr(self, "density_"):
                 # The fitted state of before, under the parameters of now.
                 density = copy.deepcopy(self.density_).set_params(**density.get_params())
@@ -418,12 +408,6 @@ class FlowOutlierDetector(SchemaDisplay, SaveableDetector, OutlierMixin, BaseEst
 
     def _read(self, X: ArrayLike) -> StoredTable:
         return self._detector.density.container.read(check_table(self, X, reset=False))
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
-        return tags
 
 
 def _encodable(density: FlowDensity, X: Any, weight: FloatArray | None) -> EncodableTable:

@@ -158,37 +158,44 @@ class SaveableDensity(Saveable):
         _refuse_not_finite(self._density.log_prob(_middle_of(self._density), "cpu"))
 
 
-class SaveableDetector(Saveable):
+class SaveableHolder(Saveable):
+    """An estimator that has a density, ``density_``."""
+
+    def _pack_density(self: Any) -> tuple[Document, Arrays]:
+        density, arrays = self.density_._pack()
+        return self._pack_head() | {"density": density}, prefixed("density", arrays)
+
+    def _unpack_density(self: Any, fields: Any, arrays: Arrays, density_class: type[Any]) -> None:
+        unpack_parameters(self, fields.parameters, density_class())
+        self.n_iter_, self.density_ = fields.n_iter, density_class()
+        of_density = take_prefixed("density", arrays)
+        self.density_._unpack(fields.density, of_density)
+        refuse_left(of_density)
+        self.n_features_in_ = self.density_.n_features_in_
+        if hasattr(self.density_, "feature_names_in_"):
+            self.feature_names_in_ = self.density_.feature_names_in_
+
+
+class SaveableDetector(SaveableHolder):
     """FlowOutlierDetector as a document and arrays."""
 
     def _pack(self: Any) -> tuple[Document, Arrays]:
         detector: Detector = self._detector
-        density, arrays = self.density_._pack()
+        document, arrays = self._pack_density()
         clusters, of_clusters = pack_clusters(detector.scorers.clusters)
         calibration = pack_calibration(detector.combiner, detector.calibration)
-        document = self._pack_head() | {
-            "density": density,
-            "offset": float(self.offset_),
-            "clusters": clusters,
-        }
+        document |= {"offset": float(self.offset_), "clusters": clusters}
         unfitted = np.flatnonzero(detector.scorers.unfitted).tolist()
         if unfitted:
             document["unfitted"] = unfitted
-        parts = {"density": arrays, "clusters": of_clusters, "calibration": calibration}
-        return document, {
-            name: array for part in parts for name, array in prefixed(part, parts[part]).items()
-        }
+        arrays |= prefixed("clusters", of_clusters) | prefixed("calibration", calibration)
+        return document, arrays
 
     def _unpack(
         self: Any, fields: DetectorFields, arrays: Arrays, density_class: type[Any]
     ) -> None:
-        unpack_parameters(self, fields.parameters, density_class())
-        self.n_iter_, density = fields.n_iter, density_class()
-        of_density = take_prefixed("density", arrays)
-        density._unpack(fields.density, of_density)
-        refuse_left(of_density)
-        self.density_, fitted = density, density._density
-        self.offset_ = fields.offset
+        self._unpack_density(fields, arrays, density_class)
+        self.offset_, fitted = fields.offset, self.density_._density
         of_clusters = take_prefixed("clusters", arrays)
         clusters = unpack_clusters(fields.clusters, of_clusters, fitted.codec)
         n_measures = 2 + sum(len(clusters.clusters[k].bandwidths) for k in clusters.n_clusters)
@@ -201,38 +208,24 @@ class SaveableDetector(Saveable):
         self.n_calibration_ = len(tail.scores)
         measures = scorers.measure(_middle_of(fitted), "cpu")
         _refuse_not_finite(np.append(measures, combiner.log_prob(measures)))
-        self.n_features_in_ = density.n_features_in_
-        if hasattr(density, "feature_names_in_"):
-            self.feature_names_in_ = density.feature_names_in_
 
 
-class SaveableImputer(Saveable):
+class SaveableImputer(SaveableHolder):
     """FlowImputer as a document and arrays."""
 
     def _pack(self: Any) -> tuple[Document, Arrays]:
-        density, arrays = self.density_._pack()
-        document = self._pack_head() | {
-            "density": density,
-            "indicated": self.indicated_.tolist(),
-            "output": getattr(self, "_sklearn_output_config", {}).get("transform"),
-        }
-        return document, prefixed("density", arrays)
+        document, arrays = self._pack_density()
+        output = getattr(self, "_sklearn_output_config", {}).get("transform")
+        return document | {"indicated": self.indicated_.tolist(), "output": output}, arrays
 
     def _unpack(self: Any, fields: ImputerFields, arrays: Arrays, density_class: type[Any]) -> None:
-        unpack_parameters(self, fields.parameters, density_class())
-        self.n_iter_, density = fields.n_iter, density_class()
-        of_density = take_prefixed("density", arrays)
-        density._unpack(fields.density, of_density)
-        refuse_left(of_density)
-        n_columns = density.n_features_in_
+        self._unpack_density(fields, arrays, density_class)
+        n_columns = self.n_features_in_
         if fields.indicated != sorted({j for j in fields.indicated if j < n_columns}):
             raise ModelFileError(f"indicated must be some of {n_columns} columns, ascending.")
-        self.density_, self.n_features_in_ = density, n_columns
         self.indicated_ = np.array(fields.indicated, dtype=np.intp)
         if fields.output is not None:
             self.set_output(transform=fields.output)
-        if hasattr(density, "feature_names_in_"):
-            self.feature_names_in_ = density.feature_names_in_
 
 
 def _middle_of(density: TableDensity) -> StoredTable:

@@ -5,37 +5,32 @@ from typing import Any
 import numpy as np
 
 from skflow.archive.document import ClassifierFields, RegressorFields
-from skflow.archive.files import Arrays, Document, prefixed, refuse_left, take_prefixed
+from skflow.archive.files import Arrays, Document, prefixed, take_prefixed
 from skflow.archive.scalars import pack_scalar, unpack_scalar
 from skflow.estimators.calibration import Calibration
-from skflow.estimators.persistence import Saveable, unpack_parameters
+from skflow.estimators.persistence import SaveableHolder
 from skflow.exceptions import ModelFileError
 
 TARGET_KINDS = "iufMm"  # numbers, dates, durations
 
 
-class SaveablePredictor(Saveable):
-    """An estimator that has a density of y given X, ``density_``."""
+class SaveablePredictor(SaveableHolder):
+    """An estimator that has a density of y given X: the table that is fitted ends with y."""
 
     def _pack_density(self: Any) -> tuple[Document, Arrays]:
-        density, arrays = self.density_._pack()
-        return self._pack_head() | {"density": density}, prefixed("density", arrays)
+        document, arrays = super()._pack_density()
+        return document | {"named": hasattr(self, "feature_names_in_")}, arrays
 
     def _unpack_density(self: Any, fields: Any, arrays: Arrays, density_class: type[Any]) -> None:
-        unpack_parameters(self, fields.parameters, density_class())
-        self.n_iter_, density = fields.n_iter, density_class()
-        of_density = take_prefixed("density", arrays)
-        density._unpack(fields.density, of_density)
-        refuse_left(of_density)
-        codec = density._density.codec
-        n_given, n_targets = len(codec.conditions), len(codec.targets)
-        if codec.conditions != list(range(n_given)) or not n_targets:
+        super()._unpack_density(fields, arrays, density_class)
+        container, codec = self.density_._density.container, self.density_._density.codec
+        n_given = len(codec.conditions)
+        if codec.conditions != list(range(n_given)) or not codec.targets:
             raise ModelFileError("The columns that are given must come first, targets last.")
-        self.density_, self.n_features_in_ = density, n_given
+        self.n_features_in_ = n_given
+        vars(self).pop("feature_names_in_", None)
         if fields.named:
-            self.feature_names_in_ = np.array(
-                density._density.container.names[:n_given], dtype=object
-            )
+            self.feature_names_in_ = np.array(container.names[:n_given], dtype=object)
 
 
 class SaveableRegressor(SaveablePredictor):
@@ -44,7 +39,6 @@ class SaveableRegressor(SaveablePredictor):
     def _pack(self: Any) -> tuple[Document, Arrays]:
         document, arrays = self._pack_density()
         document |= {
-            "named": hasattr(self, "feature_names_in_"),
             "dtypes": [dtype.str for dtype in self._dtypes],
             "is_table": self._is_table,
         }
@@ -83,7 +77,6 @@ class SaveableClassifier(SaveablePredictor):
     def _pack(self: Any) -> tuple[Document, Arrays]:
         document, arrays = self._pack_density()
         document |= {
-            "named": hasattr(self, "feature_names_in_"),
             "classes": [pack_scalar(label) for label in self.classes_.tolist()],
             "dtype": self.classes_.dtype.str,
         }

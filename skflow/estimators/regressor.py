@@ -1,26 +1,25 @@
 """FlowRegressor: the whole predictive distribution of y given X."""
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
+from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from skflow.estimators.calibration import Calibration, plan
 from skflow.estimators.conditional_distribution import ConditionalDistribution
 from skflow.estimators.density import FlowDensity
-from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.failures import keep_earlier_fit
-from skflow.estimators.meta import DENSITY, clone_density
+from skflow.estimators.meta import clone_density
 from skflow.estimators.predictor_files import SaveableRegressor
 from skflow.estimators.targets import (
+    Predictor,
     Targets,
     conditions_of,
     fit_given,
     read_rows,
-    refuse_given,
     take_rows,
 )
 from skflow.estimators.validation import check_table
@@ -30,7 +29,7 @@ from skflow.fitted.prediction import draw_columns, predict_column
 FloatArray = NDArray[np.float64]
 
 
-class FlowRegressor(SchemaDisplay, SaveableRegressor, RegressorMixin, BaseEstimator):
+class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
     r"""Regressor that predicts the whole distribution of y given X.
 
     A meta-estimator: it fits a :class:`FlowDensity` of y given the columns of X, ``density_``.
@@ -85,26 +84,6 @@ class FlowRegressor(SchemaDisplay, SaveableRegressor, RegressorMixin, BaseEstima
     True
     """
 
-    _doc_link_module = "skflow"
-    _doc_link_template = FlowDensity._doc_link_template
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "density": DENSITY,
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
-
-    def __init__(
-        self,
-        density: FlowDensity | None = None,
-        *,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.density = density
-        self.random_state = random_state
-        self.verbose = verbose
-
     _calibration: Calibration
     _dtypes: list[np.dtype]
     _is_table: bool
@@ -144,7 +123,6 @@ class FlowRegressor(SchemaDisplay, SaveableRegressor, RegressorMixin, BaseEstima
         """
         with keep_earlier_fit(self):
             density, seed = clone_density(self)
-            refuse_given(density, type(self).__name__)
             table, targets, weight = read_rows(self, X, y, sample_weight)
             validation = None
             if (X_val is None) != (y_val is None):
@@ -351,7 +329,5 @@ class FlowRegressor(SchemaDisplay, SaveableRegressor, RegressorMixin, BaseEstima
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
         tags.target_tags.multi_output = True
         return tags

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,10 +10,32 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 
 from skflow.estimators.density import FlowDensity
-from skflow.estimators.validation import check_table, check_weight
+from skflow.estimators.meta import DENSITY, MetaEstimator
+from skflow.estimators.validation import check_table, positive_rows
 from skflow.table.frames import Conditions, append_columns, as_frame
 
 FloatArray = NDArray[np.float64]
+
+
+class Predictor(MetaEstimator):
+    """Meta-estimator that predicts y: its density is that of y given X."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "density": DENSITY,
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        density: FlowDensity | None = None,
+        *,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.density = density
+        self.random_state = random_state
+        self.verbose = verbose
 
 
 @dataclass(frozen=True)
@@ -40,15 +62,10 @@ class Targets:
         Raises
         ------
         ValueError
-            Where y is missing, of another length, or holds missing values or infinities.
+            Where y is of another length, or holds missing values or infinities.
         TypeError
             Where y holds what is no number, date or duration.
         """
-        if y is None:
-            raise ValueError(
-                f"This {type(estimator).__name__} estimator requires y to be passed, but the "
-                "target y is None."
-            )
         if hasattr(y, "columns") and hasattr(y, "shape"):
             frame = as_frame(y)
             assert frame is not None
@@ -139,26 +156,14 @@ def read_rows(
     read: Callable[[Any, Any, Any], Targets] = Targets.read,
 ) -> tuple[Any, Targets, FloatArray | None]:
     """Check X, y, by ``read``, and weights for a fit; rows of weight 0 are left out."""
+    if y is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target y "
+            "is None."
+        )
     table = check_table(estimator, X, reset=True, fewest_rows=2)
     targets = read(estimator, table, y)
-    if sample_weight is None:
-        return table, targets, None
-    weight = check_weight(sample_weight, table)
-    rows = np.flatnonzero(weight)
-    if len(rows) < len(weight):
-        if len(rows) < 2:
-            raise ValueError(
-                f"sample_weight is positive in {len(rows)} sample; a minimum of 2 is required."
-            )
-        table, targets, weight = take_rows(table, rows), targets.take(rows), weight[rows]
-    is_equal = bool((weight == weight[0]).all())  # only ratios count
-    return table, targets, None if is_equal else weight
-
-
-def refuse_given(density: FlowDensity, name: str) -> None:
-    """Raise where a density has conditions of its own."""
-    if getattr(density, "given", None) is not None:
-        raise ValueError(
-            f"The columns that are given are those of X: {name} takes a density with given=None; "
-            f"got given={density.given!r}."
-        )
+    rows, weight = positive_rows(estimator, table, sample_weight, fewest_rows=2)
+    if rows is not None:
+        table, targets = take_rows(table, rows), targets.take(rows)
+    return table, targets, weight

@@ -86,10 +86,10 @@ def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
     return weight
 
 
-def weighted_rows(
+def positive_rows(
     estimator: BaseEstimator, X: Any, sample_weight: Any, fewest_rows: int
-) -> tuple[Any, NDArray[np.float64] | None]:
-    r"""Drop rows of weight 0, and scale the weights of the others.
+) -> tuple[NDArray[np.intp] | None, NDArray[np.float64] | None]:
+    r"""Find the rows of positive weight, and scale their weights.
 
     Only ratios of weights count. In sum they are the effective number of rows,
 
@@ -111,7 +111,8 @@ def weighted_rows(
 
     Returns
     -------
-    X : array or DataFrame of shape (n_positive, n_features)
+    rows : ndarray of shape (n_positive,), or None
+        Their positions; None where all rows have a positive weight.
     weight : ndarray of shape (n_positive,), float64, or None
         None where all weights are equal.
 
@@ -125,7 +126,7 @@ def weighted_rows(
     .. [1] L. Kish, "Survey Sampling", Wiley, 1965, section 11.7.
     """
     if sample_weight is None:
-        return X, None
+        return None, None
     weight = check_weight(sample_weight, X)
     ratios = (weight / weight.max()).astype(np.float32)
     rows = np.flatnonzero(ratios >= np.finfo(np.float32).tiny)
@@ -134,12 +135,18 @@ def weighted_rows(
             f"Found {len(rows)} sample(s) with a positive sample_weight while a minimum of "
             f"{fewest_rows} is required by {type(estimator).__name__}."
         )
-    if len(rows) < len(ratios):
-        X = _safe_indexing(X, rows)
     positive = ratios[rows].astype(np.float64)
-    if (positive == positive[0]).all():
-        return X, None
-    return X, positive * (positive.sum() / (positive**2).sum())
+    is_equal = bool((positive == positive[0]).all())
+    scaled = None if is_equal else positive * (positive.sum() / (positive**2).sum())
+    return None if len(rows) == len(ratios) else rows, scaled
+
+
+def weighted_rows(
+    estimator: BaseEstimator, X: Any, sample_weight: Any, fewest_rows: int
+) -> tuple[Any, NDArray[np.float64] | None]:
+    """Drop rows of weight 0, and scale the weights of the others; see :func:`positive_rows`."""
+    rows, weight = positive_rows(estimator, X, sample_weight, fewest_rows)
+    return X if rows is None else _safe_indexing(X, rows), weight
 
 
 def _remedy(X: Any) -> str | None:

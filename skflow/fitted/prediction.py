@@ -36,7 +36,7 @@ def predict_column(
     """
     codec, conditions = density.codec, density.codec.given
     assert conditions is not None
-    model = density._move_model(given.rows.n_rows, device)
+    model = density.move_model(given.rows.n_rows, device)
     own = codec.columns[codec.targets[0]]
     assert isinstance(own, NumberCodec)
     log_probs, parts = [], []
@@ -76,8 +76,7 @@ def draw_columns(
     n_latents, targets = len(density.codec.latent_names), density.codec.targets
     columns = [density.codec.columns[j] for j in targets]
     codecs = [codec for codec in columns if isinstance(codec, NumberCodec)]
-    n_values = int((~density.codec.latent_is_label).sum())
-    uniform = qmc.Sobol(n_latents + n_values, rng=0).random(N_DRAWS)
+    uniform = qmc.Sobol(n_latents + len(density.codec.value_codecs), rng=0).random(N_DRAWS)
     z, u = ndtri(uniform[:, :n_latents].clip(1e-9, 1 - 1e-9)), uniform[:, n_latents:]
     drawn: list[list[NDArray[np.float64]]] = [[] for _ in codecs]
     for start in range(0, given.rows.n_rows, DRAWN_ROWS):

@@ -188,7 +188,7 @@ class Questions:
         n_rows = len(partial.known)
         if uniform is None:
             uniform = np.random.RandomState(0).random_sample((n_rows, self.n_uniform))
-        model = self.density._move_model(n_rows * n_draws, self.device)
+        model = self.density.move_model(n_rows * n_draws, self.device)
         components = self.density.components
         sizes, n_unreliable = [], 0
         with usual_torch(), torch.inference_mode():

@@ -59,7 +59,7 @@ class TableDensity:
 
     def log_prob(self, table: StoredTable, device: str | torch.device) -> FloatArray:
         """Log-density of each row, ``(n_rows,)``, in nats, in the table's own units."""
-        model, parts = self._move_model(table.n_rows, device), []
+        model, parts = self.move_model(table.n_rows, device), []
         for block, encoded in self._encoded_blocks(table, model):
             with block:
                 log_volume, rows = send_rows(encoded, model.value_label.device)
@@ -79,7 +79,7 @@ class TableDensity:
 
         ``never_seen`` says which entries of the labels' vocabulary count as novel labels.
         """
-        model, parts = self._move_model(table.n_rows, device), []
+        model, parts = self.move_model(table.n_rows, device), []
         device = model.value_label.device
         is_never_seen = torch.tensor(never_seen, device=device)
         for block, encoded in self._encoded_blocks(table, model, warns=warns):
@@ -94,7 +94,7 @@ class TableDensity:
 
     def latents(self, table: StoredTable, device: str | torch.device) -> FloatArray:
         """Latents of each row, ``(n_rows, n_latents)``, in the order of the columns."""
-        model, of_labels, of_values = self._move_model(table.n_rows, device), [], []
+        model, of_labels, of_values = self.move_model(table.n_rows, device), [], []
         for block, encoded in self._encoded_blocks(table, model):
             with block:
                 rows = send_rows(encoded, model.value_label.device)[1]
@@ -140,9 +140,8 @@ class TableDensity:
         again = np.arange(n_rows)
         for _ in range(MOST_DRAWS):
             conditions = None if given is None else given.take(again)
-            n_labels, n_values = len(self.codec.labelled), int((~self.codec.latent_is_label).sum())
-            z = random_state.standard_normal((len(again), n_labels + n_values))
-            u = random_state.random_sample((len(again), n_values))
+            z = random_state.standard_normal((len(again), len(self.codec.latent_names)))
+            u = random_state.random_sample((len(again), len(self.codec.value_codecs)))
             *fresh, is_within_reach = self._draw(z, u, conditions, device)
             drawn = drawn or [array.copy() for array in fresh]
             for array, rows in zip(drawn, fresh, strict=True):
@@ -226,7 +225,7 @@ class TableDensity:
 
         With ``zero_as_missing``, a latent of 0 is a missing value also in columns that had none.
         """
-        is_label, model = self.codec.latent_is_label, self._move_model(len(latents), device)
+        is_label, model = self.codec.latent_is_label, self.move_model(len(latents), device)
         device, parts = model.value_label.device, []
         for block in device_blocks(len(latents), model):
             with block:
@@ -249,7 +248,7 @@ class TableDensity:
 
         All random numbers are drawn before: the rows do not depend on the size of blocks.
         """
-        model, parts = self._move_model(len(z), device), []
+        model, parts = self.move_model(len(z), device), []
         device, n_labels = model.value_label.device, len(self.codec.labelled)
         for block in device_blocks(len(z), model):
             with block:
@@ -306,7 +305,7 @@ class TableDensity:
             self._components = distill(self.model)
         return self._components
 
-    def _move_model(self, n_rows: int, device: str | torch.device) -> Model:
+    def move_model(self, n_rows: int, device: str | torch.device) -> Model:
         """Return the model on the device that suits a table of ``n_rows``.
 
         A copy only where it has to move: what is fitted never changes.

@@ -11,7 +11,7 @@ from skflow.conditioning.partial_rows import PartialRows
 from skflow.conditioning.proposal import BROAD_WEIGHT, Conditional, LabelRules
 from skflow.flow.mixture import GaussianComponents
 
-N_LABELS = 3  # of the one labelled column, the novel label included
+N_LABELS = 3  # in the one labelled column, the novel label included
 VALUE_LABEL = torch.tensor([[-1, 0], [-1, 0], [0, 1]])  # the last value is there with label 1
 
 

@@ -149,6 +149,7 @@ def test_weights_of_rows_reach_the_density() -> None:
     imputer = FlowImputer(FlowDensity(**ONE_GAUSSIAN), random_state=0)
     filled = imputer.fit(X, sample_weight=weight).transform(np.full((50, 1), np.nan))
     assert (filled > 0.5).all()
+    assert len(imputer.fit(np.where(X < 0.05, np.nan, X), sample_weight=weight).indicated_) == 0
 
 
 def test_a_density_with_conditions_is_refused() -> None:

@@ -57,7 +57,7 @@ def test_conditional_of_a_gaussian(gaussian: FlowRegressor) -> None:
     assert (truth.logpdf(y) - distribution.logpdf(y)).mean() < 0.03
     assert np.abs(distribution.ppf(0.9) - truth.ppf(0.9)).mean() < 0.1
     assert abs(distribution.entropy().mean() - truth.entropy().mean()) < 0.05
-    of_normal = 0.7 * (2 * stats.norm.pdf(0) - 1 / np.sqrt(np.pi))  # of its own mean
+    of_normal = 0.7 * (2 * stats.norm.pdf(0) - 1 / np.sqrt(np.pi))  # about its own mean
     assert np.abs(distribution.crps(truth.mean()) / of_normal - 1).mean() < 0.1
 
 
@@ -421,7 +421,7 @@ def test_imputer_draws_from_the_predictions() -> None:
         FlowRegressor(GAUSSIAN, random_state=0), sample_posterior=True, max_iter=1, random_state=0
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of convergence, and degenerate columns
+        warnings.simplefilter("ignore")  # convergence, and degenerate columns
         filled = imputer.fit_transform(X)
     assert np.isfinite(filled).all()
 

@@ -84,7 +84,7 @@ def test_nodes_have_the_mean() -> None:
     assert error.abs().max() < 0.02
     few = values.nodes()
     error = ((few.weights * few.values).sum(dim=0) - mean) / deviation
-    assert error.abs().median() < 0.03  # of random maps, rougher than fitted ones
+    assert error.abs().median() < 0.03  # random maps are rougher than fitted ones
 
 
 @torch.inference_mode()
