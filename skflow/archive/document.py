@@ -194,6 +194,7 @@ class RegressorFields(Fields):
     parameters: dict[str, Any]
     n_iter: Rows
     density: DensityFields
+    cross_fits: list[DensityFields]
     named: bool
     dtypes: Annotated[list[str], Meta(min_length=1)]
     is_table: bool

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-MANY_ROWS = 2_000  # from here on calibration rows are held out, below all are cross-fitted
+MANY_ROWS = 2_000  # from here on some rows calibrate, below all of them
 HELD_OUT = 0.1  # share of many rows
 MOST_HELD_OUT = 2_000
 N_PARTS = 3
@@ -70,8 +70,7 @@ class Calibration:
 def plan(n_rows: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
     """Calibration rows: one part of many rows, or all of few rows in several parts.
 
-    The one part is held out of the only fit. Few rows are cross-fitted: each part is predicted by
-    a fit to the others. Very few rows do not calibrate.
+    Each part is predicted by a fit to the other rows. Very few rows do not calibrate.
     """
     order = generator.permutation(n_rows)
     if n_rows >= MANY_ROWS:

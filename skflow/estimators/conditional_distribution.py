@@ -21,18 +21,19 @@ FloatArray = NDArray[np.float64]
 class ConditionalDistribution:
     r"""Predictive distribution of y in each row, with the methods of scipy's distributions.
 
-    It is returned by :meth:`FlowRegressor.predict_dist`. For one output everything is in closed
-    form: the model maps y to a standard normal variable, :math:`z = f(y; x)`, so that
+    It is returned by :meth:`FlowRegressor.predict_dist`. Each of the M fits of the regressor maps
+    y to a standard normal variable, :math:`z = f_m(y; x)`; for one output
 
-    .. math:: F(y \mid x) = \Phi(f(y; x)), \qquad
-              p(y \mid x) = \varphi(f(y; x)) \, |\partial f / \partial y| .
+    .. math:: F(y \mid x) = \frac{1}{M} \sum_m \Phi(f_m(y; x)), \qquad
+              p(y \mid x) = \frac{1}{M} \sum_m \varphi(f_m(y; x)) \, |\partial f_m / \partial y| .
 
     Levels and atoms of y, numbers that occur so often that they are events of their own, have
     probabilities: there the distribution function jumps. On a grid, as of whole numbers and
     dates, it jumps at each point, and ``pdf`` is per unit of y.
 
-    For several outputs, the distribution of each is that of 512 draws, the same normal draws in
-    all rows; ``logpdf`` and ``pdf`` are those of all outputs together, in closed form.
+    For several outputs, the distribution of each is that of 512 draws, as many of each fit, the same
+    normal draws in all rows; ``logpdf`` and ``pdf`` are those of all outputs together, in closed
+    form.
 
     Numbers are in units of y and, where a method returns a y, in the dtype of y. Distances and
     densities of dates and durations are in seconds.

@@ -84,9 +84,9 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> E
         raise ModelFileError(f"{path} is no sound model: {error}") from error
     if isinstance(estimator, FlowDensity):
         return estimator.set_params(device=device)
-    for density in (estimator.density_, estimator.density):  # fitted, and unfitted
-        if density is not None:
-            density.set_params(device=device)
+    fitted = [estimator.density_, *getattr(estimator, "cross_fits_", [])]
+    for density in filter(None, [*fitted, estimator.density]):
+        density.set_params(device=device)
     return estimator
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -11,16 +12,17 @@ from sklearn.base import OutlierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skflow.estimators.cross_fit import cross_fit, fit_scorers
+from skflow.clock import Clock
+from skflow.estimators.cross_fit import cross_fit
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import DENSITY, MetaEstimator, clone_density
 from skflow.estimators.persistence import SaveableDetector
 from skflow.estimators.validation import check_table, numbers_like, weighted_rows
 from skflow.exceptions import warn_caller
-from skflow.fitted.detector import Detector, plan_calibration
+from skflow.fitted.detector import Detector, FittedScorers, plan_calibration
 from skflow.fitted.repair import repair
-from skflow.fitted.table_rows import EncodableTable
+from skflow.fitted.table_rows import EncodableTable, TableRows
 from skflow.outliers.tails import quantile
 from skflow.outliers.trimming import FITTED, NORMAL, log_tail_probs
 from skflow.table.objects import brief
@@ -198,13 +200,16 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
         kept = [replace(known.rows, rows=np.setdiff1d(fitted, part)) for part in parts]
         of_parts = [np.intersect1d(part, normal) for part in parts]
         calibrating = [known.table.take(rows) for rows in of_parts]
-        if len(parts) == 1:
-            scorers = fit_scorers(density, known, kept[0], seed, "fit 1 of 1")
+        is_split = len(parts) == 1
+        rows = kept[0] if is_split else replace(known.rows, rows=fitted)
+        title = f"fit 1 of {1 if is_split else 1 + len(parts)}"
+        density._fit(known, rows, None, Clock(density.max_time), title)
+        scorers = FittedScorers.fit(density._density, rows.stored(slice(None)), seed)
+        if is_split:
             measures = scorers.measure(calibrating[0], density.device)
         else:
-            rows = replace(known.rows, rows=fitted)
-            scorers = fit_scorers(density, known, rows, seed, f"fit 1 of {1 + len(parts)}")
-            measures = cross_fit(density, known, kept, calibrating, seed, self.n_jobs)
+            uses = [partial(_measure, seed=seed, held_out=table) for table in calibrating]
+            measures = np.concatenate(cross_fit(density, known, kept, uses, self.n_jobs))
         weight = known.table.weight
         own = None if weight is None else weight[np.concatenate(of_parts)]
         self.density_ = density
@@ -415,3 +420,11 @@ def _encodable(density: FlowDensity, X: Any, weight: FloatArray | None) -> Encod
     if hasattr(density, "_density"):
         return EncodableTable.read(density._density, check_table(density, X, reset=False), weight)
     return EncodableTable.learn(density, X, weight)
+
+
+def _measure(
+    density: FlowDensity, rows: TableRows, *, seed: int, held_out: StoredTable
+) -> FloatArray:
+    """Measures of rows that a fit to other rows holds out."""
+    scorers = FittedScorers.fit(density._density, rows.stored(slice(None)), seed)
+    return scorers.measure(held_out, density.device)

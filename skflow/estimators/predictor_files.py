@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from skflow.archive.document import ClassifierFields, RegressorFields
-from skflow.archive.files import Arrays, Document, prefixed, take_prefixed
+from skflow.archive.files import Arrays, Document, prefixed, refuse_left, take_prefixed
 from skflow.archive.scalars import pack_scalar, unpack_scalar
 from skflow.estimators.calibration import Calibration
 from skflow.estimators.persistence import SaveableHolder
@@ -43,7 +43,13 @@ class SaveableRegressor(SaveablePredictor):
             "is_table": self._is_table,
         }
         calibration = {"pit": self._calibration.pit, "weight": self._calibration.weight}
-        return document, arrays | prefixed("calibration", calibration)
+        arrays |= prefixed("calibration", calibration)
+        document["cross_fits"] = []
+        for k, density in enumerate(self.cross_fits_):
+            fields, own = density._pack()
+            document["cross_fits"].append(fields)
+            arrays |= prefixed(f"cross_fit{k}", own)
+        return document, arrays
 
     def _unpack(
         self: Any, fields: RegressorFields, arrays: Arrays, density_class: type[Any]
@@ -56,6 +62,15 @@ class SaveableRegressor(SaveablePredictor):
             raise ModelFileError(f"{fields.dtypes} must be dtypes of numbers, dates or durations.")
         if len(self._dtypes) != n_targets or (n_targets > 1 and not self._is_table):
             raise ModelFileError(f"There must be one dtype for each of {n_targets} targets.")
+        self.cross_fits_ = []
+        for k, cross_fit in enumerate(fields.cross_fits):
+            if cross_fit.table != fields.density.table:
+                raise ModelFileError("Cross-fits must have the columns of the density.")
+            own = take_prefixed(f"cross_fit{k}", arrays)
+            density = density_class()
+            density._unpack(cross_fit, own)
+            refuse_left(own)
+            self.cross_fits_.append(density)
         calibration = take_prefixed("calibration", arrays)
         if sorted(calibration) != ["pit", "weight"]:
             raise ModelFileError("The calibration must be pit and weight.")

@@ -1,15 +1,20 @@
 """FlowRegressor: the whole predictive distribution of y given X."""
 
-from typing import Any, Self
+from dataclasses import replace
+from numbers import Integral
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from skflow.clock import Clock
 from skflow.estimators.calibration import Calibration, plan
 from skflow.estimators.conditional_distribution import ConditionalDistribution
+from skflow.estimators.cross_fit import cross_fit
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import clone_density
@@ -18,24 +23,28 @@ from skflow.estimators.targets import (
     Predictor,
     Targets,
     conditions_of,
-    fit_given,
     read_rows,
     take_rows,
 )
 from skflow.estimators.validation import check_table
 from skflow.exceptions import warn_caller
 from skflow.fitted.prediction import draw_columns, predict_column
+from skflow.fitted.table_rows import EncodableTable, TableRows
+from skflow.torch_state import usual_torch
 
 FloatArray = NDArray[np.float64]
+
+MOST_ROWS_TO_REFIT = 20_000  # with more, the rows that calibrate are hardly missed
 
 
 class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
     r"""Regressor that predicts the whole distribution of y given X.
 
-    A meta-estimator: it fits a :class:`FlowDensity` of y given the columns of X, ``density_``.
-    The distribution of y in a row is in closed form; it may have several modes, be skewed, wider
-    in some rows than in others, and have atoms. X is any table, with categories, dates and
-    missing values.
+    A meta-estimator: it fits a :class:`FlowDensity` of y given the columns of X, ``density_``, and
+    cross-fits of it, each to all rows but a part. The prediction is the average of their
+    distributions, an ensemble [1]_; the parts that are held out calibrate the intervals. The
+    distribution of y in a row may have several modes, be skewed, wider in some rows than in
+    others, and have atoms. X is any table, with categories, dates and missing values.
 
     Parameters
     ----------
@@ -44,8 +53,11 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         It is cloned, never fitted or changed. Its ``random_state`` and ``verbose`` are not used:
         those of the regressor are. Grids name its parameters ``density__n_layers`` and so on.
         Names or positions in its parameters are those of the columns of X, then of y.
+    n_jobs : int, default=None
+        Number of cross-fits that run at the same time, in processes of joblib; -1 is all
+        processors. None is 1, unless ``joblib.parallel_config`` sets another.
     random_state : int, RandomState instance or None, default=None
-        Seed of everything that is random in ``fit``: calibration rows and the density.
+        Seed of everything that is random in ``fit``: calibration rows and the densities.
     verbose : int, default=0
         1 shows the progress bars of the fits.
 
@@ -53,10 +65,14 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
     ----------
     density_ : FlowDensity
         Density of y given X, of the table that has the columns of y after those of X.
+    cross_fits_ : list of FlowDensity
+        Such densities, each fitted to all rows but a part: with fewer than 2,000 rows three, each
+        without another third of the rows; with more, one without a tenth of them. With 20,000
+        rows or more none: ``density_`` itself is not fitted to that part. With fewer than 20 rows
+        none.
     n_calibration_ : int
-        Number of rows that calibrate :meth:`predict_interval`. With 2,000 rows or more, a tenth
-        of them, 2,000 at most, is not fitted to. With fewer, all rows calibrate, each predicted
-        by a cross-fit: a fit that its part of the rows is held out of. With fewer than 20 none.
+        Number of rows that calibrate :meth:`predict_interval`: those that a fit holds out, 2,000
+        at most.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of str
@@ -82,7 +98,29 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
     (5, 2)
     >>> bool(regressor.score(X, y) > 0.7)
     True
+
+    References
+    ----------
+    .. [1] B. Lakshminarayanan, A. Pritzel, C. Blundell, "Simple and Scalable Predictive
+       Uncertainty Estimation using Deep Ensembles", NeurIPS 2017, equation 2,
+       :arxiv:`1612.01474`.
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **Predictor._parameter_constraints,
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(
+        self,
+        density: FlowDensity | None = None,
+        *,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(density, random_state=random_state, verbose=verbose)
+        self.n_jobs = n_jobs
 
     _calibration: Calibration
     _dtypes: list[np.dtype]
@@ -124,46 +162,53 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         with keep_earlier_fit(self):
             density, seed = clone_density(self)
             table, targets, weight = read_rows(self, X, y, sample_weight)
+            density.set_params(given=list(range(table.shape[1])))
+            both = check_table(density, targets.append_to(table), reset=True)
+            known = EncodableTable.learn(density, both, weight)
             validation = None
             if (X_val is None) != (y_val is None):
                 raise ValueError("X_val and y_val belong together: pass both, or neither.")
             if X_val is not None:
                 rows = check_table(self, X_val, reset=False)
-                validation = Targets.read(self, rows, y_val).append_to(rows)
+                both = Targets.read(self, rows, y_val).append_to(rows)
+                held_out = known.container.read(both)
+                ones = None if weight is None else np.ones(held_out.n_rows)
+                validation = TableRows.all_of(known.codec, replace(held_out, weight=ones))
             self._dtypes = [column.dtype for column in targets.columns]
             self._is_table = targets.is_table
-            self._fit(density, seed, table, targets, weight, validation)
+            self._fit(density, seed, known, table, targets, validation)
         return self
 
+    @usual_torch()
     def _fit(
         self,
         density: FlowDensity,
         seed: int,
+        known: EncodableTable,
         X: Any,
         targets: Targets,
-        weight: FloatArray | None,
-        validation: Any,
+        validation: TableRows | None,
     ) -> None:
-        generator = np.random.default_rng(seed)
-        parts, every = plan(len(targets.columns[0]), generator), np.arange(len(targets.columns[0]))
-        pit = np.empty((len(every), len(targets.columns)))
-
-        def fit(rows: NDArray[Any]) -> FlowDensity:
-            of_rows = None if weight is None else weight[rows]
-            return fit_given(density, take_rows(X, rows), targets.take(rows), of_rows, validation)
-
-        for part in parts:
-            others = np.setdiff1d(every, part)
-            fitted = fit(others)
-            predicted = self._distribution(fitted, take_rows(X, part))
-            held_out = targets.take(part).values
-            pit[part] = predicted.pit(held_out, seed).reshape(len(part), -1)
-        self.density_ = fitted if len(parts) == 1 else fit(every)
-        calibrating = np.concatenate(parts) if parts else every[:0]
-        of_parts = None if weight is None else weight[calibrating]
-        self._calibration = Calibration.of(pit[calibrating], of_parts)
+        n_rows = known.table.n_rows
+        parts, every = plan(n_rows, np.random.default_rng(seed)), np.arange(n_rows)
+        kept = [replace(known.rows, rows=np.setdiff1d(every, part)) for part in parts]
+        fits_all = n_rows < MOST_ROWS_TO_REFIT
+        rows, n_fits = (known.rows, 1 + len(parts)) if fits_all else (kept[0], 1)
+        density._fit(known, rows, validation, Clock(density.max_time), f"fit 1 of {n_fits}")
+        self.density_, self.cross_fits_, calibrating = density, [], [density]
+        if fits_all:
+            uses = [_keep] * len(kept)
+            calibrating = cross_fit(density, known, kept, uses, self.n_jobs, validation)
+            self.cross_fits_ = calibrating
+        pit = np.empty((n_rows, len(self._dtypes)))
+        for member, part in zip(calibrating, parts, strict=True):
+            predicted = self._distribution([member], take_rows(X, part))
+            pit[part] = predicted.pit(targets.take(part).values, seed).reshape(len(part), -1)
+        held_out = np.concatenate([every[:0], *parts])
+        weight = None if known.table.weight is None else known.table.weight[held_out]
+        self._calibration = Calibration.of(pit[held_out], weight)
         self.n_calibration_ = self._calibration.n_rows
-        self.n_iter_ = self.density_.n_iter_
+        self.n_iter_ = density.n_iter_
 
     def predict(
         self, X: ArrayLike, *, return_std: bool = False, quantiles: ArrayLike | None = None
@@ -219,9 +264,11 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         r"""Intervals that hold a share ``coverage`` of fresh y, whatever their distribution.
 
         Central intervals between two quantiles, whose levels are conformal [1]_: those between
-        which this share of the calibration rows lies. If fresh rows are exchangeable with the
-        calibration rows, these intervals cover with at least this probability, on average over
-        rows; of each output by itself where there are several.
+        which this share of the calibration rows lies, each by a fit that held it out; of each
+        output by itself where there are several. With 20,000 rows or more, these intervals cover
+        with at least this probability, on average over rows, if fresh rows are exchangeable with
+        the calibration rows. With fewer, the average of several fits predicts, and the share is
+        close to ``coverage``.
 
         Parameters
         ----------
@@ -273,18 +320,22 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         distribution : ConditionalDistribution
         """
         check_is_fitted(self)
-        return self._distribution(self.density_, check_table(self, X, reset=False))
+        members = [self.density_, *self.cross_fits_]
+        return self._distribution(members, check_table(self, X, reset=False))
 
-    def _distribution(self, density: FlowDensity, X: Any) -> ConditionalDistribution:
-        given, fitted = conditions_of(density, X), density._density
+    def _distribution(self, members: list[FlowDensity], X: Any) -> ConditionalDistribution:
+        given, device = conditions_of(members[0], X), members[0].device
+        densities = [member._density for member in members]
         if len(self._dtypes) == 1:
-            columns = [predict_column(fitted, given, density.device)]
+            columns = [predict_column(densities, given, device)]
             return ConditionalDistribution(columns, self._dtypes, is_table=self._is_table)
-        drawn = draw_columns(fitted, given, density.device)
+        drawn = draw_columns(densities, given, device)
 
         def log_density(y: Any, rows: Any) -> FloatArray:
             part = X if rows is None else take_rows(X, rows)
-            return density.score_samples(Targets.read(self, part, y).append_to(part))
+            both = Targets.read(self, part, y).append_to(part)
+            scores = np.stack([member.score_samples(both) for member in members])
+            return np.asarray(logsumexp(scores, axis=0) - np.log(len(members)))
 
         return ConditionalDistribution(drawn, self._dtypes, is_table=True, log_density=log_density)
 
@@ -331,3 +382,8 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _keep(density: FlowDensity, rows: TableRows) -> FlowDensity:
+    """Return a cross-fit as it is."""
+    return density

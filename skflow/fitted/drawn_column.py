@@ -1,6 +1,7 @@
 """Distribution of one column in each row by draws: a marginal of several predicted columns."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -20,7 +21,7 @@ class DrawnColumn:
     ----------
     codec : NumberCodec
     draws : ndarray of shape (n_rows, n_draws)
-        Coordinates, sorted in each row.
+        Coordinates; draw k of all columns of a row is one draw of the row.
     """
 
     codec: NumberCodec
@@ -33,6 +34,11 @@ class DrawnColumn:
         """Return some of the rows."""
         return replace(self, draws=self.draws[rows])
 
+    @cached_property
+    def ordered(self) -> FloatArray:
+        """Draws in ascending order in each row, ``(n_rows, n_draws)``."""
+        return np.sort(self.draws, axis=1)
+
     def cdf(self, x: FloatArray, *, below: bool = False) -> FloatArray:
         """Share of draws of at most ``x``, ``(n_rows, n_places)``; or of less."""
         counts = np.less if below else np.less_equal
@@ -42,7 +48,7 @@ class DrawnColumn:
         """Quantiles of probabilities ``(n_rows, n_places)``, as cells, one row after the other."""
         n_draws = self.draws.shape[1]
         place = np.ceil(u * n_draws).astype(np.int64).clip(1, n_draws) - 1
-        return self.cells(np.take_along_axis(self.draws, place, axis=1).ravel())
+        return self.cells(np.take_along_axis(self.ordered, place, axis=1).ravel())
 
     def mean(self) -> FloatArray:
         """Mean of each row, ``(n_rows,)``."""
@@ -59,7 +65,7 @@ class DrawnColumn:
         """
         n_draws = self.draws.shape[1]
         ranks = 2 * np.arange(n_draws) - (n_draws - 1)
-        between = 2 * (ranks * self.draws).sum(axis=1) / (n_draws * (n_draws - 1))
+        between = 2 * (ranks * self.ordered).sum(axis=1) / (n_draws * (n_draws - 1))
         return np.asarray(np.abs(self.draws - x[:, None]).mean(axis=1) - between / 2)
 
     def cells(self, x: FloatArray) -> StoredColumn:

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp, ndtr, ndtri
 
+from skflow.flow.averaged_values import AveragedValues
 from skflow.flow.blocks import Block
 from skflow.flow.heavy_tails import student_density
 from skflow.flow.predicted_values import N_NODES, PredictedValues
@@ -30,6 +31,7 @@ from skflow.table.number_codecs import NumberCodec
 from skflow.table.storage import StoredColumn
 
 FloatArray = NDArray[np.float64]
+Values = PredictedValues | AveragedValues
 
 BLOCK_ENTRIES = 1_000_000
 N_FINE_NODES = 65  # in each component, for the variance
@@ -47,13 +49,13 @@ class PredictedColumn:
     codec : NumberCodec
     label_log_probs : ndarray of shape (n_rows, n_labels)
         Log-probability of each known label; without columns where the column has no labels.
-    values : PredictedValues, optional
+    values : PredictedValues or AveragedValues, optional
         Distribution of the value; None where the column has labels alone.
     """
 
     codec: NumberCodec
     label_log_probs: FloatArray
-    values: PredictedValues | None
+    values: Values | None
 
     def __len__(self) -> int:
         return len(self.label_log_probs)
@@ -106,7 +108,7 @@ class PredictedColumn:
             )
         if self.values is not None:
             x = encoded.values.reshape(shape)
-            log_density = self._of_values(x, PredictedValues.log_prob)
+            log_density = self._log_prob_of_values(x)
             total += np.nan_to_num(log_density)
         return total
 
@@ -145,10 +147,7 @@ class PredictedColumn:
         values = np.full(u.shape, np.nan)
         if self.values is not None:
             z = ndtri(share.clip(1e-300, 1 - 2**-53))
-            inverse = (
-                PredictedValues.inverse_within_reach if within_reach else PredictedValues.inverse
-            )
-            values = self._of_values(z, inverse)
+            values = self._inverse(z, within_reach=within_reach)
         novel = np.full(u.size, np.nan)
         return self.codec.decode(labels.ravel(), novel, values.ravel(), on_grid=True)
 
@@ -191,7 +190,7 @@ class PredictedColumn:
         if self.values is not None:
             z = np.linspace(-FARTHEST_LEVEL, FARTHEST_LEVEL, N_LEVELS)
             z = np.broadcast_to(z, (len(self), N_LEVELS))
-            inner = self._decode(self._of_values(z, PredictedValues.inverse_within_reach))
+            inner = self._decode(self._inverse(z, within_reach=True))
             places = np.column_stack((places, inner))
         places = np.sort(places, axis=1)
         width = np.diff(places, axis=1)
@@ -212,8 +211,8 @@ class PredictedColumn:
         values = np.full(len(self), np.nan)
         if self.values is not None:
             z = np.linspace(-3, 3, N_LEVELS)
-            nodes = self._of_values(np.tile(z, (len(self), 1)), PredictedValues.inverse)
-            log_density = self._of_values(nodes, PredictedValues.log_prob)
+            nodes = self._inverse(np.tile(z, (len(self), 1)))
+            log_density = self._log_prob_of_values(nodes)
             flat = self.codec.scaling.encode(self._decode(nodes).ravel())[1]
             densest = (log_density + flat.reshape(nodes.shape)).argmax(axis=1)
             values = nodes[np.arange(len(self)), densest]
@@ -228,8 +227,8 @@ class PredictedColumn:
                 return total
             z = np.linspace(-FARTHEST_LEVEL, FARTHEST_LEVEL, N_LEVELS)
             weights = np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()
-            x = self._of_values(np.tile(z, (len(self), 1)), PredictedValues.inverse)
-            log_density = self._of_values(x, PredictedValues.log_prob)
+            x = self._inverse(np.tile(z, (len(self), 1)))
+            log_density = self._log_prob_of_values(x)
             log_density += self.codec.scaling.encode(self._decode(x).ravel())[1].reshape(x.shape)
             log_density += self.codec.coordinates.log_unit
             own = np.log(self.value_probability) + (weights * log_density).sum(axis=1)
@@ -251,7 +250,7 @@ class PredictedColumn:
             x = (point + 0.5) * step
         low, high = self.codec.support
         encoded = self.codec.scaling.encode(x.ravel())[0].reshape(x.shape)
-        z = self._of_values(encoded, PredictedValues.latents)
+        z = self._of_values(encoded, lambda values, at: values.latents(at))
         below_all, above_all = x <= low - step / 2, x >= high + step / 2
         return np.where(below_all, 0.0, np.where(above_all, 1.0, ndtr(z)))
 
@@ -261,8 +260,16 @@ class PredictedColumn:
         low, high = self.codec.support
         return x.clip(low - self.codec.step / 2, high + self.codec.step / 2)
 
+    def _log_prob_of_values(self, x: FloatArray) -> FloatArray:
+        return self._of_values(x, lambda values, at: values.log_prob(at))
+
+    def _inverse(self, z: FloatArray, *, within_reach: bool = False) -> FloatArray:
+        if within_reach:
+            return self._of_values(z, lambda values, at: values.inverse_within_reach(at))
+        return self._of_values(z, lambda values, at: values.inverse(at))
+
     def _of_values(
-        self, x: FloatArray, function: Callable[[PredictedValues, torch.Tensor], torch.Tensor]
+        self, x: FloatArray, function: Callable[[Values, torch.Tensor], torch.Tensor]
     ) -> FloatArray:
         """Evaluate a function at ``(n_rows, n_places)``, block by block."""
         assert self.values is not None

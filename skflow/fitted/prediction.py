@@ -1,15 +1,18 @@
 """Distributions of the columns of a conditional density, for rows of conditions."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import log_softmax, logsumexp, ndtri
 from scipy.stats import qmc
 
 from skflow.fitted.blocks import join, send_rows
 from skflow.fitted.drawn_column import DrawnColumn
 from skflow.fitted.predicted_column import PredictedColumn
 from skflow.fitted.table_density import TableDensity
+from skflow.flow.averaged_values import AveragedValues
 from skflow.flow.blocks import device_blocks
 from skflow.flow.model import Model, Rows
 from skflow.flow.predicted_values import PredictedValues
@@ -22,18 +25,44 @@ DRAWN_ROWS = 64  # rows of conditions at once
 
 
 def predict_column(
-    density: TableDensity, given: Conditions, device: str | torch.device
+    densities: Sequence[TableDensity], given: Conditions, device: str | torch.device
 ) -> PredictedColumn:
-    """Distribution of the only target of a density, for rows of conditions.
+    r"""Average of the distributions of the only target of densities, for rows of conditions.
+
+    With the probability :math:`P_m` of a label by density m of M, and the density :math:`p_m` of
+    values given that there is one, whose label is v,
+
+    .. math:: P = \frac{1}{M} \sum_m P_m, \qquad
+              p = \frac{\sum_m P_m(v) \, p_m}{\sum_m P_m(v)} .
 
     Parameters
     ----------
-    density : TableDensity
-        Density of one column given others.
+    densities : sequence of TableDensity
+        Densities of one column given others, with equal codecs.
     given : Conditions
         Columns that are given.
     device : str or torch.device
     """
+    members = [_predict_column(density, given, device) for density in densities]
+    first = members[0]
+    if len(members) == 1:
+        return first
+    of_members = np.stack([member.label_log_probs for member in members])
+    log_probs = logsumexp(of_members, axis=0) - np.log(len(members))
+    values = tuple(m.values for m in members if isinstance(m.values, PredictedValues))
+    if not values:
+        return PredictedColumn(first.codec, log_probs, None)
+    labels = first.codec.labels
+    of_value = np.zeros((len(members), len(first)))
+    if not labels.is_trivial:
+        of_value = of_members[:, :, labels.value_label]
+    log_weights = torch.from_numpy(log_softmax(of_value, axis=0))
+    return PredictedColumn(first.codec, log_probs, AveragedValues(values, log_weights))
+
+
+def _predict_column(
+    density: TableDensity, given: Conditions, device: str | torch.device
+) -> PredictedColumn:
     codec, conditions = density.codec, density.codec.given
     assert conditions is not None
     model = density.move_model(given.rows.n_rows, device)
@@ -66,25 +95,43 @@ def _predict(
 
 
 def draw_columns(
-    density: TableDensity, given: Conditions, device: str | torch.device
+    densities: Sequence[TableDensity], given: Conditions, device: str | torch.device
 ) -> list[DrawnColumn]:
-    """Distributions of all targets of a density by draws, for rows of conditions.
+    """Distributions of all targets of densities by draws, as many of each density.
 
-    The same quasi-random normal draws serve all rows: what is drawn in a row does not depend on
-    the others.
+    The same quasi-random normal draws serve all rows of conditions: what is drawn in a row does
+    not depend on the others.
     """
+    n_draws = N_DRAWS // len(densities)
+    of_members = [
+        _draw_columns(density, given, device, n_draws, seed)
+        for seed, density in enumerate(densities)
+    ]
+    return [
+        DrawnColumn(parts[0].codec, np.concatenate([part.draws for part in parts], axis=1))
+        for parts in zip(*of_members, strict=True)
+    ]
+
+
+def _draw_columns(
+    density: TableDensity,
+    given: Conditions,
+    device: str | torch.device,
+    n_draws: int,
+    seed: int,
+) -> list[DrawnColumn]:
     n_latents, targets = len(density.codec.latent_names), density.codec.targets
     columns = [density.codec.columns[j] for j in targets]
     codecs = [codec for codec in columns if isinstance(codec, NumberCodec)]
-    uniform = qmc.Sobol(n_latents + len(density.codec.value_codecs), rng=0).random(N_DRAWS)
+    uniform = qmc.Sobol(n_latents + len(density.codec.value_codecs), rng=seed).random(n_draws)
     z, u = ndtri(uniform[:, :n_latents].clip(1e-9, 1 - 1e-9)), uniform[:, n_latents:]
     drawn: list[list[NDArray[np.float64]]] = [[] for _ in codecs]
     for start in range(0, given.rows.n_rows, DRAWN_ROWS):
         rows = np.arange(start, min(start + DRAWN_ROWS, given.rows.n_rows))
-        conditions = given.take(np.repeat(rows, N_DRAWS))
+        conditions = given.take(np.repeat(rows, n_draws))
         tiled_z, tiled_u = np.tile(z, (len(rows), 1)), np.tile(u, (len(rows), 1))
         cells, is_within_reach = density.draw(tiled_z, tiled_u, conditions, device)
-        reached = is_within_reach.reshape(len(rows), N_DRAWS)
+        reached = is_within_reach.reshape(len(rows), n_draws)
         for parts, codec, j in zip(drawn, codecs, targets, strict=True):
             x = codec.coordinates.read(cells[j]).reshape(reached.shape)
             usual = np.nanmedian(np.where(reached, x, np.nan), axis=1, keepdims=True)

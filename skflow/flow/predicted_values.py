@@ -124,11 +124,11 @@ class PredictedValues:
 
     def latents(self, x: Tensor) -> Tensor:
         """Latents of values, ``(n_values, n_rows)``."""
-        return self._latents_and_log_prob(x)[0]
+        return self.latents_and_log_prob(x)[0]
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-densities of values, ``(n_values, n_rows)``, in nats."""
-        return self._latents_and_log_prob(x)[1]
+        return self.latents_and_log_prob(x)[1]
 
     def inverse(self, z: Tensor) -> Tensor:
         """Values of latents, ``(n_values, n_rows)``."""
@@ -165,7 +165,8 @@ class PredictedValues:
         weights = weights * (1 - ends.sum()) / weights.sum()
         return torch.cat((inside, low, high))[:, None], torch.cat((weights, ends))[:, None]
 
-    def _latents_and_log_prob(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def latents_and_log_prob(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents and log-densities of values, both ``(n_values, n_rows)``."""
         y, log_det = self.marginals.forward_and_log_det(x.reshape(1, -1))
         y, total = y.view(x.shape), log_det.view(x.shape)
         for knots in self.knots:

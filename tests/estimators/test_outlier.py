@@ -14,7 +14,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skflow import FlowDensity, FlowOutlierDetector
-from skflow.estimators import cross_fit, outlier
 from skflow.fitted.detector import FittedScorers
 from tests.mixed import every_kind, every_polars_kind, small_mix
 from tests.settings import ONE_GAUSSIAN, slow_but
@@ -87,19 +86,18 @@ def test_calibration_rows_are_fitted_by_nothing(monkeypatch) -> None:
     # Every number occurs once: no fit may have seen one of the rows that it judges.
     fitted: list[set] = []
     judged: list[set] = []
-    fit = cross_fit.fit_scorers
+    fit = FlowDensity._fit
     measure = FittedScorers.measure
 
-    def spy_fit(density, known, rows, *args):
+    def spy_fit(self, known, rows, *args):
         fitted.append(set(rows.stored(slice(None)).columns[0].values))
-        return fit(density, known, rows, *args)
+        return fit(self, known, rows, *args)
 
     def spy_measure(self, table, device):
         judged.append(set(table.columns[0].values))
         return measure(self, table, device)
 
-    for module in (cross_fit, outlier):
-        monkeypatch.setattr(module, "fit_scorers", spy_fit)
+    monkeypatch.setattr(FlowDensity, "_fit", spy_fit)
     monkeypatch.setattr(FittedScorers, "measure", spy_measure)
     FlowOutlierDetector(**GAUSSIAN).fit(draw_normal(120))
     assert len(fitted) == 1 + len(judged)

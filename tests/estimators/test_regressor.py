@@ -61,9 +61,17 @@ def test_conditional_of_a_gaussian(gaussian: FlowRegressor) -> None:
     assert np.abs(distribution.crps(truth.mean()) / of_normal - 1).mean() < 0.1
 
 
-def test_log_densities_are_those_of_the_density(gaussian: FlowRegressor) -> None:
+def mean_density(regressor: FlowRegressor, X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Logarithm of the mean of the densities of all fits."""
+    members = [regressor.density_, *regressor.cross_fits_]
+    scores = [member.score_samples(np.column_stack((X, y))) for member in members]
+    return np.log(np.mean(np.exp(scores), axis=0))
+
+
+def test_log_densities_are_those_of_the_mean_of_all_fits(gaussian: FlowRegressor) -> None:
     X, y, _ = gaussian_rows(50, 2)
-    expected = gaussian.density_.score_samples(np.column_stack((X, y)))
+    assert len(gaussian.cross_fits_) == 3
+    expected = mean_density(gaussian, X, y)
     np.testing.assert_allclose(gaussian.log_density(X, y), expected, rtol=0, atol=1e-9)
 
 
@@ -167,6 +175,41 @@ def test_many_rows_are_calibrated_by_rows_that_are_held_out() -> None:
     X, y, _ = gaussian_rows(2500)
     regressor = FlowRegressor(GAUSSIAN, random_state=0).fit(X, y)
     assert regressor.n_calibration_ == 250
+    assert len(regressor.cross_fits_) == 1
+
+
+@pytest.mark.slow
+def test_very_many_rows_are_fitted_once() -> None:
+    X, y, _ = gaussian_rows(20_000)
+    regressor = FlowRegressor(GAUSSIAN, random_state=0).fit(X, y)
+    assert regressor.n_calibration_ == 2000
+    assert regressor.cross_fits_ == []
+
+
+def test_cross_fits_side_by_side_give_the_same_result() -> None:
+    X, y, _ = gaussian_rows(60)
+    alone = FlowRegressor(GAUSSIAN, random_state=0).fit(X, y)
+    together = FlowRegressor(GAUSSIAN, n_jobs=2, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(together.predict(X), alone.predict(X))
+    np.testing.assert_array_equal(together.predict_interval(X), alone.predict_interval(X))
+
+
+def test_rows_that_calibrate_are_held_out_of_their_fit(monkeypatch) -> None:
+    fitted: list[set] = []
+    fit = FlowDensity._fit
+
+    def spy(self, known, rows, *others):
+        fitted.append(set(rows.rows.tolist()))
+        return fit(self, known, rows, *others)
+
+    monkeypatch.setattr(FlowDensity, "_fit", spy)
+    X, y, _ = gaussian_rows(60)
+    FlowRegressor(GAUSSIAN, random_state=0).fit(X, y)
+    every, *others = fitted
+    assert every == set(range(60))
+    held_out = [every - own for own in others]
+    assert sorted(len(part) for part in held_out) == [20, 20, 20]
+    assert set.union(*held_out) == every
 
 
 def test_few_rows_are_not_calibrated_which_a_warning_says() -> None:
@@ -199,8 +242,8 @@ def test_a_wider_spread_in_some_rows() -> None:
 
 def test_two_modes() -> None:
     generator = np.random.default_rng(0)
-    X = generator.normal(size=(600, 1))
-    y = X[:, 0] + np.where(generator.uniform(size=600) < 0.3, -4, 4) + generator.normal(size=600)
+    X = generator.normal(size=(1200, 1))
+    y = X[:, 0] + np.where(generator.uniform(size=1200) < 0.3, -4, 4) + generator.normal(size=1200)
     predicted = FlowRegressor(MIXTURES, random_state=0).fit(X, y).predict_dist([[0.0], [1.0]])
     grid = np.array([[-4.0, 0.0, 4.0], [-3.0, 1.0, 5.0]])
     expected = [0.3 * stats.norm.pdf(0), 0, 0.7 * stats.norm.pdf(0)]
@@ -323,12 +366,31 @@ def test_several_outputs() -> None:
     draws = predicted.sample(400, random_state=0)
     assert draws.shape == (400, 20, 2)
     assert np.corrcoef(draws[:, 0].T)[0, 1] < -0.8
-    joint = regressor.density_.score_samples(np.column_stack((X, y)))
+    joint = mean_density(regressor, X, y)
     np.testing.assert_allclose(regressor.log_density(X, y), joint)
     np.testing.assert_allclose(predicted[3:5].logpdf(y[3:5]), joint[3:5])
     np.testing.assert_allclose(regressor.predict(X[7:9]), regressor.predict(X)[7:9])
     with pytest.raises(ValueError, match="one output"):
         predicted.mode()
+
+
+def test_several_outputs_have_the_distributions_of_their_draws() -> None:
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(300, 1))
+    y = np.column_stack((X[:, 0], -3 * X[:, 0])) + generator.normal(size=(300, 2))
+    regressor = FlowRegressor(GAUSSIAN, random_state=0).fit(X, y)
+    predicted, shares = regressor.predict_dist(X[:20]), np.linspace(0.05, 0.95, 19)
+    quantiles = predicted.ppf(shares)
+    truth = stats.norm(X[:20] * [1, -3], 1).ppf(shares[:, None, None])
+    assert np.abs(quantiles - np.moveaxis(truth, 0, -1)).mean() < 0.2
+    for k, share in enumerate(shares):
+        np.testing.assert_allclose(predicted.cdf(quantiles[:, :, k]), share, atol=1 / 256)
+    draws = predicted.sample(2000, random_state=0)
+    apart = np.abs(draws[:1000] - draws[1000:]).mean(axis=0) / 2
+    expected = np.abs(draws - y[:20]).mean(axis=0) - apart
+    np.testing.assert_allclose(predicted.crps(y[:20]), expected, atol=0.06)
+    low, high = np.moveaxis(regressor.predict_interval(X, 0.8), -1, 0)
+    assert np.abs(((low <= y) & (y <= high)).mean(axis=0) - 0.8).max() < 0.08
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
@@ -445,7 +507,8 @@ def test_validation_rows() -> None:
     X, y, _ = gaussian_rows(120)
     density = FlowDensity(hidden_units=4, n_components=1, max_iter=2)
     regressor = FlowRegressor(density, random_state=0).fit(X, y, X_val=X[:30], y_val=y[:30])
-    assert np.isfinite(regressor.density_.history_["validation_score"]).all()
+    for density in (regressor.density_, *regressor.cross_fits_):
+        assert np.isfinite(density.history_["validation_score"]).all()
 
 
 @pytest.mark.parametrize("several", [False, True])
