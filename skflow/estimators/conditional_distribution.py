@@ -31,9 +31,9 @@ class ConditionalDistribution:
     probabilities: there the distribution function jumps. On a grid, as of whole numbers and
     dates, it jumps at each point, and ``pdf`` is per unit of y.
 
-    For several outputs, the distribution of each is that of 512 draws, as many of each fit, the same
-    normal draws in all rows; ``logpdf`` and ``pdf`` are those of all outputs together, in closed
-    form.
+    For several outputs, the distribution of each is that of 512 draws, as many of each fit, the
+    same normal draws in all rows; ``logpdf`` and ``pdf`` are those of all outputs together, in
+    closed form.
 
     Numbers are in units of y and, where a method returns a y, in the dtype of y. Distances and
     densities of dates and durations are in seconds.

@@ -26,7 +26,7 @@ from scipy.special import logsumexp, ndtr, ndtri
 from skflow.flow.averaged_values import AveragedValues
 from skflow.flow.blocks import Block
 from skflow.flow.heavy_tails import student_density
-from skflow.flow.predicted_values import N_NODES, PredictedValues
+from skflow.flow.predicted_values import N_BINS, N_NODES, PredictedValues
 from skflow.table.number_codecs import NumberCodec
 from skflow.table.storage import StoredColumn
 
@@ -34,7 +34,7 @@ FloatArray = NDArray[np.float64]
 Values = PredictedValues | AveragedValues
 
 BLOCK_ENTRIES = 1_000_000
-N_FINE_NODES = 65  # in each component, for the variance
+N_FINE_NODES, N_FINE_BINS = 17, 16  # for the variance
 N_LEVELS = 241  # nodes of integrals over all values
 FARTHEST_LEVEL = 6.0  # standard normal
 ON_GRID = 1e-6  # share of a step: numbers so near to a grid point are on it
@@ -153,25 +153,27 @@ class PredictedColumn:
 
     def mean(self) -> FloatArray:
         """Mean of each row, ``(n_rows,)``."""
-        return self._moments()[0]
+        return self._moments(np.zeros(len(self)), N_NODES, N_BINS)[0]
 
     def var(self) -> FloatArray:
         """Variance of each row, ``(n_rows,)``."""
-        mean, _ = self._moments(N_FINE_NODES)
-        return self._moments(N_FINE_NODES, about=mean)[1]
+        about = self.mean()
+        first, second = self._moments(about, N_FINE_NODES, N_FINE_BINS)
+        return np.asarray((second - first**2).clip(0))
 
     def _moments(
-        self, n_nodes: int = N_NODES, about: FloatArray | None = None
+        self, about: FloatArray, n_nodes: int, n_bins: int
     ) -> tuple[FloatArray, FloatArray]:
-        about = np.zeros(len(self)) if about is None else about
+        """First and second moments about a number of each row."""
         away = self.levels - about[:, None]
         first = (self.probabilities * away).sum(axis=1)
         second = (self.probabilities * away**2).sum(axis=1)
         if self.values is not None:
-            for block in self._blocks(n_nodes):
+            n_entries = n_nodes * n_bins * self.values.entries_per_node
+            for block in self._blocks(max(n_entries, self.values.entries_per_value)):
                 rows = block.rows
                 with block:
-                    nodes = self.values.take(rows).nodes(n_nodes)
+                    nodes = self.values.take(rows).nodes(n_nodes, n_bins)
                     x = self._decode(nodes.values.T.numpy()) - about[rows, None]
                     weights = nodes.weights.T.numpy() * self.value_probability[rows, None]
                     first[rows] += (weights * x).sum(axis=1)
@@ -274,14 +276,13 @@ class PredictedColumn:
         """Evaluate a function at ``(n_rows, n_places)``, block by block."""
         assert self.values is not None
         result = np.empty(x.shape)
-        for block in self._blocks(x.shape[1]):
+        for block in self._blocks(x.shape[1] * self.values.entries_per_value):
             with block:
                 places = torch.tensor(x[block.rows].T.copy())
                 result[block.rows] = function(self.values.take(block.rows), places).T.numpy()
         return result
 
-    def _blocks(self, n_places: int) -> Iterator[Block]:
-        assert self.values is not None
-        size = max(1, BLOCK_ENTRIES // (n_places * self.values.entries_per_value))
+    def _blocks(self, entries_per_row: int) -> Iterator[Block]:
+        size = max(1, BLOCK_ENTRIES // entries_per_row)
         for start in range(0, len(self), size):
             yield Block(slice(start, min(start + size, len(self))), can_be_halved=False)

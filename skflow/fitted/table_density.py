@@ -180,7 +180,7 @@ class TableDensity:
         for column, label in codec.layout.value_label:
             if column >= 0:
                 labels[0, column] = label
-        middle = torch.zeros((len(codec.value_codecs), 1), dtype=torch.float64)
+        middle = torch.zeros((len(codec.layout.value_label), 1), dtype=torch.float64)
         values = marginals.inverse_and_log_det(middle)[0].numpy().T
         columns = codec.decode(labels, np.full(labels.shape, np.nan), values, on_grid=True)
         row = StoredTable(tuple(columns), 1, self.container.kind)

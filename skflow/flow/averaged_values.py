@@ -18,7 +18,7 @@ from torch import Tensor
 
 from skflow.flow.floored_components import LOG_SQRT_2PI
 from skflow.flow.heavy_tails import ndtr
-from skflow.flow.predicted_values import N_NODES, Nodes, PredictedValues
+from skflow.flow.predicted_values import N_BINS, N_NODES, Nodes, PredictedValues
 from skflow.flow.root import Entries, find_root
 
 TOLERANCE = 1e-12  # of latents
@@ -43,6 +43,11 @@ class AveragedValues:
         """Number of entries, for one value, of the largest intermediate array."""
         return max(member.entries_per_value for member in self.members)
 
+    @property
+    def entries_per_node(self) -> int:
+        """Number of entries, for one node, of the largest intermediate array."""
+        return max(member.entries_per_node for member in self.members)
+
     def take(self, rows: slice | Tensor) -> Self:
         """Return the distributions of some of the rows."""
         members = tuple(member.take(rows) for member in self.members)
@@ -64,9 +69,10 @@ class AveragedValues:
         """Values of latents, moved to where a member has likely values."""
         return self._invert(z, PredictedValues.inverse_within_reach)
 
-    def nodes(self, n_nodes: int = N_NODES) -> Nodes:
+    def nodes(self, n_nodes: int = N_NODES, n_bins: int = N_BINS) -> Nodes:
         """Nodes of all members: a smooth function has its mean there."""
-        values, weights = zip(*(member.nodes(n_nodes) for member in self.members), strict=True)
+        of_members = (member.nodes(n_nodes, n_bins) for member in self.members)
+        values, weights = zip(*of_members, strict=True)
         shares = [own * share.exp() for own, share in zip(weights, self.log_weights, strict=True)]
         return Nodes(torch.cat(values), torch.cat(shares))
 

@@ -18,6 +18,7 @@ from typing import NamedTuple, Self, cast
 
 import numpy as np
 import torch
+from numpy.polynomial.hermite_e import hermegauss
 from torch import Tensor
 
 from skflow.flow.coupling import Coupling
@@ -35,8 +36,8 @@ from skflow.flow.rational_quadratic import (
 )
 from skflow.flow.univariate_mixture import UnivariateMixture
 
-N_NODES = 9  # in each component of the mixture
-FARTHEST_NODE = 4.2  # standard deviations
+N_NODES = 5  # in each merged component of the mixture
+N_BINS = 6  # that components are merged in
 N_BROAD_NODES = 4  # under the floor of the mixture
 
 
@@ -91,8 +92,13 @@ class PredictedValues:
     @property
     def entries_per_value(self) -> int:
         """Number of entries, for one value, of the largest intermediate array."""
+        return max(len(self.mixture.weights), self.entries_per_node)
+
+    @property
+    def entries_per_node(self) -> int:
+        """Number of entries, for one node, of the largest intermediate array."""
         n_knots = [len(knots.x) for knots in self.knots]
-        return max([len(self.mixture.weights), len(self.marginals.x_knots), *n_knots])
+        return max([len(self.marginals.x_knots), *n_knots])
 
     def take(self, rows: slice | Tensor) -> Self:
         """Return the distributions of some of the rows."""
@@ -138,21 +144,21 @@ class PredictedValues:
         """Values of latents, moved to where fitted values are likely."""
         return self._undo_layers(self._undo_mixture(z), within_reach=True)
 
-    def nodes(self, n_nodes: int = N_NODES) -> Nodes:
+    def nodes(self, n_nodes: int = N_NODES, n_bins: int = N_BINS) -> Nodes:
         """Nodes at which a smooth function has its mean, within reach of fitted values.
 
-        Trapezoidal rule in each component of the mixture, before the layers are undone: no root
-        is searched for. The floor has nodes of its own.
+        Gauss-Hermite quadrature in each component of the mixture, before the layers are undone:
+        no root is searched for. Components are merged in ``n_bins`` bins. The floor has nodes of
+        its own.
         """
-        weights, floor = self.mixture.weights / self.mixture.total, self.mixture.floor
-        means = self.mixture.means
-        at = means.new_tensor(np.linspace(-FARTHEST_NODE, FARTHEST_NODE, n_nodes))
-        y = (means[:, None] + (at / self.mixture.precision)[:, :, None]).flatten(0, 1)
-        share = torch.softmax(-at.square() / 2, dim=0)[:, None]
-        shares = ((1 - floor) * weights[:, None] * share).flatten(0, 1)
+        weights, means, scales = self.mixture.merge(n_bins)
+        at, share = (means.new_tensor(part) for part in hermegauss(n_nodes))
+        y = (means[:, None] + at[:, None] * scales[:, None]).flatten(0, 1)
+        share = share / share.sum() * (1 - self.mixture.floor)
+        shares = (weights[:, None] * share[:, None]).flatten(0, 1)
         broad, of_broad = self._broad_nodes()
         y = torch.cat((y, broad.expand(-1, y.shape[1])))
-        shares = torch.cat((shares, (floor * of_broad).expand(-1, y.shape[1])))
+        shares = torch.cat((shares, (self.mixture.floor * of_broad).expand(-1, y.shape[1])))
         return Nodes(self._undo_layers(y, within_reach=True), shares)
 
     def _broad_nodes(self) -> tuple[Tensor, Tensor]:

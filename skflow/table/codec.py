@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skflow.rows import EncodedRows
-from skflow.table.column_codec import ColumnCodec
+from skflow.table.column_codec import ColumnCodec, EncodedColumn
 from skflow.table.kinds import kind_of
-from skflow.table.number_codecs import ValueCodec
+from skflow.table.number_codecs import LevelCodec, ValueCodec
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredColumn, StoredTable, code_of
 
@@ -65,6 +65,9 @@ class TableCodec:
     schema : Schema
     columns : list of ColumnCodec
         Fitted, one for each column.
+    are_conditions : bool, default=False
+        Whether these columns are conditions of others. Levels are then values as well as labels:
+        what depends on them may be smooth, or differ from each one to the next.
 
     Attributes
     ----------
@@ -84,7 +87,9 @@ class TableCodec:
     latent_is_label : ndarray of bool
     """
 
-    def __init__(self, schema: Schema, columns: list[ColumnCodec]) -> None:
+    def __init__(
+        self, schema: Schema, columns: list[ColumnCodec], *, are_conditions: bool = False
+    ) -> None:
         self.schema = schema
         self.columns = columns
         is_given = [column.is_given for column in schema.columns]
@@ -93,16 +98,18 @@ class TableCodec:
         self.given: TableCodec | None = None
         if self.conditions:
             own = tuple(replace(schema.columns[j], is_given=False) for j in self.conditions)
-            self.given = TableCodec(Schema(own), [columns[j] for j in self.conditions])
+            of_conditions = [columns[j] for j in self.conditions]
+            self.given = TableCodec(Schema(own), of_conditions, are_conditions=True)
         targets = [columns[j] for j in self.targets]
         self.value_codecs = [codec for codec in targets if isinstance(codec, ValueCodec)]
         labels, values = count(), count()
+        self._have_numbers = [are_conditions and _has_several_levels(codec) for codec in columns]
         self.indices = [
             ColumnIndex(
                 None if given or codec.labels.is_trivial else next(labels),
-                next(values) if codec.labels.valued and not given else None,
+                next(values) if not given and (codec.labels.valued or has_number) else None,
             )
-            for codec, given in zip(columns, is_given, strict=True)
+            for codec, given, has_number in zip(columns, is_given, self._have_numbers, strict=True)
         ]
         self.labelled = [j for j, index in enumerate(self.indices) if index.label is not None]
         self.layout = self._lay_out()
@@ -134,7 +141,9 @@ class TableCodec:
             n_labels=tuple(codec.labels.n_labels for codec in labelled),
             unseen=tuple(codec.unseen for codec in labelled),
             value_label=tuple(
-                (-1, 0) if index.label is None else (index.label, codec.labels.value_label)
+                (index.label, codec.labels.value_label)
+                if index.label is not None and codec.labels.valued
+                else (-1, 0)
                 for codec, index in zip(self.columns, self.indices, strict=True)
                 if index.value is not None
             ),
@@ -165,7 +174,7 @@ class TableCodec:
 
     def encode(self, table: StoredTable) -> EncodedRows:
         """Encode rows, and their conditions."""
-        encoded = [self.columns[j].encode(table.columns[j]) for j in self.targets]
+        encoded = [self._encode_column(j, table.columns[j]) for j in self.targets]
         pairs = list(zip([self.indices[j] for j in self.targets], encoded, strict=True))
         given = None
         if self.given is not None:
@@ -181,6 +190,13 @@ class TableCodec:
             weight=table.weight,
             given=given,
         )
+
+    def _encode_column(self, j: int, column: StoredColumn) -> EncodedColumn:
+        codec = self.columns[j]
+        encoded = codec.encode(column)
+        if isinstance(codec, LevelCodec) and self._have_numbers[j]:
+            return encoded._replace(values=codec.numbers(column))
+        return encoded
 
     def refuse_irreversible(self, table: StoredTable) -> None:
         """Raise where some cell has no latent that leads back to it.
@@ -261,6 +277,11 @@ class TableCodec:
 
 def _stack(columns: list[NDArray[Any]], n_rows: int, dtype: type) -> NDArray[Any]:
     return np.column_stack(columns) if columns else np.empty((n_rows, 0), dtype=dtype)
+
+
+def _has_several_levels(codec: ColumnCodec) -> bool:
+    """Whether a column has levels with distances; of two, the label says all."""
+    return isinstance(codec, LevelCodec) and codec.is_ordered and codec.labels.n_known > 2
 
 
 def _label_name(name: str, taken: set[str]) -> str:

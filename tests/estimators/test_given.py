@@ -248,3 +248,17 @@ def test_joint_densities_take_no_conditions() -> None:
         flow.inverse_transform(flow.transform(df), given=df)
     with pytest.raises(ValueError, match="joint density"):
         FlowOutlierDetector(density=FlowDensity(given=["x"], n_layers=0)).fit(df)
+
+
+def test_levels_of_a_condition_are_numbers_too() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.choice([0.0, 1.0, 2.0, 4.0, 5.0], 400)
+    y = 3 * x + rng.standard_normal(400) / 2
+    flow = FlowDensity(given=["x"], **ONE_GAUSSIAN).fit(pd.DataFrame({"x": x, "y": y}))
+    assert flow.schema_.columns[0].kind == "levels"
+    assert len(flow._density.codec.given.layout.value_label) == 1
+    fresh = pd.DataFrame({"x": [1.0, 3.0, np.nan, 1e300]})
+    drawn = flow.sample(400, random_state=0, given=fresh)["y"].to_numpy().reshape(4, 400)
+    assert drawn[0].mean() == pytest.approx(3, abs=0.3)
+    assert drawn[1].mean() == pytest.approx(9, abs=1)  # 3 is never seen, and lies between 2 and 4
+    assert np.isfinite(drawn).all()
