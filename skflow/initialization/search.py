@@ -230,6 +230,7 @@ class _Search:
         # Every candidate starts from the same draw: they differ in nothing else.
         self.seed = int(torch.randint(2**31, (1,), generator=generator))
         self.n_tried = 0
+        self.prepared: dict[MarginalChoice, list[tuple[_Prepared, _Fold]]] = {}
 
     @property
     def is_late(self) -> bool:
@@ -273,13 +274,9 @@ class _Search:
         Where components, and so the cost, are many, only the best priors go on.
         """
         scores: dict[InitialConfig, float] = {}
-        if self.n_tried and self.is_late:
+        if not ladder or (self.n_tried and self.is_late):
             return scores
-        prepared: list[tuple[_Prepared, _Fold]] = []
-        for fold in folds:
-            if prepared and self.is_late:
-                break
-            prepared.append((self._prepare(fold.train, view), fold))
+        prepared = self._prepare_folds(folds, view)
         masses = None
         if folds[0].train.weight is not None:
             masses = np.array([fold.held_out.mass for _, fold in prepared])
@@ -301,6 +298,18 @@ class _Search:
                 best = sorted(climbing, key=climbing.__getitem__, reverse=True)[:BEST_PRIORS]
                 climbing = {strength: climbing[strength] for strength in best}
         return scores
+
+    def _prepare_folds(
+        self, folds: list[_Fold], view: MarginalChoice
+    ) -> list[tuple[_Prepared, _Fold]]:
+        """Prepare each fold once per view, the first one in any case, the others in time."""
+        if view not in self.prepared:
+            prepared = self.prepared[view] = []
+            for fold in folds:
+                if prepared and self.is_late:
+                    break
+                prepared.append((self._prepare(fold.train, view), fold))
+        return self.prepared[view]
 
     def _evaluate(self, prepared: _Prepared, fold: _Fold, candidate: InitialConfig) -> float:
         mixture = self._fit_mixture(prepared, candidate, SEARCH_STEPS)
