@@ -300,7 +300,7 @@ def test_dates_of_another_spelling_are_the_same() -> None:
 
 def test_every_dtype_scores_as_in_python(tmp_path: Path) -> None:
     """CSV, TSV and Parquet, in batches, of a model that Python fitted."""
-    frame = make_trips(200, 0)
+    frame = make_trips(60, 0)
     frame["label"] = pd.Categorical(frame["riders"] * 10)
     frame["stay"] = pd.to_timedelta(frame["riders"] * 90, unit="min")
     frame["at"] = frame["day"].dt.tz_localize("Europe/Berlin") + frame["stay"]
