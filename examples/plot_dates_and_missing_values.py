@@ -56,7 +56,7 @@ print(X.head(6).to_string())
 # ``bounds`` sets a bound that does not follow from the rows: no order is later than today.
 # (The support of durations ends at 0 by default, as for all columns of one sign.)
 
-flow = FlowDensity(bounds={"ordered": (None, TODAY)}, max_iter=25, random_state=0).fit(X)
+flow = FlowDensity(bounds={"ordered": (None, TODAY)}, max_iter=15, random_state=0).fit(X)
 print(flow.schema_)
 
 # %%

@@ -11,7 +11,7 @@ it would change the unit of the scores, see :ref:`no-scaler` in the user guide.
 # A grid of models
 # ----------------
 #
-# The table has 800 rows of three columns; the third is a non-linear function of the first
+# The table has 400 rows of three columns; the third is a non-linear function of the first
 # two, with more noise on one side. ``n_layers=0`` fits the :term:`Gaussian mixture copula`
 # alone, and ``n_components=1`` makes it a Gaussian copula.
 
@@ -26,8 +26,8 @@ from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 from skflow import FlowDensity
 
 rng = np.random.default_rng(0)
-a, b = rng.normal(size=(2, 800))
-c = np.sin(2 * a) + b**2 / 2 + np.exp(a / 2) * rng.normal(size=800) / 5
+a, b = rng.normal(size=(2, 400))
+c = np.sin(2 * a) + b**2 / 2 + np.exp(a / 2) * rng.normal(size=400) / 5
 X = pd.DataFrame({"a": a, "b": b, "c": c})
 
 grid = {"n_components": [1, 16], "n_layers": [0, 4]}

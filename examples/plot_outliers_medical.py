@@ -80,9 +80,9 @@ ReasonsDisplay.from_estimator(detector, strangest, random_state=0)
 # ---------------------------
 #
 # ``repair`` changes one measurement after the other, the most helpful first, until the tumour
-# is ordinary among benign ones. We repair the malignant tumours with a p-value of 0.05 or less.
+# is ordinary among benign ones. We repair the malignant tumours that ``predict`` flags.
 
-found = malignant[detector.p_values(malignant) <= 0.05]
+found = malignant[detector.predict(malignant) == -1]
 repaired = detector.repair(found)
 changed = repaired != found
 print(f"{len(found)} tumours; number of measurements changed, and how often:")

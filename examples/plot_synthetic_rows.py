@@ -53,7 +53,7 @@ def make_flats(n_rows, seed):
 
 X = make_flats(2000, seed=0)
 X_new = make_flats(2000, seed=1)
-flow = FlowDensity(bounds={"year": (1890, 2025)}, max_iter=25, random_state=0).fit(X)
+flow = FlowDensity(bounds={"year": (1890, 2025)}, max_iter=15, random_state=0).fit(X)
 drawn = flow.sample(2000, random_state=0)
 print(flow.schema_)
 print(drawn.head(6).to_string())

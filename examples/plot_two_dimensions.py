@@ -38,7 +38,7 @@ X_test, _ = draw_spiral(2000, seed=1)
 # No scaler is needed. ``score`` is the mean log-density in nats per row, here of
 # rows that were not used for the fit; a single Gaussian is the baseline.
 
-flow = FlowDensity(random_state=0).fit(X)
+flow = FlowDensity(max_iter=30, random_state=0).fit(X)
 gaussian = stats.multivariate_normal(X.mean(axis=0), np.cov(X.T))
 print(f"flow      {flow.score(X_test):.2f} nats per row")
 print(f"Gaussian  {gaussian.logpdf(X_test).mean():.2f} nats per row")

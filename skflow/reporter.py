@@ -53,7 +53,8 @@ class Reporter:
     def __exit__(self, *error: object) -> None:
         seconds = _clock_face(self.now() - self.start)
         best = "" if math.isnan(self.best) else f", best {self.best:.4f} nats/row"
-        reached = f"{self.n_iter} epochs in {seconds}{best}"
+        most = f"/{self.max_iter}" if self.max_iter else ""
+        reached = f"{self.n_iter}{most} epochs in {seconds}{best}"
         self.bar.bar_format = INITIAL
         self.bar.set_postfix_str(reached, refresh=False)
         self.bar.close()

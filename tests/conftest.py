@@ -17,10 +17,19 @@ from tests.tables import Table, clustered, correlated, randomise
 torch.set_num_threads(1)
 
 
+class SharedFitsScheduling(LoadFileScheduling):
+    """Tests that share their fits stay in one process: those of a file, or of a whole folder."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        folder = file.rpartition("/")[0]
+        return folder if folder in ("tests/command_line", "tests/plotting") else file
+
+
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
-    """Keep the tests of a file in one process, where they share their fits."""
-    return LoadFileScheduling(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedFitsScheduling:
+    """Schedule by shared fits."""
+    return SharedFitsScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

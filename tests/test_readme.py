@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from skflow.initialization import search
+from skflow.training import options
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -21,33 +24,35 @@ if "detector" in globals():
 """
 
 
-# Fits of few epochs.
-QUICKLY = """
-from skflow.training import options
-options._default_epochs = lambda n_rows: 5
-"""
-
 blocks = pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=lambda x: x.splitlines()[-1][:40])
 
 
-def run_alone(code: str, folder: Path) -> None:
-    """Run code in a fresh process, where nothing of another block is defined."""
-    command = [sys.executable, "-W", "error::UserWarning", "-c", code]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"e-1\d\b", done.stdout) is None, "what is 0 but for rounding is printed as 0"
+def assert_rounded(printed: str) -> None:
+    """What is 0 but for rounding is printed as 0."""
+    assert re.search(r"e-1\d\b", printed) is None
 
 
 @blocks
-def test_each_block_runs_with_few_epochs(block: str, tmp_path: Path) -> None:
-    run_alone(QUICKLY + re.sub(r"max_iter=\d+", "max_iter=1", block), tmp_path)
+def test_each_block_runs_with_few_epochs(
+    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With names of its own: nothing of another block is defined."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(options, "_default_epochs", lambda n_rows: 5)
+    monkeypatch.setattr(search, "COMPONENTS", (1, 4))
+    exec(re.sub(r"max_iter=\d+", "max_iter=1", block), {"__name__": "__main__"})
+    assert_rounded(capsys.readouterr().out)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @blocks
 def test_each_block_runs(block: str, tmp_path: Path) -> None:
-    run_alone(block + SAID, tmp_path)
+    """In a fresh process."""
+    command = [sys.executable, "-W", "error::UserWarning", "-c", block + SAID]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert_rounded(done.stdout)
 
 
 def test_set_up_commands_are_those_that_are_run() -> None:

@@ -38,7 +38,7 @@ def test_without_a_terminal_a_line_every_few_seconds(capfd: pytest.CaptureFixtur
     assert all(line.startswith("fit 2 of 4, calibrating: ") for line in lines)
     assert lines[0].endswith(": initial fit, 8 components")
     assert "epoch 128 of 1000 at most, 00:07 to 03:12 left, -3.0000 nats/row, best -2.5" in lines[1]
-    assert lines[-1].endswith("1000 epochs in 00:44, best -2.5000 nats/row")
+    assert lines[-1].endswith(": 1000/1000 epochs in 00:44, best -2.5000 nats/row")
 
 
 def test_a_terminal_has_one_bar(capfd, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +51,20 @@ def test_a_terminal_has_one_bar(capfd, monkeypatch: pytest.MonkeyPatch) -> None:
     err = capfd.readouterr().err
     assert err.count("\n") == 1
     assert "initial fit, 1 component" in err
+
+
+@pytest.mark.parametrize("n_iter", [0, 1, 3])
+def test_the_last_state_of_a_bar_is_what_was_reached(capfd, monkeypatch, n_iter: int) -> None:
+    """Whatever the bar left out: it is drawn a few times a second at most."""
+    monkeypatch.setattr(module.sys.stderr, "isatty", lambda: True, raising=False)
+    with Reporter("fit", 1, Hand()) as shown:
+        shown.bar.mininterval = math.inf
+        shown.begin(3)
+        for _ in range(n_iter):
+            shown.epoch(-3.0, -2.5, 7.0, 65.0)
+    last = capfd.readouterr().err.rstrip().split("\r")[-1]
+    best = ", best -2.5000 nats/row" if n_iter else ""
+    assert last.strip() == f"fit, {n_iter}/3 epochs in 00:00{best}"
 
 
 def test_nothing_is_said_unless_asked_for(capfd: pytest.CaptureFixture) -> None:

@@ -2,26 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from skflow.clock import Clock
-from skflow.flow.context import Context, Vocabulary, sum_embeddings
+from skflow.flow.context import Vocabulary, sum_embeddings
 from skflow.flow.effects import LabelEffects
 from skflow.flow.mixture import GaussianComponents, Mixture
+from skflow.initialization.folds import MANY_ROWS, Fold, make_folds
 from skflow.initialization.gaussian_mixture import (
     PriorStrength,
     SufficientStatistics,
     fit_gaussian_mixture,
     responsibilities,
 )
+from skflow.initialization.gaussianized_rows import GaussianizedRows
 from skflow.initialization.imputation import impute
 from skflow.initialization.joint_marginals import JointMarginals
 from skflow.initialization.label_effects import fit_mean_effects, fit_weight_effects
 from skflow.reporter import Reporter
-from skflow.rows import EncodedRows, concatenate, row_blocks, weighted_mean
+from skflow.rows import EncodedRows, weighted_mean
 
 CPU = torch.device("cpu")
 FEW_ROWS = 30  # too few to choose anything by: one Gaussian on standardised columns
@@ -35,10 +38,8 @@ EM_STEPS = 60
 SEARCH_STEPS = 15  # enough to tell candidates apart
 COVARIANCE_ENTRIES = 100_000  # in all components together
 UNCORRELATED = 1e4  # rows of prior that leave components a diagonal covariance
-MANY_ROWS = 3_000  # from here on one split tells candidates apart
-# From there on, this share of a candidate's overfit counts against it: layers do not undo it.
+# From many rows on, this share of a candidate's overfit counts against it: layers do not undo it.
 OVERFIT = 0.5
-SOME_ROWS = 1_000  # and from here on three folds do
 SEARCH_SHARE = 1 / 3  # of the time a fit may take: after it no further candidate is tried
 
 
@@ -94,12 +95,6 @@ class SearchContext:
 
 
 @dataclass(frozen=True)
-class _Fold:
-    train: EncodedRows
-    held_out: EncodedRows
-
-
-@dataclass(frozen=True)
 class _Prepared:
     """Rows sent through their marginals, less the effects of their labels.
 
@@ -125,6 +120,14 @@ class _Prepared:
     weight: Tensor | None
     statistics: SufficientStatistics
     has_absent: bool
+
+
+class _PreparedFold(NamedTuple):
+    """Rows to fit, rows to score, and of rows that were fitted as many, where these count."""
+
+    train: _Prepared
+    held_out: GaussianizedRows
+    seen: GaussianizedRows | None
 
 
 def fit_initial(
@@ -171,26 +174,7 @@ def fit_initial(
         candidate = InitialConfig(
             MarginalChoice(1, True), n_components or 1, PriorStrength(1.0, 0.0)
         )
-    return search.fit(train, candidate or search.best(_make_folds(train, validation, generator)))
-
-
-def _make_folds(
-    train: EncodedRows, validation: EncodedRows | None, generator: torch.Generator
-) -> list[_Fold]:
-    """Return pairs of rows to fit to and rows to score."""
-    if validation is None:
-        rows = train
-    elif train.mass >= MANY_ROWS:
-        return [_Fold(train, validation)]
-    else:
-        rows = concatenate((train, validation))
-    n_parts = 5 if train.mass < SOME_ROWS else 3
-    n_folds = n_parts if train.mass < MANY_ROWS else 1
-    order = torch.randperm(len(rows), generator=generator).numpy()
-    parts = np.array_split(order, n_parts)
-    return [
-        _Fold(rows.take(np.setdiff1d(order, part)), rows.take(part)) for part in parts[:n_folds]
-    ]
+    return search.fit(train, candidate or search.best(make_folds(train, validation, generator)))
 
 
 @dataclass(frozen=True)
@@ -230,13 +214,14 @@ class _Search:
         # Every candidate starts from the same draw: they differ in nothing else.
         self.seed = int(torch.randint(2**31, (1,), generator=generator))
         self.n_tried = 0
+        self.prepared: dict[MarginalChoice, list[_PreparedFold]] = {}
 
     @property
     def is_late(self) -> bool:
         """Whether the search has had its share of the time."""
         return self.design.clock.share() > SEARCH_SHARE
 
-    def best(self, folds: list[_Fold]) -> InitialConfig:
+    def best(self, folds: list[Fold]) -> InitialConfig:
         """Choose the marginals with few components, then climb with each prior."""
         first = folds[0].train
         n_rows, n_columns = first.mass, first.values.shape[1]
@@ -263,7 +248,7 @@ class _Search:
 
     def _grow_components(
         self,
-        folds: list[_Fold],
+        folds: list[Fold],
         view: MarginalChoice,
         ladder: list[int],
         priors: list[PriorStrength],
@@ -273,16 +258,12 @@ class _Search:
         Where components, and so the cost, are many, only the best priors go on.
         """
         scores: dict[InitialConfig, float] = {}
-        if self.n_tried and self.is_late:
+        if not ladder or (self.n_tried and self.is_late):
             return scores
-        prepared: list[tuple[_Prepared, _Fold]] = []
-        for fold in folds:
-            if prepared and self.is_late:
-                break
-            prepared.append((self._prepare(fold.train, view), fold))
+        prepared = self._prepare_folds(folds, view)
         masses = None
         if folds[0].train.weight is not None:
-            masses = np.array([fold.held_out.mass for _, fold in prepared])
+            masses = np.array([fold.held_out.mass for fold in folds[: len(prepared)]])
         climbing = dict.fromkeys(priors, -np.inf)
         for n_components in ladder:
             for strength, top in list(climbing.items()):
@@ -291,7 +272,7 @@ class _Search:
                 components = "1 component" if n_components == 1 else f"{n_components} components"
                 self.design.reporter.note(f"initial fit, {components}, try {self.n_tried + 1}")
                 candidate = InitialConfig(view, n_components, strength)
-                each = np.array([self._evaluate(*fold, candidate) for fold in prepared])
+                each = np.array([self._evaluate(fold, candidate) for fold in prepared])
                 score = float(weighted_mean(each, masses))
                 scores[candidate] = climbing[strength] = score
                 self.n_tried += 1
@@ -302,27 +283,32 @@ class _Search:
                 climbing = {strength: climbing[strength] for strength in best}
         return scores
 
-    def _evaluate(self, prepared: _Prepared, fold: _Fold, candidate: InitialConfig) -> float:
-        mixture = self._fit_mixture(prepared, candidate, SEARCH_STEPS)
-        score = self._score(prepared.marginals, mixture, fold.held_out)
-        if not self.design.precedes_training or fold.train.mass < MANY_ROWS:
-            return score
-        seen = fold.train.take(slice(None, None, max(1, len(fold.train) // len(fold.held_out))))
-        return score - OVERFIT * (self._score(prepared.marginals, mixture, seen) - score)
+    def _prepare_folds(self, folds: list[Fold], view: MarginalChoice) -> list[_PreparedFold]:
+        """Prepare each fold once per view, the first one in any case, the others in time."""
+        if view in self.prepared:
+            return self.prepared[view]
+        prepared = self.prepared[view] = []
+        for fold in folds:
+            if prepared and self.is_late:
+                break
+            train = self._prepare(fold.train, view)
+            held_out, seen = self._gaussianize(train.marginals, fold.held_out), None
+            if self.design.precedes_training and fold.train.mass >= MANY_ROWS:
+                step = max(1, len(fold.train) // len(fold.held_out))
+                seen = self._gaussianize(train.marginals, fold.train.take(slice(None, None, step)))
+            prepared.append(_PreparedFold(train, held_out, seen))
+        return prepared
 
-    def _score(self, marginals: JointMarginals, mixture: Mixture, rows: EncodedRows) -> float:
-        """Weighted mean of the log-density, in nats per row."""
-        log_prob = np.empty(len(rows))
-        for block in row_blocks(len(rows), mixture.intercept.numel()):
-            part = rows.take(block)
-            y, log_det = marginals.gaussianize(part)
-            codes = self.design.codes(part) if self.design.n_labels else None
-            condition, own = y[: marginals.n_given], y[marginals.n_given :]
-            with torch.inference_mode():
-                log_prob[block] = log_det + mixture.log_prob(
-                    own, Context(codes, condition=condition)
-                )
-        return float(weighted_mean(log_prob, rows.weight))
+    def _gaussianize(self, marginals: JointMarginals, rows: EncodedRows) -> GaussianizedRows:
+        codes = self.design.codes(rows) if self.design.n_labels else None
+        return GaussianizedRows.through(marginals, rows, codes)
+
+    def _evaluate(self, fold: _PreparedFold, candidate: InitialConfig) -> float:
+        mixture = self._fit_mixture(fold.train, candidate, SEARCH_STEPS)
+        score = fold.held_out.mean_log_density(mixture)
+        if fold.seen is None:
+            return score
+        return score - OVERFIT * (fold.seen.mean_log_density(mixture) - score)
 
     def fit(self, train: EncodedRows, candidate: InitialConfig) -> InitialFit:
         """Fit one candidate."""

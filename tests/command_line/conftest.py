@@ -1,5 +1,6 @@
 """A table of trips in files, and models of it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from skflow.command_line.main import main
+from skflow.initialization import search
 
 # Numbers are read to the last digit: by default from pandas 3.1 on, before by an option.
 _VERSION = tuple(int(part) for part in pd.__version__.split(".")[:2])
@@ -33,8 +35,16 @@ def make_trips(n_rows: int, seed: int) -> pd.DataFrame:
     return trips
 
 
-@pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="package", autouse=True)
+def one_component() -> Iterator[None]:
+    """Fits by default, which no option of a command makes quick, but for a search of components."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(search, "COMPONENTS", (1,))
+        yield
+
+
+@pytest.fixture(scope="package")
+def files(tmp_path_factory: pytest.TempPathFactory, one_component: None) -> Path:
     """A folder of tables and models, which no test changes."""
     folder = tmp_path_factory.mktemp("trips")
     train, new = make_trips(100, 0), make_trips(60, 1)

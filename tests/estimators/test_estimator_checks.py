@@ -13,6 +13,9 @@ EXPECTED_TO_FAIL = {
     "repeated rows are more evidence: replaced by a statistical test"
 }
 
+# The quickest density there is.
+QUICK = {"n_layers": 0, "n_components": 1, "early_stopping": False}
+
 ESTIMATORS = [
     FlowDensity(
         n_layers=2,
@@ -23,9 +26,9 @@ ESTIMATORS = [
         max_iter=2,
         early_stopping=False,
     ),
-    FlowOutlierDetector(FlowDensity(n_layers=0, n_components=1)),
-    FlowImputer(FlowDensity(n_layers=0, n_components=1)),
-    FlowRegressor(FlowDensity(n_layers=0, n_components=1, early_stopping=False)),
+    FlowOutlierDetector(FlowDensity(**QUICK)),
+    FlowImputer(FlowDensity(**QUICK)),
+    FlowRegressor(FlowDensity(**QUICK)),
     FlowClassifier(FlowDensity(max_iter=2, early_stopping=False)),
 ]
 
@@ -94,7 +97,7 @@ def test_generated_checks(estimator, check) -> None:
 
 @expect_degenerate
 @parametrize_with_checks(
-    [CategoricalFlowDensity(n_layers=2, hidden_units=4, max_iter=2)],
+    [CategoricalFlowDensity(n_layers=1, hidden_units=4, max_iter=2, early_stopping=False)],
     expected_failed_checks=lambda estimator: EXPECTED_TO_FAIL,
 )
 def test_generated_checks_on_labels(estimator, check) -> None:
@@ -133,7 +136,7 @@ def test_generated_checks_of_any_seed(monkeypatch, estimator, seed: int) -> None
 @pytest.mark.parametrize("name", FURTHER_CHECKS)
 def test_further_checks(name: str) -> None:
     check = getattr(estimator_checks, name)
-    check("FlowDensity", FlowDensity(n_layers=2, hidden_units=4, max_iter=2))
+    check("FlowDensity", FlowDensity(**QUICK))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +144,7 @@ def test_further_checks(name: str) -> None:
 )
 def test_further_checks_of_the_detector(name: str) -> None:
     check = getattr(estimator_checks, name)
-    check("FlowOutlierDetector", FlowOutlierDetector(FlowDensity(n_layers=0)))
+    check("FlowOutlierDetector", FlowOutlierDetector(FlowDensity(**QUICK)))
 
 
 @pytest.mark.parametrize("estimator_class", [FlowRegressor, FlowClassifier])
@@ -150,15 +153,14 @@ def test_further_checks_of_the_detector(name: str) -> None:
 )
 def test_further_checks_of_supervised_estimators(estimator_class, name: str) -> None:
     check = getattr(estimator_checks, name)
-    density = FlowDensity(n_layers=0, n_components=1, max_iter=2, early_stopping=False)
-    check(estimator_class.__name__, estimator_class(density))
+    check(estimator_class.__name__, estimator_class(FlowDensity(**QUICK)))
 
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", SET_OUTPUT_CHECKS)
 def test_set_output_checks(name: str) -> None:
     check = getattr(estimator_checks, name)
-    check("FlowDensity", FlowDensity(n_layers=2, hidden_units=4, max_iter=2))
+    check("FlowDensity", FlowDensity(**QUICK))
 
 
 def test_tags_promise_what_the_checks_test() -> None:

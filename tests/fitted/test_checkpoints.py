@@ -18,13 +18,13 @@ from skflow.fitted.checkpoint import Checkpoint
 from skflow.fitted.fit import FitState
 from skflow.flow.recipe import model_state
 from tests.mixed import every_kind
-from tests.settings import TWO_LAYERS, one_of_each, slow_but
+from tests.settings import ONE_TINY_LAYER, TWO_LAYERS, one_of_each, slow_but
 from tests.tables import correlated
 
 Fitted = FlowDensity | FlowOutlierDetector
 
 NUMBERS = correlated(150, 3, seed=0)
-MIXED = every_kind(150)
+MIXED = every_kind(150)[["float32", "decimal", "nullable", "colour", "size", "day", "atom"]]
 PATIENT = TWO_LAYERS | {"max_iter": 6}
 
 
@@ -90,7 +90,7 @@ def uninterrupted() -> Callable[[str], Fitted]:
 
 @pytest.mark.parametrize("n_writes", slow_but([16], [3, 16]))
 def test_detectors_go_on(n_writes: int, tmp_path: Path) -> None:
-    density = FlowDensity(**TWO_LAYERS | {"max_iter": 2}, checkpoint_path=tmp_path / "fit")
+    density = FlowDensity(**ONE_TINY_LAYER, checkpoint_path=tmp_path / "fit")
     detector = FlowOutlierDetector(density, random_state=0)
     with stopped_after(n_writes):
         detector.fit(NUMBERS)
@@ -107,14 +107,15 @@ def test_no_epoch_runs_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert_same_fit(clone(flow).fit(NUMBERS), flow)
 
 
-def test_interrupt_leaves_a_usable_fit_and_its_checkpoint(tmp_path: Path) -> None:
+def test_interrupt_leaves_a_usable_fit_and_its_checkpoint(
+    tmp_path: Path, uninterrupted: Callable[[str], Fitted]
+) -> None:
     flow = FlowDensity(**PATIENT, checkpoint_path=tmp_path / "fit")
     with stopped_after(3, KeyboardInterrupt):
         flow.fit(NUMBERS)
     assert flow.n_iter_ == 2
     assert np.isfinite(flow.score_samples(NUMBERS)).all()
-    whole = FlowDensity(**PATIENT).fit(NUMBERS)
-    assert_same_fit(flow.fit(NUMBERS), whole)
+    assert_same_fit(flow.fit(NUMBERS), uninterrupted("numbers"))
 
 
 OTHERS: dict[str, Callable[[FlowDensity], FlowDensity]] = {
@@ -128,26 +129,33 @@ OTHERS: dict[str, Callable[[FlowDensity], FlowDensity]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> FlowDensity:
+    """A fit whose checkpoint no test changes."""
+    path = tmp_path_factory.mktemp("finished") / "fit"
+    return FlowDensity(**TWO_LAYERS, checkpoint_path=str(path)).fit(NUMBERS)
+
+
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_fits_are_refused(name: str, tmp_path: Path) -> None:
-    path = tmp_path / "fit"
-    flow = FlowDensity(**TWO_LAYERS, checkpoint_path=str(path)).fit(NUMBERS)
+def test_other_fits_are_refused(name: str, finished: FlowDensity) -> None:
+    path = Path(finished.checkpoint_path)
     before = path.read_bytes()
     with pytest.raises(ModelFileError, match=r"checkpoint of another fit: .* Delete it .* or give"):
-        OTHERS[name](clone(flow))
+        OTHERS[name](clone(finished))
     assert path.read_bytes() == before
 
 
-def test_where_and_how_loudly_it_runs_does_not_matter(tmp_path: Path) -> None:
-    flow = FlowDensity(**TWO_LAYERS, checkpoint_path=tmp_path / "fit").fit(NUMBERS)
+def test_where_and_how_loudly_it_runs_does_not_matter(
+    tmp_path: Path, finished: FlowDensity
+) -> None:
     moved = tmp_path / "moved"
-    (tmp_path / "fit").rename(moved)
-    again = clone(flow).set_params(device="cpu", verbose=1, checkpoint_path=moved)
-    assert_same_fit(again.fit(NUMBERS), flow)
+    moved.write_bytes(Path(finished.checkpoint_path).read_bytes())
+    again = clone(finished).set_params(device="cpu", verbose=1, checkpoint_path=moved)
+    assert_same_fit(again.fit(NUMBERS), finished)
 
 
 def test_clones_of_a_search_do_not_share(tmp_path: Path) -> None:
-    flow = FlowDensity(**TWO_LAYERS, checkpoint_path=tmp_path / "fit")
+    flow = FlowDensity(**ONE_TINY_LAYER, checkpoint_path=tmp_path / "fit")
     search = GridSearchCV(flow, {"n_bins": [4, 8]}, cv=2, error_score="raise", refit=False)
     with pytest.raises(ValueError, match="another fit"):
         search.fit(NUMBERS)
@@ -254,7 +262,9 @@ def test_warm_starts_go_on(tmp_path: Path) -> None:
     assert_same_fit(load(tmp_path / "model").set_params(**parameters).fit(NUMBERS), whole)
 
 
-def test_a_full_disk_stops_the_fit_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_stops_the_fit_and_loses_nothing(
+    tmp_path: Path, uninterrupted: Callable[[str], Fitted]
+) -> None:
     flow = FlowDensity(**PATIENT, checkpoint_path=tmp_path / "fit")
     n_writes, fsync = 0, os.fsync
 
@@ -270,7 +280,7 @@ def test_a_full_disk_stops_the_fit_and_loses_nothing(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="No space left"):
             flow.fit(NUMBERS)
     assert [path.name for path in tmp_path.iterdir()] == ["fit"]
-    assert_same_fit(flow.fit(NUMBERS), FlowDensity(**PATIENT).fit(NUMBERS))
+    assert_same_fit(flow.fit(NUMBERS), uninterrupted("numbers"))
 
 
 def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
@@ -288,10 +298,9 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     assert isinstance(load(path), FlowDensity)  # still there
 
 
-def test_a_checkpoint_is_no_model(tmp_path: Path) -> None:
-    FlowDensity(**TWO_LAYERS, checkpoint_path=tmp_path / "fit").fit(NUMBERS)
+def test_a_checkpoint_is_no_model(finished: FlowDensity) -> None:
     with pytest.raises(ModelFileError, match="'skflow checkpoint', not a 'skflow model'"):
-        load(tmp_path / "fit")
+        load(finished.checkpoint_path)
 
 
 def test_seconds_of_the_interrupted_fit_count(tmp_path: Path) -> None:

@@ -134,10 +134,12 @@ def test_searches_score_by_weights() -> None:
     plain = fit(rows_with(None), 12, 3)
     search = _Search(3, design(), seeded(0))
     found, expected = (
-        search._score(plain.marginals, plain.mixture, each) for each in (rows, repeated(rows))
+        search._gaussianize(plain.marginals, each).mean_log_density(plain.mixture)
+        for each in (rows, repeated(rows))
     )
     assert found == pytest.approx(expected, rel=1e-9)
-    assert found != pytest.approx(search._score(plain.marginals, plain.mixture, rows_with(None)))
+    unweighted = search._gaussianize(plain.marginals, rows_with(None))
+    assert found != pytest.approx(unweighted.mean_log_density(plain.mixture))
 
 
 def test_values_are_imputed_by_weighted_moments(monkeypatch: pytest.MonkeyPatch) -> None:

