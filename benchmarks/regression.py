@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.common import report
 from benchmarks.common.records import add_arguments, drop_records, measure_missing, read_records
+from benchmarks.pages import regression
 from benchmarks.peers.regressors import METHODS, crps_of_quantiles, is_installed
 from skflow.metrics import coverage_error
 
@@ -77,38 +77,6 @@ def measure(folder: Path, table: str, split: int, method: str) -> dict:
     }
 
 
-def write_page(records: list[dict]) -> None:
-    """Write the page of all results there are."""
-    rows = []
-    for table, method in product(TABLES, METHODS):
-        own = [r for r in records if (r["table"], r["method"]) == (table, method)]
-        if not own:
-            continue
-        cells = []
-        for name, places in (
-            *(("nll", 2), ("crps", 3), ("rmse", 3), ("qice", 3), ("coverage", 3)),
-            ("seconds", 0),
-        ):
-            values = [r[name] for r in own if r[name] is not None]
-            cells.append(f"{np.mean(values):.{places}f}" if values else "")
-        best, source = PUBLISHED[table]
-        limit = f"{LIMITS[table]:.2f}" if table in LIMITS else ""
-        rows.append([table, method, str(len(own)), *cells, f"{best:.2f} ({source})", limit])
-    report.write(
-        "regression",
-        report.command(),
-        "Predictive distributions of the UCI tables on the official splits, means over splits. "
-        "Lower is better, but coverage, which should be 0.9. The last columns are the best NLL "
-        "that is published, mean of 20 splits, and the least that is possible on the grid of y.",
-        (
-            *("table", "method", "splits", "NLL", "CRPS", "RMSE", "QICE", "90 % coverage"),
-            *("seconds", "best published NLL", "log(step)"),
-        ),
-        rows,
-        footer=report.footer_of(records, "python -m benchmarks.regression --data DIR"),
-    )
-
-
 def main() -> None:
     """Measure what is missing, and write the page."""
     parser = argparse.ArgumentParser(
@@ -136,7 +104,7 @@ def main() -> None:
             SHOWN,
         )
     if arguments.page:
-        write_page(read_records(arguments.results))
+        regression.write(read_records(arguments.results), PUBLISHED, LIMITS, list(METHODS))
 
 
 if __name__ == "__main__":

@@ -21,23 +21,30 @@ def write(
     peers: Sequence[str] = (),
     device: str = "no GPU used",
     footer: str | None = None,
+    figure: tuple[str, str] | None = None,
 ) -> None:
     """Print a table and write it to ``docs/benchmarks/<name>.rst``.
 
     ``peers`` are further libraries whose versions belong to the figures, ``device``
     what computed them besides the processor. ``footer`` is how they were measured;
-    without it, they were now and here with ``command``.
+    without it, they were now and here with ``command``. ``figure`` is a picture in the same
+    folder, which comes first: its file, and what it shows.
     """
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
     print(summary)
-    lines = [summary, "", ".. list-table::", "   :header-rows: 1", ""]
+    picture = [] if figure is None else _picture(*figure)
+    lines = [*picture, summary, "", ".. list-table::", "   :header-rows: 1", ""]
     for row in (header, *rows):
         lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
     lines += ["", footer or _measured_now(command, peers, device), ""]
     PAGES.mkdir(exist_ok=True)
     (PAGES / f"{name}.rst").write_text("\n".join(lines))
+
+
+def _picture(file: str, shows: str) -> list[str]:
+    return [f".. image:: /benchmarks/{file}", f"   :alt: {shows}", ""]
 
 
 def footer_of(records: Sequence[dict], command: str) -> str:
