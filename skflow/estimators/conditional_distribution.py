@@ -239,11 +239,11 @@ class ConditionalDistribution:
 
     def var(self) -> FloatArray:
         """Variances, in squared units of y."""
-        return self._join([_unit(column) ** 2 * column.var() for column in self._columns])
+        return self._join([(_unit(column) * column.std()) ** 2 for column in self._columns])
 
     def std(self) -> NDArray[Any]:
         """Standard deviations in units of y; of dates and durations as durations."""
-        deviations = self._join([_unit(c) * np.sqrt(c.var().clip(min=0)) for c in self._columns])
+        deviations = self._join([_unit(column) * column.std() for column in self._columns])
         if not self._columns[0].codec.stored.family.is_temporal:
             return deviations
         return (1e9 * deviations).astype("m8[ns]")

@@ -330,10 +330,11 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
             columns = [predict_column(densities, given, device)]
             return ConditionalDistribution(columns, self._dtypes, is_table=self._is_table)
         drawn = draw_columns(densities, given, device)
+        names = list(densities[0].container.names[-len(self._dtypes) :])
 
         def log_density(y: Any, rows: Any) -> FloatArray:
             part = X if rows is None else take_rows(X, rows)
-            both = Targets.read(self, part, y).append_to(part)
+            both = replace(Targets.read(self, part, y), names=names).append_to(part)
             scores = np.stack([member.score_samples(both) for member in members])
             return np.asarray(logsumexp(scores, axis=0) - np.log(len(members)))
 

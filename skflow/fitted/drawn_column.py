@@ -54,9 +54,10 @@ class DrawnColumn:
         """Mean of each row, ``(n_rows,)``."""
         return np.asarray(self.draws.mean(axis=1))
 
-    def var(self) -> FloatArray:
-        """Variance of each row, ``(n_rows,)``."""
-        return np.asarray(self.draws.var(axis=1))
+    def std(self) -> FloatArray:
+        """Standard deviation of each row, ``(n_rows,)``."""
+        scale = self.codec.scaling.scale or 1.0
+        return np.asarray((self.draws / scale).std(axis=1) * scale)
 
     def crps(self, x: FloatArray) -> FloatArray:
         r"""Continuous ranked probability score of a number in each row, ``(n_rows,)``.

@@ -153,19 +153,20 @@ class PredictedColumn:
 
     def mean(self) -> FloatArray:
         """Mean of each row, ``(n_rows,)``."""
-        return self._moments(np.zeros(len(self)), N_NODES, N_BINS)[0]
+        zero = np.zeros(len(self))
+        return self._moments(zero, N_NODES, N_BINS)[0] * self._scale
 
-    def var(self) -> FloatArray:
-        """Variance of each row, ``(n_rows,)``."""
-        about = self.mean()
-        first, second = self._moments(about, N_FINE_NODES, N_FINE_BINS)
-        return np.asarray((second - first**2).clip(0))
+    def std(self) -> FloatArray:
+        """Standard deviation of each row, ``(n_rows,)``."""
+        first, second = self._moments(self.mean(), N_FINE_NODES, N_FINE_BINS)
+        return np.asarray(np.sqrt((second - first**2).clip(0)) * self._scale)
 
     def _moments(
         self, about: FloatArray, n_nodes: int, n_bins: int
     ) -> tuple[FloatArray, FloatArray]:
-        """First and second moments about a number of each row."""
-        away = self.levels - about[:, None]
+        """First and second moments about a number of each row, in units of the column's scale."""
+        scale = self._scale
+        away = (self.levels - about[:, None]) / scale
         first = (self.probabilities * away).sum(axis=1)
         second = (self.probabilities * away**2).sum(axis=1)
         if self.values is not None:
@@ -174,7 +175,7 @@ class PredictedColumn:
                 rows = block.rows
                 with block:
                     nodes = self.values.take(rows).nodes(n_nodes, n_bins)
-                    x = self._decode(nodes.values.T.numpy()) - about[rows, None]
+                    x = (self._decode(nodes.values.T.numpy()) - about[rows, None]) / scale
                     weights = nodes.weights.T.numpy() * self.value_probability[rows, None]
                     first[rows] += (weights * x).sum(axis=1)
                     second[rows] += (weights * x**2).sum(axis=1)
@@ -235,6 +236,11 @@ class PredictedColumn:
             log_density += self.codec.coordinates.log_unit
             own = np.log(self.value_probability) + (weights * log_density).sum(axis=1)
         return total - np.nan_to_num(self.value_probability * own)
+
+    @property
+    def _scale(self) -> float:
+        """Unit of moments, whose squares are floats whatever the unit of the column."""
+        return self.codec.scaling.scale or 1.0
 
     @property
     def _near(self) -> float:

@@ -393,6 +393,26 @@ def test_several_outputs_have_the_distributions_of_their_draws() -> None:
     assert np.abs(((low <= y) & (y <= high)).mean(axis=0) - 0.8).max() < 0.08
 
 
+@pytest.mark.parametrize("factor", [2.0**-600, 2.0**600])
+def test_moments_in_extreme_units(factor: float) -> None:
+    X, y, _ = gaussian_rows(60)
+    plain, scaled = (
+        FlowRegressor(GAUSSIAN, random_state=0).fit(X, unit * y).predict(X, return_std=True)
+        for unit in (1.0, factor)
+    )
+    for own, other in zip(plain, scaled, strict=True):
+        np.testing.assert_allclose(other / factor, own, rtol=1e-6)
+
+
+def test_several_outputs_of_a_frame() -> None:
+    X, y, _ = gaussian_rows(60)
+    frame = pd.DataFrame({"u": y, "v": -(y**2)})
+    regressor = FlowRegressor(GAUSSIAN, random_state=0).fit(pd.DataFrame(X).add_prefix("x"), frame)
+    fresh = pd.DataFrame(X[:5]).add_prefix("x")
+    expected = regressor.log_density(fresh, frame[:5].to_numpy())
+    np.testing.assert_array_equal(regressor.log_density(fresh, frame[:5]), expected)
+
+
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_frames(library: str) -> None:
     generator = np.random.default_rng(0)
