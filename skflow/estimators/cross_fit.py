@@ -5,14 +5,18 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import numpy as np
 from joblib import effective_n_jobs
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 from tqdm.auto import tqdm
 
 from skflow.clock import Clock
 from skflow.estimators.density import FlowDensity
+from skflow.fitted.detector import FittedScorers
 from skflow.fitted.table_rows import EncodableTable, TableRows
+from skflow.table.storage import StoredTable
 from skflow.torch_state import usual_torch
 
 Result = TypeVar("Result")
@@ -89,3 +93,11 @@ def _fit_and_use(
     """Fit to rows and use the fit: in a process of its own, perhaps."""
     density._fit(known, rows, validation, Clock(density.max_time), title)
     return use(density, rows)
+
+
+def measure_held_out(
+    density: FlowDensity, rows: TableRows, *, seed: int, held_out: StoredTable
+) -> NDArray[np.float64]:
+    """Measures, by a fit to some rows, of rows that it holds out."""
+    scorers = FittedScorers.fit(density._density, rows.stored(slice(None)), seed)
+    return scorers.measure(held_out, density.device)

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skflow.clock import Clock
-from skflow.estimators.cross_fit import cross_fit
+from skflow.estimators.cross_fit import cross_fit, measure_held_out
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import DENSITY, MetaEstimator, clone_density
@@ -22,7 +22,7 @@ from skflow.estimators.validation import check_table, numbers_like, weighted_row
 from skflow.exceptions import warn_caller
 from skflow.fitted.detector import Detector, FittedScorers, plan_calibration
 from skflow.fitted.repair import repair
-from skflow.fitted.table_rows import EncodableTable, TableRows
+from skflow.fitted.table_rows import EncodableTable
 from skflow.outliers.tails import quantile
 from skflow.outliers.trimming import FITTED, NORMAL, log_tail_probs
 from skflow.table.objects import brief
@@ -185,7 +185,12 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
             else:
                 for name in {"n_features_in_", "feature_names_in_"} & vars(self).keys():
                     setattr(density, name, getattr(self, name))
-            self._fit(density, _encodable(density, table, weight), seed)
+            if hasattr(density, "_density"):
+                checked = check_table(density, table, reset=False)
+                known = EncodableTable.read(density._density, checked, weight)
+            else:
+                known = EncodableTable.learn(density, table, weight)
+            self._fit(density, known, seed)
         return self
 
     @usual_torch()
@@ -208,7 +213,7 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
         if is_split:
             measures = scorers.measure(calibrating[0], density.device)
         else:
-            uses = [partial(_measure, seed=seed, held_out=table) for table in calibrating]
+            uses = [partial(measure_held_out, seed=seed, held_out=table) for table in calibrating]
             measures = np.concatenate(cross_fit(density, known, kept, uses, self.n_jobs))
         weight = known.table.weight
         own = None if weight is None else weight[np.concatenate(of_parts)]
@@ -413,18 +418,3 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
 
     def _read(self, X: ArrayLike) -> StoredTable:
         return self._detector.density.container.read(check_table(self, X, reset=False))
-
-
-def _encodable(density: FlowDensity, X: Any, weight: FloatArray | None) -> EncodableTable:
-    """Table with its columns inferred, or, for a warm start, those of the fit before."""
-    if hasattr(density, "_density"):
-        return EncodableTable.read(density._density, check_table(density, X, reset=False), weight)
-    return EncodableTable.learn(density, X, weight)
-
-
-def _measure(
-    density: FlowDensity, rows: TableRows, *, seed: int, held_out: StoredTable
-) -> FloatArray:
-    """Measures of rows that a fit to other rows holds out."""
-    scorers = FittedScorers.fit(density._density, rows.stored(slice(None)), seed)
-    return scorers.measure(held_out, density.device)

@@ -197,7 +197,7 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         density._fit(known, rows, validation, Clock(density.max_time), f"fit 1 of {n_fits}")
         self.density_, self.cross_fits_, calibrating = density, [], [density]
         if fits_all:
-            uses = [_keep] * len(kept)
+            uses = [lambda fitted, _: fitted] * len(kept)
             calibrating = cross_fit(density, known, kept, uses, self.n_jobs, validation)
             self.cross_fits_ = calibrating
         pit = np.empty((n_rows, len(self._dtypes)))
@@ -383,8 +383,3 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-
-def _keep(density: FlowDensity, rows: TableRows) -> FlowDensity:
-    """Return a cross-fit as it is."""
-    return density

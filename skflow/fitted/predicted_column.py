@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp, ndtr, ndtri
 
-from skflow.flow.averaged_values import AveragedValues
+from skflow.fitted.averaged_values import AveragedValues
 from skflow.flow.blocks import Block
 from skflow.flow.heavy_tails import student_density
 from skflow.flow.predicted_values import N_BINS, N_NODES, PredictedValues

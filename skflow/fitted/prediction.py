@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp, ndtri
 from scipy.stats import qmc
 
+from skflow.fitted.averaged_values import AveragedValues
 from skflow.fitted.blocks import join, send_rows
 from skflow.fitted.drawn_column import DrawnColumn
 from skflow.fitted.predicted_column import PredictedColumn
 from skflow.fitted.table_density import TableDensity
-from skflow.flow.averaged_values import AveragedValues
 from skflow.flow.blocks import device_blocks
-from skflow.flow.model import Model, Rows
 from skflow.flow.predicted_values import PredictedValues
 from skflow.rows import block_size
 from skflow.table.frames import Conditions
@@ -73,25 +72,18 @@ def _predict_column(
         encoded = conditions.encode(given.rows.take(block.rows))
         with block:
             rows = send_rows(encoded, model.value_label.device)[1]
-            of_labels, of_values = _predict(model, len(encoded), rows, own.labels.value_label)
+            n_labelled, n_rows = len(model.labels.sizes), len(encoded)
+            of_labels = model.marginals.x_knots.new_empty(0, n_rows)
+            if n_labelled:
+                of_labels = model.first_label_log_probs(n_rows, rows)
             log_probs.append(of_labels.cpu())
-            if of_values is not None:
-                parts.append(PredictedValues.join([of_values]))
-    values = PredictedValues.join(parts) if parts else None
-    return PredictedColumn(own, join(log_probs), values)
-
-
-def _predict(
-    model: Model, n_rows: int, given: Rows, value_label: int
-) -> tuple[torch.Tensor, PredictedValues | None]:
-    """Log-probabilities of all labels, ``(n_labels, n_rows)``, and the value's distribution."""
-    n_labelled = len(model.labels.sizes)
-    labels = model.value_label.new_full((n_labelled, n_rows), value_label)
-    log_probs = model.marginals.x_knots.new_empty(0, n_rows)
-    if n_labelled:
-        log_probs = model.first_label_log_probs(n_rows, given)
-    has_value = bool(len(model.value_label))
-    return log_probs, PredictedValues.of(model, labels, given) if has_value else None
+            if len(model.value_label):
+                shape = (n_labelled, n_rows)
+                labels = model.value_label.new_full(shape, own.labels.value_label)
+                values = PredictedValues.of(model, labels, rows)
+                parts.append(PredictedValues.join([values]))
+    joined = PredictedValues.join(parts) if parts else None
+    return PredictedColumn(own, join(log_probs), joined)
 
 
 def draw_columns(
@@ -102,39 +94,26 @@ def draw_columns(
     The same quasi-random normal draws serve all rows of conditions: what is drawn in a row does
     not depend on the others.
     """
-    n_draws = N_DRAWS // len(densities)
-    of_members = [
-        _draw_columns(density, given, device, n_draws, seed)
-        for seed, density in enumerate(densities)
-    ]
-    return [
-        DrawnColumn(parts[0].codec, np.concatenate([part.draws for part in parts], axis=1))
-        for parts in zip(*of_members, strict=True)
-    ]
-
-
-def _draw_columns(
-    density: TableDensity,
-    given: Conditions,
-    device: str | torch.device,
-    n_draws: int,
-    seed: int,
-) -> list[DrawnColumn]:
-    n_latents, targets = len(density.codec.latent_names), density.codec.targets
-    columns = [density.codec.columns[j] for j in targets]
+    n_draws, first = N_DRAWS // len(densities), densities[0].codec
+    n_latents, n_places = len(first.latent_names), len(first.latent_names) + len(first.value_codecs)
+    uniform = [qmc.Sobol(n_places, rng=seed).random(n_draws) for seed in range(len(densities))]
+    columns = [first.columns[j] for j in first.targets]
     codecs = [codec for codec in columns if isinstance(codec, NumberCodec)]
-    uniform = qmc.Sobol(n_latents + len(density.codec.value_codecs), rng=seed).random(n_draws)
-    z, u = ndtri(uniform[:, :n_latents].clip(1e-9, 1 - 1e-9)), uniform[:, n_latents:]
     drawn: list[list[NDArray[np.float64]]] = [[] for _ in codecs]
     for start in range(0, given.rows.n_rows, DRAWN_ROWS):
         rows = np.arange(start, min(start + DRAWN_ROWS, given.rows.n_rows))
         conditions = given.take(np.repeat(rows, n_draws))
-        tiled_z, tiled_u = np.tile(z, (len(rows), 1)), np.tile(u, (len(rows), 1))
-        cells, is_within_reach = density.draw(tiled_z, tiled_u, conditions, device)
-        reached = is_within_reach.reshape(len(rows), n_draws)
-        for parts, codec, j in zip(drawn, codecs, targets, strict=True):
-            x = codec.coordinates.read(cells[j]).reshape(reached.shape)
-            usual = np.nanmedian(np.where(reached, x, np.nan), axis=1, keepdims=True)
-            parts.append(np.where(reached, x, usual))
+        of_members: list[list[NDArray[np.float64]]] = [[] for _ in codecs]
+        for density, own in zip(densities, uniform, strict=True):
+            z = np.tile(ndtri(own[:, :n_latents].clip(1e-9, 1 - 1e-9)), (len(rows), 1))
+            u = np.tile(own[:, n_latents:], (len(rows), 1))
+            cells, is_within_reach = density.draw(z, u, conditions, device)
+            reached = is_within_reach.reshape(len(rows), n_draws)
+            for parts, codec, j in zip(of_members, codecs, first.targets, strict=True):
+                x = codec.coordinates.read(cells[j]).reshape(reached.shape)
+                usual = np.nanmedian(np.where(reached, x, np.nan), axis=1, keepdims=True)
+                parts.append(np.where(reached, x, usual))
+        for parts, of_rows in zip(drawn, of_members, strict=True):
+            parts.append(np.concatenate(of_rows, axis=1))
     pairs = zip(codecs, drawn, strict=True)
     return [DrawnColumn(codec, np.concatenate(parts)) for codec, parts in pairs]

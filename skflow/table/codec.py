@@ -103,7 +103,12 @@ class TableCodec:
         targets = [columns[j] for j in self.targets]
         self.value_codecs = [codec for codec in targets if isinstance(codec, ValueCodec)]
         labels, values = count(), count()
-        self._have_numbers = [are_conditions and _has_several_levels(codec) for codec in columns]
+        # Levels with distances; of two levels, the label says all.
+        are_levels = [isinstance(codec, LevelCodec) and codec.is_ordered for codec in columns]
+        self._have_numbers = [
+            are_conditions and has_order and codec.labels.n_known > 2
+            for codec, has_order in zip(columns, are_levels, strict=True)
+        ]
         self.indices = [
             ColumnIndex(
                 None if given or codec.labels.is_trivial else next(labels),
@@ -277,11 +282,6 @@ class TableCodec:
 
 def _stack(columns: list[NDArray[Any]], n_rows: int, dtype: type) -> NDArray[Any]:
     return np.column_stack(columns) if columns else np.empty((n_rows, 0), dtype=dtype)
-
-
-def _has_several_levels(codec: ColumnCodec) -> bool:
-    """Whether a column has levels with distances; of two, the label says all."""
-    return isinstance(codec, LevelCodec) and codec.is_ordered and codec.labels.n_known > 2
 
 
 def _label_name(name: str, taken: set[str]) -> str:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from skflow.flow.averaged_values import AveragedValues
+from skflow.fitted.averaged_values import AveragedValues
 from tests.flow.test_predicted_values import N_ROWS, predicted
 
 
