@@ -22,10 +22,10 @@ from skflow.estimators.failures import explained_exhaustion, keep_earlier_fit
 from skflow.estimators.persistence import SaveableDensity
 from skflow.estimators.questions import JointQuestions
 from skflow.estimators.validation import (
-    check_conditions,
     check_latents,
     check_table,
     check_weight,
+    read_given,
     weighted_rows,
 )
 from skflow.fitted.checkpoint import draw_seed, open_checkpoint
@@ -35,9 +35,9 @@ from skflow.fitted.settings import FitSettings
 from skflow.fitted.table_density import TableDensity
 from skflow.fitted.table_rows import EncodableTable, TableRows
 from skflow.fitted.torch_distribution import FlowDistribution
+from skflow.flow.model import Rows
 from skflow.flow.recipe import model_state
 from skflow.reporter import Reporter
-from skflow.table.frames import Conditions
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
 from skflow.torch_state import usual_torch
@@ -513,7 +513,7 @@ class FlowDensity(
         """
         check_is_fitted(self)
         latents = check_latents(self, Z, self._density.codec.latent_names)
-        conditions = self._read_given(given, "inverse_transform")
+        conditions = read_given(self, given, "inverse_transform")
         if conditions is not None and len(conditions) != len(latents):
             raise ValueError(
                 f"given has {len(conditions)} rows and Z has {len(latents)}: pass the condition "
@@ -557,7 +557,7 @@ class FlowDensity(
             {"n_samples": n_samples},
             caller_name=f"{type(self).__name__}.sample",
         )
-        conditions = self._read_given(given, "sample")
+        conditions = read_given(self, given, "sample")
         n_rows = n_samples if conditions is None else n_samples * len(conditions)
         generator = check_random_state(random_state)
         try:
@@ -567,29 +567,46 @@ class FlowDensity(
         except MemoryError as error:
             raise MemoryError(f"n_samples={n_samples} are too many at once: draw fewer.") from error
 
-    def as_torch(self) -> FlowDistribution:
+    def as_torch(self, given: Any = None) -> FlowDistribution:
         """Return the density as a distribution of torch, differentiable in its values.
+
+        Parameters
+        ----------
+        given : array or DataFrame, default=None
+            Conditions, for a density that was fitted with the parameter ``given``: these
+            columns, or all columns. There is a distribution for each row.
 
         Returns
         -------
         distribution : torch.distributions.Distribution
             With ``log_prob``, ``sample`` and ``rsample`` of rows of floats, in the units and
-            the order of the columns. ``log_prob`` is that of :meth:`score_samples` without
-            its rounding of inputs, which has no gradient: the same to about 1e-5 nats.
+            the order of the columns that are no conditions. ``log_prob`` is that of
+            :meth:`score_samples` without its rounding of inputs, which has no gradient: the same
+            to about 1e-5 nats. ``batch_shape`` is ``(n_rows,)`` of the conditions, else empty.
 
         Raises
         ------
         ValueError
             Naming the columns that a tensor of floats cannot hold: labels, missing values,
-            atoms, dates, durations. Also where the density was fitted with ``given``.
+            atoms, dates, durations. Also for conditions where the density has none, and the
+            reverse.
+
+        Examples
+        --------
+        >>> import numpy as np, torch
+        >>> from skflow import FlowDensity
+        >>> X = np.random.default_rng(0).normal(size=(100, 2))
+        >>> flow = FlowDensity(given=[0], n_layers=0, random_state=0).fit(X)
+        >>> distribution = flow.as_torch(given=[[0.0], [1.0], [2.0]])
+        >>> distribution.log_prob(torch.tensor([0.5])).shape
+        torch.Size([3])
         """
         check_is_fitted(self)
-        if self._density.codec.conditions:
-            raise ValueError(
-                "as_torch() takes a density of all columns; this one was fitted with given=... Fit "
-                "FlowDensity() without given."
-            )
-        return FlowDistribution(self._density.codec, self._density.model)
+        conditions = read_given(self, given, "as_torch")
+        codec, rows = self._density.codec, None
+        if conditions is not None and codec.given is not None:
+            rows = Rows.of(codec.given.encode(conditions.rows))
+        return FlowDistribution(codec, self._density.model, rows)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
         """Names of the latents: each column's own, ``<column>_label`` for its label.
@@ -609,26 +626,6 @@ class FlowDensity(
         check_is_fitted(self)
         _check_feature_names_in(self, input_features)
         return np.array(self._density.codec.latent_names, dtype=object)
-
-    def _read_given(self, given: Any, method: str) -> Conditions | None:
-        """Read rows of conditions; None where the density has none."""
-        codec, container = self._density.codec, self._density.container
-        chosen = [container.names[j] for j in codec.conditions]
-        if not chosen:
-            if given is None:
-                return None
-            raise ValueError(
-                f"{method} takes given= only where the density was fitted with the parameter "
-                "given; this one is joint. Leave it out, or fit FlowDensity(given=[...])."
-            )
-        if given is None:
-            raise ValueError(
-                f"This {type(self).__name__} is the density of other columns given {chosen}: call "
-                f"{method} with given=, a table of these columns."
-            )
-        named = hasattr(self, "feature_names_in_")
-        table = check_conditions(given, container.names, codec.conditions, named=named)
-        return container.read_given(table, codec.conditions)
 
     def _read(self, X: ArrayLike) -> StoredTable:
         check_is_fitted(self)

@@ -17,7 +17,7 @@ from sklearn.utils.validation import (
 )
 
 from skflow.exceptions import printable
-from skflow.table.frames import as_frame
+from skflow.table.frames import Conditions, as_frame
 
 # Libraries of other frames, and the call that makes one of theirs one of pandas or polars.
 CONVERSIONS = {
@@ -147,6 +147,34 @@ def weighted_rows(
     """Drop rows of weight 0, and scale the weights of the others; see :func:`positive_rows`."""
     rows, weight = positive_rows(estimator, X, sample_weight, fewest_rows)
     return X if rows is None else _safe_indexing(X, rows), weight
+
+
+def read_given(density: Any, given: Any, method: str) -> Conditions | None:
+    """Read rows of conditions of a fitted FlowDensity; None where it has none.
+
+    Raises
+    ------
+    ValueError
+        Where it has conditions and ``given`` is None, or the reverse; ``method`` is named.
+    """
+    codec, container = density._density.codec, density._density.container
+    chosen = [container.names[j] for j in codec.conditions]
+    if not chosen:
+        if given is None:
+            return None
+        raise ValueError(
+            f"{method} takes given= only where the density was fitted with the parameter "
+            "given; this one is joint. Leave it out, or fit FlowDensity(given=[...])."
+        )
+    if given is None:
+        raise ValueError(
+            f"This {type(density).__name__} is the density of other columns given {chosen}: call "
+            f"{method} with given=, a table of these columns."
+        )
+    named = hasattr(density, "feature_names_in_")
+    table = check_conditions(given, container.names, codec.conditions, named=named)
+    read: Conditions = container.read_given(table, codec.conditions)
+    return read
 
 
 def _remedy(X: Any) -> str | None:

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from skflow.flow.batch import Batch
 from skflow.flow.blocks import rows_at_once
-from skflow.flow.model import Latents, Model
+from skflow.flow.model import Latents, Model, Rows
 from skflow.table.codec import TableCodec
 from skflow.table.coordinates import CoordinateSystem, IntegerGrid
 from skflow.table.scaling import AsinhScaling, NearZeroAsinhScaling, PowerOfTwoScaling, Scaling
@@ -30,11 +29,16 @@ class FlowDistribution(Distribution):
     Numbers on a grid have the density of the number blurred uniformly over its cell; draws
     are not rounded to the grid.
 
+    Where the density has conditions, there is one distribution for each of their rows:
+    ``batch_shape`` is ``(n_conditions,)``, and :meth:`expand` broadcasts it.
+
     Parameters
     ----------
     codec : TableCodec
-        Codec of columns of numbers alone.
+        Codec whose columns, but for conditions, are numbers alone.
     model : Model
+    given : Rows, optional
+        Encoded conditions, where the model has some.
 
     Raises
     ------
@@ -47,11 +51,10 @@ class FlowDistribution(Distribution):
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, codec: TableCodec, model: Model) -> None:
+    def __init__(self, codec: TableCodec, model: Model, given: Rows | None = None) -> None:
         reasons = []
-        for column, own, index in zip(
-            codec.schema.columns, codec.columns, codec.indices, strict=True
-        ):
+        for k in codec.targets:
+            column, own, index = codec.schema.columns[k], codec.columns[k], codec.indices[k]
             coordinates = getattr(own, "coordinates", None)
             if index.value is None or column.kind in TIMES:
                 reasons.append(f"{column.name!r}: {column.kind}")
@@ -68,14 +71,35 @@ class FlowDistribution(Distribution):
             )
         self._codecs = codec.value_codecs
         self._model = copy.deepcopy(model).cpu().requires_grad_(requires_grad=False)
-        super().__init__(event_shape=torch.Size([len(self._codecs)]))
+        self._given = given
+        n_conditions = [] if given is None else [given.labels.shape[1]]
+        # The condition of each distribution of the batch.
+        self._condition = torch.arange(math.prod(n_conditions)).reshape(n_conditions)
+        event_shape = torch.Size([len(self._codecs)])
+        super().__init__(torch.Size(n_conditions), event_shape)
+
+    def expand(
+        self,
+        batch_shape: torch.Size | list[int] | tuple[int, ...],
+        _instance: Distribution | None = None,
+    ) -> "FlowDistribution":
+        """Return the distributions broadcast to a larger batch."""
+        expanded: FlowDistribution = self._get_checked_instance(FlowDistribution, _instance)
+        for name in ("_codecs", "_model", "_given"):
+            setattr(expanded, name, getattr(self, name))
+        shape = torch.Size(batch_shape)
+        expanded._condition = self._condition.expand(shape)
+        Distribution.__init__(expanded, shape, self.event_shape, validate_args=False)
+        expanded._validate_args = self._validate_args
+        return expanded
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density in nats, per unit of each column.
 
         Parameters
         ----------
-        value : Tensor of shape (..., n_features)
+        value : Tensor of shape (..., n_columns)
+            Columns that are no conditions; the other axes are broadcast with the batch.
 
         Returns
         -------
@@ -84,38 +108,51 @@ class FlowDistribution(Distribution):
         """
         if self._validate_args:
             self._validate_sample(value)
-        rows = value.to("cpu", torch.float64).reshape(-1, self.event_shape[0]).T
+        shape, n_columns = (
+            torch.broadcast_shapes(value.shape[:-1], self.batch_shape),
+            len(self._codecs),
+        )
+        every = value.to("cpu", torch.float64).expand(*shape, n_columns)
         encoded = []
-        for row, codec in zip(rows, self._codecs, strict=True):
+        for row, codec in zip(every.reshape(-1, n_columns).T, self._codecs, strict=True):
             start, unit = _affine(codec.coordinates)
             scaled, log_derivative = _scale((row - start) * unit, codec.scaling)
             encoded.append((scaled, log_derivative + math.log(unit)))
         columns, log_derivatives = map(torch.stack, zip(*encoded, strict=True))
-        y, log_det = self._model.marginals.forward_and_log_det(columns)
-        labels = torch.empty(0, y.shape[1], dtype=torch.int64)
-        log_prob = self._model.values.smooth_log_prob(Batch(labels, y))
-        total = log_prob + log_det + log_derivatives.sum(dim=0)
-        return total.to(value.device).reshape(value.shape[:-1])
+        no_label = torch.empty(0, columns.shape[1])
+        rows = Rows(no_label.long(), no_label.double(), columns)
+        condition = self._condition.expand(shape).reshape(-1)
+        batch, log_det = self._model.gaussianize(rows, self._given_of(condition))
+        total = self._model.values.smooth_log_prob(batch) + log_det + log_derivatives.sum(dim=0)
+        return total.to(value.device).reshape(shape)
 
     def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        """Draw rows, ``(*sample_shape, n_features)``, float64, by torch's global generator.
+        """Draw rows, ``(*sample_shape, *batch_shape, n_columns)``, float64.
 
-        The density has no parameters that could require gradients, so draws have none.
+        torch's global generator is used. The density has no parameters that could require
+        gradients, so draws have none.
         """
         shape = self._extended_shape(torch.Size(sample_shape))
         n_rows, n_columns = math.prod(shape[:-1]), shape[-1]
         size = rows_at_once(torch.device("cpu"), self._model.entries_per_row)
         rows = torch.empty(n_rows, n_columns, dtype=torch.float64)
-        for part in rows.split(size):
+        conditions = self._condition.expand(shape[:-1]).reshape(-1)
+        for part, condition in zip(rows.split(size), conditions.split(size), strict=True):
             z = torch.randn(n_columns, len(part), dtype=torch.float64)
             u = torch.rand(n_columns, len(part), dtype=torch.float64)
             with torch.no_grad():
-                encoded = self._model.draw(Latents(z[:0], z), u).values.numpy()
-            for column, codec, values in zip(part.T, self._codecs, encoded, strict=True):
+                drawn = self._model.draw(Latents(z[:0], z), u, self._given_of(condition))
+            for column, codec, values in zip(part.T, self._codecs, drawn.values, strict=True):
                 start, unit = _affine(codec.coordinates)
-                decoded = codec.scaling.decode(values)
+                decoded = codec.scaling.decode(values.numpy())
                 column.copy_(torch.from_numpy(decoded / unit + start))
         return rows.reshape(shape)
+
+    def _given_of(self, condition: Tensor) -> Rows | None:
+        """Conditions by index; None where the density has none."""
+        if self._given is None:
+            return None
+        return Rows(*(part[:, condition] for part in self._given))
 
 
 def _affine(coordinates: CoordinateSystem) -> tuple[float, float]:

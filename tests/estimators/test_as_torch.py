@@ -134,8 +134,66 @@ def test_columns_that_no_float_holds_are_all_named() -> None:
     assert named == ["colour", "hole", "when", "big"]
 
 
-def test_a_conditional_density_is_refused() -> None:
-    X = np.random.default_rng(0).normal(size=(60, 2))
-    flow = FlowDensity(given=[0], n_layers=0, random_state=0).fit(X)
-    with pytest.raises(ValueError, match="fitted with given="):
-        flow.as_torch()
+@pytest.fixture(scope="module")
+def mixed() -> tuple[pd.DataFrame, FlowDensity]:
+    """Two numbers given conditions of all kinds, with missing values."""
+    rng = np.random.default_rng(0)
+    x, colour = rng.standard_normal(200), rng.choice(["red", "blue"], 200)
+    df = pd.DataFrame({"x": np.where(rng.random(200) < 0.1, np.nan, x), "colour": colour})
+    df["u"] = 2 * x + (colour == "red") + rng.standard_normal(200) / 2
+    df["when"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 900, 200), "D")
+    df["v"] = np.exp(df["u"] / 3) + rng.standard_normal(200) / 5
+    return df, FlowDensity(given=["x", "colour", "when"], **ONE_TINY_LAYER).fit(df)
+
+
+def test_conditional_values_are_the_scores(mixed) -> None:
+    df, flow = mixed
+    distribution = flow.as_torch(given=df)
+    assert distribution.batch_shape == (200,)
+    assert distribution.event_shape == (2,)
+    rows = as_tensor(df[["u", "v"]])
+    found = distribution.log_prob(rows)
+    np.testing.assert_allclose(found, flow.score_samples(df), rtol=0, atol=2e-4)
+    every = distribution.log_prob(rows[:4, None])  # each of four rows under each condition
+    assert every.shape == (4, 200)
+    torch.testing.assert_close(every.diagonal(), found[:4])
+    torch.testing.assert_close(distribution.log_prob(rows[3])[3], found[3])
+
+
+def test_gradients_of_conditional_values_are_those_of_differences(mixed) -> None:
+    df, flow = mixed
+    rows = as_tensor(df[["u", "v"]])[:4].requires_grad_()
+    assert torch.autograd.gradcheck(flow.as_torch(given=df[:4]).log_prob, rows, atol=1e-4)
+
+
+def test_conditional_draws_have_the_density_of_their_row(mixed) -> None:
+    df, flow = mixed
+    torch.manual_seed(0)
+    drawn = flow.as_torch(given=df[:2]).sample((1000,))
+    assert drawn.shape == (1000, 2, 2)
+    others = flow.sample(1000, random_state=0, given=df[:2])
+    for k in range(2):
+        of_row = others.iloc[1000 * k : 1000 * (k + 1)]
+        for j, name in enumerate(("u", "v")):
+            assert stats.ks_2samp(drawn[:, k, j].numpy(), of_row[name]).pvalue > 1e-4
+
+
+def test_batches_are_expanded_as_those_of_torch(mixed, distribution) -> None:
+    df, flow = mixed
+    plain = flow.as_torch(given=df[:3])
+    wide = plain.expand((5, 3))
+    assert wide.batch_shape == (5, 3)
+    assert wide.sample((4,)).shape == (4, 5, 3, 2)
+    rows = as_tensor(df[["u", "v"]])[:3]
+    torch.testing.assert_close(wide.log_prob(rows), plain.log_prob(rows).expand(5, 3))
+    whole = torch.distributions.Independent(plain, 1)
+    torch.testing.assert_close(whole.log_prob(rows), plain.log_prob(rows).sum())
+    assert distribution.expand((6,)).sample().shape == (6, 5)
+
+
+def test_conditions_belong_to_conditional_densities(mixed, flow, table: pd.DataFrame) -> None:
+    _, conditional = mixed
+    with pytest.raises(ValueError, match="as_torch with given="):
+        conditional.as_torch()
+    with pytest.raises(ValueError, match="this one is joint"):
+        flow.as_torch(given=table)
