@@ -17,7 +17,19 @@ LEVELS = (np.arange(199) + 1) / 200
 
 
 class SkproFlowRegressor(BaseProbaRegressor):
-    """FlowRegressor with the interface of skpro."""
+    """FlowRegressor with the interface of skpro.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skflow import FlowDensity
+    >>> from skpro_adapter import SkproFlowRegressor
+    >>> X = pd.DataFrame({"x": np.linspace(0, 1, 40)})
+    >>> regressor = SkproFlowRegressor(FlowDensity(n_layers=0), random_state=0)
+    >>> regressor.fit(X, X + np.sin(20 * X)).predict_proba(X[:3]).shape
+    (3, 1)
+    """
 
     _tags = {  # noqa: RUF012
         "authors": ["skflow"],
