@@ -171,7 +171,8 @@ class Annealing:
         turn = self.n_moved % (n_unknown + 1)
         chosen = unknown & ((unknown.cumsum(dim=0) - 1 == turn) | (turn == n_unknown))
         self.n_moved += 1
-        return ~chosen[:n_labels], ~(chosen[column] & ~rows.value_is_known)
+        label_stays = ~chosen[:n_labels] | rows.label_is_known
+        return label_stays, ~(chosen[column] & ~rows.value_is_known)
 
     def _uniform(self, n_draws: int) -> Tensor:
         """Draw uniform numbers, ``(n_rows, n_draws, n_uniform)``, each row's shifted by its own."""

@@ -1,5 +1,6 @@
 """Answers for rows with unknown cells: by few draws, by more, by annealing."""
 
+import torch
 from torch import Tensor
 
 from skflow.conditioning.annealing import Annealing
@@ -10,9 +11,13 @@ from skflow.conditioning.particles import Answers
 PARTICLES = 2**16  # draws at once, of all rows
 MORE = 4  # times as many draws, where the effective sample size is small
 MOST_DRAWS = 1024  # per row: more would help little
+MOST_ON_LINE = 4096  # of one unknown value: evenly spread, they miss no peak of the density
 LEAST_SHARE = 1 / 4  # least effective sample size, as a share of the first draws
+LEAST_SHARE_ON_LINE = 0.4
+MORE_SHARE_ON_LINE = 0.5  # in more draws than the first
+MORE_ON_LINE = 2
 LEAST_SIZE = 30.0  # least effective sample size of more draws
-FEWEST = 3.0  # least effective sample size of draws that were moved
+FEWEST = 3.0  # least effective sample size of draws that were moved, or of most draws on a line
 ANNEALED = 256  # rows at once
 
 
@@ -32,22 +37,58 @@ def answer(
     n_chosen : int
         Draws that are returned; 0 where densities alone are wanted.
     """
-    least = min(n_draws * LEAST_SHARE, LEAST_SIZE)
-    first = max(1, n_chosen)
-    answers = Answers.of(sampler.draw(rows, uniform, n_draws), uniform[:, -1], first, least)
-    hard = (~answers.is_reliable).nonzero().squeeze(1)
-    n_more = min(MORE * n_draws, MOST_DRAWS)
-    for own in hard.split(max(1, PARTICLES // n_more)) if len(hard) else ():
-        particles = sampler.draw(rows.take(own), uniform[own], n_more)
-        answers.put(own, Answers.of(particles, uniform[own, -1], first, LEAST_SIZE))
-    hard = (~answers.is_reliable).nonzero().squeeze(1)
-    for own in hard.split(ANNEALED) if len(hard) else ():
+    on_line = rows.is_on_line
+    least = torch.where(on_line, LEAST_SHARE_ON_LINE, LEAST_SHARE).to(uniform) * n_draws
+    least.clamp_max_(LEAST_SIZE)
+    answers = _by_draws(sampler, rows, uniform, n_draws, n_chosen, least)
+
+    def draw_more(which: Tensor, n_more: int, least: float) -> None:
+        for own in _split(which & ~answers.is_reliable, PARTICLES // n_more):
+            enough = torch.full_like(uniform[own, 0], least)
+            more = _by_draws(sampler, rows.take(own), uniform[own], n_more, n_chosen, enough)
+            answers.put(own, more)
+
+    draw_more(~on_line, min(MORE * n_draws, MOST_DRAWS), LEAST_SIZE)
+    n_more, least_on_line = n_draws, min(MORE_SHARE_ON_LINE * n_draws, LEAST_SIZE)
+    while n_more < MOST_ON_LINE:
+        n_more = min(MORE_ON_LINE * n_more, MOST_ON_LINE)
+        draw_more(on_line, n_more, least_on_line)
+    for own in _split(~on_line & ~answers.is_reliable, ANNEALED):
         some = rows.take(own)
         if not n_chosen:
-            answers.put(own, Annealing.start(sampler, some, uniform[own]).run(first))
+            answers.put(own, Annealing.start(sampler, some, uniform[own]).run(1))
             continue
         chosen = answers.labels[:, own], answers.y[:, own]
         moved = Annealing(sampler, some, uniform[own], chosen, time=1.0).stay()
         answers.labels[:, own], answers.y[:, own] = moved
         answers.is_reliable[own] = answers.effective_size[own] >= FEWEST
+    if n_chosen:
+        answers.is_reliable[on_line] = answers.effective_size[on_line] >= FEWEST
     return answers
+
+
+def _by_draws(
+    sampler: ImportanceSampler,
+    rows: PartialRows,
+    uniform: Tensor,
+    n_draws: int,
+    n_chosen: int,
+    least: Tensor,
+) -> Answers:
+    """Answer by a number of draws, in single precision where draws alone are wanted."""
+    single = sampler.single
+    if not n_chosen or single is None or not single.saves_time(n_draws, n_chosen):
+        particles = sampler.draw(rows, uniform, n_draws)
+        return Answers.of(particles, uniform[:, -1], max(1, n_chosen), least)
+    particles = sampler.draw(rows, uniform, n_draws, single)
+    answers = Answers.of(particles, uniform[:, -1], n_chosen, least)
+    for own in _split(single.is_unsure(particles, uniform[:, -1], n_chosen, least), len(uniform)):
+        particles = sampler.draw(rows.take(own), uniform[own], n_draws)
+        answers.put(own, Answers.of(particles, uniform[own, -1], n_chosen, least[own]))
+    return answers
+
+
+def _split(rows: Tensor, size: int) -> tuple[Tensor, ...]:
+    """Return the indices of rows that are marked, so many at once; none where no row is."""
+    marked = rows.nonzero().squeeze(1)
+    return marked.split(max(1, size)) if len(marked) else ()

@@ -10,25 +10,30 @@ and a draw that is chosen with a probability in proportion to its weight follows
 sample size is :math:`1 / \sum_i \bar w_i^2` with the normalized weights :math:`\bar w`.
 
 The draws of a row are points of one Sobol sequence, shifted by the row's own uniform numbers
-(randomized quasi-Monte Carlo): each is uniform, together they are even. Errors are those of
-independent draws, hence upper estimates.
+(randomized quasi-Monte Carlo): each is uniform, together they are even. Where one value is
+unknown they are quantiles (:mod:`skflow.conditioning.line`). Errors are those of independent
+draws, hence upper estimates.
 """
 
 import math
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from scipy.stats import qmc
 from torch import Tensor
 
 from skflow.conditioning.components import MixedComponents
+from skflow.conditioning.line import draw_on_line
 from skflow.conditioning.partial_rows import PartialRows, Pattern
 from skflow.conditioning.particles import Particles
 from skflow.conditioning.proposal import Conditional, LabelRules
+from skflow.conditioning.rounding import SinglePrecision
 from skflow.flow.batch import Batch
 from skflow.flow.blocks import device_blocks
 from skflow.flow.model import Model
+
+ROWS_ON_CPU = 2048  # draws that are weighed at once
 
 
 class ImportanceSampler:
@@ -56,7 +61,18 @@ class ImportanceSampler:
         """Uniform numbers that each row takes."""
         return 2 + len(self.model.value_label) + len(self.components.offsets)
 
-    def draw(self, rows: PartialRows, uniform: Tensor, n_draws: int) -> Particles:
+    @cached_property
+    def single(self) -> SinglePrecision | None:
+        """The flow in single precision; None where there are no values."""
+        return SinglePrecision(self.model.values) if len(self.model.value_label) else None
+
+    def draw(
+        self,
+        rows: PartialRows,
+        uniform: Tensor,
+        n_draws: int,
+        single: SinglePrecision | None = None,
+    ) -> Particles:
         """Draw the unknown cells of rows, and weigh the draws.
 
         Parameters
@@ -65,21 +81,29 @@ class ImportanceSampler:
         uniform : Tensor of shape (n_rows, n_uniform)
             Uniform numbers of each row. The last is left to :meth:`Particles.choose`.
         n_draws : int
+        single : SinglePrecision, optional
+            What the draws are weighed by; without, they are weighed in double precision.
         """
         labels = rows.labels[:, :, None].repeat(1, 1, n_draws)
         y = rows.y[:, :, None].repeat(1, 1, n_draws)
         log_q = y.new_zeros(rows.n_rows, n_draws)
         is_exact = torch.zeros(rows.n_rows, dtype=torch.bool, device=y.device)
         for own, conditional in self.conditionals(rows):
-            every = self.every_label(conditional.pattern, n_draws)
+            pattern = conditional.pattern
+            every = self.every_label(pattern, n_draws)
             if every is not None:
                 labels[:, own], log_q[own] = self.enumerate(conditional, every, n_draws)
                 is_exact[own] = True
-                continue
-            points = (sobol(n_draws, self.n_uniform - 1).to(y) + uniform[own, None, :-1]) % 1
-            labels[:, own], y[:, own] = drawn = conditional.draw(points)
-            log_q[own] = conditional.log_prob(*drawn)
-        return Particles(labels, y, self.log_prob(rows, labels, y) - log_q, is_exact)
+            elif pattern.is_on_line:
+                evenly = torch.arange(n_draws).to(y) / n_draws
+                drawn_y, log_q[own] = draw_on_line(conditional, (evenly + uniform[own, :1]) % 1)
+                y[pattern.unknown_values[0], own] = drawn_y
+            else:
+                points = (sobol(n_draws, self.n_uniform - 1).to(y) + uniform[own, None, :-1]) % 1
+                labels[:, own], y[:, own] = drawn = conditional.draw(points)
+                log_q[own] = conditional.log_prob(*drawn)
+        log_prob = self.log_prob(rows, labels, y, single)
+        return Particles(labels, y, log_prob - log_q, is_exact)
 
     def conditionals(self, rows: PartialRows) -> Iterator[tuple[Tensor, Conditional]]:
         """Yield the rows of each pattern, by index, and the proposal for their unknown cells."""
@@ -96,28 +120,29 @@ class ImportanceSampler:
             log_q[own] = conditional.log_prob(labels[:, own], y[:, own])
         return log_q
 
-    def log_prob(self, rows: PartialRows, labels: Tensor, y: Tensor) -> Tensor:
-        """Joint log-density of draws, ``(n_rows, n_draws)``, per unit of gaussianized values."""
+    def log_prob(
+        self, rows: PartialRows, labels: Tensor, y: Tensor, single: SinglePrecision | None = None
+    ) -> Tensor:
+        """Joint log-density of draws, ``(n_rows, n_draws)``, per unit of gaussianized values.
+
+        That of values is accurate to 1e-5 nats; with ``single`` it is in single precision.
+        """
         flat_labels, flat_y = labels.flatten(1), y.flatten(1)
-        of_values = _in_blocks(self.log_prob_of_values, self.model, flat_labels, flat_y)
+        flow = self.model.values if single is None else single.flow
+        flow_y = flat_y if single is None else flat_y.float()
+
+        def log_prob_of_values(labels: Tensor, y: Tensor) -> Tensor:
+            return flow.log_prob_of_draws(Batch(labels, y))
+
+        def log_prob_of_labels(labels: Tensor, y: Tensor) -> Tensor:
+            return self.model.labels.log_prob(Batch(labels, y))
+
+        of_values = _in_blocks(log_prob_of_values, self.model, flat_labels, flow_y).to(y)
         if bool(rows.label_is_known.all()):
-            of_labels = _in_blocks(self.log_prob_of_labels, self.model, rows.labels, rows.y)
+            of_labels = _in_blocks(log_prob_of_labels, self.model, rows.labels, rows.y)
             return of_values.view(y.shape[1:]) + of_labels[:, None]
-        of_labels = _in_blocks(self.log_prob_of_labels, self.model, flat_labels, flat_y)
+        of_labels = _in_blocks(log_prob_of_labels, self.model, flat_labels, flat_y)
         return (of_values + of_labels).view(y.shape[1:])
-
-    def log_prob_of_labels(self, labels: Tensor, y: Tensor) -> Tensor:
-        """Log-probability of labels, ``(n_rows,)``, in nats."""
-        return self.model.labels.log_prob(Batch(labels, y))
-
-    def log_prob_of_values(self, labels: Tensor, y: Tensor) -> Tensor:
-        """Log-density of values to 1e-5 nats; exact where the mixture clamps what it reads."""
-        flow, batch = self.model.values, Batch(labels, y)
-        log_prob = flow.approximate_log_prob(batch)
-        far = (y.abs() > flow.mixture.bound).any(dim=0).nonzero().squeeze(1)
-        if len(far):
-            log_prob[far] = flow.log_prob(batch.take(far))
-        return log_prob
 
     def every_label(self, pattern: Pattern, n_draws: int) -> Tensor | None:
         """Return all combinations of unknown labels, if these are few and no value is unknown."""
@@ -155,7 +180,7 @@ def sobol(n_points: int, n_dimensions: int) -> Tensor:
 def _in_blocks(function: Callable[..., Tensor], model: Model, *rows: Tensor) -> Tensor:
     """Apply a function to blocks of rows, the last axis of each tensor."""
     parts = []
-    for block in device_blocks(rows[0].shape[-1], model):
+    for block in device_blocks(rows[0].shape[-1], model, ROWS_ON_CPU):
         with block:
             parts.append(function(*(part[..., block.rows] for part in rows)))
     return torch.cat(parts)

@@ -19,6 +19,11 @@ class Pattern(NamedTuple):
     known_values: Columns
     unknown_values: Columns
 
+    @property
+    def is_on_line(self) -> bool:
+        """Whether one value is unknown, and no label."""
+        return len(self.unknown_values) == 1 and not self.unknown_labels
+
 
 class PartialRows(NamedTuple):
     """Labels and gaussianized values of rows, each row a column, and which of them are known.
@@ -45,9 +50,9 @@ class PartialRows(NamedTuple):
         return self.y.shape[1]
 
     @property
-    def n_unknown(self) -> Tensor:
-        """Number of unknown labels and values of each row, ``(n_rows,)``."""
-        return (~self.label_is_known).sum(dim=0) + (~self.value_is_known).sum(dim=0)
+    def is_on_line(self) -> Tensor:
+        """Whether one value of each row is unknown, and no label, ``(n_rows,)``."""
+        return self.label_is_known.all(dim=0) & ((~self.value_is_known).sum(dim=0) == 1)
 
     def take(self, rows: Tensor) -> "PartialRows":
         """Return some of the rows, by index."""

@@ -17,8 +17,8 @@ def relative_variance(size: Tensor, n_draws: int) -> Tensor:
     return (1 / size - 1 / n_draws) * n_draws / max(1, n_draws - 1)
 
 
-def resample(log_weights: Tensor, uniform: Tensor, n_chosen: int) -> Tensor:
-    """Choose draws in proportion to their weights: systematic resampling.
+def places(log_weights: Tensor, uniform: Tensor, n_chosen: int) -> tuple[Tensor, Tensor]:
+    """Cumulative weights, ``(n_rows, n_draws)``, and where draws are chosen among them.
 
     Parameters
     ----------
@@ -29,11 +29,23 @@ def resample(log_weights: Tensor, uniform: Tensor, n_chosen: int) -> Tensor:
 
     Returns
     -------
-    index : Tensor of int64, shape (n_rows, n_chosen)
+    cumulative : Tensor of shape (n_rows, n_draws)
+    at : Tensor of shape (n_rows, n_chosen)
+        Evenly spread.
     """
     cumulative = torch.softmax(log_weights, dim=1).cumsum(dim=1)
     steps = torch.arange(n_chosen, device=uniform.device)
-    at = (uniform[:, None] + steps) / n_chosen * cumulative[:, -1:]
+    return cumulative, (uniform[:, None] + steps) / n_chosen * cumulative[:, -1:]
+
+
+def resample(log_weights: Tensor, uniform: Tensor, n_chosen: int) -> Tensor:
+    """Choose draws in proportion to their weights: systematic resampling; see :func:`places`.
+
+    Returns
+    -------
+    index : Tensor of int64, shape (n_rows, n_chosen)
+    """
+    cumulative, at = places(log_weights, uniform, n_chosen)
     return torch.searchsorted(cumulative, at).clamp_max(cumulative.shape[1] - 1)
 
 
@@ -113,7 +125,7 @@ class Answers(NamedTuple):
     is_reliable: Tensor
 
     @classmethod
-    def of(cls, particles: Particles, uniform: Tensor, n_chosen: int, least: float) -> "Answers":
+    def of(cls, particles: Particles, uniform: Tensor, n_chosen: int, least: Tensor) -> "Answers":
         """Choose among weighted draws; ``least`` is the effective size that is large enough."""
         size = particles.effective_size()
         chosen = particles.choose(uniform, n_chosen)

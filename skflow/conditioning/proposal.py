@@ -130,7 +130,12 @@ class Conditional:
         for c in self.pattern.unknown_labels:
             log_joint += self.rules.log_probs[c][:, labels[c]]
         if self.pattern.unknown_values:
-            flat = self.components.log_probs_of_present(y.flatten(1))
+            flat_y = y.flatten(1)
+            if self.pattern.unknown_labels:  # which values are there may depend on them
+                flat = self.components.log_probs_of_present(flat_y)
+            else:
+                present = sorted((*self.pattern.known_values, *self.pattern.unknown_values))
+                flat = self.components.log_probs_of_values(flat_y, tuple(present))
             log_joint += flat.view(log_joint.shape) - self._of_values[:, :, None]
         return torch.logsumexp(log_joint, dim=0)
 

@@ -35,24 +35,19 @@ def impute(questions: Questions, X: Any, strategy: str, generator: np.random.Ran
     missing = np.column_stack([~column.present for column in table.columns]) & questions.drawable
     uniform = generator.random_sample((len(missing), questions.n_uniform))
     columns = list(own.read(X).columns)
-    open_rows = np.flatnonzero(missing.any(axis=1))
-    for one_cell in (True, False):  # which takes fewer draws
-        few = missing[open_rows].sum(axis=1) == 1
-        rows = open_rows[few == one_cell]
-        if not len(rows):
-            continue
-        partial = PartialTable(table, ~missing).take(rows)
-        if strategy == "sample":
-            cells = questions.draw(partial, uniform[rows], 1, 1)
-        else:
-            cells = typical_cells(questions, partial, uniform[rows])
-        for some, filled in cells:
-            for j, column in enumerate(filled):
-                new = np.flatnonzero(missing[rows[some], j])
-                if len(new):
-                    columns[j] = put(
-                        columns[j], rows[some][new], cast_like(columns[j], column.take(new))
-                    )
+    rows = np.flatnonzero(missing.any(axis=1))
+    partial = PartialTable(table, ~missing).take(rows)
+    if strategy == "sample":
+        cells = questions.draw(partial, uniform[rows], 1, 1)
+    else:
+        cells = typical_cells(questions, partial, uniform[rows])
+    for some, filled in cells:
+        for j, column in enumerate(filled):
+            new = np.flatnonzero(missing[rows[some], j])
+            if len(new):
+                columns[j] = put(
+                    columns[j], rows[some][new], cast_like(columns[j], column.take(new))
+                )
     return own.build(columns, X)
 
 

@@ -27,7 +27,8 @@ FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Device = str | torch.device
 
-FEW_DRAWS, MANY_DRAWS = 32, 64  # for a row with one unknown cell, and with more
+# Least for a row with one unknown cell that is surely a value, with another one, and with more.
+DRAWS_ON_LINE, FEW_DRAWS, MANY_DRAWS = 20, 32, 64
 ACCURATE_DRAWS = 256  # for the density of a row, or a typical cell
 DRAWS_PER_SAMPLE = 8
 MOST_SAMPLES = 64  # rows out of the same draws
@@ -115,6 +116,8 @@ class Questions:
             }[what]
             entries.append(np.arange(labels.n_labels + 1) < n_allowed)
         self.allowed = torch.tensor(np.concatenate([np.zeros(0, dtype=bool), *entries]))
+        #: Number of labels of each labelled column that may be drawn: its first ones.
+        self.n_allowed = np.array([own.sum() for own in entries], dtype=np.int64)
 
     @property
     def drawable(self) -> Mask:
@@ -167,8 +170,7 @@ class Questions:
         columns : list of StoredColumn
             Their cells, ``n_chosen`` of each row after the other, as the codec decodes them.
         """
-        few = FEW_DRAWS if (~partial.known).sum(axis=1).max(initial=0) <= 1 else MANY_DRAWS
-        for rows, _, answers in self._answers(partial, uniform, max(few, n_draws), n_chosen):
+        for rows, _, answers in self._answers(partial, uniform, n_draws, n_chosen):
             y = answers.y.flatten(1).cpu()
             values = self.density.model.marginals.inverse_and_log_det(y)[0]
             labels = answers.labels.flatten(1).cpu().numpy().T
@@ -184,24 +186,23 @@ class Questions:
     def _answers(
         self, partial: PartialTable, uniform: FloatArray | None, n_draws: int, n_chosen: int = 0
     ) -> Iterator[tuple[NDArray[np.intp], FloatArray, Answers]]:
-        """Yield some rows, the log-volume of their known cells, and the answers for them."""
+        """Yield some rows, the log-volume of their known cells, and the answers for them.
+
+        Each has ``n_draws`` draws at least.
+        """
         n_rows = len(partial.known)
         if uniform is None:
             uniform = np.random.RandomState(0).random_sample((n_rows, self.n_uniform))
-        model = self.density.move_model(n_rows * n_draws, self.device)
+        effort = np.maximum(self.fewest_draws(partial.known), n_draws)
+        model = self.density.move_model(int(effort.sum()), self.device)
         components = self.density.components
         sizes, n_unreliable = [], 0
         with usual_torch(), torch.inference_mode():
             sampler = ImportanceSampler(model, components, self.allowed)
-            # Rows with the same columns known lie together: they share what is computed once.
-            numbers = np.unique(np.packbits(partial.known, axis=1), axis=0, return_inverse=True)[1]
-            order = np.argsort(numbers.ravel(), kind="stable")
-            size = max(1, PARTICLES // n_draws)
-            for start in range(0, n_rows, size):
-                rows = order[start : start + size]
+            for rows in _blocks(partial.known, effort):
                 encoded, offset = self.encode(partial.take(rows), sampler)
                 own = torch.tensor(uniform[rows]).to(sampler.device)
-                answers = answer(sampler, encoded, own, n_draws, n_chosen)
+                answers = answer(sampler, encoded, own, int(effort[rows[0]]), n_chosen)
                 sizes.append(answers.effective_size.cpu().numpy())
                 n_unreliable += int((~answers.is_reliable).sum())
                 yield rows, offset, answers
@@ -212,6 +213,18 @@ class Questions:
                 f"{np.median(np.concatenate(sizes)):.0f}. Their draws and densities are rough.",
                 FewEffectiveDrawsWarning,
             )
+
+    def fewest_draws(self, known: Mask) -> NDArray[np.int64]:
+        """Fewest draws of rows, ``(n_rows,)``, by which of their cells are known."""
+        of_columns = []
+        for label, value in self.codec.indices:
+            n_labels = 1 if label is None else int(self.n_allowed[label])
+            if value is None:  # each label is one draw
+                of_columns.append(min(n_labels, FEW_DRAWS))
+            else:
+                of_columns.append(DRAWS_ON_LINE if n_labels == 1 else FEW_DRAWS)
+        of_one_cell = (~known).astype(np.int64) @ np.array(of_columns)
+        return np.where((~known).sum(axis=1) > 1, MANY_DRAWS, of_one_cell.clip(min=1))
 
     def encode(
         self, partial: PartialTable, sampler: ImportanceSampler
@@ -232,7 +245,7 @@ class Questions:
             if label is not None:
                 labels[:, label] = np.where(known, encoded.labels, 0)
                 novel[:, label] = np.where(known, encoded.novel, np.nan)
-                label_is_known[:, label] = known
+                label_is_known[:, label] = known | (self.n_allowed[label] == 1)  # the label 0
             if value is not None:
                 values[:, value] = np.where(known, encoded.values, np.nan)
                 value_is_known[:, value] = known
@@ -242,6 +255,19 @@ class Questions:
         return PartialRows(
             batch.labels, batch.y, *sent[3:]
         ), log_volume + of_marginals.cpu().numpy()
+
+
+def _blocks(known: Mask, effort: NDArray[np.int64]) -> Iterator[NDArray[np.intp]]:
+    """Yield the indices of rows with as many draws, those with the same columns known together.
+
+    Such rows share what is computed once.
+    """
+    patterns = np.unique(np.packbits(known, axis=1), axis=0, return_inverse=True)[1].ravel()
+    for n_draws in np.unique(effort):
+        own = np.flatnonzero(effort == n_draws)
+        own = own[np.argsort(patterns[own], kind="stable")]
+        size = max(1, PARTICLES // int(n_draws))
+        yield from (own[start : start + size] for start in range(0, len(own), size))
 
 
 def sample_rows(

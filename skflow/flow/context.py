@@ -50,6 +50,16 @@ class Context(NamedTuple):
     condition: Tensor | None = None
     quantize: bool = True
 
+    def take(self, rows: Tensor) -> "Context":
+        """Return the context of some rows, by index."""
+
+        def own(part: Tensor | None) -> Tensor | None:
+            return None if part is None else part[:, rows]
+
+        return Context(
+            own(self.codes), own(self.features), own(self.given), own(self.condition), self.quantize
+        )
+
 
 NO_CONTEXT = Context()
 

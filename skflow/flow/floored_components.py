@@ -64,8 +64,14 @@ def log_prob(
         Missing entries; they add nothing.
     components : Components
     """
-    result: Tensor = _LogProb.apply(y, broad, regressors, absent, *components)
-    return result
+    if torch.is_grad_enabled():
+        result: Tensor = _LogProb.apply(y, broad, regressors, absent, *components)
+        return result
+    standardised, _, _ = _standardise(y, regressors, components)
+    normal = _normal(standardised, components)
+    factors = normal.add_(components.floor[:, None] * broad)
+    has_absent = absent.is_cuda or bool(absent.any())  # a GPU would have to wait for the answer
+    return _sum_of_logs(factors, absent) if has_absent else factors.log_().sum(dim=1)
 
 
 class _LogProb(torch.autograd.Function):
@@ -73,21 +79,15 @@ class _LogProb(torch.autograd.Function):
     def forward(
         ctx: Any, y: Tensor, broad: Tensor, regressors: Tensor, absent: Tensor, *parameters: Tensor
     ) -> Tensor:
-        coefficients, intercept, scale, floor = parameters
-        precision = 1 / scale
-        weight = (-coefficients * precision[:, :, None]).flatten(0, 1)
-        offset = (-intercept * precision).view(-1, 1)
-        standardised = torch.addmm(offset, weight, regressors)
-        standardised = standardised.view(*precision.shape, y.shape[1])
-        standardised.addcmul_(y, precision[:, :, None])
-        log_peak = torch.log1p(-floor) - scale.log() - LOG_SQRT_2PI
-        normal = torch.addcmul(log_peak[:, :, None], standardised, standardised, value=-0.5).exp_()
+        components = Components(*parameters)
+        standardised, weight, precision = _standardise(y, regressors, components)
+        normal, floor = _normal(standardised, components), components.floor
         density = normal + floor[:, None] * broad
         share = normal.div_(density).masked_fill_(absent, 0.0)
         ctx.save_for_backward(
             standardised, share, weight, precision, broad, regressors, absent, floor
         )
-        return density.log_().masked_fill_(absent, 0.0).sum(dim=1)
+        return _sum_of_logs(density, absent)
 
     @staticmethod
     @once_differentiable
@@ -108,3 +108,27 @@ class _LogProb(torch.autograd.Function):
         of_floor = (of_broad / floor[:, None] - of_normal / (1 - floor[:, None])).sum(dim=1)
         of_parameters = (of_coefficients, of_intercept, of_scale, of_floor)
         return of_y, of_broad / broad, of_regressors, None, *of_parameters
+
+
+def _standardise(
+    y: Tensor, regressors: Tensor, components: Components
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return t, ``(K, d, n_rows)``, the weight of regressors in it, and the precisions."""
+    coefficients, intercept, scale, _ = components
+    precision = 1 / scale
+    weight = (-coefficients * precision[:, :, None]).flatten(0, 1)
+    offset = (-intercept * precision).view(-1, 1)
+    standardised = torch.addmm(offset, weight, regressors)
+    standardised = standardised.view(*precision.shape, y.shape[1])
+    return standardised.addcmul_(y, precision[:, :, None]), weight, precision
+
+
+def _normal(standardised: Tensor, components: Components) -> Tensor:
+    """Return the normal part of each factor, ``(K, d, n_rows)``."""
+    log_peak = torch.log1p(-components.floor) - components.scale.log() - LOG_SQRT_2PI
+    return torch.addcmul(log_peak[:, :, None], standardised, standardised, value=-0.5).exp_()
+
+
+def _sum_of_logs(density: Tensor, absent: Tensor) -> Tensor:
+    """Sum the logarithms of the present columns' factors, ``(K, n_rows)``; overwrites them."""
+    return density.log_().masked_fill_(absent, 0.0).sum(dim=1)

@@ -44,7 +44,7 @@ class UnivariateMixture(NamedTuple):
         Sum of the weights, which are divided by it.
     offset : Tensor of shape (K, n_rows)
         Standardised value of each component where ``y`` is the shift.
-    precision : Tensor of shape (K, 1)
+    precision : Tensor of shape (K, n_rows) or (K, 1)
         Inverse of the scale of each component.
     shift : Tensor of shape (n_rows,) or (1,)
     floor : Tensor of shape ()
@@ -62,16 +62,30 @@ class UnivariateMixture(NamedTuple):
         """Return the mixtures of some rows."""
         if isinstance(rows, slice):
             return self
-        shift = self.shift if len(self.shift) == 1 else self.shift[rows]
-        weights, offset = (part.index_select(1, rows) for part in (self.weights, self.offset))
-        return self._replace(weights=weights, total=self.total[rows], offset=offset, shift=shift)
+        return self._replace(
+            weights=self.weights.index_select(1, rows),
+            total=self.total[rows],
+            offset=self.offset.index_select(1, rows),
+            precision=self.precision.index_select(1, rows)
+            if self.has_precisions
+            else self.precision,
+            shift=self.shift if len(self.shift) == 1 else self.shift[rows],
+        )
 
     def repeat(self, n_values: int) -> "UnivariateMixture":
         """Return the mixtures of rows that are repeated, for several values of each."""
-        shift = self.shift if len(self.shift) == 1 else self.shift.repeat(n_values)
-        weights, offset = self.weights.repeat(1, n_values), self.offset.repeat(1, n_values)
-        total = self.total.repeat(n_values)
-        return self._replace(weights=weights, total=total, offset=offset, shift=shift)
+        return self._replace(
+            weights=self.weights.repeat(1, n_values),
+            total=self.total.repeat(n_values),
+            offset=self.offset.repeat(1, n_values),
+            precision=self.precision.repeat(1, n_values) if self.has_precisions else self.precision,
+            shift=self.shift if len(self.shift) == 1 else self.shift.repeat(n_values),
+        )
+
+    @property
+    def has_precisions(self) -> bool:
+        """Whether each row has precisions of its own."""
+        return self.precision.shape[1] > 1
 
     @property
     def means(self) -> Tensor:
@@ -123,7 +137,8 @@ class UnivariateMixture(NamedTuple):
         cumulative = self.weights.T.contiguous().cumsum(dim=1)
         chosen = torch.searchsorted(cumulative, (share * cumulative[:, -1])[:, None], right=True)
         chosen = chosen.T.clamp_max(len(self.weights) - 1)
-        offset, precision = self.offset.gather(0, chosen)[0], self.precision[chosen[0], 0]
+        precisions = self.precision.expand_as(self.offset)
+        offset, precision = self.offset.gather(0, chosen)[0], precisions.gather(0, chosen)[0]
         normal = self.shift + (z - offset) / precision
         broad = broad_draw(z, (u - (1 - self.floor)) / self.floor)
         return torch.where(share < 1, normal, broad)

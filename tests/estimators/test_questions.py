@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.integrate import cumulative_trapezoid
 from scipy.special import logsumexp
 
 from skflow import FlowDensity
@@ -121,6 +122,27 @@ def test_hidden_truths_have_uniform_ranks(flow: FlowDensity, given: list[str]) -
     for ranks in ranks_of_truths(flow, rows, given):
         counts = np.bincount(ranks, minlength=20)
         assert stats.chisquare(counts).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("column", NAMES)
+@pytest.mark.parametrize("share_missing", [0.0, 0.1])
+def test_imputed_cells_are_uniform_in_their_conditional_distribution(
+    column: str, share_missing: float
+) -> None:
+    """Against trapezoids of the joint density; also in a column that has missing values."""
+    fitted = bent(1000)
+    hidden = np.random.default_rng(0).random(1000) < share_missing
+    fitted[column] = fitted[column].mask(hidden)
+    flow = FlowDensity(n_layers=2, hidden_units=16, max_iter=8, random_state=0).fit(fitted)
+    rows = bent(300, seed=1)
+    drawn = flow.impute(rows.assign(**{column: np.nan}), random_state=0)[column].to_numpy()
+    values = bent(1000)[column]
+    grid = float(values.median()) + float(values.std()) * np.sinh(np.linspace(-5, 5, 1001)) / 3
+    repeated = rows.loc[rows.index.repeat(len(grid))].assign(**{column: np.tile(grid, len(rows))})
+    density = np.exp(flow.score_samples(repeated).reshape(len(rows), -1))
+    cumulative = cumulative_trapezoid(density, grid, axis=1, initial=0)
+    ranks = [np.interp(at, grid, own / own[-1]) for at, own in zip(drawn, cumulative, strict=True)]
+    assert stats.kstest(ranks, "uniform").pvalue > 1e-3
 
 
 @pytest.mark.slow

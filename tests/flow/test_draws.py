@@ -9,6 +9,7 @@ from torch import Tensor
 from skflow.flow.heavy_tails import HEAVY, broad_draw, broad_tails
 from skflow.flow.mixture import Mixture
 from skflow.flow.model import Latents
+from skflow.flow.univariate_mixture import UnivariateMixture
 from tests.flow.test_model import given, randomized
 from tests.laws import CASES, PLAIN, Case, mixture, seeded, with_context
 
@@ -105,3 +106,30 @@ def test_latents_of_a_models_draws_are_standard_normal(has_condition: bool) -> N
         nothing = z[:0]
         rows = model.draw(Latents(nothing, z), u, condition)
         assert_standard_normal(model.latents(rows, condition).values)
+
+
+# Mixtures of one column
+
+
+def test_mixtures_with_precisions_of_their_own_are_those_of_scipy() -> None:
+    """Density, distribution function, quantiles and draws; rows are repeated for two values."""
+    rng = np.random.default_rng(0)
+    weights, means, scales = rng.dirichlet(np.ones(3), 5).T, *rng.normal(size=(2, 3, 5))
+    scales = np.exp(scales)
+    weights, means, scales = map(torch.tensor, (weights, means, scales))
+    rows = UnivariateMixture(
+        weights, weights.sum(dim=0), -means / scales, 1 / scales, *torch.zeros(2, 1).double()
+    )
+    rows = rows._replace(floor=torch.tensor(0.0, dtype=torch.float64))
+    z = torch.tensor(rng.normal(size=10))
+    y = rows.repeat(2).quantile(z).numpy()
+    both = [part.repeat(1, 2).numpy() for part in (weights, means, scales)]
+    parts = stats.norm(both[1], both[2])
+    np.testing.assert_allclose((both[0] * parts.cdf(y)).sum(axis=0), stats.norm.cdf(z), rtol=1e-9)
+    found = rows.repeat(2).density(torch.tensor(y))
+    np.testing.assert_allclose(found, (both[0] * parts.pdf(y)).sum(axis=0), rtol=1e-12)
+    z, u = noise(1)
+    at = torch.arange(N_ROWS) % 5
+    drawn = rows.of_rows(at).draw(z[0], u[0])
+    score, _ = rows.of_rows(at).normal_score(drawn)
+    assert stats.kstest(score.numpy(), "norm").pvalue > LEAST

@@ -59,6 +59,17 @@ def test_it_is_the_sum_of_scipys_densities() -> None:
         np.testing.assert_allclose(found[k, i], expected, rtol=1e-12)
 
 
+def test_it_is_the_same_where_no_gradient_is_wanted() -> None:
+    with torch.no_grad():
+        found = log_prob(*inputs())
+        y, broad, regressors, *parameters = inputs()
+        there = torch.zeros(D, N, dtype=torch.bool)
+        whole = floored_components.log_prob(y, broad, regressors, there, Components(*parameters))
+    torch.testing.assert_close(found, log_prob(*inputs()), rtol=0, atol=0)
+    expected = floored_components.log_prob(y, broad, regressors, there, Components(*parameters))
+    torch.testing.assert_close(whole, expected, rtol=0, atol=0)
+
+
 def test_gradients_equal_autodiff() -> None:
     weights = torch.linspace(-1, 2, K * N, dtype=torch.float64).view(K, N)
 
