@@ -43,14 +43,14 @@ def randomise(flow: FlowDensity, seed: int) -> FlowDensity:
     """
     generator = torch.Generator().manual_seed(seed)
     model = flow._density.model
-    mixture = model.values.mixture
+    mixture = model.flow.mixture
 
     def draw(parameter: torch.Tensor) -> torch.Tensor:
         return torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
 
     with torch.no_grad():
         for name, parameter in [
-            *model.values.couplings.named_parameters(),
+            *model.flow.couplings.named_parameters(),
             *model.labels.named_parameters(),
         ]:
             fan_in = parameter.shape[-1] if name.endswith("weight") else 1

@@ -64,7 +64,7 @@ class ImportanceSampler:
     @cached_property
     def single(self) -> SinglePrecision | None:
         """The flow in single precision; None where there are no values."""
-        return SinglePrecision(self.model.values) if len(self.model.value_label) else None
+        return SinglePrecision(self.model.flow) if len(self.model.value_label) else None
 
     def draw(
         self,
@@ -128,7 +128,7 @@ class ImportanceSampler:
         That of values is accurate to 1e-5 nats; with ``single`` it is in single precision.
         """
         flat_labels, flat_y = labels.flatten(1), y.flatten(1)
-        flow = self.model.values if single is None else single.flow
+        flow = self.model.flow if single is None else single.flow
         flow_y = flat_y if single is None else flat_y.float()
 
         def log_prob_of_values(labels: Tensor, y: Tensor) -> Tensor:

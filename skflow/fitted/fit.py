@@ -197,6 +197,6 @@ def _objectives(
     most = max(options.batch_size, MOST_BATCH_ROWS)
     n_batches = max(1, round(rows.mass / options.batch_size), round(len(rows) / most))
     of_labels = replace(options, weight_decay=options.label_weight_decay)
-    own = {model.labels: of_labels, model.values: options}
+    own = {model.labels: of_labels, model.flow: options}
     planned = dict(zip(model.parts, n_iter, strict=True)) if n_iter else {}
     return [Objective(part, own[part], n_batches, planned.get(part)) for part in parts]

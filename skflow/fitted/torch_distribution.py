@@ -123,7 +123,7 @@ class FlowDistribution(Distribution):
         rows = Rows(no_label.long(), no_label.double(), columns)
         condition = self._condition.expand(shape).reshape(-1)
         batch, log_det = self._model.gaussianize(rows, self._given_of(condition))
-        total = self._model.values.smooth_log_prob(batch) + log_det + log_derivatives.sum(dim=0)
+        total = self._model.flow.smooth_log_prob(batch) + log_det + log_derivatives.sum(dim=0)
         return total.to(value.device).reshape(shape)
 
     def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:

@@ -68,7 +68,7 @@ class Model(nn.Module):
     ----------
     labels : AutoregressiveCategorical
         Probabilities of the labels.
-    values : ConditionalFlow
+    flow : ConditionalFlow
         Density of the gaussianized values given the labels.
     marginals : Marginals
         Maps of the values to about N(0, 1); float64 always.
@@ -84,14 +84,14 @@ class Model(nn.Module):
     def __init__(
         self,
         labels: AutoregressiveCategorical,
-        values: ConditionalFlow,
+        flow: ConditionalFlow,
         marginals: Marginals,
         value_label: Tensor,
         given_marginals: Marginals | None = None,
     ) -> None:
         super().__init__()
         self.labels = labels
-        self.values = values
+        self.flow = flow
         self.marginals = marginals
         self.given_marginals = given_marginals
         self.register_buffer("value_label", value_label)
@@ -99,19 +99,19 @@ class Model(nn.Module):
     @property
     def parts(self) -> tuple[Part, Part]:
         """The trained parts: each has parameters of its own and a term of the log-density."""
-        return self.labels, self.values
+        return self.labels, self.flow
 
     @property
     def entries_per_row(self) -> int:
         """Number of entries, per row, of the largest intermediate array."""
         knots = self.marginals.x_knots
         of_marginals = max(1, knots.shape[1]) * len(knots)
-        return max(of_marginals, self.values.entries_per_row, self.labels.entries_per_row)
+        return max(of_marginals, self.flow.entries_per_row, self.labels.entries_per_row)
 
     def log_prob(self, rows: Rows, given: Rows | None = None) -> Tensor:
         """Log-density of each row in nats, probabilities of labels included, ``(n_rows,)``."""
         batch, offset = self.gaussianize(rows, given)
-        return offset + self.labels.log_prob(batch) + self.values.log_prob(batch)
+        return offset + self.labels.log_prob(batch) + self.flow.log_prob(batch)
 
     def gaussianize(self, rows: Rows, given: Rows | None = None) -> tuple[Batch, Tensor]:
         """Send values through the marginals: rows as the trained parts read them.
@@ -129,7 +129,7 @@ class Model(nn.Module):
 
     def context(self, labels: Tensor, given: Rows | None = None) -> Context:
         """Context of each row's values: its labels and its condition."""
-        return self.values.context(labels, self._gaussianize_condition(given))
+        return self.flow.context(labels, self._gaussianize_condition(given))
 
     def first_label_log_probs(self, n_rows: int, given: Rows | None = None) -> Tensor:
         """Log-probability of each known label of the first column, ``(n_labels, n_rows)``."""
@@ -154,7 +154,7 @@ class Model(nn.Module):
         """
         y, log_det = self.marginals.forward_and_log_det(values)
         batch = Batch(labels, y, self._gaussianize_condition(given))
-        log_prob = self.values.log_prob if quantize else self.values.approximate_log_prob
+        log_prob = self.flow.log_prob if quantize else self.flow.approximate_log_prob
         return log_det + log_prob(batch)
 
     def residuals(
@@ -163,18 +163,18 @@ class Model(nn.Module):
         """Factors of the mixture at each row's values, and the log-determinant before it."""
         y, log_det = self.marginals.forward_and_log_det(values)
         batch = Batch(labels, y, self._gaussianize_condition(given))
-        residuals, log_det_of_couplings = self.values.residuals(batch)
+        residuals, log_det_of_couplings = self.flow.residuals(batch)
         return residuals, log_det + log_det_of_couplings
 
     def log_peaks(self) -> Tensor:
         """Log of the mixture's Gaussian factors at their means, ``(n_components, n_valued)``."""
-        return self.values.mixture.log_peaks()
+        return self.flow.mixture.log_peaks()
 
     def latents(self, rows: Rows, given: Rows | None = None) -> Latents:
         """Send rows to independent standard normal variables."""
         batch, _ = self.gaussianize(rows, given)
         of_labels = self.labels.latents(rows.labels, rows.novel, batch.given)
-        return Latents(of_labels, self.values.latents(batch))
+        return Latents(of_labels, self.flow.latents(batch))
 
     def inverse(self, latents: Latents, given: Rows | None = None) -> Rows:
         """Send latents back to rows.
@@ -184,7 +184,7 @@ class Model(nn.Module):
         condition = self._gaussianize_condition(given)
         labels, novel = self.labels.inverse(latents.labels, condition)
         z = self._without_missing(latents.values, labels)
-        y = self.values.inverse(z, labels, condition)
+        y = self.flow.inverse(z, labels, condition)
         return Rows(labels, novel, self.marginals.inverse_and_log_det(y)[0])
 
     def draw(self, z: Latents, u: Tensor, given: Rows | None = None) -> Rows:
@@ -200,7 +200,7 @@ class Model(nn.Module):
         """
         condition = self._gaussianize_condition(given)
         labels, novel = self.labels.inverse(self.labels.known_latents(z.labels), condition)
-        y = self.values.draw(self._without_missing(z.values, labels), u, labels, condition)
+        y = self.flow.draw(self._without_missing(z.values, labels), u, labels, condition)
         return Rows(labels, novel, self.marginals.inverse_and_log_det(y)[0])
 
     def _without_missing(self, z: Tensor, labels: Tensor) -> Tensor:

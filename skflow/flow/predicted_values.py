@@ -84,10 +84,10 @@ class PredictedValues:
         """
         context, n_rows = model.context(labels, given), labels.shape[1]
         no_input = model.marginals.x_knots.new_zeros(1, n_rows)
-        couplings = cast(list[Coupling], list(model.values.couplings))
+        couplings = cast(list[Coupling], list(model.flow.couplings))
         knots = (knots_of(c.conditioner(no_input, context.features), c.bound) for c in couplings)
-        mixture = model.values.mixture.only_column(n_rows, context)
-        return cls(model.marginals, model.values.mixture.bound, (*knots,), mixture)
+        mixture = model.flow.mixture.only_column(n_rows, context)
+        return cls(model.marginals, model.flow.mixture.bound, (*knots,), mixture)
 
     @property
     def entries_per_value(self) -> int:

@@ -31,7 +31,7 @@ LAYERS_OF_ONE_COLUMN = 2  # each transforms it given its labels and condition
 PARENTS = "labels.parents"
 MARGINALS = "marginals.x_knots"
 GIVEN_MARGINALS = "given_marginals.x_knots"
-MIXTURE = "values.mixture.log_weights"
+MIXTURE = "flow.mixture.log_weights"
 
 
 @dataclass(frozen=True)
@@ -308,7 +308,7 @@ def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
             n_columns,
             recipe.bound,
             effects,
-            has_missing="values.mixture.missing_embedding" in state,
+            has_missing="flow.mixture.missing_embedding" in state,
             n_given=recipe.n_given,
         )
     return recipe.build(labels, marginals, mixture, None, given_marginals)

@@ -24,7 +24,7 @@ def standardized_scores(
     of_labels = model.label_log_probs(rows.labels, given)
     novel = model.novel_log_prob(rows.novel)
     batch, _ = model.gaussianize(rows, given)
-    z, log_prob = model.values.latents_and_log_prob(batch)
+    z, log_prob = model.flow.latents_and_log_prob(batch)
     tails = (torch.special.log_ndtr(-z.abs()) + math.log(2)).nan_to_num(0.0)
     none = log_prob.new_zeros(1, log_prob.shape[0])
     least = torch.cat((of_labels, tails, none)).amin(dim=0) + novel.clamp_max(0.0)

@@ -177,7 +177,7 @@ def drop_a_tensor(rng: Rng, content: bytes, other: bytes) -> bytes:
 
 def add_a_tensor(rng: Rng, content: bytes, other: bytes) -> bytes:
     parts = take_apart(content)
-    name = str(rng.choice(["x", "model.x", "history.x", "model.values.couplings.x", ""]))
+    name = str(rng.choice(["x", "model.x", "history.x", "model.flow.couplings.x", ""]))
     end = len(parts.data)
     parts.tensors[name] = {"dtype": "F64", "shape": [1], "data_offsets": [end, end + 8]}
     parts.data += np.array([0.5]).tobytes()

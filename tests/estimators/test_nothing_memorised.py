@@ -71,7 +71,7 @@ def numbers_in_array(array: NDArray, seen: dict[int, object]) -> Iterator[FloatA
 def decoded_parameters(flow: FlowDensity, j: int) -> Iterator[FloatArray]:
     """What the parameters of a column's marginal and of the mixture stand for, as its values."""
     density = flow._density
-    marginals, mixture = density.model.marginals, density.model.values.mixture
+    marginals, mixture = density.model.marginals, density.model.flow.mixture
     codec = density.codec.columns[j]
     valued = [c for c in density.codec.columns if c.labels.valued]
     if codec not in valued:

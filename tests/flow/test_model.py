@@ -276,16 +276,16 @@ def test_values_start_from_the_conditional_of_a_mixture(name: str) -> None:
     model, _ = model_of(name, True)
     batch, _ = model.gaussianize(rows, conditions(100))
     assert batch.given is not None
-    joint = copy.deepcopy(model.values.mixture)
+    joint = copy.deepcopy(model.flow.mixture)
     joint.n_given, joint.effects = 0, joint.effects[:-1]
     with torch.no_grad():
-        context = model.values.context(batch.labels, batch.given)
+        context = model.flow.context(batch.labels, batch.given)
         nothing = torch.full_like(batch.y, torch.nan)
         both, condition = (torch.cat((batch.given.y, y)) for y in (batch.y, nothing))
         expected = torch.zeros(100, dtype=torch.float64)
         if len(batch.y):
             expected = joint.log_prob(both, context) - joint.log_prob(condition, context)
-        found = model.values.log_prob(batch)
+        found = model.flow.log_prob(batch)
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
         of_labels = alone.labels.log_prob(Batch(batch.labels, batch.y))
         torch.testing.assert_close(model.labels.log_prob(batch), of_labels, rtol=1e-12, atol=1e-12)
@@ -296,8 +296,8 @@ def test_a_model_without_conditions_has_nothing_of_them(name: str) -> None:
     """The same starting weights of all else, from the same draws, under the same names."""
     alone, with_conditions = (model_of(name, has)[0] for has in (False, True))
     assert not [key for key in alone.state_dict() if "given" in key]
-    assert len(alone.values.mixture.effects) == bool(LAYOUTS[name][0])
-    assert alone.values.mixture.n_given == 0
+    assert len(alone.flow.mixture.effects) == bool(LAYOUTS[name][0])
+    assert alone.flow.mixture.n_given == 0
     own = [key for key in with_conditions.state_dict() if "given" in key or "effects" in key]
     assert bool(own)
 
@@ -313,7 +313,7 @@ def test_both_parts_learn_from_conditions(name: str) -> None:
         key
         for key, parameter in model.named_parameters()
         if ("given" in key or "effects" in key)
-        and (LAYOUTS[name][1] or not key.startswith("values."))
+        and (LAYOUTS[name][1] or not key.startswith("flow."))
         and (parameter.grad is None or not parameter.grad.any())
     ]
     assert missing == []
@@ -346,11 +346,11 @@ def test_sharp_densities_slow_the_effects_of_conditions(name: str) -> None:
     model, _ = model_of(name, has_condition=True)
     n_columns = len(LAYOUTS[name][1])
     with torch.no_grad():
-        mixture = model.values.mixture
+        mixture = model.flow.mixture
         mixture.log_scale[:, mixture.n_given : mixture.n_given + 1] = -6.0
-    factors = model.values.rate_factors()
+    factors = model.flow.rate_factors()
     assert bool(factors) == bool(n_columns)
-    parameters = dict(model.values.named_parameters())
+    parameters = dict(model.flow.named_parameters())
     assert all(len(share) == len(parameters[key]) for key, share in factors.items())
     for key in factors:
         if "effects" in key:
@@ -472,7 +472,7 @@ def test_the_density_of_draws_is_that_of_the_map(name: str, has_condition: bool)
     with torch.no_grad():
         batch, _ = model.gaussianize(rows, given(has_condition, 60))
         batch.y[:, :20] *= 50
-        found, expected = model.values.log_prob_of_draws(batch), model.values.log_prob(batch)
-    far = (batch.y.abs() > model.values.mixture.bound).any(dim=0)
+        found, expected = model.flow.log_prob_of_draws(batch), model.flow.log_prob(batch)
+    far = (batch.y.abs() > model.flow.mixture.bound).any(dim=0)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
     torch.testing.assert_close(found[far], expected[far], rtol=1e-12, atol=1e-12)

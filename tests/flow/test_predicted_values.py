@@ -102,7 +102,7 @@ def test_the_network_runs_once_for_each_row(monkeypatch: pytest.MonkeyPatch) -> 
     values.nodes()
     values.inverse(torch.zeros(9, N_ROWS).double())
     values.log_prob(torch.zeros(9, N_ROWS).double())
-    assert rows == [N_ROWS] * len(model.values.couplings)
+    assert rows == [N_ROWS] * len(model.flow.couplings)
 
 
 @torch.inference_mode()
