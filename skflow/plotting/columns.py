@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedFormatter
 from numpy.typing import NDArray
 
 from skflow.plotting.quantities import MISSING, QUANTITIES, Numbers
-from skflow.plotting.scale import Scale
+from skflow.plotting.scale import Scale, TailScale, choose_scale
 from skflow.plotting.style import shorten
 from skflow.table.schema import ColumnSchema, Schema
 from skflow.table.storage import StoredColumn
@@ -129,7 +129,7 @@ class ColumnAxis:
             return cls(schema.name, levels=_levels(schema, column, rows), jitter=JITTER)
         quantity = quantity.for_axis(quantity.read(column)[column.present])
         numbers = quantity.read(column)
-        scale = Scale.of(numbers, quantity.read(rows))
+        scale = choose_scale(numbers, quantity.read(rows))
         if schema.valued:
             step = float(schema.step or 0.0) / quantity.size
             return cls(schema.name, quantity, step=step, scale=scale)
@@ -169,18 +169,18 @@ class ColumnAxis:
         if self.levels:
             names = [shorten(level, 16) for level in self.levels]
             _name_places(axis, range(len(names)), names)
-        elif self.scale.kind == "tails":
-            self._name_tails(axis, numbers[~np.isnan(numbers)])
+        elif isinstance(self.scale, TailScale):
+            self._name_tails(axis, self.scale, numbers[~np.isnan(numbers)])
         else:
-            self.quantity.format_ticks(axis, self.step, is_linear=self.scale.kind == "linear")
+            self.quantity.format_ticks(axis, self.step, is_linear=self.scale.is_linear)
         if band is not None:
             _name_band(axis, band)
 
-    def _name_tails(self, axis: Axis, numbers: FloatArray) -> None:
+    def _name_tails(self, axis: Axis, scale: TailScale, numbers: FloatArray) -> None:
         """Set ticks at some numbers in the middle of the axis, and some outside."""
-        low, high = self.scale.low, self.scale.high
+        low, high = scale.low, scale.high
         inside = self.quantity.ticks_between(low, high)
-        outside = self.scale.ticks_outside(numbers, powers=self.quantity.has_origin)
+        outside = scale.ticks_outside(numbers, powers=self.quantity.has_origin)
         ticks = sorted({*outside, *inside[(inside >= low) & (inside <= high)].tolist()})
         _name_places(axis, ticks, list(map(self.quantity.spell_tick, ticks)))
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, ndtr, ndtri
 
-from skflow.plotting.scale import Scale
+from skflow.plotting.scale import Scale, TailScale
 from skflow.plotting.style import BLACK, GREEN, ORANGE, VERMILLION, density_of, shorten
 
 FloatArray = NDArray[np.float64]
@@ -154,8 +154,7 @@ class LatentNormalityDisplay:
             ax.plot(*_quantiles(self.latents[:, j]), label=label, **style)
         ax.set(xlim=(-reach, reach), ylim=(ends[0], ends[1]))
         ax.set(xlabel="standard normal quantile", ylabel="quantile of the latent")
-        if scale.kind == "tails":
-            scale.set_ticks(ax.yaxis, quantiles)
+        scale.set_ticks(ax.yaxis, quantiles)
         ax.legend(loc="upper left", fontsize="small")
 
     def _plot_correlations(self, ax: Axes) -> None:
@@ -182,7 +181,7 @@ def _scale_of(quantiles: FloatArray, reach: float) -> tuple[Scale, FloatArray]:
     ends = np.array([min(-reach, quantiles.min(initial=0)), max(reach, quantiles.max(initial=0))])
     if np.abs(ends).max() <= reach:
         return Scale(), ends
-    scale = Scale("tails", -reach, reach)
+    scale = TailScale(-reach, reach)
     places = scale.forward(ends)
     return scale, scale.inverse(places + MARGIN * np.ptp(places) * np.array([-1, 1]))
 

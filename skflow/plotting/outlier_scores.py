@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skflow.plotting.scale import Scale
+from skflow.plotting.scale import Scale, TailScale
 from skflow.plotting.style import BLUE, ORANGE, VERMILLION, axes_or_new
 
 FloatArray = NDArray[np.float64]
@@ -151,12 +151,11 @@ class OutlierScoreDisplay:
             ax.hist(scores, edges.tolist(), weights=weights, label=label, **style)
         label = f"threshold {self.threshold:.3g}"
         ax.axvline(self.threshold, color=VERMILLION, ls="--", label=label)
-        beyond = f"; logarithmic below {scale.low:.3g}" if scale.kind == "tails" else ""
+        beyond = f"; logarithmic below {scale.low:.3g}" if isinstance(scale, TailScale) else ""
         ax.set(
             xlabel=f"score (lower is more unusual{beyond})", ylabel="share of rows", yscale="log"
         )
-        if scale.kind == "tails":
-            scale.set_ticks(ax.xaxis, everything)
+        scale.set_ticks(ax.xaxis, everything)
         ax.set_ylim(bottom=0.5 / max(map(len, groups)))  # low enough to show a single row
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
@@ -168,4 +167,4 @@ class OutlierScoreDisplay:
         low = self.threshold - FARTHEST * above
         if above == 0 or scores.min() >= low:
             return Scale()
-        return Scale("tails", self.threshold - above, float(scores.max()))
+        return TailScale(self.threshold - above, float(scores.max()))

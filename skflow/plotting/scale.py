@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar
 
 import numpy as np
 from matplotlib.axis import Axis, XAxis
@@ -19,56 +19,73 @@ GAP = 0.15  # least distance of two ticks outside the middle, relative to the ax
 LARGEST = float(np.finfo(np.float64).max) / 4
 
 
-@dataclass(frozen=True)
 class Scale:
-    """Map between numbers and positions on an axis.
+    """A linear map between numbers and positions on an axis: each number is its position.
 
     Attributes
     ----------
-    kind : "linear", "log" or "tails"
-        "tails" is linear from ``low`` to ``high``, at 0 and 1 of the axis, and logarithmic in
-        the distance from there.
-    low, high : float
-        Ends of the middle.
+    is_linear : bool
     """
 
-    kind: Literal["linear", "log", "tails"] = "linear"
-    low: float = 0.0
-    high: float = 1.0
-
-    @classmethod
-    def of(cls, usual: FloatArray, shown: FloatArray) -> Self:
-        """Choose a scale from usual numbers and the numbers to show.
-
-        Parameters
-        ----------
-        usual, shown : ndarray
-            Numbers; NaN is ignored.
-        """
-        usual = usual[~np.isnan(usual)]
-        everything = np.concatenate([usual, shown[~np.isnan(shown)]])
-        if len(usual) == 0:
-            return cls()
-        low, median, high = np.quantile(usual, [CENTRAL[0], 0.5, CENTRAL[1]]).tolist()
-        if everything.min() > 0 and high > SKEWED * median:
-            return cls("log")
-        with np.errstate(over="ignore"):
-            is_wide = np.ptp(everything) > WIDEST * (high - low)
-        if not is_wide:
-            return cls()
-        if low == high:  # the middle is as wide as the distance to the next number
-            away = np.abs(everything - low)
-            low, high = low - away[away > 0].min(), high + away[away > 0].min()
-        return cls("tails", low, high)
+    is_linear: ClassVar[bool] = True
 
     def forward(self, numbers: FloatArray) -> FloatArray:
         """Return the positions of numbers on the axis."""
-        numbers = np.ma.filled(numbers, np.nan)  # the logarithm of a masked array masks more
-        if self.kind == "linear":
-            return numbers
-        if self.kind == "log":
-            with np.errstate(divide="ignore", invalid="ignore"):
-                return np.log(numbers)
+        return np.ma.filled(numbers, np.nan)
+
+    def inverse(self, places: FloatArray) -> FloatArray:
+        """Return the number at each position of the axis."""
+        return np.ma.filled(places, np.nan)
+
+    def set_on(self, axis: Axis) -> None:
+        """Set this scale on an axis, before anything is drawn along it."""
+
+    def set_ticks(self, axis: Axis, numbers: FloatArray) -> None:
+        """Set the ticks of an axis, where matplotlib's own are not enough."""
+
+    def note(self, spell: Callable[[float], str]) -> str:
+        """Return the note on the scale for the axis label; empty where ticks show it."""
+        return ""
+
+
+class LogScale(Scale):
+    """A logarithmic map of positive numbers."""
+
+    is_linear = False
+
+    def forward(self, numbers: FloatArray) -> FloatArray:
+        """Return natural logarithms."""
+        # Before, not after: the logarithm of a masked array masks more.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log(np.ma.filled(numbers, np.nan))
+
+    def inverse(self, places: FloatArray) -> FloatArray:
+        """Return exponentials."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.exp(np.ma.filled(places, np.nan)).clip(max=LARGEST)
+
+    def set_on(self, axis: Axis) -> None:
+        """Set matplotlib's logarithmic scale."""
+        _setter(axis)("log")
+
+
+@dataclass(frozen=True)
+class TailScale(Scale):
+    """A map that is linear in the middle, and logarithmic in the distance from there.
+
+    Attributes
+    ----------
+    low, high : float
+        Ends of the middle, at 0 and 1 of the axis.
+    """
+
+    low: float
+    high: float
+    is_linear = False
+
+    def forward(self, numbers: FloatArray) -> FloatArray:
+        """Return the positions of numbers on the axis."""
+        numbers = np.ma.filled(numbers, np.nan)
         width = self.high - self.low
         inside = np.clip(numbers, self.low, self.high)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
@@ -79,33 +96,22 @@ class Scale:
     def inverse(self, places: FloatArray) -> FloatArray:
         """Return the number at each position of the axis."""
         places = np.ma.filled(places, np.nan)
-        if self.kind == "linear":
-            return places
+        width, inside = self.high - self.low, np.clip(places, 0, 1)
         with np.errstate(over="ignore", invalid="ignore"):
-            if self.kind == "log":
-                return np.exp(places).clip(max=LARGEST)
-            width, inside = self.high - self.low, np.clip(places, 0, 1)
             distance = SHRINK * width * np.expm1(np.abs(places - inside) / SHRINK)
             tails = np.sign(places - inside) * distance.clip(max=LARGEST)
             return self.low + width * inside + tails
 
     def set_on(self, axis: Axis) -> None:
-        """Set this scale on an axis, before anything is drawn along it."""
-        along_x = isinstance(axis, XAxis)
-        set_scale = axis.axes.set_xscale if along_x else axis.axes.set_yscale
-        if self.kind == "log":
-            set_scale("log")
-        elif self.kind == "tails":
-            set_scale("function", functions=(self.forward, self.inverse))
+        """Set a scale of matplotlib from the two functions."""
+        _setter(axis)("function", functions=(self.forward, self.inverse))
 
     def note(self, spell: Callable[[float], str]) -> str:
-        """Return the note on logarithmic tails for the axis label; empty for other scales."""
-        if self.kind != "tails":
-            return ""
+        """Return the note on logarithmic tails for the axis label."""
         return f"logarithmic beyond {spell(self.low)} to {spell(self.high)}"
 
     def set_ticks(self, axis: Axis, numbers: FloatArray) -> None:
-        """Set the ticks of an axis with tails: some in the middle, some outside."""
+        """Set ticks: some in the middle, some outside."""
         inside = np.asarray(MaxNLocator(4).tick_values(self.low, self.high))
         inside = inside[(inside >= self.low) & (inside <= self.high)]
         ticks = [*inside.tolist(), *self.ticks_outside(numbers)]
@@ -142,3 +148,26 @@ class Scale:
 
     def _place(self, number: float) -> float:
         return float(self.forward(np.array([number]))[0])
+
+
+def choose_scale(usual: FloatArray, shown: FloatArray) -> Scale:
+    """Return a scale for usual numbers and the numbers to show; NaN is ignored."""
+    usual = usual[~np.isnan(usual)]
+    everything = np.concatenate([usual, shown[~np.isnan(shown)]])
+    if len(usual) == 0:
+        return Scale()
+    low, median, high = np.quantile(usual, [CENTRAL[0], 0.5, CENTRAL[1]]).tolist()
+    if everything.min() > 0 and high > SKEWED * median:
+        return LogScale()
+    with np.errstate(over="ignore"):
+        is_wide = np.ptp(everything) > WIDEST * (high - low)
+    if not is_wide:
+        return Scale()
+    if low == high:  # the middle is as wide as the distance to the next number
+        away = np.abs(everything - low)
+        low, high = low - away[away > 0].min(), high + away[away > 0].min()
+    return TailScale(low, high)
+
+
+def _setter(axis: Axis) -> Callable[..., None]:
+    return axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale
