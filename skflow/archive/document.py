@@ -62,8 +62,8 @@ class SchemaFields(Fields):
     step: Scalar
     low: Scalar
     high: Scalar
-    n_left_out: Annotated[int, Meta(ge=1, le=2**62)] | None = None
-    is_given: Literal[True] | None = None
+    n_left_out: Annotated[int, Meta(ge=0, le=2**62)] = 0
+    is_given: bool = False
 
 
 class PowerOfTwoFields(Fields, tag_field="form", tag="power of two"):

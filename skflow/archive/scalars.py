@@ -119,7 +119,8 @@ def pack_zone(zone: Any) -> str:
         name = check_zone(str(zone))
     except ValueError:
         name = ""
-    if not name or pd.Timestamp(0, tz=name).tz != zone:
+    # As dtypes: pytz, which pandas 2 takes, has other objects for the same zone.
+    if not name or pd.DatetimeTZDtype("ns", name) != pd.DatetimeTZDtype("ns", zone):
         raise TypeError(f"A model file cannot hold the time zone {zone!r}; convert it to UTC.")
     return name
 

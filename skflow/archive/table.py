@@ -160,8 +160,8 @@ def unpack_schema(fields: SchemaFields) -> ColumnSchema:
         low=low,
         high=high,
         family=fields.family,
-        n_left_out=fields.n_left_out or 0,
-        is_given=bool(fields.is_given),
+        n_left_out=fields.n_left_out,
+        is_given=fields.is_given,
     )
 
 

@@ -35,7 +35,10 @@ HOLDERS: dict[str, tuple[type[Any], type[msgspec.Struct]]] = {
 }
 HEAD = ("format", "version", "written_by")
 # Errors of what no check foresaw, in a file that nobody saved.
-UNSOUND = (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, AttributeError)
+UNSOUND = (
+    *(ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, AttributeError),
+    msgspec.ValidationError,  # no ValueError in early versions
+)
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> Estimator:

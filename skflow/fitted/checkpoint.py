@@ -37,6 +37,7 @@ FORMAT = "skflow checkpoint"
 VERSION = 1
 # Parameters that change no weight, or whose draw the seed stands for.
 FREE = ("device", "verbose", "checkpoint_path", "random_state")
+UNSOUND = (ValueError, TypeError, LookupError, ArithmeticError, msgspec.ValidationError)
 REMEDY = "Delete it to begin again, or give another checkpoint_path."
 
 
@@ -188,7 +189,7 @@ class Checkpoint:
             fields = msgspec.convert(document, _StateFields)
             self.clock.add(fields.passed)
             return _unpack(fields, arrays, recipe)
-        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+        except UNSOUND as error:
             raise ModelFileError(f"{self.path} is no sound checkpoint: {error} {REMEDY}") from error
 
 

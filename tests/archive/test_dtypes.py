@@ -51,8 +51,11 @@ def polars_frame() -> pl.DataFrame:
 
 
 def with_holes(columns: dict[str, pd.Series]) -> pd.DataFrame:
-    holed = {f"{name} holed": column.mask(HOLES) for name, column in columns.items()}
-    return pd.DataFrame(columns | holed)
+    rows = np.where(HOLES, -1, np.arange(N))  # no row is called -1
+    holed = {f"{name} holed": column.reindex(rows) for name, column in columns.items()}
+    return pd.DataFrame(
+        columns | {name: column.set_axis(range(N)) for name, column in holed.items()}
+    )
 
 
 def pandas_frame() -> pd.DataFrame:
