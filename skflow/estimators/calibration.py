@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-MANY_ROWS = 2_000  # from here on some rows calibrate, below all of them
-HELD_OUT = 0.1  # share of many rows
+MANY_ROWS = 2_000
+HELD_OUT = 0.1  # share of the rows in a part
 MOST_HELD_OUT = 2_000
-N_PARTS = 3
+ENOUGH_ROWS = 33  # in a part, of three: where rows are few, all calibrate
 FEWEST_ROWS = 20  # below, intervals are not calibrated
 
 
@@ -68,13 +68,12 @@ class Calibration:
 
 
 def plan(n_rows: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Calibration rows: one part of many rows, or all of few rows in several parts.
+    """Calibration rows: parts of the rows, each to be predicted by fits to the other rows.
 
-    Each part is predicted by a fit to the other rows. Very few rows do not calibrate.
+    One part of many rows, three of few rows, none of very few rows, which do not calibrate.
     """
-    order = generator.permutation(n_rows)
-    if n_rows >= MANY_ROWS:
-        return [np.sort(order[: min(MOST_HELD_OUT, round(HELD_OUT * n_rows))])]
     if n_rows < FEWEST_ROWS:
         return []
-    return [np.sort(part) for part in np.array_split(order, N_PARTS)]
+    order, n_parts = generator.permutation(n_rows), 1 if n_rows >= MANY_ROWS else 3
+    size = round(max(min(HELD_OUT * n_rows, MOST_HELD_OUT), min(n_rows / 3, ENOUGH_ROWS)))
+    return [np.sort(order[k * size : (k + 1) * size]) for k in range(n_parts)]

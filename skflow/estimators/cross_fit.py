@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from skflow.clock import Clock
 from skflow.estimators.density import FlowDensity
 from skflow.fitted.detector import FittedScorers
+from skflow.fitted.fit import FitChoices
 from skflow.fitted.table_rows import EncodableTable, TableRows
 from skflow.table.storage import StoredTable
 from skflow.torch_state import usual_torch
@@ -29,15 +30,18 @@ def cross_fit(
     fitted: Sequence[TableRows],
     uses: Sequence[Use[Result]],
     n_jobs: int | None,
-    validation: TableRows | None = None,
+    choices: FitChoices,
 ) -> list[Result]:
     """Fit clones of a density, each to its own rows, after the fit of the density itself.
+
+    They take its choices, the components of the initialization and the numbers of epochs, which
+    saves them the search, held-out rows and half of the epochs.
 
     Parameters
     ----------
     density : FlowDensity
-        Its clones are fitted from the initialization on, each with a checkpoint of its own where
-        there are any.
+        Fitted, with a number as its seed. Its clones are fitted from the initialization on, each
+        with a seed of its own, and a checkpoint of its own where there are any.
     known : EncodableTable
         All rows, whose columns are known.
     fitted : sequence of TableRows
@@ -46,8 +50,8 @@ def cross_fit(
         What is made of each fit, of the fitted clone and its rows, in the process of the fit.
     n_jobs : int or None
         Fits at the same time, in processes of joblib. These share one progress bar.
-    validation : TableRows, optional
-        Rows for early stopping of all fits.
+    choices : FitChoices
+        What the fit of the density itself chose.
 
     Returns
     -------
@@ -57,7 +61,7 @@ def cross_fit(
     side_by_side = min(effective_n_jobs(n_jobs), len(fitted)) > 1
     last, tasks = 1 + len(fitted), []
     for k, (rows, use) in enumerate(zip(fitted, uses, strict=True)):
-        own = clone(density).set_params(warm_start=False)
+        own = clone(density).set_params(warm_start=False, random_state=density.random_state + 1 + k)
         for name in {"n_features_in_", "feature_names_in_"} & vars(density).keys():
             setattr(own, name, getattr(density, name))
         if density.checkpoint_path is not None:
@@ -65,7 +69,7 @@ def cross_fit(
         if side_by_side:
             own.set_params(verbose=0)
         title = f"fit {k + 2} of {last}, calibrating"
-        tasks.append((own, known, rows, use, validation, title))
+        tasks.append((own, known, rows, use, choices, title))
     if not side_by_side:
         return [_fit_and_use(*task) for task in tasks]
     results = tqdm(
@@ -87,11 +91,11 @@ def _fit_and_use(
     known: EncodableTable,
     rows: TableRows,
     use: Use[Result],
-    validation: TableRows | None,
+    choices: FitChoices,
     title: str,
 ) -> Result:
     """Fit to rows and use the fit: in a process of its own, perhaps."""
-    density._fit(known, rows, validation, Clock(density.max_time), title)
+    density._fit(known, rows, None, Clock(density.max_time), title, choices)
     return use(density, rows)
 
 

@@ -29,7 +29,7 @@ from skflow.estimators.validation import (
     weighted_rows,
 )
 from skflow.fitted.checkpoint import draw_seed, open_checkpoint
-from skflow.fitted.fit import FitState, fit_model
+from skflow.fitted.fit import FitChoices, FitState, fit_model
 from skflow.fitted.round_trip import InverseError
 from skflow.fitted.settings import FitSettings
 from skflow.fitted.table_density import TableDensity
@@ -352,8 +352,9 @@ class FlowDensity(
         validation: TableRows | None,
         clock: Clock,
         name: str = "fit",
-    ) -> None:
-        """Fit to some rows of a table; ``validation`` decides the end."""
+        choices: FitChoices | None = None,
+    ) -> FitChoices:
+        """Fit to some rows of a table; ``validation``, or an earlier fit, decides the end."""
         warm = self.warm_start and hasattr(self, "_density")
         codec = encodable.codec
         if not warm:
@@ -365,7 +366,7 @@ class FlowDensity(
             generator = torch.Generator().manual_seed(seed)
             rows = rows.keep()
             train, held_out = rows, None if validation is None else validation.keep()
-            if validation is None and self._holds_out(rows.mass):
+            if validation is None and choices is None and self._holds_out(rows.mass):
                 train, held_out = rows.split(self.validation_fraction, generator)
                 held_out = held_out.keep()
             device = resolve_device(self.device, len(train) * len(codec.columns))
@@ -385,7 +386,7 @@ class FlowDensity(
             first = state.finished or state
             save = None if checkpoint is None else checkpoint.save
             try:
-                fit_model(train, held_out, every, settings, generator, state, save)
+                fit_model(train, held_out, every, settings, generator, state, save, choices)
             finally:
                 # Also when interrupted: the best weights so far are in the model.
                 if first.model is not None:
@@ -393,6 +394,7 @@ class FlowDensity(
                     self._density = TableDensity(*parts)
                     self.device_ = str(device)
                     self._describe_fit(first.history, held_out or train, clock)
+        return first.choices
 
     def _describe_fit(self, history: History, rows: TableRows, clock: Clock) -> None:
         """Set the attributes that describe a fit; ``rows`` are sent there and back."""

@@ -208,13 +208,13 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
         is_split = len(parts) == 1
         rows = kept[0] if is_split else replace(known.rows, rows=fitted)
         title = f"fit 1 of {1 if is_split else 1 + len(parts)}"
-        density._fit(known, rows, None, Clock(density.max_time), title)
+        choices = density._fit(known, rows, None, Clock(density.max_time), title)
         scorers = FittedScorers.fit(density._density, rows.stored(slice(None)), seed)
         if is_split:
             measures = scorers.measure(calibrating[0], density.device)
         else:
             uses = [partial(measure_held_out, seed=seed, held_out=table) for table in calibrating]
-            measures = np.concatenate(cross_fit(density, known, kept, uses, self.n_jobs))
+            measures = np.concatenate(cross_fit(density, known, kept, uses, self.n_jobs, choices))
         weight = known.table.weight
         own = None if weight is None else weight[np.concatenate(of_parts)]
         self.density_ = density

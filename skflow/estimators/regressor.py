@@ -35,6 +35,7 @@ from skflow.torch_state import usual_torch
 FloatArray = NDArray[np.float64]
 
 MOST_ROWS_TO_REFIT = 20_000  # with more, the rows that calibrate are hardly missed
+N_FITS_WITHOUT_PART = 3  # nearly as good as the average of all, which they calibrate
 
 
 class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
@@ -66,13 +67,14 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
     density_ : FlowDensity
         Density of y given X, of the table that has the columns of y after those of X.
     cross_fits_ : list of FlowDensity
-        Such densities, each fitted to all rows but a part: with fewer than 2,000 rows three, each
-        without another third of the rows; with more, one without a tenth of them. With 20,000
-        rows or more none: ``density_`` itself is not fitted to that part. With fewer than 20 rows
-        none.
+        Such densities, each fitted to all rows but a part, with the components and epochs that the
+        first fit chose: three for each part, with seeds of their own. With fewer than 2,000 rows
+        there are three parts of a tenth of the rows, or of 33 rows (a third) where a tenth is
+        less; with more, one of a tenth. With 20,000 rows or more there are none: ``density_``
+        itself is not fitted to that part. With fewer than 20 rows none.
     n_calibration_ : int
-        Number of rows that calibrate :meth:`predict_interval`: those that a fit holds out, 2,000
-        at most.
+        Number of rows that calibrate :meth:`predict_interval`: those of the parts, at most 2,000 in
+        each.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of str
@@ -192,17 +194,19 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         n_rows = known.table.n_rows
         parts, every = plan(n_rows, np.random.default_rng(seed)), np.arange(n_rows)
         kept = [replace(known.rows, rows=np.setdiff1d(every, part)) for part in parts]
-        fits_all = n_rows < MOST_ROWS_TO_REFIT
-        rows, n_fits = (known.rows, 1 + len(parts)) if fits_all else (kept[0], 1)
-        density._fit(known, rows, validation, Clock(density.max_time), f"fit 1 of {n_fits}")
-        self.density_, self.cross_fits_, calibrating = density, [], [density]
-        if fits_all:
-            uses = [lambda fitted, _: fitted] * len(kept)
-            calibrating = cross_fit(density, known, kept, uses, self.n_jobs, validation)
-            self.cross_fits_ = calibrating
+        clock, fits_all = Clock(density.max_time), n_rows < MOST_ROWS_TO_REFIT
+        n_fits = len(parts) * (N_FITS_WITHOUT_PART if fits_all else 0)
+        rows, title = known.rows if fits_all else kept[0], f"fit 1 of {1 + n_fits}"
+        choices = density._fit(known, rows, validation, clock, title)
+        self.density_, self.cross_fits_ = density, []
+        if n_fits:
+            fitted = [own for own in kept for _ in range(N_FITS_WITHOUT_PART)]
+            uses = [lambda fitted, _: fitted] * n_fits
+            self.cross_fits_ = cross_fit(density, known, fitted, uses, self.n_jobs, choices)
         pit = np.empty((n_rows, len(self._dtypes)))
-        for member, part in zip(calibrating, parts, strict=True):
-            predicted = self._distribution([member], take_rows(X, part))
+        for k, part in enumerate(parts):
+            own = slice(k * N_FITS_WITHOUT_PART, (k + 1) * N_FITS_WITHOUT_PART)
+            predicted = self._distribution(self.cross_fits_[own] or [density], take_rows(X, part))
             pit[part] = predicted.pit(targets.take(part).values, seed).reshape(len(part), -1)
         held_out = np.concatenate([every[:0], *parts])
         weight = None if known.table.weight is None else known.table.weight[held_out]
@@ -264,11 +268,11 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         r"""Intervals that hold a share ``coverage`` of fresh y, whatever their distribution.
 
         Central intervals between two quantiles, whose levels are conformal [1]_: those between
-        which this share of the calibration rows lies, each by a fit that held it out; of each
-        output by itself where there are several. With 20,000 rows or more, these intervals cover
-        with at least this probability, on average over rows, if fresh rows are exchangeable with
-        the calibration rows. With fewer, the average of several fits predicts, and the share is
-        close to ``coverage``.
+        which this share of the calibration rows lies, each by the average of the fits that held it
+        out; of each output by itself where there are several. With 20,000 rows or more, these
+        intervals cover with at least this probability, on average over rows, if fresh rows are
+        exchangeable with the calibration rows. With fewer, the average of more fits predicts than
+        calibrates, and the share is close to ``coverage``, or a little above it.
 
         Parameters
         ----------

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +27,21 @@ from skflow.training.state import TrainingState
 Arrays = dict[str, NDArray[Any]]
 
 MOST_BATCH_ROWS = 4096  # where weights are unequal
+
+
+class FitChoices(NamedTuple):
+    """What a fit chose, for fits to nearly the same rows: these need no search and no held-out rows.
+
+    Attributes
+    ----------
+    config : InitialConfig or None
+        The choice of the initialization.
+    n_iter : list of int
+        Epochs that led to the best weights of each trained part.
+    """
+
+    config: InitialConfig | None
+    n_iter: list[int]
 
 
 @dataclass
@@ -62,6 +77,11 @@ class FitState:
     finished: "FitState | None" = None
     model: Model | None = None
 
+    @property
+    def choices(self) -> FitChoices:
+        """What the fit chose, once it has ended."""
+        return FitChoices(self.config, self.n_iter)
+
 
 def fit_model(
     train_rows: RowSource,
@@ -71,6 +91,7 @@ def fit_model(
     generator: torch.Generator,
     state: FitState,
     on_epoch_end: Callable[[FitState], None] | None = None,
+    choices: FitChoices | None = None,
 ) -> None:
     """Fit a model: initialization and training, then both again with the held-out rows.
 
@@ -93,13 +114,16 @@ def fit_model(
         Where to begin: empty, with a model to go on with, or of an interrupted fit.
     on_epoch_end : callable, optional
         Takes the state after the initialization and after each epoch.
+    choices : FitChoices, optional
+        Those of an earlier fit: they are taken as they are.
     """
     clock = settings.options.clock
     while True:
         first = state.finished
+        chosen = choices if first is None else first.choices
         rows = train_rows if first is None or every is None else every
         if not state.initial:
-            config = None if first is None else first.config
+            config = None if chosen is None else chosen.config
             model, state.config = initialize(rows, held_out, settings, generator, config)
             state.initial = _copy(model_state(model))
             state.generator = generator.get_state().numpy().copy()
@@ -108,7 +132,7 @@ def fit_model(
         elif state.generator is not None:
             generator.set_state(torch.tensor(state.generator))
         state.model = model = restore_model(settings.recipe, _copy(state.initial))
-        n_iter = None if first is None else first.n_iter
+        n_iter = None if chosen is None else chosen.n_iter
         parts = _trained_parts(model, settings, state.training is not None, n_iter)
         fixed = [part for part in model.parts if part not in parts]
         resident = ResidentRows(model, rows, fixed, generator, settings.device)

@@ -1,5 +1,6 @@
 """Distributions of the columns of a conditional density, for rows of conditions."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -94,7 +95,8 @@ def draw_columns(
     The same quasi-random normal draws serve all rows of conditions: what is drawn in a row does
     not depend on the others.
     """
-    n_draws, first = N_DRAWS // len(densities), densities[0].codec
+    first = densities[0].codec
+    n_draws = 2 ** math.ceil(math.log2(N_DRAWS / len(densities)))  # Sobol sequences want powers
     n_latents, n_places = len(first.latent_names), len(first.latent_names) + len(first.value_codecs)
     uniform = [qmc.Sobol(n_places, rng=seed).random(n_draws) for seed in range(len(densities))]
     columns = [first.columns[j] for j in first.targets]

@@ -70,7 +70,7 @@ def mean_density(regressor: FlowRegressor, X: np.ndarray, y: np.ndarray) -> np.n
 
 def test_log_densities_are_those_of_the_mean_of_all_fits(gaussian: FlowRegressor) -> None:
     X, y, _ = gaussian_rows(50, 2)
-    assert len(gaussian.cross_fits_) == 3
+    assert len(gaussian.cross_fits_) == 9
     expected = mean_density(gaussian, X, y)
     np.testing.assert_allclose(gaussian.log_density(X, y), expected, rtol=0, atol=1e-9)
 
@@ -150,7 +150,7 @@ def test_y_of_other_shapes_is_refused(predicted) -> None:
 
 def test_intervals_cover_fresh_rows(gaussian: FlowRegressor) -> None:
     X, y, _ = gaussian_rows(3000, 3)
-    assert gaussian.n_calibration_ == 1200
+    assert gaussian.n_calibration_ == 360
     for coverage in (0.5, 0.9):
         low, high = gaussian.predict_interval(X, coverage).T
         assert abs(np.mean((low <= y) & (y <= high)) - coverage) < 0.035
@@ -175,7 +175,7 @@ def test_many_rows_are_calibrated_by_rows_that_are_held_out() -> None:
     X, y, _ = gaussian_rows(2500)
     regressor = FlowRegressor(GAUSSIAN, random_state=0).fit(X, y)
     assert regressor.n_calibration_ == 250
-    assert len(regressor.cross_fits_) == 1
+    assert len(regressor.cross_fits_) == 3
 
 
 @pytest.mark.slow
@@ -208,7 +208,7 @@ def test_rows_that_calibrate_are_held_out_of_their_fit(monkeypatch) -> None:
     every, *others = fitted
     assert every == set(range(60))
     held_out = [every - own for own in others]
-    assert sorted(len(part) for part in held_out) == [20, 20, 20]
+    assert [len(part) for part in held_out] == [20] * 9
     assert set.union(*held_out) == every
 
 
@@ -527,8 +527,18 @@ def test_validation_rows() -> None:
     X, y, _ = gaussian_rows(120)
     density = FlowDensity(hidden_units=4, n_components=1, max_iter=2)
     regressor = FlowRegressor(density, random_state=0).fit(X, y, X_val=X[:30], y_val=y[:30])
-    for density in (regressor.density_, *regressor.cross_fits_):
-        assert np.isfinite(density.history_["validation_score"]).all()
+    assert np.isfinite(regressor.density_.history_["validation_score"]).all()
+
+
+def test_cross_fits_take_the_choices_of_the_fit() -> None:
+    X, y, _ = gaussian_rows(120)
+    fit = FlowRegressor(FlowDensity(hidden_units=4, max_iter=3), random_state=0).fit(X, y)
+    n_iter = 1 + np.argmax(fit.density_.history_["validation_score"])
+    for cross_fit in fit.cross_fits_:
+        assert cross_fit.n_iter_ == n_iter
+        assert np.isnan(cross_fit.history_["validation_score"]).all()
+        kept, own = (each._density.model.flow.mixture for each in (fit.density_, cross_fit))
+        assert kept.intercept.shape == own.intercept.shape
 
 
 @pytest.mark.parametrize("several", [False, True])
