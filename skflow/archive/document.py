@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from skflow.table.storage import ContainerKind
+from skflow.table.storage import Library
 
 LARGEST = 1.7976931348623157e308  # finite floats lie within
 MAX_SIZE = 2**31
@@ -127,7 +127,7 @@ class IndexFields(Fields):
 class TableFields(Fields):
     """Container and columns."""
 
-    container: ContainerKind
+    container: Library
     names: IndexFields | None
     dtypes: list[Dtype]
     columns: Annotated[list[ColumnFields], Meta(min_length=1)]

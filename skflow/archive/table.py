@@ -68,9 +68,9 @@ def pack_table(container: Container, codec: TableCodec) -> dict[str, Any]:
             packed["objects"] = {"python_type": stored.python_type.__name__, "values": values}
         columns.append({"markers": list(markers), **packed})
     return {
-        "container": container.kind,
-        "names": pack_index(container.template.columns) if container.kind == "pandas" else None,
-        "dtypes": dtypes[:1] if container.kind == "array" else dtypes,
+        "container": container.library,
+        "names": pack_index(container.template.columns) if container.library == "pandas" else None,
+        "dtypes": dtypes[:1] if container.library == "array" else dtypes,
         "columns": columns,
     }
 

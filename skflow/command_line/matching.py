@@ -22,7 +22,6 @@ from skflow.table.schema import ColumnSchema
 
 Parser = Callable[[pd.Series], pd.Series | None]
 
-TEXT = ("category", "date", "duration")  # families whose cells in a file are text
 NUMPY = {"Int64": "int64", "UInt64": "uint64", "boolean": "bool"}
 TRUTHS = {"true": True, "false": False}
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?"
@@ -97,12 +96,8 @@ class ModelColumns:
 
     @property
     def text(self) -> dict[str, list[str]]:
-        """Spellings of the labels of columns of text; none of them is a missing value."""
-        return {
-            name: [str(level) for level in column.levels]
-            for name, column in self.pairs
-            if column.family in TEXT
-        }
+        """Spellings of each column's labels; none of them is a missing value."""
+        return {name: [str(level) for level in column.levels] for name, column in self.pairs}
 
     @property
     def types(self) -> Mapping[str, str]:
