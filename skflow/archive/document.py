@@ -27,6 +27,13 @@ Scalar = Any  # see skflow.archive.scalars
 Dtype = Any  # see skflow.archive.dtypes
 
 
+# Errors of what no check foresaw, in a file that nobody saved.
+UNSOUND = (
+    *(ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, AttributeError),
+    msgspec.ValidationError,  # no ValueError in early versions
+)
+
+
 class Fields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """An object of a document."""
 
@@ -149,10 +156,9 @@ class ClustersFields(Fields):
     levels: list[list[Index] | None]
 
 
-class DensityFields(Fields):
+class DensityFields(Fields, tag_field="class", tag="FlowDensity"):
     """A fitted FlowDensity."""
 
-    kind: Literal["FlowDensity"] = msgspec.field(name="class")
     parameters: dict[str, Any]
     n_iter: Rows
     best_validation_score: Scalar
@@ -164,49 +170,46 @@ class DensityFields(Fields):
     recipe: RecipeFields
 
 
-class ImputerFields(Fields):
-    """A fitted FlowImputer."""
+class HolderFields(Fields, tag_field="class"):
+    """A fitted estimator that has a density."""
 
-    kind: Literal["FlowImputer"] = msgspec.field(name="class")
     parameters: dict[str, Any]
     n_iter: Rows
     density: DensityFields
+
+
+class ImputerFields(HolderFields, tag="FlowImputer"):
+    """A fitted FlowImputer."""
+
     indicated: list[Index]
     output: Literal["default", "pandas", "polars"] | None
 
 
-class DetectorFields(Fields):
+class DetectorFields(HolderFields, tag="FlowOutlierDetector"):
     """A fitted FlowOutlierDetector."""
 
-    kind: Literal["FlowOutlierDetector"] = msgspec.field(name="class")
-    parameters: dict[str, Any]
-    n_iter: Rows
-    density: DensityFields
     offset: Finite
     clusters: ClustersFields
     unfitted: list[Index] = []
 
 
-class RegressorFields(Fields):
+class RegressorFields(HolderFields, tag="FlowRegressor"):
     """A fitted FlowRegressor."""
 
-    kind: Literal["FlowRegressor"] = msgspec.field(name="class")
-    parameters: dict[str, Any]
-    n_iter: Rows
-    density: DensityFields
     cross_fits: list[DensityFields]
     named: bool
     dtypes: Annotated[list[str], Meta(min_length=1)]
     is_table: bool
 
 
-class ClassifierFields(Fields):
+class ClassifierFields(HolderFields, tag="FlowClassifier"):
     """A fitted FlowClassifier."""
 
-    kind: Literal["FlowClassifier"] = msgspec.field(name="class")
-    parameters: dict[str, Any]
-    n_iter: Rows
-    density: DensityFields
     named: bool
     classes: Annotated[list[Scalar], Meta(min_length=1)]
     dtype: str
+
+
+EstimatorFields = (
+    DensityFields | ImputerFields | DetectorFields | RegressorFields | ClassifierFields
+)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skflow.archive.document import RecipeFields
-from skflow.archive.files import Arrays
 from skflow.exceptions import ModelFileError
+from skflow.flat_state import Arrays
 from skflow.flow.model import Model
 from skflow.flow.recipe import ConditionSizes, FlowRecipe, restore_model
 from skflow.table.codec import Layout

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from skflow.command_line.messages import CommandError, spell_names
+from skflow.estimators.meta import density_of
 from skflow.table.objects import as_objects
 from skflow.table.schema import ColumnSchema
 
@@ -123,11 +124,6 @@ class ModelColumns:
         """Return the first labels of a column."""
         levels = self.fitted[self.names.index(name)].levels
         return spell_names([str(level) for level in levels], most=4)
-
-
-def density_of(estimator: Any) -> Any:
-    """Return the FlowDensity of an estimator: a detector has one."""
-    return getattr(estimator, "density_", estimator)
 
 
 def as_inferred(frame: pd.DataFrame, categorical: Collection[str]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from skflow.archive.detectors import (
     unpack_clusters,
 )
 from skflow.archive.document import DensityFields, DetectorFields, ImputerFields
-from skflow.archive.files import Arrays, Document, prefixed, refuse_left, take_prefixed, write
+from skflow.archive.files import Document, refuse_left, write
 from skflow.archive.flows import pack_recipe, unpack_model, unpack_recipe
 from skflow.archive.parameters import pack_parameter, unpack_device, unpack_parameter
 from skflow.archive.scalars import pack_scalar, unpack_scalar
@@ -24,6 +24,7 @@ from skflow.exceptions import ModelFileError
 from skflow.fitted.detector import Detector, FittedScorers
 from skflow.fitted.round_trip import InverseError
 from skflow.fitted.table_density import TableDensity
+from skflow.flat_state import Arrays, prefixed, take_prefixed
 from skflow.flow.recipe import model_state
 from skflow.table.storage import StoredTable
 from skflow.training.loop import History

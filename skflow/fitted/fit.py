@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from skflow.fitted.initialize import initialize
 from skflow.fitted.settings import FitSettings
+from skflow.flat_state import Arrays
 from skflow.flow.model import Model, Part
 from skflow.flow.recipe import model_state, restore_model
 from skflow.initialization.search import InitialConfig
@@ -23,8 +23,6 @@ from skflow.training.loop import History, train
 from skflow.training.objective import Objective
 from skflow.training.resident import ResidentRows
 from skflow.training.state import TrainingState
-
-Arrays = dict[str, NDArray[Any]]
 
 MOST_BATCH_ROWS = 4096  # where weights are unequal
 

@@ -104,8 +104,7 @@ class PredictedColumn:
         total += np.where(labels < n_labels, own, math.log(unseen) + np.nan_to_num(novel.numpy()))
         if self.values is not None:
             x = encoded.values.reshape(shape)
-            log_density = self._log_prob_of_values(x)
-            total += np.nan_to_num(log_density)
+            total += np.nan_to_num(self._log_prob_of_values(x))
         return total
 
     def cdf(self, x: FloatArray, *, below: bool = False) -> FloatArray:
