@@ -168,6 +168,7 @@ class DensityFields(Fields, tag_field="class", tag="FlowDensity"):
     table: TableFields
     named: bool
     recipe: RecipeFields
+    has_missing: bool = False  # values among the training rows: these have an embedding then
 
 
 class HolderFields(Fields, tag_field="class"):

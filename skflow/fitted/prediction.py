@@ -42,7 +42,7 @@ def predict_column(
         Columns that are given.
     device : str or torch.device
     """
-    members = [_predict_column(density, given, device) for density in densities]
+    members = [_predict_by_one(density, given, device) for density in densities]
     first = members[0]
     if len(members) == 1:
         return first
@@ -56,7 +56,7 @@ def predict_column(
     return PredictedColumn(first.codec, log_probs, AveragedValues(values, log_weights))
 
 
-def _predict_column(
+def _predict_by_one(
     density: TableDensity, given: Conditions, device: str | torch.device
 ) -> PredictedColumn:
     codec, conditions = density.codec, density.codec.given

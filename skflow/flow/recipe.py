@@ -31,6 +31,7 @@ PARENTS = "labels.parents"
 MARGINALS = "marginals.x_knots"
 GIVEN_MARGINALS = "given_marginals.x_knots"
 MIXTURE = "flow.mixture.log_weights"
+MISSING_EMBEDDING = "flow.mixture.missing_embedding"
 
 
 @dataclass(frozen=True)
@@ -311,7 +312,7 @@ def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
             n_columns,
             recipe.bound,
             effects,
-            has_missing="flow.mixture.missing_embedding" in state,
+            has_missing=MISSING_EMBEDDING in state,
             n_given=recipe.n_given,
         )
     return recipe.build(labels, marginals, mixture, None, given_marginals)
