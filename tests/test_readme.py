@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from skflow.initialization import search
-from skflow.training import options
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -38,9 +37,10 @@ def test_each_block_runs_with_few_epochs(
 ) -> None:
     """With names of its own: nothing of another block is defined."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(options, "_default_epochs", lambda n_rows: 5)
     monkeypatch.setattr(search, "COMPONENTS", (1, 4))
-    exec(re.sub(r"max_iter=\d+", "max_iter=1", block), {"__name__": "__main__"})
+    block = re.sub(r"max_iter=\d+", "max_iter=1", block)
+    block = block.replace("FlowDensity(random_state=0)", "FlowDensity(random_state=0, max_iter=5)")
+    exec(block, {"__name__": "__main__"})
     assert_rounded(capsys.readouterr().out)
 
 

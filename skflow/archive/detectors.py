@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from skflow.archive.document import ClustersFields
-from skflow.archive.files import Arrays, refuse_left
+from skflow.archive.files import refuse_left
 from skflow.archive.flows import refuse_not_finite
 from skflow.exceptions import ModelFileError
+from skflow.flat_state import Arrays
 from skflow.outliers.clusters import SmoothedClusters
 from skflow.outliers.coordinates import Coordinates, LevelAxes, NumberAxes
 from skflow.outliers.ensemble import ClusterEnsemble, TailCombiner

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from skflow.table.storage import ContainerKind
+from skflow.table.storage import Library
 
 LARGEST = 1.7976931348623157e308  # finite floats lie within
 MAX_SIZE = 2**31
@@ -25,6 +25,13 @@ Word = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Marker = Literal["NaN", "NA", "NaT", "None"]
 Scalar = Any  # see skflow.archive.scalars
 Dtype = Any  # see skflow.archive.dtypes
+
+
+# Errors of what no check foresaw, in a file that nobody saved.
+UNSOUND = (
+    *(ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, AttributeError),
+    msgspec.ValidationError,  # no ValueError in early versions
+)
 
 
 class Fields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -127,7 +134,7 @@ class IndexFields(Fields):
 class TableFields(Fields):
     """Container and columns."""
 
-    container: ContainerKind
+    container: Library
     names: IndexFields | None
     dtypes: list[Dtype]
     columns: Annotated[list[ColumnFields], Meta(min_length=1)]
@@ -149,10 +156,9 @@ class ClustersFields(Fields):
     levels: list[list[Index] | None]
 
 
-class DensityFields(Fields):
+class DensityFields(Fields, tag_field="class", tag="FlowDensity"):
     """A fitted FlowDensity."""
 
-    kind: Literal["FlowDensity"] = msgspec.field(name="class")
     parameters: dict[str, Any]
     n_iter: Rows
     best_validation_score: Scalar
@@ -162,51 +168,49 @@ class DensityFields(Fields):
     table: TableFields
     named: bool
     recipe: RecipeFields
+    has_missing: bool = False  # values among the training rows: these have an embedding then
 
 
-class ImputerFields(Fields):
-    """A fitted FlowImputer."""
+class HolderFields(Fields, tag_field="class"):
+    """A fitted estimator that has a density."""
 
-    kind: Literal["FlowImputer"] = msgspec.field(name="class")
     parameters: dict[str, Any]
     n_iter: Rows
     density: DensityFields
+
+
+class ImputerFields(HolderFields, tag="FlowImputer"):
+    """A fitted FlowImputer."""
+
     indicated: list[Index]
     output: Literal["default", "pandas", "polars"] | None
 
 
-class DetectorFields(Fields):
+class DetectorFields(HolderFields, tag="FlowOutlierDetector"):
     """A fitted FlowOutlierDetector."""
 
-    kind: Literal["FlowOutlierDetector"] = msgspec.field(name="class")
-    parameters: dict[str, Any]
-    n_iter: Rows
-    density: DensityFields
     offset: Finite
     clusters: ClustersFields
     unfitted: list[Index] = []
 
 
-class RegressorFields(Fields):
+class RegressorFields(HolderFields, tag="FlowRegressor"):
     """A fitted FlowRegressor."""
 
-    kind: Literal["FlowRegressor"] = msgspec.field(name="class")
-    parameters: dict[str, Any]
-    n_iter: Rows
-    density: DensityFields
     cross_fits: list[DensityFields]
     named: bool
     dtypes: Annotated[list[str], Meta(min_length=1)]
     is_table: bool
 
 
-class ClassifierFields(Fields):
+class ClassifierFields(HolderFields, tag="FlowClassifier"):
     """A fitted FlowClassifier."""
 
-    kind: Literal["FlowClassifier"] = msgspec.field(name="class")
-    parameters: dict[str, Any]
-    n_iter: Rows
-    density: DensityFields
     named: bool
     classes: Annotated[list[Scalar], Meta(min_length=1)]
     dtype: str
+
+
+EstimatorFields = (
+    DensityFields | ImputerFields | DetectorFields | RegressorFields | ClassifierFields
+)

@@ -55,21 +55,22 @@ def unpack_dtype(packed: Any) -> Any:
     ValueError, TypeError, AttributeError, LookupError
         Where the JSON is of no dtype.
     """
-    readers = {
-        "numpy": _unpack_numpy,
-        "pandas": _unpack_pandas,
-        "arrow": _unpack_arrow,
-        "polars": _unpack_polars,
-    }
-    dtype = readers[packed["library"]](packed)
+    name = packed["name"]
+    match packed["library"]:
+        case "numpy":
+            dtype = np.dtype(name) if NUMPY.fullmatch(name) else None
+        case "arrow":
+            dtype = pd.ArrowDtype(_read_arrow(name))
+        case "pandas":
+            dtype = _unpack_pandas(packed)
+        case "polars":
+            dtype = _unpack_polars(packed)
+        case _:
+            dtype = None
     # One dtype, one spelling: no field is missing, and none is there without need.
     if dtype is None or pack_dtype(dtype) != packed:
         raise ValueError(f"{shorten(packed)} is no dtype")
     return dtype
-
-
-def _unpack_numpy(packed: Any) -> np.dtype | None:
-    return np.dtype(packed["name"]) if NUMPY.fullmatch(packed["name"]) else None
 
 
 def _pack_pandas(dtype: Any) -> dict[str, Any] | None:
@@ -107,10 +108,6 @@ def _unpack_pandas(packed: Any) -> Any:
                 index = unpack_index(msgspec.convert(index, IndexFields))
             return pd.CategoricalDtype(index, packed["ordered"])
     return pd.api.types.pandas_dtype(MASKED[MASKED.index(packed["name"])])
-
-
-def _unpack_arrow(packed: Any) -> pd.ArrowDtype:
-    return pd.ArrowDtype(_read_arrow(packed["name"]))
 
 
 def _read_arrow(name: str) -> Any:

@@ -22,9 +22,9 @@ from safetensors import SafetensorError
 
 from skflow.archive.replacing import replacing
 from skflow.exceptions import ModelFileError
+from skflow.flat_state import Arrays
 
 Document = dict[str, Any]
-Arrays = dict[str, NDArray[Any]]
 
 ZEROS = b"0" * 64
 LENGTH = 8  # bytes of the length of the header
@@ -163,17 +163,6 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
-
-
-def prefixed(prefix: str, arrays: Arrays) -> Arrays:
-    """Return arrays under longer names."""
-    return {f"{prefix}.{name}": array for name, array in arrays.items()}
-
-
-def take_prefixed(prefix: str, arrays: Arrays) -> Arrays:
-    """Remove the arrays of a prefix and return them, under the rest of their names."""
-    names = [name for name in arrays if name.startswith(f"{prefix}.")]
-    return {name.removeprefix(f"{prefix}."): arrays.pop(name) for name in names}
 
 
 def refuse_left(arrays: Arrays) -> None:

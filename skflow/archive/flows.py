@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skflow.archive.document import RecipeFields
-from skflow.archive.files import Arrays
 from skflow.exceptions import ModelFileError
+from skflow.flat_state import Arrays
 from skflow.flow.model import Model
-from skflow.flow.recipe import ConditionSizes, FlowRecipe, restore_model
+from skflow.flow.recipe import MISSING_EMBEDDING, ConditionSizes, FlowRecipe, restore_model
 from skflow.table.codec import Layout
 
 # A model works on numbers of the order of 1 to 1,000, but the slopes of a column of which only
@@ -40,8 +40,10 @@ def unpack_recipe(fields: RecipeFields, layout: Layout) -> FlowRecipe:
     )
 
 
-def unpack_model(recipe: FlowRecipe, arrays: Arrays) -> Model:
+def unpack_model(recipe: FlowRecipe, arrays: Arrays, *, has_missing: bool) -> Model:
     """Return the model of these arrays, whose numbers are all in range."""
+    if (MISSING_EMBEDDING in arrays) != has_missing:
+        raise ModelFileError(f"{MISSING_EMBEDDING} is missing, or there without need.")
     refuse_not_finite(arrays)
     for name in ASCENDING:
         if name in arrays and not (np.diff(arrays[name], axis=0) > 0).all():

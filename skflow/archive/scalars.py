@@ -136,23 +136,10 @@ def _unpack_numpy_time(packed: Any) -> Any:
     return np.array(int(count)).astype(np.dtype(dtype))[()]
 
 
-def _pack_timestamp(value: pd.Timestamp) -> list[Any]:
-    return [*_pack_numpy_time(value.asm8), None if value.tz is None else pack_zone(value.tz)]
-
-
 def _unpack_timestamp(packed: Any) -> pd.Timestamp:
     *time, zone = packed
     naive = pd.Timestamp(_unpack_numpy_time(time))
     return naive if zone is None else naive.tz_localize("UTC").tz_convert(check_zone(zone))
-
-
-def _pack_interval(value: pd.Interval) -> list[Any]:
-    return [*(pack_scalar(plain_object(end)) for end in (value.left, value.right)), value.closed]
-
-
-def _unpack_interval(packed: Any) -> pd.Interval:
-    left, right, closed = packed
-    return pd.Interval(unpack_scalar(left), unpack_scalar(right), closed)
 
 
 SPELLINGS = {
@@ -176,11 +163,22 @@ SPELLINGS = {
     ),
     "datetime64": _Spelling(np.datetime64, _pack_numpy_time, _unpack_numpy_time),
     "timedelta64": _Spelling(np.timedelta64, _pack_numpy_time, _unpack_numpy_time),
-    "Timestamp": _Spelling(pd.Timestamp, _pack_timestamp, _unpack_timestamp),
+    "Timestamp": _Spelling(
+        pd.Timestamp,
+        lambda value: [*_pack_numpy_time(value.asm8), value.tz and pack_zone(value.tz)],
+        _unpack_timestamp,
+    ),
     "Timedelta": _Spelling(
         pd.Timedelta,
         lambda value: _pack_numpy_time(value.asm8),
         lambda packed: pd.Timedelta(_unpack_numpy_time(packed)),
     ),
-    "Interval": _Spelling(pd.Interval, _pack_interval, _unpack_interval),
+    "Interval": _Spelling(
+        pd.Interval,
+        lambda value: [
+            *(pack_scalar(plain_object(end)) for end in (value.left, value.right)),
+            value.closed,
+        ],
+        lambda packed: pd.Interval(*map(unpack_scalar, packed)),
+    ),
 }

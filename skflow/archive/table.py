@@ -68,9 +68,9 @@ def pack_table(container: Container, codec: TableCodec) -> dict[str, Any]:
             packed["objects"] = {"python_type": stored.python_type.__name__, "values": values}
         columns.append({"markers": list(markers), **packed})
     return {
-        "container": container.kind,
-        "names": pack_index(container.template.columns) if container.kind == "pandas" else None,
-        "dtypes": dtypes[:1] if container.kind == "array" else dtypes,
+        "container": container.library,
+        "names": pack_index(container.template.columns) if container.library == "pandas" else None,
+        "dtypes": dtypes[:1] if container.library == "array" else dtypes,
         "columns": columns,
     }
 
@@ -149,20 +149,9 @@ def unpack_schema(fields: SchemaFields) -> ColumnSchema:
         _refuse("step", step, "above 0")
     if low is not None and high is not None and low > high:
         _refuse("low", low, f"at most {high}")
-    return ColumnSchema(
-        name=fields.name,
-        dtype=fields.dtype,
-        kind=fields.kind,
-        levels=levels,
-        missing=tuple(fields.missing),
-        atoms=atoms,
-        step=step,
-        low=low,
-        high=high,
-        family=fields.family,
-        n_left_out=fields.n_left_out,
-        is_given=fields.is_given,
-    )
+    parsed: dict[str, Any] = {"levels": levels, "atoms": atoms, "missing": tuple(fields.missing)}
+    parsed |= {"step": step, "low": low, "high": high}
+    return ColumnSchema(**msgspec.structs.asdict(fields) | parsed)
 
 
 def _number(name: str, value: Any) -> Number:
@@ -195,18 +184,14 @@ def _unpack_codec(column: ColumnFields, stored: StoredColumn, schema: ColumnSche
         _refuse("rarest", fields.rarest, "labels of the column, ascending")
     state = msgspec.structs.asdict(fields)
     if isinstance(fields, NumberFields):
-        _refuse_origin(fields, is_counted=kind.is_counted(stored, schema))
+        origin, is_counted = fields.origin, kind.is_counted(stored, schema)
+        if {origin is None, fields.narrow is None} != {not is_counted}:
+            pair = (origin, fields.narrow)
+            _refuse("origin", pair, "null for what is not counted, and only there")
+        if origin is not None and abs(origin) > FARTHEST:
+            _refuse("origin", origin, f"within {FARTHEST} of 0")
         state["scaling"] = _unpack_scaling(fields.scaling)
     return kind.restore(stored, schema, state)
-
-
-def _refuse_origin(fields: NumberFields, *, is_counted: bool) -> None:
-    """Raise where a column that is counted has no origin, or another one has."""
-    origin, narrow = fields.origin, fields.narrow
-    if (origin is not None) != is_counted or (narrow is not None) != is_counted:
-        _refuse("origin", (origin, narrow), "null for what is not counted, and only there")
-    if origin is not None and abs(origin) > FARTHEST:
-        _refuse("origin", origin, f"within {FARTHEST} of 0")
 
 
 def _unpack_scaling(fields: ScalingFields) -> Scaling:

@@ -17,7 +17,7 @@ from skflow.archive.replacing import find_target, is_written_through
 from skflow.command_line import report
 from skflow.command_line.csv_files import CsvTable
 from skflow.command_line.formats import STANDARD
-from skflow.command_line.matching import ModelColumns, as_inferred, density_of
+from skflow.command_line.matching import ModelColumns, as_inferred
 from skflow.command_line.messages import (
     CommandError,
     as_command_error,
@@ -28,6 +28,7 @@ from skflow.command_line.messages import (
 from skflow.command_line.streaming import Task, open_table, open_writer, progress_bar, stream
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.loading import load
+from skflow.estimators.meta import density_of
 from skflow.estimators.outlier import FALSE_ALARMS, FlowOutlierDetector
 from skflow.exceptions import ModelFileError
 

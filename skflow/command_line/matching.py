@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from skflow.command_line.messages import CommandError, spell_names
+from skflow.estimators.meta import density_of
 from skflow.table.objects import as_objects
 from skflow.table.schema import ColumnSchema
 
 Parser = Callable[[pd.Series], pd.Series | None]
 
-TEXT = ("category", "date", "duration")  # families whose cells in a file are text
 NUMPY = {"Int64": "int64", "UInt64": "uint64", "boolean": "bool"}
 TRUTHS = {"true": True, "false": False}
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?"
@@ -97,12 +97,8 @@ class ModelColumns:
 
     @property
     def text(self) -> dict[str, list[str]]:
-        """Spellings of the labels of columns of text; none of them is a missing value."""
-        return {
-            name: [str(level) for level in column.levels]
-            for name, column in self.pairs
-            if column.family in TEXT
-        }
+        """Spellings of each column's labels; none of them is a missing value."""
+        return {name: [str(level) for level in column.levels] for name, column in self.pairs}
 
     @property
     def types(self) -> Mapping[str, str]:
@@ -128,11 +124,6 @@ class ModelColumns:
         """Return the first labels of a column."""
         levels = self.fitted[self.names.index(name)].levels
         return spell_names([str(level) for level in levels], most=4)
-
-
-def density_of(estimator: Any) -> Any:
-    """Return the FlowDensity of an estimator: a detector has one."""
-    return getattr(estimator, "density_", estimator)
 
 
 def as_inferred(frame: pd.DataFrame, categorical: Collection[str]) -> pd.DataFrame:

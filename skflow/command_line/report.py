@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from skflow.archive.files import read
-from skflow.command_line.matching import density_of
 from skflow.command_line.messages import CommandError, one_line
 from skflow.estimators.density import FlowDensity
+from skflow.estimators.meta import density_of
 from skflow.estimators.outlier import FlowOutlierDetector
 from skflow.table.schema import Schema
 

@@ -13,7 +13,6 @@ from skflow.fitted.drawn_column import DrawnColumn
 from skflow.fitted.predicted_column import PredictedColumn
 from skflow.table.reading import read_numpy
 from skflow.table.storage import StoredColumn, as_family, refuse_infinite
-from skflow.table.units import TICKS
 
 FloatArray = NDArray[np.float64]
 
@@ -244,9 +243,7 @@ class ConditionalDistribution:
     def std(self) -> NDArray[Any]:
         """Standard deviations in units of y; of dates and durations as durations."""
         deviations = self._join([_unit(column) * column.std() for column in self._columns])
-        if not self._columns[0].codec.stored.family.is_temporal:
-            return deviations
-        return (1e9 * deviations).astype("m8[ns]")
+        return self._columns[0].codec.stored.family.deviation(deviations)
 
     def mode(self) -> NDArray[Any]:
         """Likeliest y: the likeliest level, or the densest value where values are likelier."""
@@ -387,9 +384,5 @@ def _unit(column: PredictedColumn | DrawnColumn) -> float:
 
 def _to_array(cells: StoredColumn, dtype: np.dtype | None = None) -> NDArray[Any]:
     """Cells as an array of numbers, dates or durations, in ``dtype`` if given."""
-    values = cells.values
-    if cells.family.is_temporal:
-        unit = next(name for name, tick in TICKS.items() if tick == cells.tick)
-        kind = "M8" if cells.family.name == "date" else "m8"
-        values = values.astype(np.int64).view(f"{kind}[{unit}]")
+    values = cells.family.to_array(cells.values, cells.tick)
     return values if dtype is None else values.astype(dtype)

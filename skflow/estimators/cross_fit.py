@@ -31,6 +31,7 @@ def cross_fit(
     uses: Sequence[Use[Result]],
     n_jobs: int | None,
     choices: FitChoices,
+    seed: int,
 ) -> list[Result]:
     """Fit clones of a density, each to its own rows, after the fit of the density itself.
 
@@ -40,8 +41,8 @@ def cross_fit(
     Parameters
     ----------
     density : FlowDensity
-        Fitted, with a number as its seed. Its clones are fitted from the initialization on, each
-        with a seed of its own, and a checkpoint of its own where there are any.
+        Fitted. Its clones are fitted from the initialization on, each with a checkpoint of its own
+        where there are any.
     known : EncodableTable
         All rows, whose columns are known.
     fitted : sequence of TableRows
@@ -52,6 +53,8 @@ def cross_fit(
         Fits at the same time, in processes of joblib. These share one progress bar.
     choices : FitChoices
         What the fit of the density itself chose.
+    seed : int
+        Seed of that fit; those of its clones follow it.
 
     Returns
     -------
@@ -61,7 +64,7 @@ def cross_fit(
     side_by_side = min(effective_n_jobs(n_jobs), len(fitted)) > 1
     last, tasks = 1 + len(fitted), []
     for k, (rows, use) in enumerate(zip(fitted, uses, strict=True)):
-        own = clone(density).set_params(warm_start=False, random_state=density.random_state + 1 + k)
+        own = clone(density).set_params(warm_start=False, random_state=seed + 1 + k)
         for name in {"n_features_in_", "feature_names_in_"} & vars(density).keys():
             setattr(own, name, getattr(density, name))
         if density.checkpoint_path is not None:

@@ -25,7 +25,7 @@ from skflow.estimators.validation import (
     check_latents,
     check_table,
     check_weight,
-    read_given,
+    read_conditions,
     weighted_rows,
 )
 from skflow.fitted.checkpoint import draw_seed, open_checkpoint
@@ -515,7 +515,7 @@ class FlowDensity(
         """
         check_is_fitted(self)
         latents = check_latents(self, Z, self._density.codec.latent_names)
-        conditions = read_given(self, given, "inverse_transform")
+        conditions = read_conditions(self, given, "inverse_transform")
         if conditions is not None and len(conditions) != len(latents):
             raise ValueError(
                 f"given has {len(conditions)} rows and Z has {len(latents)}: pass the condition "
@@ -559,7 +559,7 @@ class FlowDensity(
             {"n_samples": n_samples},
             caller_name=f"{type(self).__name__}.sample",
         )
-        conditions = read_given(self, given, "sample")
+        conditions = read_conditions(self, given, "sample")
         n_rows = n_samples if conditions is None else n_samples * len(conditions)
         generator = check_random_state(random_state)
         try:
@@ -604,7 +604,7 @@ class FlowDensity(
         torch.Size([3])
         """
         check_is_fitted(self)
-        conditions = read_given(self, given, "as_torch")
+        conditions = read_conditions(self, given, "as_torch")
         codec, rows = self._density.codec, None
         if conditions is not None and codec.given is not None:
             rows = Rows.of(codec.given.encode(conditions.rows))

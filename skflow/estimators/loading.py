@@ -7,13 +7,16 @@ import msgspec
 import torch
 
 from skflow.archive.document import (
+    UNSOUND,
     ClassifierFields,
     DensityFields,
     DetectorFields,
+    EstimatorFields,
+    Fields,
     ImputerFields,
     RegressorFields,
 )
-from skflow.archive.files import Arrays, Document, read, refuse_left
+from skflow.archive.files import Document, read, refuse_left
 from skflow.archive.scalars import shorten
 from skflow.device import resolve_device
 from skflow.estimators.classifier import FlowClassifier
@@ -23,22 +26,19 @@ from skflow.estimators.outlier import FlowOutlierDetector
 from skflow.estimators.persistence import FORMAT, VERSION
 from skflow.estimators.regressor import FlowRegressor
 from skflow.exceptions import ModelFileError
+from skflow.flat_state import Arrays
 
 Estimator = FlowDensity | FlowImputer | FlowOutlierDetector | FlowRegressor | FlowClassifier
 
-# Estimators that have a density, and the fields of their documents.
-HOLDERS: dict[str, tuple[type[Any], type[msgspec.Struct]]] = {
-    "FlowClassifier": (FlowClassifier, ClassifierFields),
-    "FlowImputer": (FlowImputer, ImputerFields),
-    "FlowOutlierDetector": (FlowOutlierDetector, DetectorFields),
-    "FlowRegressor": (FlowRegressor, RegressorFields),
+# Classes by the fields of their documents.
+CLASSES: dict[type[Fields], type[Any]] = {
+    ClassifierFields: FlowClassifier,
+    DensityFields: FlowDensity,
+    DetectorFields: FlowOutlierDetector,
+    ImputerFields: FlowImputer,
+    RegressorFields: FlowRegressor,
 }
 HEAD = ("format", "version", "written_by")
-# Errors of what no check foresaw, in a file that nobody saved.
-UNSOUND = (
-    *(ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, AttributeError),
-    msgspec.ValidationError,  # no ValueError in early versions
-)
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> Estimator:
@@ -102,13 +102,9 @@ def _unpack(document: Document, arrays: Arrays) -> Any:
             f"It is of format version {number!r}, written by skflow {writer}; this skflow reads "
             f"versions 1 to {VERSION}. Install a later skflow."
         )
-    if document["class"] in HOLDERS:
-        holder_class, fields = HOLDERS[document["class"]]
-        holder = holder_class()
-        holder._unpack(msgspec.convert(document, fields), arrays, FlowDensity)
-        refuse_left(arrays)
-        return holder
-    density = FlowDensity()
-    density._unpack(msgspec.convert(document, DensityFields), arrays)
+    fields = msgspec.convert(document, EstimatorFields)
+    estimator = CLASSES[type(fields)]()
+    further = [] if isinstance(fields, DensityFields) else [FlowDensity]
+    estimator._unpack(fields, arrays, *further)
     refuse_left(arrays)
-    return density
+    return estimator

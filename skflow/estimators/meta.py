@@ -4,6 +4,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.display import SchemaDisplay
@@ -59,3 +60,22 @@ def clone_density(estimator: Any) -> tuple[FlowDensity, int]:
     verbose = getattr(estimator, "verbose", density.verbose)
     seed = draw_seed(estimator.random_state, density.checkpoint_path, "random_state")
     return density.set_params(random_state=seed, verbose=verbose), seed
+
+
+def density_of(estimator: Any) -> FlowDensity:
+    """Return the fitted density of an estimator: itself, or its ``density_``.
+
+    Raises
+    ------
+    NotFittedError
+    TypeError
+        If it is not a FlowDensity and has none.
+    """
+    check_is_fitted(estimator)
+    density = getattr(estimator, "density_", estimator)
+    if not isinstance(density, FlowDensity):
+        raise TypeError(
+            "Expected a FlowDensity or a FlowOutlierDetector; got "
+            f"{type(estimator).__name__}. Pass the fitted estimator itself."
+        )
+    return density

@@ -207,15 +207,15 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
         calibrating = [known.table.take(rows) for rows in of_parts]
         is_split = len(parts) == 1
         rows = kept[0] if is_split else replace(known.rows, rows=fitted)
-        title = f"fit 1 of {1 if is_split else 1 + len(parts)}"
-        choices = density._fit(known, rows, None, Clock(density.max_time), title)
+        title, clock = f"fit 1 of {1 if is_split else 1 + len(parts)}", Clock(density.max_time)
+        choices = density._fit(known, rows, None, clock, title)
         scorers = FittedScorers.fit(density._density, rows.stored(slice(None)), seed)
         if is_split:
-            measures = scorers.measure(calibrating[0], density.device)
+            of_fits = [scorers.measure(calibrating[0], density.device)]
         else:
             uses = [partial(measure_held_out, seed=seed, held_out=table) for table in calibrating]
-            measures = np.concatenate(cross_fit(density, known, kept, uses, self.n_jobs, choices))
-        weight = known.table.weight
+            of_fits = cross_fit(density, known, kept, uses, self.n_jobs, choices, seed)
+        measures, weight = np.concatenate(of_fits), known.table.weight
         own = None if weight is None else weight[np.concatenate(of_parts)]
         self.density_ = density
         self._detector = Detector.calibrate(scorers, measures, own)

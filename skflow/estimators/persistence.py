@@ -15,7 +15,7 @@ from skflow.archive.detectors import (
     unpack_clusters,
 )
 from skflow.archive.document import DensityFields, DetectorFields, ImputerFields
-from skflow.archive.files import Arrays, Document, prefixed, refuse_left, take_prefixed, write
+from skflow.archive.files import Document, refuse_left, write
 from skflow.archive.flows import pack_recipe, unpack_model, unpack_recipe
 from skflow.archive.parameters import pack_parameter, unpack_device, unpack_parameter
 from skflow.archive.scalars import pack_scalar, unpack_scalar
@@ -24,7 +24,8 @@ from skflow.exceptions import ModelFileError
 from skflow.fitted.detector import Detector, FittedScorers
 from skflow.fitted.round_trip import InverseError
 from skflow.fitted.table_density import TableDensity
-from skflow.flow.recipe import model_state
+from skflow.flat_state import Arrays, prefixed, take_prefixed
+from skflow.flow.recipe import MISSING_EMBEDDING, model_state
 from skflow.table.storage import StoredTable
 from skflow.training.loop import History
 
@@ -131,8 +132,10 @@ class SaveableDensity(Saveable):
             "recipe": pack_recipe(density.recipe),
         }
         history = {name: np.array(x, dtype=np.float64) for name, x in self.history_.items()}
-        model = prefixed("model", model_state(density.model))
-        return document, model | prefixed("history", history)
+        model = model_state(density.model)
+        if MISSING_EMBEDDING in model:
+            document["has_missing"] = True
+        return document, prefixed("model", model) | prefixed("history", history)
 
     def _unpack(self: Any, fields: DensityFields, arrays: Arrays) -> None:
         unpack_parameters(self, fields.parameters)
@@ -148,14 +151,14 @@ class SaveableDensity(Saveable):
         container, codec = unpack_table(fields.table)
         recipe = unpack_recipe(fields.recipe, codec.layout)
         self.history_ = _unpack_history(take_prefixed("history", arrays))
-        model = unpack_model(recipe, take_prefixed("model", arrays))
+        model = unpack_model(recipe, take_prefixed("model", arrays), has_missing=fields.has_missing)
         self._density = TableDensity(container, codec, recipe, model)
         self.schema_ = codec.schema
         self._n_features_out = len(codec.latent_names)
         self.n_features_in_ = len(codec.columns)
         if fields.named:
             self.feature_names_in_ = np.array(container.names, dtype=object)
-        _refuse_not_finite(self._density.log_prob(_middle_of(self._density), "cpu"))
+        _refuse_scoreless(self._density.log_prob(_middle_of(self._density), "cpu"))
 
 
 class SaveableHolder(Saveable):
@@ -207,7 +210,7 @@ class SaveableDetector(SaveableHolder):
         self._detector = Detector(scorers, combiner, tail)
         self.n_calibration_ = len(tail.scores)
         measures = scorers.measure(_middle_of(fitted), "cpu")
-        _refuse_not_finite(np.append(measures, combiner.log_prob(measures)))
+        _refuse_scoreless(np.append(measures, combiner.log_prob(measures)))
 
 
 class SaveableImputer(SaveableHolder):
@@ -235,7 +238,7 @@ def _middle_of(density: TableDensity) -> StoredTable:
     return density.container.read(middle)
 
 
-def _refuse_not_finite(scores: Any) -> None:
+def _refuse_scoreless(scores: Any) -> None:
     """Raise where numbers that are each sound give the middle row no score."""
     if not np.isfinite(scores).all():
         raise ModelFileError("The model has no score in its own middle.")

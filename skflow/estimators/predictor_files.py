@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 
 from skflow.archive.document import ClassifierFields, RegressorFields
-from skflow.archive.files import Arrays, Document, prefixed, refuse_left, take_prefixed
+from skflow.archive.files import Document, refuse_left
 from skflow.archive.scalars import pack_scalar, unpack_scalar
 from skflow.estimators.calibration import Calibration
 from skflow.estimators.persistence import SaveableHolder
 from skflow.exceptions import ModelFileError
+from skflow.flat_state import Arrays, prefixed, take_prefixed
 
 TARGET_KINDS = "iufMm"  # numbers, dates, durations
 

@@ -202,7 +202,7 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         if n_fits:
             fitted = [own for own in kept for _ in range(N_FITS_WITHOUT_PART)]
             uses = [lambda fitted, _: fitted] * n_fits
-            self.cross_fits_ = cross_fit(density, known, fitted, uses, self.n_jobs, choices)
+            self.cross_fits_ = cross_fit(density, known, fitted, uses, self.n_jobs, choices, seed)
         pit = np.empty((n_rows, len(self._dtypes)))
         for k, part in enumerate(parts):
             own = slice(k * N_FITS_WITHOUT_PART, (k + 1) * N_FITS_WITHOUT_PART)

@@ -11,7 +11,7 @@ from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.meta import DENSITY, MetaEstimator
-from skflow.estimators.validation import check_table, positive_rows, read_given
+from skflow.estimators.validation import check_table, positive_rows, read_conditions
 from skflow.table.frames import Conditions, append_columns, as_frame
 
 FloatArray = NDArray[np.float64]
@@ -138,7 +138,7 @@ def fit_given(
 
 def conditions_of(density: FlowDensity, X: Any) -> Conditions:
     """Read rows of X as conditions of a fitted density."""
-    given = read_given(density, X, "predict")
+    given = read_conditions(density, X, "predict")
     assert given is not None
     return given
 

@@ -149,7 +149,7 @@ def weighted_rows(
     return X if rows is None else _safe_indexing(X, rows), weight
 
 
-def read_given(density: Any, given: Any, method: str) -> Conditions | None:
+def read_conditions(density: Any, given: Any, method: str) -> Conditions | None:
     """Read rows of conditions of a fitted FlowDensity; None where it has none.
 
     Raises

@@ -18,14 +18,15 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from skflow.archive.document import Fields, Rows, Scalar, Size
-from skflow.archive.files import Arrays, Document, prefixed, read, take_prefixed, write
+from skflow.archive.document import UNSOUND, Fields, Rows, Scalar, Size
+from skflow.archive.files import Document, read, write
 from skflow.archive.parameters import pack_parameter
 from skflow.archive.replacing import find_target
 from skflow.archive.scalars import pack_scalar, unpack_scalar
 from skflow.clock import Clock
 from skflow.exceptions import ModelFileError
 from skflow.fitted.fit import FitState
+from skflow.flat_state import Arrays, prefixed, take_prefixed
 from skflow.flow.recipe import FlowRecipe, model_state, restore_model
 from skflow.initialization.gaussian_mixture import PriorStrength
 from skflow.initialization.search import InitialConfig, MarginalChoice
@@ -37,7 +38,6 @@ FORMAT = "skflow checkpoint"
 VERSION = 1
 # Parameters that change no weight, or whose draw the seed stands for.
 FREE = ("device", "verbose", "checkpoint_path", "random_state")
-UNSOUND = (ValueError, TypeError, LookupError, ArithmeticError, msgspec.ValidationError)
 REMEDY = "Delete it to begin again, or give another checkpoint_path."
 
 
@@ -237,9 +237,14 @@ def _unpack(fields: _StateFields, arrays: Arrays, recipe: FlowRecipe) -> FitStat
         )
         for name, score in zip(("now", "before"), fields.best_scores, strict=False)
     ]
+    config = None
+    if fields.config is not None:
+        choice = MarginalChoice(fields.config.n_bins, fields.config.shifts)
+        strength = PriorStrength(*fields.config.strength)
+        config = InitialConfig(choice, fields.config.n_components, strength)
     state = FitState(
         initial=take_prefixed("initial", arrays),
-        config=None if fields.config is None else _unpack_config(fields.config),
+        config=config,
         generator=arrays.get("generator"),
         history=histories[0],
     )
@@ -256,8 +261,3 @@ def _unpack(fields: _StateFields, arrays: Arrays, recipe: FlowRecipe) -> FitStat
             model=restore_model(recipe, take_prefixed("finished", arrays)),
         )
     return state
-
-
-def _unpack_config(fields: _ConfigFields) -> InitialConfig:
-    choice = MarginalChoice(fields.n_bins, fields.shifts)
-    return InitialConfig(choice, fields.n_components, PriorStrength(*fields.strength))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from skflow.fitted.initialize import initialize
 from skflow.fitted.settings import FitSettings
+from skflow.flat_state import Arrays
 from skflow.flow.model import Model, Part
 from skflow.flow.recipe import model_state, restore_model
 from skflow.initialization.search import InitialConfig
@@ -24,13 +25,11 @@ from skflow.training.objective import Objective
 from skflow.training.resident import ResidentRows
 from skflow.training.state import TrainingState
 
-Arrays = dict[str, NDArray[Any]]
-
 MOST_BATCH_ROWS = 4096  # where weights are unequal
 
 
 class FitChoices(NamedTuple):
-    """What a fit chose, for fits to nearly the same rows: these need no search and no held-out rows.
+    """What a fit chose: fits to nearly the same rows need no search and no held-out rows.
 
     Attributes
     ----------

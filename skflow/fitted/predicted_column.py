@@ -48,7 +48,7 @@ class PredictedColumn:
     ----------
     codec : NumberCodec
     label_log_probs : ndarray of shape (n_rows, n_labels)
-        Log-probability of each known label; without columns where the column has no labels.
+        Log-probability of each known label.
     values : PredictedValues or AveragedValues, optional
         Distribution of the value; None where the column has labels alone.
     """
@@ -98,18 +98,13 @@ class PredictedColumn:
         shape = (len(self), n_places)
         total = encoded.log_volume.reshape(shape).copy()
         labels = encoded.labels.reshape(shape)
-        if not self.codec.labels.is_trivial:
-            n_labels, unseen = self.codec.labels.n_labels, self.codec.unseen
-            known = labels.clip(max=n_labels - 1)
-            own = np.take_along_axis(self.label_log_probs, known, axis=1)
-            novel = student_density(torch.from_numpy(encoded.novel.reshape(shape))).log()
-            total += np.where(
-                labels < n_labels, own, math.log(unseen) + np.nan_to_num(novel.numpy())
-            )
+        n_labels, unseen = self.codec.labels.n_labels, self.codec.unseen
+        own = np.take_along_axis(self.label_log_probs, labels.clip(max=n_labels - 1), axis=1)
+        novel = student_density(torch.from_numpy(encoded.novel.reshape(shape))).log()
+        total += np.where(labels < n_labels, own, math.log(unseen) + np.nan_to_num(novel.numpy()))
         if self.values is not None:
             x = encoded.values.reshape(shape)
-            log_density = self._log_prob_of_values(x)
-            total += np.nan_to_num(log_density)
+            total += np.nan_to_num(self._log_prob_of_values(x))
         return total
 
     def cdf(self, x: FloatArray, *, below: bool = False) -> FloatArray:

@@ -43,7 +43,7 @@ def predict_column(
         Columns that are given.
     device : str or torch.device
     """
-    members = [_predict_column(density, given, device) for density in densities]
+    members = [_predict_by_one(density, given, device) for density in densities]
     first = members[0]
     if len(members) == 1:
         return first
@@ -52,15 +52,12 @@ def predict_column(
     values = tuple(m.values for m in members if isinstance(m.values, PredictedValues))
     if not values:
         return PredictedColumn(first.codec, log_probs, None)
-    labels = first.codec.labels
-    of_value = np.zeros((len(members), len(first)))
-    if not labels.is_trivial:
-        of_value = of_members[:, :, labels.value_label]
+    of_value = of_members[:, :, first.codec.labels.value_label]
     log_weights = torch.from_numpy(log_softmax(of_value, axis=0))
     return PredictedColumn(first.codec, log_probs, AveragedValues(values, log_weights))
 
 
-def _predict_column(
+def _predict_by_one(
     density: TableDensity, given: Conditions, device: str | torch.device
 ) -> PredictedColumn:
     codec, conditions = density.codec, density.codec.given
@@ -74,7 +71,7 @@ def _predict_column(
         with block:
             rows = send_rows(encoded, model.value_label.device)[1]
             n_labelled, n_rows = len(model.labels.sizes), len(encoded)
-            of_labels = model.marginals.x_knots.new_empty(0, n_rows)
+            of_labels = model.marginals.x_knots.new_zeros(1, n_rows)  # "a value" is certain
             if n_labelled:
                 of_labels = model.first_label_log_probs(n_rows, rows)
             log_probs.append(of_labels.cpu())

@@ -183,7 +183,7 @@ class TableDensity:
         middle = torch.zeros((len(codec.layout.value_label), 1), dtype=torch.float64)
         values = marginals.inverse_and_log_det(middle)[0].numpy().T
         columns = codec.decode(labels, np.full(labels.shape, np.nan), values, on_grid=True)
-        row = StoredTable(tuple(columns), 1, self.container.kind)
+        row = StoredTable(tuple(columns), 1, self.container.library)
         return Conditions(row, row, {})
 
     def measure_inverse_error(self, table: StoredTable, device: str | torch.device) -> InverseError:

@@ -18,6 +18,7 @@ inverse can distinguish the midpoints of the intervals.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple, cast
 
 import torch
@@ -64,17 +65,11 @@ class LabelStart(NamedTuple):
 
 
 def blank_start(n_labels: Sequence[int], parents: list[int]) -> LabelStart:
-    """Return a start of the given sizes, to load a state into."""
+    """Return a start of the given sizes, to load a state into; its numbers take no memory."""
     n_rows = [n_labels[parent] + 1 if parent >= 0 else 1 for parent in parents]
-    return LabelStart(
-        parents,
-        [torch.zeros(size, dtype=torch.float64) for size in n_labels],
-        [
-            torch.zeros(rows, size, dtype=torch.float64)
-            for rows, size in zip(n_rows, n_labels, strict=True)
-        ],
-        floor=0.01,
-    )
+    empty = partial(torch.empty, dtype=torch.float64, device="meta")
+    tables = [empty(*sizes) for sizes in zip(n_rows, n_labels, strict=True)]
+    return LabelStart(parents, [empty(size) for size in n_labels], tables, floor=0.01)
 
 
 class AutoregressiveCategorical(nn.Module):

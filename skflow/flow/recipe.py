@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from torch import Tensor
 
 from skflow.flow.categorical import AutoregressiveCategorical, LabelStart, blank_start
 from skflow.flow.condition_logits import ConditionLogits, ConditionStart
@@ -32,6 +31,7 @@ PARENTS = "labels.parents"
 MARGINALS = "marginals.x_knots"
 GIVEN_MARGINALS = "given_marginals.x_knots"
 MIXTURE = "flow.mixture.log_weights"
+MISSING_EMBEDDING = "flow.mixture.missing_embedding"
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,11 @@ def restore_model(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
             raise ValueError(f"{name} must be {dtype.__name__}; it is {state[name].dtype}")
         if dtype == np.int64 and not np.array_equal(built.numpy(), state[name]):
             raise ValueError(f"{name} is not what it must be in a model of this size")
-    tensors = {name: _adopt(array) for name, array in state.items()}
+    # In the memory of the arrays, but for those that are mapped read-only.
+    tensors = {
+        name: torch.from_numpy(array) if array.flags.writeable else torch.tensor(array)
+        for name, array in state.items()
+    }
     model.load_state_dict(tensors, assign=True)
     return model.eval()
 
@@ -308,15 +312,10 @@ def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
             n_columns,
             recipe.bound,
             effects,
-            has_missing="flow.mixture.missing_embedding" in state,
+            has_missing=MISSING_EMBEDDING in state,
             n_given=recipe.n_given,
         )
     return recipe.build(labels, marginals, mixture, None, given_marginals)
-
-
-def _adopt(array: NDArray) -> Tensor:
-    """Return a tensor of the array's own memory; a copy where it is mapped read-only."""
-    return torch.from_numpy(array) if array.flags.writeable else torch.tensor(array)
 
 
 def choose_recipe(
@@ -331,12 +330,18 @@ def choose_recipe(
     dropout: float | str,
 ) -> FlowRecipe:
     """Fill in what is "auto" from the number of training rows."""
+    # So few rows could only mislead layers.
+    layers = 0 if n_rows < 80 else 3
+    # Groups of columns share the units: fewer would leave too few for each.
+    units = 64 if n_rows < 600 else 128 if n_rows < 16_000 else 256
+    # All but the outermost of as many normal draws lie within.
+    bound = float(min(max(-ndtri(0.5 / n_rows), 3.0), 5.0))
     return FlowRecipe(
-        n_layers=unless_auto(n_layers, _default_layers(n_rows)),
-        hidden_units=unless_auto(hidden_units, _default_width(n_rows)),
+        n_layers=unless_auto(n_layers, layers),
+        hidden_units=unless_auto(hidden_units, units),
         n_bins=int(n_bins),
-        dropout=unless_auto(dropout, _default_dropout(n_rows)),
-        bound=_spline_bound(n_rows),
+        dropout=unless_auto(dropout, 0.1 if n_rows < 5000 else 0.0),
+        bound=bound,
         n_labels=n_labels,
         unseen=unseen,
         value_label=value_label,
@@ -346,23 +351,3 @@ def choose_recipe(
 def unless_auto(given: Number | str, default: Number) -> Number:
     """Return what was given, a plain number of the default's type; the default for "auto"."""
     return default if isinstance(given, str) else type(default)(given)
-
-
-def _default_layers(n_rows: int) -> int:
-    """0 where so few rows could only mislead them."""
-    return 0 if n_rows < 80 else 3
-
-
-def _default_width(n_rows: int) -> int:
-    """Groups of columns share the units: fewer would leave too few for each."""
-    return 64 if n_rows < 600 else 128 if n_rows < 16_000 else 256
-
-
-def _default_dropout(n_rows: int) -> float:
-    """0 for large tables."""
-    return 0.1 if n_rows < 5000 else 0.0
-
-
-def _spline_bound(n_rows: int) -> float:
-    """Half-width that contains all but the outermost of as many normal draws."""
-    return float(min(max(-ndtri(0.5 / n_rows), 3.0), 5.0))

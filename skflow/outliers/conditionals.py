@@ -85,7 +85,7 @@ class Conditional:
     ----------
     log_probs : ndarray of shape (n_rows, n_labels + 1)
         Log-probability of each label, "never seen" the last; that of the label which stands for
-        a value is the mass of all values. A column without labels has this one only.
+        a value is the mass of all values.
     """
 
     def __init__(self, codec: TableCodec, joint: JointDensity, rows: EncodedRows, j: int) -> None:
@@ -93,13 +93,13 @@ class Conditional:
         self._column, self._joint = codec.columns[j], joint
         self._label, self._value = codec.indices[j]
         labels = self._column.labels
-        log_masses = np.full(
-            (len(rows.labels), 1 if labels.is_trivial else labels.n_labels + 1), -np.inf
-        )
-        if self._label is not None:
-            for label in range(labels.n_labels + 1):
-                if self._value is None or label != labels.value_label:
-                    log_masses[:, label] = self._log_mass_of(label)
+        log_masses = np.full((len(rows.labels), labels.n_labels + 1), -np.inf)
+        # Events without a value: all labels, the novel one included, but "a value".
+        events = [] if self._label is None else range(labels.n_labels + 1)
+        own = None if self._value is None else labels.value_label
+        self._events = [label for label in events if label != own]
+        for label in self._events:
+            log_masses[:, label] = self._log_mass_of(label)
         if self._value is not None:
             valued = (
                 rows if self._label is None else self._labelled(labels.value_label, self._value)
@@ -113,9 +113,8 @@ class Conditional:
     def log_total(self) -> FloatArray:
         """Log-density of the other columns in nats, per unit of their encoding, ``(n_rows,)``."""
         log_masses = self._log_masses.copy()
-        for label in range(log_masses.shape[1]):
-            if self._value is None or label != self._column.labels.value_label:
-                log_masses[:, label] = self._log_mass_of(label, quantize=True)
+        for label in self._events:
+            log_masses[:, label] = self._log_mass_of(label, quantize=True)
         if self._value is not None:
             refined = self._values.log_integral() - self._values.log_mass()
             log_masses[:, self._column.labels.value_label] += refined

@@ -49,7 +49,10 @@ class Coordinates:
     def fit(cls, codec: TableCodec, table: StoredTable) -> Self:
         """Fit to the rows of a table that the codec describes."""
         weight = table.weight
-        axes = [_axes(*pair, weight) for pair in zip(codec.columns, table.columns, strict=True)]
+        axes = [
+            NumberAxes(each) if each.is_ordered else LevelAxes.fit(each, column, weight)
+            for each, column in zip(codec.columns, table.columns, strict=True)
+        ]
         numbers, indicators = _read(axes, table)
         means = _mean(numbers, weight)
         scales = [_scale(numbers - means, weight)]
@@ -150,12 +153,6 @@ def _read(
     numbers = [number for each, column in pairs for number in each.numbers(column)]
     indicators = [each.indicators(column) for each, column in pairs]
     return np.array(numbers).reshape(len(numbers), table.n_rows).T, indicators
-
-
-def _axes(
-    codec: ColumnCodec, column: StoredColumn, weight: FloatArray | None
-) -> NumberAxes | LevelAxes:
-    return NumberAxes(codec) if codec.is_ordered else LevelAxes.fit(codec, column, weight)
 
 
 def _mean(raw: FloatArray, weight: FloatArray | None) -> FloatArray:

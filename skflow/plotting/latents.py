@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, ndtr, ndtri
 
+from skflow.estimators.meta import density_of
 from skflow.plotting.scale import Scale, TailScale
-from skflow.plotting.style import BLACK, GREEN, ORANGE, VERMILLION, density_of, shorten
+from skflow.plotting.style import BLACK, GREEN, ORANGE, VERMILLION, shorten
 
 FloatArray = NDArray[np.float64]
 

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 from sklearn.utils import check_random_state
 
+from skflow.estimators.meta import density_of
 from skflow.plotting.columns import ColumnAxis, MissingBand, find_column
-from skflow.plotting.style import VERMILLION, axes_or_new, density_of
+from skflow.plotting.style import VERMILLION, axes_or_new
 
 FloatArray = NDArray[np.float64]
 

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
+from skflow.estimators.meta import density_of
 from skflow.plotting.columns import texts_of, usual_values
-from skflow.plotting.style import BLUE, axes_or_new, density_of, shorten
+from skflow.plotting.style import BLUE, axes_or_new, shorten
 
 FloatArray = NDArray[np.float64]
 
@@ -131,12 +132,14 @@ class ReasonsDisplay:
         one = _take_row(X, row)
         cells = detector._read(one).columns
         drawn = density._read(density.sample(N_DRAWS, random_state)).columns
+        score, p_value = detector.score_samples(one)[0], detector.p_values(one)[0]
         return cls(
             -np.asarray(detector.score_features(one), dtype=np.float64)[0],
             [column.name for column in cells],
             [texts_of(column)[0] for column in cells],
             [usual_values(column) for column in drawn],
-            _name_row(one, row) + _score_text(detector, one),
+            f"{_name_row(one, row)}score {score:.4g} (threshold {detector.offset_:.4g}), "
+            f"p-value {p_value:.2g}",
         ).plot(ax, max_features=max_features)
 
     def plot(self, ax: Axes | None = None, *, max_features: int = 10) -> Self:
@@ -200,11 +203,6 @@ def _name_row(one: Any, position: int | None) -> str:
     if hasattr(one, "iloc"):
         return f"row {shorten(str(one.index[0]))}: "
     return "" if position is None else f"row {position}: "
-
-
-def _score_text(detector: Any, one: Any) -> str:
-    score, p_value = detector.score_samples(one)[0], detector.p_values(one)[0]
-    return f"score {score:.4g} (threshold {detector.offset_:.4g}), p-value {p_value:.2g}"
 
 
 def _one_in_ticks(largest: float) -> tuple[FloatArray, list[str]]:

@@ -6,7 +6,6 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from sklearn.utils.validation import check_is_fitted
 
-from skflow.estimators.density import FlowDensity
 from skflow.estimators.regressor import FlowRegressor
 
 # Distinguishable for colour-blind readers: M. Okabe and K. Ito, "Color Universal Design", 2008.
@@ -28,25 +27,6 @@ def shorten(text: str, longest: int = LONGEST_NAME) -> str:
         tail = (longest - 1) // 3
         line = line[: longest - 1 - tail].rstrip() + "…" + line[len(line) - tail :].lstrip()
     return line.replace("$", r"\$")
-
-
-def density_of(estimator: Any) -> FlowDensity:
-    """Return the fitted density of an estimator: itself, or its ``density_``.
-
-    Raises
-    ------
-    NotFittedError
-    TypeError
-        If it is not a FlowDensity and has none.
-    """
-    check_is_fitted(estimator)
-    density = getattr(estimator, "density_", estimator)
-    if not isinstance(density, FlowDensity):
-        raise TypeError(
-            "Expected a FlowDensity or a FlowOutlierDetector; got "
-            f"{type(estimator).__name__}. Pass the fitted estimator itself."
-        )
-    return density
 
 
 def regressor_of(estimator: Any) -> FlowRegressor:

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from skflow.plotting.style import BLUE, ORANGE, VERMILLION, axes_or_new, density_of
+from skflow.estimators.meta import density_of
+from skflow.plotting.style import BLUE, ORANGE, VERMILLION, axes_or_new
 
 FEW_EPOCHS = 30  # most epochs for which each has a marker
 

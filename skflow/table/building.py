@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skflow.table.storage import MARKERS, ContainerKind, StoredColumn, code_of
+from skflow.table.storage import MARKERS, Library, StoredColumn, code_of
 
 try:  # pandas columns of Arrow dtypes exist only where it is installed
     import pyarrow as pa
@@ -117,11 +117,11 @@ def to_polars(polars: Any, column: StoredColumn, name: str, dtype: Any) -> Any:
     return series.scatter(np.flatnonzero(column.missing == code_of("None")), None)
 
 
-def empty_table(kind: ContainerKind, dtypes: Sequence[Any], labels: Any) -> Any:
+def empty_table(library: Library, dtypes: Sequence[Any], labels: Any) -> Any:
     """Return an array or a frame of no rows, with columns of these dtypes and labels."""
-    if kind == "array":
+    if library == "array":
         return np.empty(0, dtype=dtypes[0])
-    if kind == "polars":
+    if library == "polars":
         return import_module("polars").DataFrame(schema=dict(zip(labels, dtypes, strict=True)))
     empty = pd.DataFrame({j: pd.Series(dtype=dtype) for j, dtype in enumerate(dtypes)})
     return empty.set_axis(labels, axis=1)

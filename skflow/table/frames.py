@@ -27,8 +27,8 @@ from skflow.table.building import (
 from skflow.table.reading import native_dtype, read_numpy, read_series
 from skflow.table.storage import (
     MARKERS,
-    ContainerKind,
     Faults,
+    Library,
     StoredColumn,
     StoredTable,
     as_family,
@@ -69,7 +69,7 @@ class Container:
 
     Attributes
     ----------
-    kind : {"array", "pandas", "polars"}
+    library : {"array", "pandas", "polars"}
     template : array, pandas or polars DataFrame
         Table without rows.
     dtypes : list
@@ -80,7 +80,7 @@ class Container:
         Missing markers that each of them held.
     """
 
-    kind: ContainerKind
+    library: Library
     template: Any
     dtypes: list[Any]
     fitted: tuple[StoredColumn, ...]
@@ -106,13 +106,13 @@ class Container:
     def __getstate__(self) -> dict[str, Any]:
         # Polars pickles no frame that has a column of objects, be it without rows.
         state = vars(self).copy()
-        if self.kind == "polars":
+        if self.library == "polars":
             del state["template"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        if self.kind == "polars":
+        if self.library == "polars":
             vars(self)["template"] = empty_table("polars", self.dtypes, self.names)
 
     @property
@@ -127,7 +127,7 @@ class Container:
         The usual one of its dtype; among objects the first that its rows had; where the dtype
         has none, that of the dtype which takes its place.
         """
-        default = "NA" if self.kind == "pandas" else "NaN"
+        default = "NA" if self.library == "pandas" else "NaN"
         markers = []
         for seen, dtype in zip(self.markers, self.dtypes, strict=True):
             held = markers_held(dtype)
@@ -152,7 +152,7 @@ class Container:
         for j, column in enumerate(stored.columns):
             with faults.collect(column.name):
                 same = as_family(column, self.fitted[j])
-                if (stored.container, column.dtype) != (self.kind, self.fitted[j].dtype):
+                if (stored.container, column.dtype) != (self.library, self.fitted[j].dtype):
                     same = with_markers(same, self.markers[j], markers_held(self.dtypes[j]))
                 columns.append(same)
         faults.raise_any()
@@ -162,7 +162,7 @@ class Container:
         """Return the container of some of the columns, by position."""
         frame = as_frame(self.template)
         return type(self)(
-            self.kind,
+            self.library,
             self.template if frame is None else frame[:, list(columns)].to_native(),
             [self.dtypes[j] for j in columns],
             tuple(self.fitted[j] for j in columns),
@@ -173,7 +173,7 @@ class Container:
         """Read rows of some of the columns, by position: conditions of the others."""
         own = self.select(columns).read(table)
         stored = _read(table, [self.names[j] for j in columns])
-        if stored.container != self.kind:
+        if stored.container != self.library:
             return Conditions(own, own, {})
         return Conditions(own, stored, dict(zip(columns, _empty_like(table)[1], strict=True)))
 
@@ -286,7 +286,7 @@ def _read(table: Any, names: Sequence[str]) -> StoredTable:
     frame = as_frame(table)
     if frame is None:
         matrix = np.asarray(table)
-        container: ContainerKind = "array"
+        container: Library = "array"
         n_rows, n_columns = matrix.shape
         readers = [partial(read_numpy, matrix[:, j]) for j in range(n_columns)]
     else:

@@ -179,9 +179,9 @@ def _pin(columns: Sequence[StoredColumn], schema: Schema) -> Schema:
     ]
     if faults:
         raise ValueError("column_kinds is a schema of other columns:\n  " + "\n  ".join(faults))
+    bounded = ((column, kind_of(pinned).value_schema(pinned)) for column, pinned in pairs)
     refuse_outside(
-        ((column, (pinned.low, pinned.high)) for column, pinned in pairs if pinned.valued),
-        "the bounds of column_kinds",
+        ((column, (own.low, own.high)) for column, own in bounded), "the bounds of column_kinds"
     )
     return Schema(tuple(_pin_column(*pair) for pair in pairs))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from skflow.table.families.family import Family
 
-ContainerKind = Literal["array", "pandas", "polars"]
+Library = Literal["array", "pandas", "polars"]
 
 # Markers of missing values. Libraries distinguish them, and so does a fitted column.
 MARKERS = ("NaN", "NA", "NaT", "None")
@@ -123,7 +123,7 @@ class StoredTable:
 
     columns: tuple[StoredColumn, ...]
     n_rows: int
-    container: ContainerKind = "array"
+    container: Library = "array"
     weight: NDArray[np.float64] | None = None
 
     @property

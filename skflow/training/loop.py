@@ -10,13 +10,14 @@ from torch import Tensor
 
 from skflow.dequantization import fork
 from skflow.exceptions import DivergenceWarning, warn_caller
+from skflow.flat_state import prefixed, take_prefixed
 from skflow.flow.batch import Batch
 from skflow.reporter import Reporter
 from skflow.training.objective import Objective
 from skflow.training.optimizer import rate_factor
 from skflow.training.options import TrainingOptions
 from skflow.training.resident import ResidentRows
-from skflow.training.state import TrainingState, prefixed, take_prefixed
+from skflow.training.state import TrainingState
 
 
 @dataclass

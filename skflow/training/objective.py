@@ -1,20 +1,21 @@
 """One objective of training: a term of the log-density, and the module that it alone trains."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from skflow.flat_state import prefixed, take_prefixed
 from skflow.flow.batch import Batch
 from skflow.flow.conditioner import Dropout
 from skflow.flow.model import Part
 from skflow.training.optimizer import EMA, AdamW
 from skflow.training.options import TrainingOptions
 from skflow.training.resident import mean_log_prob
-from skflow.training.state import load_tensors, prefixed, take_prefixed
+from skflow.training.state import load_tensors
 from skflow.training.step import EagerStep, choose_step
 from skflow.training.stopping import EarlyStopping, FixedEpochs
 
@@ -133,7 +134,7 @@ class Objective:
             | prefixed("average", self.average.state_dict())
         )
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state that :meth:`state_dict` returned; the objective has begun.
 
         Raises

@@ -59,11 +59,14 @@ def choose_options(
     tol: float,
 ) -> TrainingOptions:
     """Fill in what is "auto" from the number of training rows."""
-    epochs = _default_epochs(n_rows)
+    epochs = 200 if n_rows < 2_000 else 100 if n_rows < 20_000 else 60
+    # A power of 2 that grows as the square root of the rows, from 64 to 256, later 1,024. Up to
+    # 20,000 rows an epoch has few steps, and more of them gain more than larger ones.
+    power = min(max(round(math.log2(4 * math.sqrt(n_rows))), 6), 8 if n_rows < 20_000 else 10)
     return TrainingOptions(
         max_iter=unless_auto(max_iter, epochs),
         clock=clock,
-        batch_size=unless_auto(batch_size, _default_batch_size(n_rows)),
+        batch_size=unless_auto(batch_size, 2**power),
         learning_rate=unless_auto(learning_rate, 4e-3),
         weight_decay=unless_auto(weight_decay, min(3.0, 10_000 / n_rows)),
         label_weight_decay=unless_auto(weight_decay, min(1.0, 30 / n_rows)),
@@ -78,17 +81,3 @@ def conditional_label_decay(n_rows: int) -> float:
     It starts from a logistic regression, and overfits more than a network that reads labels.
     """
     return min(10.0, 4_000 / n_rows)
-
-
-def _default_epochs(n_rows: int) -> int:
-    """More where they are short."""
-    return 200 if n_rows < 2_000 else 100 if n_rows < 20_000 else 60
-
-
-def _default_batch_size(n_rows: int) -> int:
-    """A power of 2 that grows as the square root of the rows, from 64 to 256, later 1,024.
-
-    Up to 20,000 rows an epoch has few steps, and more of them gain more than larger ones.
-    """
-    most = 8 if n_rows < 20_000 else 10
-    return 2 ** int(min(max(round(math.log2(4 * math.sqrt(n_rows))), 6), most))

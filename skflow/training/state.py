@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-Arrays = dict[str, NDArray[Any]]
+from skflow.flat_state import Arrays
 
 
 @dataclass
@@ -41,17 +40,6 @@ class TrainingState:
     def as_dict(self) -> dict[str, Any]:
         """Return numbers and tensors by name."""
         return self.numbers | {name: torch.tensor(array) for name, array in self.arrays.items()}
-
-
-def prefixed(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state of a part under names that begin with its own."""
-    return {f"{prefix}.{name}": value for name, value in state.items()}
-
-
-def take_prefixed(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state of the part whose names begin so."""
-    start = f"{prefix}."
-    return {name.removeprefix(start): state[name] for name in state if name.startswith(start)}
 
 
 def load_tensors(tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:

@@ -2,13 +2,13 @@
 
 import copy
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from skflow.training.state import load_tensors, prefixed, take_prefixed
+from skflow.flat_state import prefixed, take_prefixed
+from skflow.training.state import load_tensors
 
 NUMBERS = ("score", "reference", "n_iter_no_change", "n_iter", "best_iter")
 
@@ -75,7 +75,7 @@ class EarlyStopping:
         numbers = {name: getattr(self, name) for name in NUMBERS}
         return numbers | prefixed("weights", self.weights)
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state that :meth:`state_dict` returned."""
         for name in NUMBERS:
             setattr(self, name, state[name])

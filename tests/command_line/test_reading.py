@@ -156,7 +156,8 @@ def test_names_are_compared_a_few_times_each() -> None:
     CountedName.n_compared = 0
     refuse_unclear_names(names, "table.csv")
     schema = SimpleNamespace(columns=[SimpleNamespace(name=CountedName(name)) for name in names])
-    model = SimpleNamespace(schema_=schema, feature_names_in_=names)
+    model = FlowDensity()
+    vars(model).update(schema_=schema, feature_names_in_=names)
     table = SimpleNamespace(path="table.csv", names=[*names, "more"], index=())
     assert ModelColumns.match(model, cast(Any, table)).ignored == ("more",)
     assert CountedName.n_compared < 20 * n

@@ -22,7 +22,7 @@ from tests.tables import randomise
 N_ROWS, N_EPOCHS, N_BATCHES = 200, 3, 4
 RATE = 1e-3
 
-PARTS = ("labels", "values")
+PARTS = ("labels", "flow")
 
 
 class Part:

@@ -92,7 +92,7 @@ def test_no_step_waits_for_the_device(name: str, is_captured: bool) -> None:
 @pytest.mark.skipif(torch.__version__ < (2, 13), reason="a failed capture breaks torch's allocator")
 def test_a_failed_capture_leaves_the_device_in_order() -> None:
     """Work that waits cannot be captured; training goes on where it was."""
-    found, expected = (Part("values", 0.2, "cuda") for _ in range(2))
+    found, expected = (Part("flow", 0.2, "cuda") for _ in range(2))
     original = found.eager.log_prob
 
     def waits(batch: Batch) -> torch.Tensor:
@@ -109,7 +109,7 @@ def test_a_failed_capture_leaves_the_device_in_order() -> None:
     torch.cuda.empty_cache()
     assert torch.rand(3, device="cuda").isfinite().all()
     # And the next fit is captured.
-    part = Part("values", 0.2, "cuda")
+    part = Part("flow", 0.2, "cuda")
     run_steps(part, lambda eager: captured(part, eager))
 
 

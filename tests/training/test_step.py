@@ -237,7 +237,7 @@ class HalfRecorder(TapeRecorder):
 
 
 def test_steps_go_on_where_the_capture_fails() -> None:
-    found, expected = (Part("values", 0.0) for _ in range(2))
+    found, expected = (Part("flow", 0.0) for _ in range(2))
     recorder = HalfRecorder(found.module)
     with pytest.warns(CaptureWarning, match=r"not permitted when stream is capturing\)"):
         run_steps(found, lambda eager: CapturedStep(eager, found.batch_size, recorder))

@@ -13,6 +13,7 @@ class Date(Temporal):
     """Dates, as seconds since 1970."""
 
     name = "date"
+    numpy_kind = "M"
     bounds = "dates"
 
     def spell(self, value: Any) -> str:

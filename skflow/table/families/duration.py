@@ -14,6 +14,7 @@ class Duration(Temporal):
     """Durations, as seconds."""
 
     name = "duration"
+    numpy_kind = "m"
     bounds = "durations"
     ends_at_zero = True
 

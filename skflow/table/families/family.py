@@ -71,6 +71,14 @@ class Family:
         """Return stored values as text, for messages."""
         return [brief.repr(value) for value in values.tolist()]
 
+    def to_array(self, values: NDArray[Any], tick: Fraction) -> NDArray[Any]:
+        """Return stored values as an array of NumPy's dtype for the family."""
+        return values
+
+    def deviation(self, number: NDArray[np.float64]) -> NDArray[Any]:
+        """Return differences of values, in units of the column, as users have them."""
+        return number
+
     def from_stored(self, value: Any, tick: int) -> Any:
         """Return a stored value as one of the schema; ``tick`` is in base units."""
         return value

@@ -18,6 +18,16 @@ class Temporal(Family):
     base_units: ClassVar[int] = units.PER_SECOND
     clock = units.CLOCK
     is_temporal = True
+    numpy_kind: ClassVar[str]
+
+    def to_array(self, values: NDArray[Any], tick: Fraction) -> NDArray[Any]:
+        """Return datetime64 or timedelta64 values."""
+        unit = next(name for name, size in units.TICKS.items() if size == tick)
+        return values.astype(np.int64).view(f"{self.numpy_kind}8[{unit}]")
+
+    def deviation(self, number: NDArray[np.float64]) -> NDArray[Any]:
+        """Return durations in nanoseconds."""
+        return (units.PER_SECOND * number).astype("m8[ns]")
 
     def from_stored(self, value: Any, tick: int) -> units.Number:
         """Return seconds, exactly."""
