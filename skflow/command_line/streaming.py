@@ -183,7 +183,7 @@ def merge_ranked(
     Equal ones stay in the order they came.
     """
     parts = [part for part in (ranked, frame) if part is not None and len(part)]
-    return pd.concat(parts or [frame]).sort_index(kind="stable")[:most]
+    return pd.concat(parts or [frame]).sort_index(kind="stable").iloc[:most]
 
 
 def _caught(batches: Iterator[Batch]) -> Iterator[Batch | Exception]:

@@ -65,8 +65,10 @@ def read_series(series: "nw.Series[Any]") -> StoredColumn:
         return _read_decimals(column, np.array(numbers), series)
     if (dtype.is_integer() or dtype.is_float()) and not isinstance(dtype, nw.Int128 | nw.UInt128):
         return _read_values(column, _fill(series, null, 0))
-    if isinstance(native.dtype, pd.DatetimeTZDtype):  # narwhals does not know all zones
-        instants = native.to_numpy(dtype=f"M8[{native.dtype.unit}]")
+    arrow = getattr(native.dtype, "pyarrow_dtype", None)
+    if isinstance(native.dtype, pd.DatetimeTZDtype) or getattr(arrow, "tz", None) is not None:
+        # narwhals does not know all zones
+        instants = native.to_numpy(dtype=f"M8[{(arrow or native.dtype).unit}]")
         return _read_values(replace(column, zoned=True), instants)
     if isinstance(dtype, nw.Datetime | nw.Duration):
         zoned = isinstance(dtype, nw.Datetime) and dtype.time_zone is not None

@@ -428,7 +428,7 @@ def test_what_is_only_kept_stays_as_it_is_spelled(tmp_path: Path) -> None:
 
 
 def test_long_cells_of_columns_passed_over(files: Path, tmp_path: Path) -> None:
-    table = pd.read_csv(files / "new.csv").assign(note='"' + "x" * 200_000)
+    table = pd.read_csv(files / "new.csv", **EXACT).assign(note='"' + "x" * 200_000)
     table.to_csv(tmp_path / "long.csv", index=False)
     found = scores_of(files / "flow", tmp_path / "long.csv", tmp_path)
     np.testing.assert_array_equal(found, scores_of(files / "flow", files / "new.csv", tmp_path))

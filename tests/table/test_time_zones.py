@@ -3,6 +3,7 @@
 import json
 import pickle
 import zoneinfo
+from collections.abc import Callable
 from datetime import UTC, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,27 @@ from skflow.command_line.main import main
 from skflow.table.frames import Container
 from tests.settings import TWO_GAUSSIANS
 
-ZONES = sorted(zoneinfo.available_timezones())
-OF_POLARS = [zone for zone in ZONES if zone not in ("Factory", "localtime")]
+
+def is_known(zone: str, convert: Callable[[str], Any]) -> bool:
+    """Whether a library has heard of a zone of this machine; early versions lack some."""
+    try:
+        convert(zone)
+    except Exception:
+        return False
+    return True
+
+
+ZONES = [
+    zone
+    for zone in sorted(zoneinfo.available_timezones())
+    if is_known(zone, lambda name: pd.Timestamp(0, tz=name))
+]
+OF_POLARS = [
+    zone
+    for zone in ZONES
+    if zone not in ("Factory", "localtime")
+    and is_known(zone, lambda name: pl.Series([0]).cast(pl.Datetime("us", name)).dt.hour())
+]
 # A name of each form.
 NAMES = ["America/New_York", "America/Port-au-Prince", "America/Indiana/Knox", "Etc/GMT+3", "NZ"]
 UNITS = ["s", "ms", "us", "ns"]
@@ -126,8 +146,14 @@ def test_zones_without_a_name_are_pickled_and_refused_by_files(zone: Any, tmp_pa
         flow.save(tmp_path / "model")
 
 
+def test_most_zones_are_known() -> None:
+    assert len(OF_POLARS) > 0.95 * len(zoneinfo.available_timezones())
+
+
 def test_the_command_line_reads_parquet_files_of_zones(tmp_path: Path) -> None:
-    zones = ["America/New_York", "Etc/GMT+3", "America/Argentina/Buenos_Aires", "+05:45"]
+    zones = ["America/New_York", "Etc/GMT+3", "America/Argentina/Buenos_Aires"]
+    if int(pd.__version__.partition(".")[0]) > 2:  # before, an offset was read without a name
+        zones.append("+05:45")
     table, model, scores = (str(tmp_path / name) for name in ("t.parquet", "m", "s.csv"))
     frame = pandas_frame("us", zones)
     frame.to_parquet(table)
