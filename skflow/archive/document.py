@@ -173,6 +173,7 @@ class ImputerFields(Fields):
     density: DensityFields
     indicated: list[Index]
     output: Literal["default", "pandas", "polars"] | None
+    other_fits: list[DensityFields] = []
 
 
 class DetectorFields(Fields):

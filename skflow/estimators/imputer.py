@@ -1,22 +1,31 @@
 """FlowImputer: missing cells of any table, drawn from a density of its rows."""
 
+import os
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import TransformerMixin, _fit_context
-from sklearn.utils import Tags
+from sklearn.base import TransformerMixin, _fit_context, clone
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils._set_output import ADAPTERS_MANAGER
 from sklearn.utils.validation import _check_feature_names_in, _get_feature_names, check_is_fitted
 
+from skflow.clock import Clock
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import DENSITY, MetaEstimator, clone_density
 from skflow.estimators.persistence import SaveableImputer
 from skflow.estimators.validation import check_table, numbers_like, weighted_rows
+from skflow.fitted.donors import complete
+from skflow.fitted.imputation import impute
+from skflow.fitted.questions import Questions
+from skflow.fitted.table_rows import EncodableTable
+from skflow.torch_state import usual_torch
 
 STRATEGIES = ("sample", "typical")
+N_FITS = 4  # each to a completed table of its own
+MOST_CELLS = 50_000  # of a table; with more, the fits hardly differ, and there is one
 
 
 class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
@@ -125,11 +134,30 @@ class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
         with keep_earlier_fit(self):
             table = check_table(self, X, reset=True, fewest_rows=2)
             table, weight = weighted_rows(self, table, sample_weight, fewest_rows=2)
-            density, _ = clone_density(self)
-            self.density_ = density.fit(table, sample_weight=weight)
-            self.n_iter_ = self.density_.n_iter_
-            self.indicated_ = np.flatnonzero(self._is_missing(table).any(axis=0))
+            density, seed = clone_density(self)
+            check_table(density, table, reset=True)
+            known = EncodableTable.learn(density, table, weight)
+            missing = np.column_stack([~column.present for column in known.table.columns])
+            self.indicated_ = np.flatnonzero(missing.any(axis=0))
+            self._fit(density, known, missing & ~missing.all(axis=0), seed)
         return self
+
+    @usual_torch()
+    def _fit(
+        self, density: FlowDensity, known: EncodableTable, missing: NDArray[np.bool_], seed: int
+    ) -> None:
+        """Fit the density, and clones of it, each to a completed table of its own."""
+        n_fits = N_FITS if missing.any() and missing.size <= MOST_CELLS else 1
+        generator = np.random.RandomState(seed)
+        fits = [density, *(_sibling(density, k, seed) for k in range(1, n_fits))]
+        for k, fit in enumerate(fits):
+            rows = known
+            if missing.any():
+                rows = known.completed(complete(known.table, known.codec, missing, generator))
+            name = "fit" if n_fits == 1 else f"fit {k + 1} of {n_fits}"
+            fit._fit(rows, rows.rows, None, Clock(fit.max_time), name)
+        self.density_, self._other_fits = density, fits[1:]
+        self.n_iter_ = density.n_iter_
 
     def transform(self, X: ArrayLike) -> Any:
         """Fill the missing cells of ``X``.
@@ -154,9 +182,12 @@ class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
         """
         check_is_fitted(self)
         table = check_table(self, X, reset=False)
-        imputed = self.density_.impute(
-            table, strategy=self.strategy, random_state=self.random_state
-        )
+        self._validate_params()
+        members = [
+            Questions(fit._density, fit.device, "present")
+            for fit in (self.density_, *self._other_fits)
+        ]
+        imputed = impute(members, table, self.strategy, check_random_state(self.random_state))
         if _get_feature_names(table) is not None and not hasattr(self, "feature_names_in_"):
             imputed = np.asarray(imputed)  # its names are not those of the fit
         if not self.add_indicator:
@@ -196,3 +227,13 @@ class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _sibling(density: FlowDensity, number: int, seed: int) -> FlowDensity:
+    """Return an unfitted clone for the same columns, with a seed and a checkpoint of its own."""
+    own: FlowDensity = clone(density).set_params(random_state=(seed + number) % 2**32)
+    if density.checkpoint_path is not None:
+        own.set_params(checkpoint_path=f"{os.fspath(density.checkpoint_path)}.{number}")
+    for name in {"n_features_in_", "feature_names_in_"} & vars(density).keys():
+        setattr(own, name, getattr(density, name))
+    return own
