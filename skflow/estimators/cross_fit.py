@@ -57,11 +57,7 @@ def cross_fit(
     side_by_side = min(effective_n_jobs(n_jobs), len(fitted)) > 1
     last, tasks = 1 + len(fitted), []
     for k, (rows, use) in enumerate(zip(fitted, uses, strict=True)):
-        own = clone(density).set_params(warm_start=False)
-        for name in {"n_features_in_", "feature_names_in_"} & vars(density).keys():
-            setattr(own, name, getattr(density, name))
-        if density.checkpoint_path is not None:
-            own.set_params(checkpoint_path=f"{os.fspath(density.checkpoint_path)}.{k}")
+        own = sibling(density, k)
         if side_by_side:
             own.set_params(verbose=0)
         title = f"fit {k + 2} of {last}, calibrating"
@@ -79,6 +75,16 @@ def cross_fit(
         file=sys.stderr,
     )
     return list(results)
+
+
+def sibling(density: FlowDensity, number: int) -> FlowDensity:
+    """Return an unfitted clone for the same columns, with a checkpoint of its own."""
+    own: FlowDensity = clone(density).set_params(warm_start=False)
+    for name in {"n_features_in_", "feature_names_in_"} & vars(density).keys():
+        setattr(own, name, getattr(density, name))
+    if density.checkpoint_path is not None:
+        own.set_params(checkpoint_path=f"{os.fspath(density.checkpoint_path)}.{number}")
+    return own
 
 
 @usual_torch()

@@ -1,17 +1,17 @@
 """FlowImputer: missing cells of any table, drawn from a density of its rows."""
 
-import os
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import TransformerMixin, _fit_context, clone
-from sklearn.utils import Tags, check_random_state
+from sklearn.base import TransformerMixin, _fit_context
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils._set_output import ADAPTERS_MANAGER
 from sklearn.utils.validation import _check_feature_names_in, _get_feature_names, check_is_fitted
 
 from skflow.clock import Clock
+from skflow.estimators.cross_fit import sibling
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import DENSITY, MetaEstimator, clone_density
@@ -149,15 +149,15 @@ class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
         """Fit the density, and clones of it, each to a completed table of its own."""
         n_fits = N_FITS if missing.any() and missing.size <= MOST_CELLS else 1
         generator = np.random.RandomState(seed)
-        fits = [density, *(_sibling(density, k, seed) for k in range(1, n_fits))]
-        for k, fit in enumerate(fits):
+        self._other_fits = [sibling(density, k) for k in range(1, n_fits)]
+        for k, fit in enumerate([density, *self._other_fits]):
+            fit.set_params(random_state=(seed + k) % 2**32)
             rows = known
             if missing.any():
                 rows = known.completed(complete(known.table, known.codec, missing, generator))
             name = "fit" if n_fits == 1 else f"fit {k + 1} of {n_fits}"
             fit._fit(rows, rows.rows, None, Clock(fit.max_time), name)
-        self.density_, self._other_fits = density, fits[1:]
-        self.n_iter_ = density.n_iter_
+        self.density_, self.n_iter_ = density, density.n_iter_
 
     def transform(self, X: ArrayLike) -> Any:
         """Fill the missing cells of ``X``.
@@ -187,12 +187,14 @@ class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
             Questions(fit._density, fit.device, "present")
             for fit in (self.density_, *self._other_fits)
         ]
-        imputed = impute(members, table, self.strategy, check_random_state(self.random_state))
+        imputed = impute(members, table, self.strategy, self.random_state)
         if _get_feature_names(table) is not None and not hasattr(self, "feature_names_in_"):
             imputed = np.asarray(imputed)  # its names are not those of the fit
         if not self.add_indicator:
             return imputed
-        missing = self._is_missing(table)[:, self.indicated_]
+        stored = self.density_._density.container.read(table).select(self.indicated_.tolist())
+        missing = np.array([~column.present for column in stored.columns]).T
+        missing = missing.reshape(stored.n_rows, -1)  # also where there are no indicators
         names = self.get_feature_names_out()[self.n_features_in_ :]
         marks = numbers_like(missing.astype(np.int64), imputed, list(names))
         adapter = ADAPTERS_MANAGER.adapters.get(type(imputed).__module__.split(".")[0])
@@ -218,22 +220,7 @@ class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
         marks = [f"missingindicator_{name}" for name in names[self.indicated_]]
         return np.array([*names, *marks], dtype=object)
 
-    def _is_missing(self, table: Any) -> NDArray[np.bool_]:
-        """Whether each cell is missing, ``(n_rows, n_features)``."""
-        stored = self.density_._density.container.read(table)
-        return np.column_stack([~column.present for column in stored.columns])
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _sibling(density: FlowDensity, number: int, seed: int) -> FlowDensity:
-    """Return an unfitted clone for the same columns, with a seed and a checkpoint of its own."""
-    own: FlowDensity = clone(density).set_params(random_state=(seed + number) % 2**32)
-    if density.checkpoint_path is not None:
-        own.set_params(checkpoint_path=f"{os.fspath(density.checkpoint_path)}.{number}")
-    for name in {"n_features_in_", "feature_names_in_"} & vars(density).keys():
-        setattr(own, name, getattr(density, name))
-    return own

@@ -27,7 +27,7 @@ Mask = NDArray[np.bool_]
 
 SWEEPS = 5
 N_TREES = 10
-LEAF_ROWS = 1  # a leaf also holds rows that its tree was not grown from
+LEAF_ROWS = 2
 MOST_DONORS = 10_000  # rows that grow the trees of a column
 MOST_CATEGORIES = 30  # the most frequent ones are features
 MOST_TRIED = 30  # features that a split chooses from; half of them where they are few
@@ -47,8 +47,8 @@ def complete(
         Cells to be filled; each column holds a value that is not among them.
     generator : RandomState
     """
-    features = [_features(*pair) for pair in zip(codec.columns, table.columns, strict=True)]
-    donors = _Donors(features, missing, table.weight, generator)
+    features = [tree_features(*pair) for pair in zip(codec.columns, table.columns, strict=True)]
+    donors = Donors(features, missing, table.weight, generator)
     by_missing = np.argsort(missing.sum(axis=0), kind="stable")
     varying = [int(j) for j in by_missing if missing[:, j].any() and np.ptp(features[j])]
     for _ in range(SWEEPS if len(features) > 1 else 0):
@@ -61,7 +61,7 @@ def complete(
     return StoredTable(columns, table.n_rows, table.container, table.weight)
 
 
-def _features(codec: ColumnCodec, column: StoredColumn) -> FloatArray:
+def tree_features(codec: ColumnCodec, column: StoredColumn) -> FloatArray:
     """Return the column as trees read it, ``(n_rows, n_features)``; 0 where it is missing.
 
     Ranks of what has an order, from 0 to 1; else an indicator of each frequent category.
@@ -79,7 +79,7 @@ def _features(codec: ColumnCodec, column: StoredColumn) -> FloatArray:
 
 
 @dataclass
-class _Donors:
+class Donors:
     """Which row each cell is taken from: its own where it is known.
 
     Parameters
@@ -103,7 +103,7 @@ class _Donors:
         n_rows, n_columns = self.missing.shape
         self.rows = np.tile(np.arange(n_rows)[:, None], n_columns)
         self._owner = np.repeat(np.arange(n_columns), [own.shape[1] for own in self.features])
-        for j in np.flatnonzero(self.missing.any(axis=0)):
+        for j in np.flatnonzero(self.missing.any(axis=0)).tolist():
             holders = self._holders(j)
             lacking = np.flatnonzero(self.missing[:, j])
             nowhere = np.zeros(len(lacking), dtype=np.intp)

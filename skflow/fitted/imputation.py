@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 
 from skflow.fitted.cells import cast_like, put
 from skflow.fitted.questions import ACCURATE_DRAWS, PartialTable, Questions
@@ -18,25 +20,33 @@ N_COMPARED = 64  # draws of a row of which the typical cell is taken
 
 
 def impute(
-    members: Sequence[Questions], X: Any, strategy: str, generator: np.random.RandomState
+    members: Sequence[Questions],
+    X: Any,
+    strategy: str,
+    random_state: int | np.random.RandomState | None,
 ) -> Any:
     """Fill missing cells of a table, in its own container.
 
     Parameters
     ----------
     members : sequence of Questions
-        Densities with equal schemas, whose draws have values. One of them, chosen at random,
-        draws all cells of a table: several tables then differ also by what the fits leave open.
-        Typical cells are those of all.
+        Densities with equal schemas, whose draws have values. One of them draws all cells of a
+        table: several tables then differ also by what the fits leave open. Typical cells are
+        those of all.
     X : array or DataFrame
         All fitted columns.
     strategy : {"sample", "typical"}
-    generator : RandomState
-        Draws the uniform numbers of all rows.
+    random_state : int, RandomState instance or None
+        Seed of the uniform numbers of all rows, and of the choice of the density: consecutive
+        integers take them by turns.
     """
-    questions = members[0]
+    generator, questions = check_random_state(random_state), members[0]
     if strategy == "sample" and len(members) > 1:
-        questions = members[generator.randint(len(members))]
+        if isinstance(random_state, Integral):
+            turn = int(random_state)
+        else:
+            turn = generator.randint(len(members))
+        questions = members[turn % len(members)]
     density = questions.density
     own = Container.fit(X, density.container.names)
     table = density.container.read(X)
@@ -71,7 +81,7 @@ def typical_cells(
         rows, typical = of_rows[0][0], []
         columns = zip(*(drawn for _, drawn in of_rows), strict=True)
         for parts, codec in zip(columns, members[0].codec.columns, strict=True):
-            column = _side_by_side(parts, len(rows))
+            column = side_by_side(parts, len(rows))
             draws = np.arange(len(column.missing)).reshape(len(rows), -1)
             if codec.is_ordered:
                 order = np.argsort(column.values[draws], axis=1, kind="stable")
@@ -83,7 +93,7 @@ def typical_cells(
         yield rows, typical
 
 
-def _side_by_side(parts: Sequence[StoredColumn], n_rows: int) -> StoredColumn:
+def side_by_side(parts: Sequence[StoredColumn], n_rows: int) -> StoredColumn:
     """Join the draws of all members row by row."""
     values, missing = (
         np.concatenate([array.reshape(n_rows, -1) for array in arrays], axis=1).ravel()
