@@ -112,9 +112,11 @@ class Donors:
         self._filled = np.hstack(filled)
 
     def draw(self, j: int) -> None:
-        """Draw the donors of column j anew, given all other columns."""
+        """Draw other donors of column j, given all other columns."""
         others, holders = self._filled[:, self._owner != j], self._holders(j)
         lacking = np.flatnonzero(self.missing[:, j])
+        if not others.shape[1]:
+            return  # no other column holds anything
         forest = RandomForestRegressor(
             N_TREES,
             min_samples_leaf=LEAF_ROWS,
