@@ -165,7 +165,7 @@ def evaluate(table: pd.DataFrame, hidden: NDArray[np.bool_], draws: Draws) -> di
             unbiased = differences / (2 * N_DRAWS * (N_DRAWS - 1))
             scores["CRPS"].append(float((np.abs(errors).mean(axis=0) - unbiased).mean()))
             scores["RMSE"].append(float(np.sqrt((np.median(errors, axis=0) ** 2).mean())))
-            # The k-th of n draws is the quantile of k / (n + 1): 90 % lie within where draws are right.
+            # The k-th of n draws is the quantile k / (n + 1): right draws then cover 90 %.
             low, high = np.quantile(errors, [0.05, 0.95], axis=0, method="weibull")
             scores["coverage"].append(float(((low <= 0) & (high >= 0)).mean()))
         else:
