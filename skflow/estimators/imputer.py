@@ -161,11 +161,12 @@ class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
         self._other_fits = [sibling(density, k) for k in range(1, n_fits)]
         for k, fit in enumerate([density, *self._other_fits]):
             fit.set_params(random_state=(seed + k) % 2**32)
-            rows = known
+            rows, clock = known, Clock(fit.max_time)
             if missing.any():
-                rows = known.completed(complete(known.table, known.codec, missing, generator))
+                table = complete(known.table, known.codec, missing, generator, clock)
+                rows = known.completed(table)
             name = "fit" if n_fits == 1 else f"fit {k + 1} of {n_fits}"
-            fit._fit(rows, rows.rows, None, Clock(fit.max_time), name)
+            fit._fit(rows, rows.rows, None, clock, name)
         self.density_, self.n_iter_ = density, density.n_iter_
 
     def transform(self, X: ArrayLike) -> Any:

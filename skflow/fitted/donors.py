@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.ensemble import RandomForestRegressor
 
+from skflow.clock import Clock
 from skflow.table.codec import TableCodec
 from skflow.table.column_codec import ColumnCodec
 from skflow.table.storage import StoredColumn, StoredTable
@@ -26,6 +27,7 @@ FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 SWEEPS = 5
+MOST_FORESTS = 300  # of all sweeps; where columns are many, there are fewer sweeps
 N_TREES = 10
 LEAF_ROWS = 2
 MOST_DONORS = 10_000  # rows that grow the trees of a column
@@ -34,9 +36,15 @@ MOST_TRIED = 30  # features that a split chooses from; half of them where they a
 
 
 def complete(
-    table: StoredTable, codec: TableCodec, missing: Mask, generator: np.random.RandomState
+    table: StoredTable,
+    codec: TableCodec,
+    missing: Mask,
+    generator: np.random.RandomState,
+    clock: Clock,
 ) -> StoredTable:
     """Fill missing cells with those of donors.
+
+    Where the time of the clock is over, donors are those found so far, at first any rows.
 
     Parameters
     ----------
@@ -46,14 +54,17 @@ def complete(
     missing : ndarray of bool, shape (n_rows, n_columns)
         Cells to be filled; each column holds a value that is not among them.
     generator : RandomState
+    clock : Clock
     """
     features = [tree_features(*pair) for pair in zip(codec.columns, table.columns, strict=True)]
     donors = Donors(features, missing, table.weight, generator)
     by_missing = np.argsort(missing.sum(axis=0), kind="stable")
     varying = [int(j) for j in by_missing if missing[:, j].any() and np.ptp(features[j])]
-    for _ in range(SWEEPS if len(features) > 1 else 0):
-        for j in varying:
-            donors.draw(j)
+    n_sweeps = max(1, min(SWEEPS, MOST_FORESTS // max(1, len(varying))))
+    for j in varying * n_sweeps:
+        if clock.is_over:
+            break
+        donors.draw(j)
     filled = [column.take(donors.rows[:, j]) for j, column in enumerate(table.columns)]
     columns = tuple(
         own if missing[:, j].any() else table.columns[j] for j, own in enumerate(filled)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from skflow import FlowDensity
+from skflow.clock import Clock
 from skflow.estimators.validation import check_table
 from skflow.fitted import donors
 from skflow.fitted.donors import complete
@@ -12,13 +13,15 @@ from skflow.fitted.table_rows import EncodableTable
 from skflow.table.storage import StoredTable
 
 
-def completed(X: pd.DataFrame, weight: np.ndarray | None = None, seed: int = 0) -> StoredTable:
+def completed(
+    X: pd.DataFrame, weight: np.ndarray | None = None, max_time: float | None = None
+) -> StoredTable:
     """Fill all missing cells of columns that hold a value."""
     density = FlowDensity()
     check_table(density, X, reset=True)
     known = EncodableTable.learn(density, X, weight)
     missing = X.isna().to_numpy() & X.notna().any().to_numpy()
-    return complete(known.table, known.codec, missing, np.random.RandomState(seed))
+    return complete(known.table, known.codec, missing, np.random.RandomState(0), Clock(max_time))
 
 
 def dependent(n_rows: int = 600) -> pd.DataFrame:
@@ -100,3 +103,11 @@ def test_few_of_many_rows_grow_the_trees(monkeypatch: pytest.MonkeyPatch) -> Non
     values = completed(X.assign(x=X["x"].mask(hidden))).columns[0].values
     assert len(set(values[hidden])) <= 50
     assert np.abs(values - X["x"])[hidden].mean() < 0.3
+
+
+def test_without_time_any_row_is_a_donor() -> None:
+    X = dependent(400)
+    hidden = np.arange(400) < 200
+    column = completed(X.assign(x=X["x"].mask(hidden)), max_time=1e-9).columns[0]
+    assert column.present.all()
+    assert abs(np.corrcoef(column.values[hidden], X["x"][hidden])[0, 1]) < 0.3
