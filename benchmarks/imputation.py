@@ -125,7 +125,15 @@ def by_miceforest(partial: pd.DataFrame) -> Draws:
     for name in typed.select_dtypes(exclude="number").columns:
         typed[name] = typed[name].astype("category")
     kernel = miceforest.ImputationKernel(typed, num_datasets=N_DRAWS, random_state=0)
-    kernel.mice(3)
+    try:
+        kernel.mice(3)
+    except ValueError:  # matching by log-odds fails where a class has probability 1
+        lacking = typed.loc[:, typed.isna().any()].select_dtypes("category")
+        drawn = dict.fromkeys(lacking.columns, "fast")
+        kernel = miceforest.ImputationKernel(
+            typed, num_datasets=N_DRAWS, random_state=0, mean_match_strategy=drawn
+        )
+        kernel.mice(3)
     return [
         kernel.complete_data(k).astype(partial.dtypes.to_dict()).reset_index(drop=True)
         for k in range(N_DRAWS)
