@@ -184,6 +184,7 @@ class ImputerFields(HolderFields, tag="FlowImputer"):
 
     indicated: list[Index]
     output: Literal["default", "pandas", "polars"] | None
+    other_fits: list[DensityFields] = []
 
 
 class DetectorFields(HolderFields, tag="FlowOutlierDetector"):

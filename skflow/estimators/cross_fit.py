@@ -64,11 +64,7 @@ def cross_fit(
     side_by_side = min(effective_n_jobs(n_jobs), len(fitted)) > 1
     last, tasks = 1 + len(fitted), []
     for k, (rows, use) in enumerate(zip(fitted, uses, strict=True)):
-        own = clone(density).set_params(warm_start=False, random_state=seed + 1 + k)
-        for name in {"n_features_in_", "feature_names_in_"} & vars(density).keys():
-            setattr(own, name, getattr(density, name))
-        if density.checkpoint_path is not None:
-            own.set_params(checkpoint_path=f"{os.fspath(density.checkpoint_path)}.{k}")
+        own = sibling(density, k, seed)
         if side_by_side:
             own.set_params(verbose=0)
         title = f"fit {k + 2} of {last}, calibrating"
@@ -86,6 +82,17 @@ def cross_fit(
         file=sys.stderr,
     )
     return list(results)
+
+
+def sibling(density: FlowDensity, number: int, seed: int) -> FlowDensity:
+    """Return an unfitted clone for the same columns, with a seed and a checkpoint of its own."""
+    own: FlowDensity = clone(density)
+    own.set_params(warm_start=False, random_state=seed + 1 + number)
+    for name in {"n_features_in_", "feature_names_in_"} & vars(density).keys():
+        setattr(own, name, getattr(density, name))
+    if density.checkpoint_path is not None:
+        own.set_params(checkpoint_path=f"{os.fspath(density.checkpoint_path)}.{number}")
+    return own
 
 
 @usual_torch()

@@ -219,10 +219,24 @@ class SaveableImputer(SaveableHolder):
     def _pack(self: Any) -> tuple[Document, Arrays]:
         document, arrays = self._pack_density()
         output = getattr(self, "_sklearn_output_config", {}).get("transform")
-        return document | {"indicated": self.indicated_.tolist(), "output": output}, arrays
+        document |= {"indicated": self.indicated_.tolist(), "output": output, "other_fits": []}
+        for k, density in enumerate(self._other_fits):
+            fields, own = density._pack()
+            document["other_fits"].append(fields)
+            arrays |= prefixed(f"other_fit{k}", own)
+        return document, arrays
 
     def _unpack(self: Any, fields: ImputerFields, arrays: Arrays, density_class: type[Any]) -> None:
         self._unpack_density(fields, arrays, density_class)
+        self._other_fits = []
+        for k, of_fit in enumerate(fields.other_fits):
+            own = take_prefixed(f"other_fit{k}", arrays)
+            density = density_class()
+            density._unpack(of_fit, own)
+            refuse_left(own)
+            if density.schema_ != self.density_.schema_:
+                raise ModelFileError("All fits must have the columns of the density.")
+            self._other_fits.append(density)
         n_columns = self.n_features_in_
         if fields.indicated != sorted({j for j in fields.indicated if j < n_columns}):
             raise ModelFileError(f"indicated must be some of {n_columns} columns, ascending.")

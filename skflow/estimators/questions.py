@@ -227,7 +227,7 @@ class JointQuestions:
         )
         X = check_table(self, X, reset=False)
         questions = Questions(self._density, self.device, "present")
-        return impute(questions, X, strategy, check_random_state(random_state))
+        return impute([questions], X, strategy, random_state)
 
     def _read_part(self: Any, X: Any) -> PartialTable:
         """Read some of the fitted columns."""

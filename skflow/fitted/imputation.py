@@ -1,10 +1,13 @@
 """Imputation: unknown cells drawn, or the typical ones, given the others of their rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 
 from skflow.fitted.cells import cast_like, put
 from skflow.fitted.questions import ACCURATE_DRAWS, PartialTable, Questions
@@ -16,19 +19,34 @@ Rows = NDArray[np.intp]
 N_COMPARED = 64  # draws of a row of which the typical cell is taken
 
 
-def impute(questions: Questions, X: Any, strategy: str, generator: np.random.RandomState) -> Any:
+def impute(
+    members: Sequence[Questions],
+    X: Any,
+    strategy: str,
+    random_state: int | np.random.RandomState | None,
+) -> Any:
     """Fill missing cells of a table, in its own container.
 
     Parameters
     ----------
-    questions : Questions
-        Whose draws have values.
+    members : sequence of Questions
+        Densities with equal schemas, whose draws have values. One of them draws all cells of a
+        table: several tables then differ also by what the fits leave open. Typical cells are
+        those of all.
     X : array or DataFrame
         All fitted columns.
     strategy : {"sample", "typical"}
-    generator : RandomState
-        Draws the uniform numbers of all rows.
+    random_state : int, RandomState instance or None
+        Seed of the uniform numbers of all rows, and of the choice of the density: consecutive
+        integers take them by turns.
     """
+    generator, questions = check_random_state(random_state), members[0]
+    if strategy == "sample" and len(members) > 1:
+        if isinstance(random_state, Integral):
+            turn = int(random_state)
+        else:
+            turn = generator.randint(len(members))
+        questions = members[turn % len(members)]
     density = questions.density
     own = Container.fit(X, density.container.names)
     table = density.container.read(X)
@@ -40,7 +58,7 @@ def impute(questions: Questions, X: Any, strategy: str, generator: np.random.Ran
     if strategy == "sample":
         cells = questions.draw(partial, uniform[rows], 1, 1)
     else:
-        cells = typical_cells(questions, partial, uniform[rows])
+        cells = typical_cells(members, partial, uniform[rows])
     for some, filled in cells:
         for j, column in enumerate(filled):
             new = np.flatnonzero(missing[rows[some], j])
@@ -52,12 +70,18 @@ def impute(questions: Questions, X: Any, strategy: str, generator: np.random.Ran
 
 
 def typical_cells(
-    questions: Questions, partial: PartialTable, uniform: NDArray[np.float64]
+    members: Sequence[Questions], partial: PartialTable, uniform: NDArray[np.float64]
 ) -> Iterator[tuple[Rows, list[StoredColumn]]]:
     """Yield some rows, and the median or the mode of each column's draws."""
-    for rows, drawn in questions.draw(partial, uniform, ACCURATE_DRAWS // 2, N_COMPARED):
-        typical = []
-        for column, codec in zip(drawn, questions.codec.columns, strict=True):
+    n_each = -(-N_COMPARED // len(members))
+    of_members = (
+        questions.draw(partial, uniform, ACCURATE_DRAWS // 2, n_each) for questions in members
+    )
+    for of_rows in zip(*of_members, strict=True):
+        rows, typical = of_rows[0][0], []
+        columns = zip(*(drawn for _, drawn in of_rows), strict=True)
+        for parts, codec in zip(columns, members[0].codec.columns, strict=True):
+            column = side_by_side(parts, len(rows))
             draws = np.arange(len(column.missing)).reshape(len(rows), -1)
             if codec.is_ordered:
                 order = np.argsort(column.values[draws], axis=1, kind="stable")
@@ -67,3 +91,12 @@ def typical_cells(
                 place = (labels[:, :, None] == labels[:, None, :]).sum(axis=2).argmax(axis=1)
             typical.append(column.take(draws[np.arange(len(rows)), place]))
         yield rows, typical
+
+
+def side_by_side(parts: Sequence[StoredColumn], n_rows: int) -> StoredColumn:
+    """Join the draws of all members row by row."""
+    values, missing = (
+        np.concatenate([array.reshape(n_rows, -1) for array in arrays], axis=1).ravel()
+        for arrays in ([part.values for part in parts], [part.missing for part in parts])
+    )
+    return replace(parts[0], values=values, missing=missing)

@@ -13,6 +13,7 @@ from skflow.rows import EncodedRows, concatenate, encoded_blocks
 from skflow.table.codec import TableCodec
 from skflow.table.frames import Container
 from skflow.table.inference import infer_schema
+from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
 
 # Encoded rows are kept where they are few, or take little memory.
@@ -52,6 +53,17 @@ class EncodableTable:
             given=estimator.given,
         )
         return cls(container, TableCodec.fit(table, schema), table)
+
+    def completed(self, table: StoredTable) -> Self:
+        """Return the rows with missing cells filled; kinds, levels and grids stay as they are.
+
+        A column without any value keeps its missing cells.
+        """
+        pinned = tuple(
+            column if (stored.missing > 0).any() else replace(column, missing=())
+            for column, stored in zip(self.codec.schema.columns, table.columns, strict=True)
+        )
+        return replace(self, codec=TableCodec.fit(table, Schema(pinned)), table=table)
 
     @classmethod
     def read(cls, density: TableDensity, X: Any, weight: NDArray[np.float64] | None = None) -> Self:

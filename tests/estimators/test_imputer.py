@@ -1,5 +1,6 @@
 """Missing cells filled: containers, dtypes, distributions, the transformer around it."""
 
+import copy
 import pickle
 from pathlib import Path
 
@@ -19,6 +20,12 @@ from tests.settings import CHOSEN_GAUSSIANS, ONE_GAUSSIAN
 def flow() -> FlowDensity:
     """A quick density of categories, numbers and dates."""
     return FlowDensity(**CHOSEN_GAUSSIANS).fit(mixed(600))
+
+
+def clone_fitted(imputer: FlowImputer) -> FlowImputer:
+    """A copy with parameters of its own."""
+    copied: FlowImputer = copy.copy(imputer)
+    return copied
 
 
 def with_holes(rows: pd.DataFrame, share: float = 0.3, seed: int = 0) -> pd.DataFrame:
@@ -128,12 +135,73 @@ def test_indicators_mark_what_was_missing(imputer: FlowImputer) -> None:
 def test_a_saved_or_pickled_imputer_draws_the_same(imputer: FlowImputer, tmp_path: Path) -> None:
     rows = with_holes(mixed(50, seed=1))
     imputer.save(tmp_path / "imputer.skflow")
-    for copy in (
+    for same in (
         skflow.load(tmp_path / "imputer.skflow"),
         pickle.loads(pickle.dumps(imputer)),
     ):
-        assert isinstance(copy, FlowImputer)
-        pd.testing.assert_frame_equal(copy.transform(rows), imputer.transform(rows))
+        assert isinstance(same, FlowImputer)
+        pd.testing.assert_frame_equal(same.transform(rows), imputer.transform(rows))
+
+
+@pytest.fixture(scope="module")
+def several() -> FlowImputer:
+    """An imputer that was fitted to several completed tables."""
+    imputer = FlowImputer(FlowDensity(**ONE_GAUSSIAN), random_state=0)
+    return imputer.fit(with_holes(mixed(300)))
+
+
+def test_seeds_take_fits_by_turns(several: FlowImputer) -> None:
+    """Each draws as its density does; a generator chooses one at random."""
+    rows, fits = with_holes(mixed(50, seed=1)), [several.density_, *several._other_fits]
+    assert len(fits) == 4
+    assert len({fit.score(mixed(50).dropna()) for fit in fits}) == 4
+    for seed in range(5):
+        filled = clone_fitted(several).set_params(random_state=seed).transform(rows)
+        drawn = fits[seed % 4].impute(rows, random_state=seed)
+        pd.testing.assert_frame_equal(filled, drawn)
+    generator = np.random.RandomState(0)
+    drawn = clone_fitted(several).set_params(random_state=generator)
+    assert not drawn.transform(rows).equals(drawn.transform(rows))
+
+
+def test_typical_cells_are_those_of_all_fits(several: FlowImputer) -> None:
+    rows = mixed(40, seed=1).assign(size=np.nan)
+    filled = clone_fitted(several).set_params(strategy="typical").transform(rows)
+    fits = [several.density_, *several._other_fits]
+    guesses = [fit.impute(rows, strategy="typical", random_state=0)["size"] for fit in fits]
+    assert (filled["size"] > np.min(guesses, axis=0) - 0.5).all()
+    assert (filled["size"] < np.max(guesses, axis=0) + 0.5).all()
+    assert np.corrcoef(filled["size"], np.mean(guesses, axis=0))[0, 1] > 0.9
+
+
+def test_several_fits_are_saved(several: FlowImputer, tmp_path: Path) -> None:
+    rows = with_holes(mixed(50, seed=1))
+    several.save(tmp_path / "imputer.skflow")
+    loaded = skflow.load(tmp_path / "imputer.skflow")
+    assert isinstance(loaded, FlowImputer)
+    for seed in range(4):
+        same = (own.set_params(random_state=seed) for own in (loaded, clone_fitted(several)))
+        pd.testing.assert_frame_equal(*(own.transform(rows) for own in same))
+
+
+def test_schema_is_that_of_the_known_cells(several: FlowImputer) -> None:
+    """Kinds and grids of the table with missing cells, without the event of a missing one."""
+    of_rows = FlowDensity(**ONE_GAUSSIAN).fit(with_holes(mixed(300))).schema_.columns
+    for fit in (several.density_, *several._other_fits):
+        assert fit.schema_ == several.density_.schema_
+        assert [own.kind for own in fit.schema_.columns] == [own.kind for own in of_rows]
+        assert all(own.missing == () for own in fit.schema_.columns)
+
+
+def test_missing_cells_of_the_fit_are_no_event() -> None:
+    """What depends on a column with missing cells is found from the rows that have them all."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=1000)
+    X = pd.DataFrame({"x": x, "y": x + 0.1 * rng.normal(size=1000)})
+    partial = X.mask(rng.random(X.shape) < [0.4, 0.4])
+    filled = FlowImputer(FlowDensity(n_layers=0), random_state=0).fit(partial).transform(partial)
+    one = partial.isna().sum(axis=1) == 1
+    assert (filled["y"] - filled["x"])[one].std() < 0.25
 
 
 def test_a_step_of_a_pipeline() -> None:

@@ -1,0 +1,165 @@
+"""Completed tables: missing cells filled with those of other rows, found by random trees.
+
+Columns are filled by turns, several sweeps long. The rows that hold a value of a column grow
+decision trees of it on all other columns, filled as they are by then; a row that lacks the value
+takes that of a random row, its donor, in the same leaf of one of the trees (Doove, van Buuren,
+Dusseldorp, "Recursive partitioning for missing data imputation in the presence of interaction
+effects", Computational Statistics & Data Analysis 72, 2014).
+
+A tree of a column sees only rows that hold it: rounds of a joint density, refitted to its own
+draws, would approach the same tables many times more slowly.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from sklearn.ensemble import RandomForestRegressor
+
+from skflow.clock import Clock
+from skflow.table.codec import TableCodec
+from skflow.table.column_codec import ColumnCodec
+from skflow.table.storage import StoredColumn, StoredTable
+
+FloatArray = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+SWEEPS = 5
+MOST_FORESTS = 300  # of all sweeps; where columns are many, there are fewer sweeps
+N_TREES = 10
+LEAF_ROWS = 2
+MOST_DONORS = 10_000  # rows that grow the trees of a column
+MOST_CATEGORIES = 30  # the most frequent ones are features
+MOST_TRIED = 30  # features that a split chooses from; half of them where they are few
+
+
+def complete(
+    table: StoredTable,
+    codec: TableCodec,
+    missing: Mask,
+    generator: np.random.RandomState,
+    clock: Clock,
+) -> StoredTable:
+    """Fill missing cells with those of donors.
+
+    Where the time of the clock is over, donors are those found so far, at first any rows.
+
+    Parameters
+    ----------
+    table : StoredTable
+    codec : TableCodec
+        Fitted to the table.
+    missing : ndarray of bool, shape (n_rows, n_columns)
+        Cells to be filled; each column holds a value that is not among them.
+    generator : RandomState
+    clock : Clock
+    """
+    features = [tree_features(*pair) for pair in zip(codec.columns, table.columns, strict=True)]
+    donors = Donors(features, missing, table.weight, generator)
+    by_missing = np.argsort(missing.sum(axis=0), kind="stable")
+    varying = [int(j) for j in by_missing if missing[:, j].any() and np.ptp(features[j])]
+    n_sweeps = max(1, min(SWEEPS, MOST_FORESTS // max(1, len(varying))))
+    for j in varying * n_sweeps:
+        if clock.is_over:
+            break
+        donors.draw(j)
+    filled = [column.take(donors.rows[:, j]) for j, column in enumerate(table.columns)]
+    columns = tuple(
+        own if missing[:, j].any() else table.columns[j] for j, own in enumerate(filled)
+    )
+    return StoredTable(columns, table.n_rows, table.container, table.weight)
+
+
+def tree_features(codec: ColumnCodec, column: StoredColumn) -> FloatArray:
+    """Return the column as trees read it, ``(n_rows, n_features)``; 0 where it is missing.
+
+    Ranks of what has an order, from 0 to 1; else an indicator of each frequent category.
+    """
+    if codec.is_ordered:
+        ranks = np.zeros((len(column.missing), 1))
+        present = column.present
+        numbers = rankdata(codec.numbers(column)[present])
+        ranks[present, 0] = numbers / max(1, len(numbers))
+        return ranks
+    labels = codec.encode(column).labels
+    counts = np.bincount(labels[column.present], minlength=1)
+    frequent = np.argsort(-counts, kind="stable")[:MOST_CATEGORIES]
+    return (labels[:, None] == frequent[counts[frequent] > 0]).astype(np.float64)
+
+
+@dataclass
+class Donors:
+    """Which row each cell is taken from: its own where it is known.
+
+    Parameters
+    ----------
+    features : sequence of ndarray, each of shape (n_rows, n_features of the column)
+    missing : ndarray of bool, shape (n_rows, n_columns)
+    weight : ndarray of shape (n_rows,), optional
+    generator : RandomState
+
+    Attributes
+    ----------
+    rows : ndarray of intp, shape (n_rows, n_columns)
+    """
+
+    features: Sequence[FloatArray]
+    missing: Mask
+    weight: FloatArray | None
+    generator: np.random.RandomState
+
+    def __post_init__(self) -> None:
+        n_rows, n_columns = self.missing.shape
+        self.rows = np.tile(np.arange(n_rows)[:, None], n_columns)
+        self._owner = np.repeat(np.arange(n_columns), [own.shape[1] for own in self.features])
+        for j in np.flatnonzero(self.missing.any(axis=0)).tolist():
+            holders = self._holders(j)
+            lacking = np.flatnonzero(self.missing[:, j])
+            nowhere = np.zeros(len(lacking), dtype=np.intp)
+            self.rows[lacking, j] = self._choose(holders, nowhere[:1].repeat(len(holders)), nowhere)
+        filled = [own[self.rows[:, j]] for j, own in enumerate(self.features)]
+        self._filled = np.hstack(filled)
+
+    def draw(self, j: int) -> None:
+        """Draw other donors of column j, given all other columns."""
+        others, holders = self._filled[:, self._owner != j], self._holders(j)
+        lacking = np.flatnonzero(self.missing[:, j])
+        if not others.shape[1]:
+            return  # no other column holds anything
+        forest = RandomForestRegressor(
+            N_TREES,
+            min_samples_leaf=LEAF_ROWS,
+            max_features=max(1, min(others.shape[1] // 2, MOST_TRIED)),
+            random_state=self.generator.randint(2**31 - 1),
+        )
+        weight = None if self.weight is None else self.weight[holders]
+        target = self.features[j][holders]
+        forest.fit(others[holders], target.ravel() if target.shape[1] == 1 else target, weight)
+        tree_of = self.generator.randint(N_TREES, size=len(lacking))
+        for k, tree in enumerate(forest.estimators_):
+            own = lacking[tree_of == k]
+            if len(own):
+                leaf, its = (tree.apply(others[rows]) for rows in (holders, own))
+                self.rows[own, j] = self._choose(holders, leaf, its)
+        self._filled[:, self._owner == j] = self.features[j][self.rows[:, j]]
+
+    def _holders(self, j: int) -> NDArray[np.intp]:
+        """Return rows that hold a value of column j: all, or some where they are many."""
+        rows = np.flatnonzero(~self.missing[:, j])
+        if len(rows) > MOST_DONORS:
+            rows = np.sort(self.generator.choice(rows, MOST_DONORS, replace=False))
+        return rows
+
+    def _choose(
+        self, holders: NDArray[np.intp], leaf: NDArray[np.intp], its: NDArray[np.intp]
+    ) -> NDArray[np.intp]:
+        """Choose one of the holders in each leaf of ``its``, with odds of their weights."""
+        order = np.argsort(leaf, kind="stable")
+        weight = np.ones(len(order)) if self.weight is None else self.weight[holders[order]]
+        mass = np.concatenate([[0.0], np.cumsum(weight)])
+        first, end = (np.searchsorted(leaf[order], its, side) for side in ("left", "right"))
+        at = mass[first] + self.generator.random_sample(len(its)) * (mass[end] - mass[first])
+        place = np.searchsorted(mass, at, "right") - 1
+        return np.asarray(holders[order[np.clip(place, first, end - 1)]])
