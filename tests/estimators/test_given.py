@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from pandas.testing import assert_frame_equal
+from polars.testing import assert_frame_equal as polars_equal
 from scipy import stats
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -67,7 +68,8 @@ def test_polars_frames_and_arrays() -> None:
     given = df.columns[::2]
     flow = FlowDensity(given=given, **ONE_GAUSSIAN).fit(df)
     back = flow.inverse_transform(flow.transform(df), given=df)
-    assert back[given].equals(df[given])
+    # As texts: early versions of polars tell categories of two frames apart.
+    polars_equal(back[given], df[given], check_exact=True, categorical_as_str=True)
     assert flow.sample(given=df[:3], random_state=0).schema == df.schema
     X = np.random.default_rng(0).standard_normal((80, 3)).round(6)
     flow = FlowDensity(given=[2], **ONE_GAUSSIAN).fit(X)
