@@ -10,11 +10,15 @@ from torch import Tensor, nn
 from skflow.flat_state import prefixed, take_prefixed
 from skflow.training.state import load_tensors
 
-NUMBERS = ("score", "reference", "n_iter_no_change", "n_iter", "best_iter")
+NUMBERS = ("score", "reference", "latest", "trend", "n_iter_no_change", "n_iter", "best_iter")
+TREND_EPOCHS = 10
 
 
 class EarlyStopping:
     """Early stopping: the weights of the highest score, and a count of epochs without a gain.
+
+    A score that is above its average over about ten epochs rises: the first steps may cost more
+    than many later ones win back.
 
     Parameters
     ----------
@@ -37,6 +41,7 @@ class EarlyStopping:
         self.tol = tol
         self.score = score
         self.reference = score
+        self.latest = self.trend = score
         self.n_iter_no_change = 0
         self.n_iter = 0
         self.best_iter = 0
@@ -45,6 +50,9 @@ class EarlyStopping:
     def update(self, score: float) -> None:
         """Count an epoch by its score; one that is not finite is no gain."""
         self.n_iter += 1
+        if math.isfinite(score):
+            self.latest = score
+            self.trend += (score - self.trend) / TREND_EPOCHS
         if score > self.score:
             self._keep(score)
         if score > self.reference + self.tol:
@@ -54,11 +62,15 @@ class EarlyStopping:
             self.n_iter_no_change += 1
 
     def n_left(self, n_iter_no_change: int) -> int:
-        """Return the epochs until as many have passed without a gain, if none gains any more."""
-        return max(0, n_iter_no_change - self.n_iter_no_change)
+        """Return the epochs until as many have passed without a gain, if none gains any more.
+
+        While the score rises there is at least one.
+        """
+        rises = self.latest > self.trend + self.tol
+        return max(int(rises), n_iter_no_change - self.n_iter_no_change)
 
     def should_stop(self, n_iter_no_change: int) -> bool:
-        """Whether as many epochs have passed without a gain."""
+        """Whether as many epochs have passed without a gain, and the score does not rise."""
         return self.n_left(n_iter_no_change) == 0
 
     def _keep(self, score: float) -> None:

@@ -106,6 +106,22 @@ def test_a_gain_of_tol_resets_the_count() -> None:
     assert counts == [1, 2, 0, 1, 0]
 
 
+def test_training_goes_on_while_the_score_rises_from_a_dip() -> None:
+    best = EarlyStopping(nn.Linear(1, 1), score=0.0, tol=0.1)
+    fall, rise = -np.arange(1.0, 11), np.arange(-9.0, -0.5)
+    for score in (*fall, *rise[:-1]):
+        best.update(score)
+    assert best.n_iter_no_change == 18
+    assert not best.should_stop(15)
+    for _ in range(60):
+        best.update(-1.0)
+    assert best.should_stop(15)
+    fallen = EarlyStopping(nn.Linear(1, 1), score=0.0, tol=0.1)
+    for score in (*fall, *fall - 10):
+        fallen.update(score)
+    assert fallen.should_stop(15)
+
+
 def test_optimizer_steps_are_those_of_torch() -> None:
     """AdamW with decay on matrices alone, gradients clipped to a norm."""
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double()
