@@ -19,6 +19,7 @@ GROUND = {"rows", "dequantization", "device", "clock", "reporter", "exceptions",
 # What each floor may import of the others. flow and table do not know each other.
 FLOORS = {
     "command_line": {"command_line", "estimators", "archive", "table", "exceptions"},
+    "batches": {"batches", "estimators", "table", "device", "exceptions"},
     "metrics": set(),
     "plotting": {"plotting", "estimators", "table"},
     "estimators": {
@@ -46,7 +47,7 @@ FLOORS = {
     "clock": set(),
     "torch_state": set(),
     "reporter": {"clock", "exceptions"},
-    "skflow": {"estimators"},
+    "skflow": {"batches", "estimators"},
     "__main__": {"command_line"},
 }
 
@@ -66,7 +67,7 @@ FRAME_FILES = {
     *("archive/scalars.py", "archive/dtypes.py"),
 }
 # Floors that make frames of other files, and other files of frames.
-FRAME_FLOORS = {"command_line"}
+FRAME_FLOORS = {"command_line", "batches"}
 
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
