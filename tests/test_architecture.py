@@ -18,8 +18,8 @@ GROUND = {"rows", "dequantization", "device", "clock", "reporter", "exceptions",
 
 # What each floor may import of the others. flow and table do not know each other.
 FLOORS = {
-    "command_line": {"command_line", "estimators", "archive", "table", "exceptions"},
-    "batches": {"batches", "estimators", "table", "device", "exceptions"},
+    "command_line": {"command_line", "estimators", "archive", "datasets", "table", "exceptions"},
+    "batches": {"batches", "estimators", "datasets", "table", "device", "exceptions"},
     "metrics": set(),
     "plotting": {"plotting", "estimators", "table"},
     "estimators": {
@@ -39,6 +39,7 @@ FLOORS = {
     "initialization": {"initialization", "flow", *GROUND},
     "training": {"training", "flow", *GROUND},
     "flow": {"flow", *GROUND},
+    "datasets": {"datasets", "table", "exceptions"},
     "table": {"table", "rows", "exceptions"},
     "rows": set(),
     "exceptions": set(),
@@ -58,6 +59,7 @@ FOREIGN = {
     "initialization": {"sklearn", "pandas", "polars", "narwhals"},
     "conditioning": {"sklearn", "pandas", "polars", "narwhals"},
     "rows": {"torch"},
+    "datasets": {"torch"},
     "table": {"torch"},
 }
 FRAME_LIBRARIES = {"pandas", "polars", "narwhals"}
@@ -67,7 +69,7 @@ FRAME_FILES = {
     *("archive/scalars.py", "archive/dtypes.py"),
 }
 # Floors that make frames of other files, and other files of frames.
-FRAME_FLOORS = {"command_line", "batches"}
+FRAME_FLOORS = {"command_line", "batches", "datasets"}
 
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 

@@ -32,7 +32,7 @@ class BatchTask:
     Engine                       Call
     ============================ =================================================================
     Dask                         ``frame.map_partitions(task, meta=task.meta)``
-    Spark                        ``frame.mapInPandas(task.stream, task.ddl)``
+    Spark                        ``frame.mapInArrow(task.stream, task.ddl)``
     Ray Data                     ``data.map_batches(task, batch_format="pandas")``
     joblib                       ``Parallel(2)(delayed(task)(frame) for frame in frames)``
     ============================ =================================================================
@@ -140,7 +140,7 @@ class BatchTask:
 
         Parameters
         ----------
-        rows : pandas or polars DataFrame, or array
+        rows : pandas or polars DataFrame, pyarrow Table or RecordBatch, or array
             The columns that the model was fitted to, in any order, those to keep, and any others.
             Of a model that was fitted to an array, which has no names, the columns that are not
             kept, in order. There may be no rows.
@@ -148,7 +148,8 @@ class BatchTask:
         Returns
         -------
         answers : pandas DataFrame
-            As many rows, with the same index; a polars DataFrame of polars rows.
+            As many rows, with the same index. Rows of polars give a polars DataFrame, those of
+            pyarrow a Table.
 
         Raises
         ------
@@ -157,8 +158,11 @@ class BatchTask:
         ValueError, TypeError
             Where columns are missing, or as the methods raise.
         """
-        frame = as_frame(rows)
-        if frame is None:
+        if type(rows).__module__.partition(".")[0] == "pyarrow":
+            arrow = import_module("skflow.datasets.arrow")
+            schema = None if None in self._kept.values() else self.schema
+            return arrow.to_table(self(arrow.to_frame(rows)), schema)
+        if as_frame(rows) is None:
             rows = pd.DataFrame(np.asarray(rows))
         chosen = select_columns(rows, self._names, list(self._kept), self._n_columns)
         blocks = []
@@ -179,17 +183,22 @@ class BatchTask:
         )
 
     def stream(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Answer batches one after the other, as Spark's ``mapInPandas`` hands them out.
+        """Answer batches one after the other, as Spark hands them out.
 
         Parameters
         ----------
-        batches : iterable of DataFrame
+        batches : iterable of pandas DataFrame or pyarrow RecordBatch
+            As ``mapInPandas`` and ``mapInArrow`` have them.
 
         Yields
         ------
-        answers : DataFrame
+        answers : pandas DataFrame or pyarrow RecordBatch
         """
-        yield from map(self, batches)
+        for answers in map(self, batches):
+            if isinstance(answers, pd.DataFrame):
+                yield answers
+            else:
+                yield from answers.to_batches()
 
     @property
     def meta(self) -> pd.DataFrame:

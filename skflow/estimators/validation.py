@@ -25,9 +25,16 @@ CONVERSIONS = {
     "narwhals": "X.to_native()",
     "dask": "X.compute()",
     "pyspark": "X.toPandas()",
+    "ray": "X.to_pandas()",
     "cudf": "X.to_pandas()",
     "ibis": "X.to_pandas()",
     "duckdb": "X.df()",
+}
+# Engines whose frames are in parts, and the call that answers each part by a BatchTask.
+PARTITIONED = {
+    "dask": "X.map_partitions(task, meta=task.meta)",
+    "pyspark": "X.mapInArrow(task.stream, task.ddl)",
+    "ray": 'X.map_batches(task, batch_format="pandas")',
 }
 
 
@@ -181,6 +188,12 @@ def _remedy(X: Any) -> str | None:
     """Say how to make a table of what is none, and "reshape" would not help; else None."""
     frame = "Make it a DataFrame: pd.DataFrame(X)."
     library = type(X).__module__.split(".")[0]
+    if library in PARTITIONED:
+        return (
+            "It is in parts, perhaps on several machines. A fitted model answers each part by a "
+            f"task: task = skflow.BatchTask(model); {PARTITIONED[library]}. For a fit, take as "
+            f"many rows as memory holds: X = {CONVERSIONS[library]}."
+        )
     if library in CONVERSIONS:
         is_dataset = library == "pyarrow" and hasattr(X, "to_table")
         return (

@@ -218,3 +218,19 @@ def test_arguments_are_checked(
 def test_lacking_columns_are_named(flow: FlowDensity) -> None:
     with pytest.raises(ValueError, match=r"lack columns \['size', 'id'\]"):
         BatchTask(flow, keep=["id"])(ROWS[:0].drop(columns="size"))
+
+
+def test_rows_of_arrow() -> None:
+    """As Spark's mapInArrow hands them out, and Ray with batch_format="pyarrow"."""
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(ROWS.drop(columns=["object", "float16"]))
+    task = BatchTask(flow, keep={"levels": "int64"})
+    table = pa.Table.from_pandas(ROWS.drop(columns="object"), preserve_index=False)
+    answers = task(table)
+    assert answers.schema.equals(task.schema)
+    assert answers["levels"].to_pylist() == ROWS["levels"].tolist()
+    scores = flow.score_samples(ROWS.drop(columns=["object", "float16"]))
+    np.testing.assert_allclose(answers["log_density"], scores, atol=1e-12, rtol=1e-12)
+    batches = list(task.stream(iter(table.to_batches(max_chunksize=100))))
+    assert pa.Table.from_batches(batches, task.schema).num_rows == len(ROWS)
+    assert task(table[:0]).schema.equals(task.schema)
+    assert BatchTask(flow, keep=["colour"])(table).num_columns == 2
