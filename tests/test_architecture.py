@@ -30,7 +30,7 @@ FLOORS = {
     },
     "fitted": {
         *("fitted", "archive", "outliers", "conditioning", "initialization", "training"),
-        *("flow", "table"),
+        *("flow", "datasets", "table"),
         *GROUND,
     },
     "archive": {"archive", "outliers", "flow", "table", *GROUND},
@@ -39,7 +39,7 @@ FLOORS = {
     "initialization": {"initialization", "flow", *GROUND},
     "training": {"training", "flow", *GROUND},
     "flow": {"flow", *GROUND},
-    "datasets": {"datasets", "table", "exceptions"},
+    "datasets": {"datasets", "rows", "table", "exceptions"},
     "table": {"table", "rows", "exceptions"},
     "rows": set(),
     "exceptions": set(),

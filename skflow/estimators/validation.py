@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +30,20 @@ CONVERSIONS = {
     "ibis": "X.to_pandas()",
     "duckdb": "X.df()",
 }
-# Engines whose frames are in parts, and the call that answers each part by a BatchTask.
+
+
+class EngineCalls(NamedTuple):
+    """Calls on a frame of an engine: one answers its parts by a task, one writes them."""
+
+    answer: str
+    write: str
+
+
+# Engines whose frames are in parts.
 PARTITIONED = {
-    "dask": "X.map_partitions(task, meta=task.meta)",
-    "pyspark": "X.mapInArrow(task.stream, task.ddl)",
-    "ray": 'X.map_batches(task, batch_format="pandas")',
+    "dask": EngineCalls("X.map_partitions(task, meta=task.meta)", 'X.to_parquet("rows/")'),
+    "pyspark": EngineCalls("X.mapInArrow(task.stream, task.ddl)", 'X.write.parquet("rows/")'),
+    "ray": EngineCalls('X.map_batches(task, batch_format="pyarrow")', 'X.write_parquet("rows/")'),
 }
 
 
@@ -191,8 +200,9 @@ def _remedy(X: Any) -> str | None:
     if library in PARTITIONED:
         return (
             "It is in parts, perhaps on several machines. A fitted model answers each part by a "
-            f"task: task = skflow.BatchTask(model); {PARTITIONED[library]}. For a fit, take as "
-            f"many rows as memory holds: X = {CONVERSIONS[library]}."
+            f"task: task = skflow.BatchTask(model); {PARTITIONED[library].answer}. A FlowDensity "
+            f"is fitted to Parquet files: {PARTITIONED[library].write}, then "
+            'fit(pyarrow.dataset.dataset("rows/")).'
         )
     if library in CONVERSIONS:
         is_dataset = library == "pyarrow" and hasattr(X, "to_table")

@@ -6,11 +6,12 @@ rule gives the same answer as to all:
 
 * the 33 lowest and the 33 highest, for span, support, spacing and atoms there;
 * whole numbers whose greatest common divisor is that of all, for grids of tens and of the clock;
+* the floats nearest to 0, for scales;
 * a number that is not whole, and one that needs the most decimals, for grids of decimals;
 * of each value that is watched the 10 neighbours on each side, for atoms.
 
 A value that is kept in the end is kept in every part that it occurs in, except for those that
-stand for others in the second and third group. So the counts of ends and of neighbours are exact,
+stand for others, such as divisors. So the counts of ends and of neighbours are exact,
 whatever the parts and their order. Which values must be watched is known after a pass over all
 parts, by their :class:`Frequencies`.
 """
@@ -196,6 +197,8 @@ def find_needed(values: NDArray[Any], watched: NDArray[Any]) -> NDArray[np.bool_
     if values.dtype.kind != "f":
         needed[find_divisors(values)] = True
         return needed
+    nearest = int(np.searchsorted(values, 0))
+    needed[max(0, nearest - 1) : nearest + 2] = True
     needed[find_finest(values)] = True
     broken = np.flatnonzero(values != np.rint(values))
     needed[broken[:1] if broken.size else find_divisors(values)] = True

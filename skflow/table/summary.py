@@ -92,6 +92,12 @@ class ColumnSummary:
             return int(self.counted.counts[is_meant(self.counted.values)].sum())
         return int(np.count_nonzero(is_meant(self.column.values[self.column.present])))
 
+    def without_rows(self, column: StoredColumn) -> Self:
+        """Return the summary of rows that are not kept, stored as the rows of another column."""
+        if self.column.family.holds_objects:
+            return replace(self, column=column.blank(), named=self.vocabulary)
+        return replace(self, column=column.blank(), counted=self.distinct)
+
     def refuse_many(self) -> None:
         """Raise where the distinct values were too many to keep them all."""
         if not self.column.family.holds_objects and not self.distinct.is_complete:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
-import pyarrow.dataset as ds
 import scipy.sparse as sp
 
 N_ROWS = 60
@@ -179,10 +178,6 @@ NEVER_FITTED: dict[str, Case] = {
     "a pyarrow RecordBatch": Case(
         lambda: pa.record_batch({"x": [1, 2]}),
         Refused(TypeError, r"got pyarrow.*RecordBatch\. Convert it: X = X\.to_pandas\(\)\."),
-    ),
-    "a pyarrow Dataset": Case(
-        lambda: ds.dataset(pa.table({"x": [1, 2]})),
-        Refused(TypeError, r"Dataset\. Convert it: X = X\.to_table\(\)\.to_pandas\(\)\."),
     ),
     "a frame of narwhals": Case(
         lambda: nw.from_native(column(text("ab"))),
