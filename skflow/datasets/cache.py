@@ -94,9 +94,15 @@ class RowCache:
             return
         rows = concatenate(self._waiting[bucket])
         batch = pa.RecordBatch.from_pydict(_flatten(rows, self.quantized_columns))
-        if bucket not in self._writers:
-            self._writers[bucket] = pa.ipc.new_file(self._path(bucket), batch.schema)
-        self._writers[bucket].write_batch(batch)
+        try:
+            if bucket not in self._writers:
+                self._writers[bucket] = pa.ipc.new_file(self._path(bucket), batch.schema)
+            self._writers[bucket].write_batch(batch)
+        except OSError as error:
+            raise OSError(
+                f"Encoded rows cannot be written to {self.folder}: {error}. Set the environment "
+                "variable TMPDIR to a folder of another disk."
+            ) from error
         self.sizes[bucket] += len(rows)
         self._waiting[bucket], self._n_waiting[bucket] = [], 0
 

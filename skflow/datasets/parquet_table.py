@@ -11,6 +11,7 @@ from skflow.datasets.arrow import MASKED, unmask
 
 BATCH_ROWS = 2**16
 BUFFER = 2**16  # bytes of each column that are read at a time
+TEXT_BYTES = 64  # of a cell that is no number, about
 
 
 class ParquetTable:
@@ -38,7 +39,17 @@ class ParquetTable:
         self.names = [name for name in schema.names if name not in index]
         self.schema = schema
         self.fragments = sorted(dataset.get_fragments(), key=lambda part: getattr(part, "path", ""))
+        refuse_disagreement(self.fragments, schema, self.names)
         self.n_rows = sum(fragment.count_rows() for fragment in self.fragments)
+
+    @property
+    def n_bytes(self) -> int:
+        """About how much memory all rows take as a frame."""
+        numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+        kinds = (*numbers, pa.types.is_temporal)
+        types = [self.schema.field(name).type for name in self.names]
+        cells = (8 if any(is_kind(kind) for is_kind in kinds) else TEXT_BYTES for kind in types)
+        return self.n_rows * sum(cells)
 
     def empty(self) -> pd.DataFrame:
         """Return a frame of no rows, of the dtypes of all batches."""
@@ -74,6 +85,36 @@ class ParquetTable:
         """Read all rows; integers and booleans without missing values are NumPy's."""
         frames = [frame for _, frame in self.frames()]
         return unmask(pd.concat([self.empty(), *frames], ignore_index=True))
+
+
+def refuse_disagreement(fragments: Sequence[Any], schema: pa.Schema, names: Sequence[str]) -> None:
+    """Raise where files differ in their columns, or in their types from the dataset's.
+
+    Arrow would fill in missing values, leave columns out and cast what can be cast. Columns
+    that no file holds are known by the files' paths.
+    """
+    physical = [
+        {field.name: _plain(field.type) for field in fragment.physical_schema}
+        for fragment in fragments
+    ]
+    held: dict[str, Any] = {}
+    for types in physical:
+        held = types | held
+    held |= {name: _plain(schema.field(name).type) for name in held if name in names}
+    for fragment, types in zip(fragments, physical, strict=True):
+        for name, expected in held.items():
+            found = types.get(name, "nothing")
+            if found != expected and (name in names or found == "nothing"):
+                raise ValueError(
+                    f"Column {name!r} is {found} in "
+                    f"{getattr(fragment, 'path', 'a part of the dataset')}, and {expected} "
+                    "elsewhere. Write all files with the same columns, of the same types."
+                )
+
+
+def _plain(kind: Any) -> Any:
+    """Return the type of a column's values."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _to_masked(batch: pa.RecordBatch) -> pd.DataFrame:

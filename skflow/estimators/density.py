@@ -290,7 +290,8 @@ class FlowDensity(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            A pandas or polars DataFrame of any columns, or an array.
+            A pandas or polars DataFrame of any columns, an array, or a ``pyarrow.dataset.Dataset``
+            of Parquet files, which may be larger than memory.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from skflow.estimators.validation import check_table, weighted_rows
 from skflow.fitted.table_rows import EncodableTable
 
-MOST_CELLS_IN_MEMORY = 2**27  # of a dataset: a gigabyte of float64
+MOST_BYTES_IN_MEMORY = 2**30  # of a dataset
 
 
 def is_dataset(X: Any) -> bool:
@@ -26,7 +26,7 @@ def read_training_rows(
     ----------
     density : FlowDensity
     X : array, DataFrame or pyarrow Dataset
-        A dataset of more than 2^27 cells is not read into memory.
+        A dataset of more than a gigabyte is not read into memory.
     sample_weight : array-like of shape (n_samples,), float or None
     fewest_rows : int
     warm : bool
@@ -46,7 +46,7 @@ def read_training_rows(
     if is_dataset(X):
         datasets = import_module("skflow.fitted.dataset_rows")
         table = datasets.ParquetTable(X)
-        if table.n_rows * len(table.names) > MOST_CELLS_IN_MEMORY:
+        if table.n_bytes > MOST_BYTES_IN_MEMORY:
             if sample_weight is not None:
                 raise ValueError(
                     "sample_weight must be None where X is a dataset that is larger than memory."

@@ -47,7 +47,7 @@ def write(folder: Path, frame: pd.DataFrame, cuts: list[int], group_rows: int = 
 @pytest.fixture
 def out_of_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is read into memory as a whole, however small."""
-    monkeypatch.setattr(training_rows, "MOST_CELLS_IN_MEMORY", 0)
+    monkeypatch.setattr(training_rows, "MOST_BYTES_IN_MEMORY", 0)
     monkeypatch.setattr(parquet_table, "BATCH_ROWS", 700)
     monkeypatch.setattr(dataset_rows, "BUCKET_ROWS", 600)
 
@@ -251,6 +251,17 @@ def test_the_cache_goes_with_the_fit(
     assert again.schema_ == flow.schema_
 
 
+def test_a_full_disk(in_windows: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = write(tmp_path, ROWS[:2000], [])
+
+    def fail(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pa.ipc, "new_file", fail)
+    with pytest.raises(OSError, match=r"No space left on device\. Set .* TMPDIR"):
+        FlowDensity(n_layers=0, n_components=1).fit(dataset)
+
+
 def test_partitions_and_dictionaries(out_of_core: None, tmp_path: Path) -> None:
     frame = ROWS[["decimal", "size", "colour"]].assign(year=np.repeat([2024, 2025], 3000))
     pq.write_to_dataset(pa.Table.from_pandas(frame), tmp_path, partition_cols=["year"])
@@ -260,6 +271,30 @@ def test_partitions_and_dictionaries(out_of_core: None, tmp_path: Path) -> None:
     assert read["year"].tolist() == frame["year"].tolist()
     assert read["size"].dropna().unique().tolist() == frame["size"].dropna().unique().tolist()
     assert outcome(EncodableDataset.learn, table) == outcome(learn_frame, read)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            {"x": np.arange(3.0), "i": [0.5, 1.0, 2.0]},
+            "Column 'i' is double in .*1.parquet, and int64",
+        ),
+        ({"x": np.arange(3.0)}, "Column 'i' is nothing in .*1.parquet, and int64 elsewhere"),
+        (
+            {"x": np.arange(3.0), "i": [1, 2, 3], "z": [1, 2, 3]},
+            "Column 'z' is nothing in .*0.parquet",
+        ),
+    ],
+)
+def test_files_that_disagree_are_refused(other: Any, said: str, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": np.arange(3.0), "i": [1, 2, 3]}), tmp_path / "0.parquet")
+    pq.write_table(pa.table(other), tmp_path / "1.parquet")
+    with pytest.raises(ValueError, match=said):
+        FlowDensity().fit(ds.dataset(tmp_path))
+    chosen = ds.dataset(tmp_path, schema=pa.schema([("x", pa.float64())]))
+    if "i" in other and "z" not in other:
+        assert ParquetTable(chosen).read().shape == (6, 1)
 
 
 @pytest.fixture
