@@ -4,6 +4,7 @@ Only what training reads is kept: float32 values, labels in as few bytes as hold
 where rows have them, and the centers of bins that each epoch dequantizes.
 """
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -68,6 +69,8 @@ class ResidentRows:
         generator: torch.Generator,
         device: torch.device,
     ) -> None:
+        if isinstance(source, WindowedRows):  # the model moves to the device before later windows
+            model, fixed = copy.deepcopy((model, list(fixed)))
         self.model = model
         self.fixed = fixed
         self.quantized_columns = list(source.quantized_columns)
