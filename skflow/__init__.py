@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skflow.batches.task import BatchTask
     from skflow.estimators.classifier import FlowClassifier
     from skflow.estimators.conditional_distribution import ConditionalDistribution
     from skflow.estimators.density import FlowDensity
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from skflow.estimators.regressor import FlowRegressor
 
 __all__ = [
+    "BatchTask",
     "ConditionalDistribution",
     "FlowClassifier",
     "FlowDensity",
@@ -29,6 +31,7 @@ __all__ = [
 __version__ = version("skflow")
 
 _MODULES = {
+    "BatchTask": "skflow.batches.task",
     "ConditionalDistribution": "skflow.estimators.conditional_distribution",
     "FlowClassifier": "skflow.estimators.classifier",
     "FlowDensity": "skflow.estimators.density",

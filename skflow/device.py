@@ -94,10 +94,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def one_thread() -> AbstractContextManager[None]:
+    """Use one CPU thread for a while; several Python threads may do so at the same time."""
+    return _one_thread
+
+
 def fitting_threads(n_cells: int) -> AbstractContextManager[None]:
     """Use one CPU thread for a while where the table is small.
 
     Elsewhere torch's own number is kept: that of ``torch.set_num_threads``, or of
     ``OMP_NUM_THREADS``, by which joblib's workers share the cores.
     """
-    return _one_thread if n_cells < THREADED_CELLS else nullcontext()
+    return one_thread() if n_cells < THREADED_CELLS else nullcontext()

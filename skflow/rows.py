@@ -1,5 +1,6 @@
 """Encoded rows, and sources of them: what a table's codec returns and a model is fitted to."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
@@ -119,6 +120,35 @@ class RowSource(Protocol):
     def take(self, rows: Any) -> EncodedRows:
         """Encode some of the rows, by slice or index."""
         ...
+
+
+class WindowedRows(ABC):
+    """A source of more rows than memory holds: training reads them in windows of equal size.
+
+    Attributes
+    ----------
+    n_windows : int
+        Windows that hold all rows once.
+    sample : RowSource
+        Some of the rows, drawn at random, for what is fitted to a sample.
+    """
+
+    n_windows: int
+    sample: RowSource
+
+    @abstractmethod
+    def window(self, epoch: int) -> RowSource:
+        """Return the rows of an epoch, in random order: others in each, until all were read."""
+
+
+def window_of(source: RowSource, epoch: int) -> RowSource:
+    """Return the rows of an epoch: all rows of a source that is in memory."""
+    return source.window(epoch) if isinstance(source, WindowedRows) else source
+
+
+def sample_of(source: RowSource) -> RowSource:
+    """Return rows that represent those of a source: all rows where they are in memory."""
+    return source.sample if isinstance(source, WindowedRows) else source
 
 
 def block_size(n_columns: int) -> int:

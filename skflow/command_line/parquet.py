@@ -3,20 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skflow.command_line.csv_files import Batch, Labels
 from skflow.command_line.messages import as_command_error
+from skflow.datasets.arrow import to_frame
 
 BUFFER = 2**16  # bytes of each column that are read at a time
-# Whole numbers and booleans keep their holes; floats would lose digits.
-MASKED: dict[Any, Any] = {pa.bool_(): pd.BooleanDtype()} | {
-    getattr(pa, name.lower())(): getattr(pd, f"{name}Dtype")()
-    for name in (f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))
-}
 
 
 class ParquetTable:
@@ -40,32 +35,20 @@ class ParquetTable:
     def read(self, columns: Sequence[str], labels: Labels) -> pd.DataFrame:
         """Read all rows, of the types that the file declares, whatever the ``labels``."""
         with as_command_error(self.path):
-            return _to_frame(self.file.read(columns=list(columns)))
+            return to_frame(self.file.read(columns=list(columns)))
 
     def batches(self, n_rows: int, columns: Sequence[str], labels: Labels) -> Iterator[Batch]:
         """Read ``n_rows`` rows at a time; see :meth:`read`."""
         start = 0
         with as_command_error(self.path):
             for batch in self.file.iter_batches(n_rows, columns=list(columns)):
-                frame = _to_frame(pa.Table.from_batches([batch]))
+                frame = to_frame(pa.Table.from_batches([batch]))
                 yield Batch(frame.set_axis(range(start, start + len(frame))), start, len(frame))
                 start += len(frame)
 
     def close(self) -> None:
         """Close the file."""
         self.file.close()
-
-
-def _to_frame(table: pa.Table) -> pd.DataFrame:
-    """Convert rows; numbers and booleans are NumPy's where these can hold them.
-
-    Only integers and booleans beside missing values stay masked: as floats they would lose
-    digits, and what they are.
-    """
-    frame = table.to_pandas(types_mapper=MASKED.get, date_as_object=False, ignore_metadata=True)
-    masked: dict[Any, Any] = {dtype: np.dtype(dtype.type) for dtype in MASKED.values()}
-    whole = [name for name in frame if frame[name].dtype in masked and not frame[name].hasnans]
-    return frame.astype({name: masked[frame[name].dtype] for name in whole})
 
 
 class ParquetWriter:

@@ -21,19 +21,19 @@ from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.failures import explained_exhaustion, keep_earlier_fit
 from skflow.estimators.persistence import SaveableDensity
 from skflow.estimators.questions import JointQuestions
+from skflow.estimators.training_rows import read_training_rows
 from skflow.estimators.validation import (
     check_latents,
     check_table,
     check_weight,
     read_conditions,
-    weighted_rows,
 )
 from skflow.fitted.checkpoint import draw_seed, open_checkpoint
 from skflow.fitted.fit import FitChoices, FitState, fit_model
 from skflow.fitted.round_trip import InverseError
 from skflow.fitted.settings import FitSettings
 from skflow.fitted.table_density import TableDensity
-from skflow.fitted.table_rows import EncodableTable, TableRows
+from skflow.fitted.table_rows import TableRows
 from skflow.fitted.torch_distribution import FlowDistribution
 from skflow.flow.model import Rows
 from skflow.flow.recipe import model_state
@@ -290,7 +290,8 @@ class FlowDensity(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            A pandas or polars DataFrame of any columns, or an array.
+            A pandas or polars DataFrame of any columns, an array, or a ``pyarrow.dataset.Dataset``
+            of Parquet files, which may be larger than memory.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -330,13 +331,7 @@ class FlowDensity(
         with keep_earlier_fit(self):
             clock, validation = Clock(self.max_time), None
             warm = self.warm_start and hasattr(self, "_density")
-            table = check_table(self, X, reset=not warm, fewest_rows=FEWEST_ROWS)
-            table, weight = weighted_rows(self, table, sample_weight, FEWEST_ROWS)
-            encodable = (
-                EncodableTable.read(self._density, table, weight)
-                if warm
-                else EncodableTable.learn(self, table, weight)
-            )
+            encodable, weight = read_training_rows(self, X, sample_weight, FEWEST_ROWS, warm=warm)
             if X_val is not None:
                 rows = encodable.container.read(check_table(self, X_val, reset=False))
                 # The initialization may join them to the training rows, which have weights.
@@ -347,8 +342,8 @@ class FlowDensity(
 
     def _fit(
         self,
-        encodable: EncodableTable,
-        rows: TableRows,
+        encodable: Any,
+        rows: Any,
         validation: TableRows | None,
         clock: Clock,
         name: str = "fit",
@@ -360,15 +355,17 @@ class FlowDensity(
         if not warm:
             self.schema_ = codec.schema
             self._n_features_out = len(codec.latent_names)
-        threads = fitting_threads(len(rows) * len(encodable.table.columns))
+        threads = fitting_threads(len(rows) * len(codec.columns))
         with usual_torch(), explained_exhaustion(), threads, Reporter(name, self.verbose) as shown:
             seed = draw_seed(self.random_state, self.checkpoint_path, "seed")
             generator = torch.Generator().manual_seed(seed)
             rows = rows.keep()
-            train, held_out = rows, None if validation is None else validation.keep()
+            held_out = None if validation is None else validation.keep()
             if validation is None and choices is None and self._holds_out(rows.mass):
                 train, held_out = rows.split(self.validation_fraction, generator)
                 held_out = held_out.keep()
+            else:
+                train = rows.unsplit()
             device = resolve_device(self.device, len(train) * len(codec.columns))
             settings = FitSettings.choose(
                 self, codec, train.mass, device=device, seed=seed, clock=clock, reporter=shown
@@ -377,11 +374,12 @@ class FlowDensity(
             if warm:
                 settings = replace(settings, recipe=self._density.recipe)
                 state = FitState(initial=model_state(self._density.model))
-            sources = [rows] if validation is None or held_out is None else [rows, held_out]
+            sources = [train] if held_out is None else [train, held_out]
             checkpoint = open_checkpoint(self, seed, sources, state.initial, clock, settings.recipe)
             if checkpoint is not None:
                 state = checkpoint.state or state
-            few = train is not rows and rows.mass <= MOST_ROWS_TO_REFIT
+            in_memory = isinstance(train, TableRows)
+            few = in_memory and train is not rows and rows.mass <= MOST_ROWS_TO_REFIT
             every = rows if few and not self.warm_start else None
             first = state.finished or state
             save = None if checkpoint is None else checkpoint.save

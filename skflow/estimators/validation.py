@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,25 @@ CONVERSIONS = {
     "narwhals": "X.to_native()",
     "dask": "X.compute()",
     "pyspark": "X.toPandas()",
+    "ray": "X.to_pandas()",
     "cudf": "X.to_pandas()",
     "ibis": "X.to_pandas()",
     "duckdb": "X.df()",
+}
+
+
+class EngineCalls(NamedTuple):
+    """Calls on a frame of an engine: one answers its parts by a task, one writes them."""
+
+    answer: str
+    write: str
+
+
+# Engines whose frames are in parts.
+PARTITIONED = {
+    "dask": EngineCalls("X.map_partitions(task, meta=task.meta)", 'X.to_parquet("rows/")'),
+    "pyspark": EngineCalls("X.mapInArrow(task.stream, task.ddl)", 'X.write.parquet("rows/")'),
+    "ray": EngineCalls('X.map_batches(task, batch_format="pyarrow")', 'X.write_parquet("rows/")'),
 }
 
 
@@ -181,6 +197,13 @@ def _remedy(X: Any) -> str | None:
     """Say how to make a table of what is none, and "reshape" would not help; else None."""
     frame = "Make it a DataFrame: pd.DataFrame(X)."
     library = type(X).__module__.split(".")[0]
+    if library in PARTITIONED:
+        return (
+            "It is in parts, perhaps on several machines. A fitted model answers each part by a "
+            f"task: task = skflow.BatchTask(model); {PARTITIONED[library].answer}. A FlowDensity "
+            f"is fitted to Parquet files: {PARTITIONED[library].write}, then "
+            'fit(pyarrow.dataset.dataset("rows/")).'
+        )
     if library in CONVERSIONS:
         is_dataset = library == "pyarrow" and hasattr(X, "to_table")
         return (

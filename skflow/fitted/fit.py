@@ -19,7 +19,7 @@ from skflow.flat_state import Arrays
 from skflow.flow.model import Model, Part
 from skflow.flow.recipe import model_state, restore_model
 from skflow.initialization.search import InitialConfig
-from skflow.rows import RowSource
+from skflow.rows import RowSource, sample_of, window_of
 from skflow.training.loop import History, train
 from skflow.training.objective import Objective
 from skflow.training.resident import ResidentRows
@@ -123,7 +123,7 @@ def fit_model(
         rows = train_rows if first is None or every is None else every
         if not state.initial:
             config = None if chosen is None else chosen.config
-            model, state.config = initialize(rows, held_out, settings, generator, config)
+            model, state.config = initialize(sample_of(rows), held_out, settings, generator, config)
             state.initial = _copy(model_state(model))
             state.generator = generator.get_state().numpy().copy()
             if on_epoch_end is not None:
@@ -139,7 +139,7 @@ def fit_model(
         if held_out is not None:
             scored = ResidentRows(model, held_out, fixed, generator, settings.device)
         with _in_training(model, parts, settings.device):
-            objectives = _objectives(model, parts, settings, rows, n_iter)
+            objectives = _objectives(model, parts, settings, window_of(rows, 0), n_iter)
             train(
                 objectives,
                 resident,

@@ -139,6 +139,10 @@ class TableRows:
         kept = concatenate([rows for _, rows in encoded_blocks(self, n_columns)])
         return replace(self.all_of(self.codec, self.stored(slice(None))), kept=kept)
 
+    def unsplit(self) -> Self:
+        """Return all rows."""
+        return self
+
     def split(self, fraction: float, generator: torch.Generator) -> tuple[Self, Self]:
         """Split off a fraction of the rows at random: ``(train, held out)``."""
         n_rows = len(self)

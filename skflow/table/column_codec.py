@@ -242,6 +242,11 @@ def good_turing(
     singles, mass = float(is_single.sum()), float(len(present))
     if weight is not None:
         singles, mass = float(weight[present][is_single].sum()), float(weight.sum())
+    return good_turing_of(singles, mass)
+
+
+def good_turing_of(singles: float, mass: float) -> float:
+    """Return the probability of a new value from the weight of single ones and of all rows."""
     return max(MIN_PROBABILITY, singles / (mass + 1))
 
 
@@ -250,7 +255,12 @@ def rarest_labels(labels: Sequence[int] | LabelArray, known: LabelSet) -> LabelA
 
     They share what falls to labels never seen: the one of the least weight would get all of it.
     """
-    counts = np.bincount(labels, minlength=known.n_labels)[: known.n_labels]
+    return rarest_of_counts(np.bincount(labels, minlength=known.n_labels), known)
+
+
+def rarest_of_counts(counts: NDArray[np.int64], known: LabelSet) -> LabelArray:
+    """Return the labels with the fewest training rows by the count of each label."""
+    counts = counts[: known.n_labels]
     possible = counts > 0
     if known.valued:
         possible[known.value_label] = False

@@ -19,15 +19,15 @@ from skflow.table.options import (
     refuse_contradictions,
     refuse_outside,
 )
-from skflow.table.rules import ColumnSummary
 from skflow.table.schema import ColumnSchema, Schema
 from skflow.table.storage import StoredColumn, StoredTable
+from skflow.table.summary import ColumnSummary, TableSummary
 from skflow.table.units import Number
 from skflow.table.vocabularies import check_vocabularies
 
 
 def infer_schema(
-    table: StoredTable,
+    table: StoredTable | TableSummary,
     *,
     column_kinds: KindsOption = None,
     categorical_features: CategoricalOption = "from_dtype",
@@ -64,8 +64,8 @@ def infer_schema(
 
     Parameters
     ----------
-    table : StoredTable
-        Training rows.
+    table : StoredTable or TableSummary
+        Training rows, or the summary of all of their parts.
     column_kinds : mapping or Schema, default=None
         Kinds of some columns by name (or position), or a schema to be kept as it is.
     categorical_features : "from_dtype", None, or array-like, default="from_dtype"
@@ -93,22 +93,24 @@ def infer_schema(
     DoubtfulColumnsWarning
         Where columns hold free text, names of rows or dates as text.
     """
-    columns = table.columns
+    summary = TableSummary.of(table) if isinstance(table, StoredTable) else table
+    summaries = summary.columns
+    columns = [column_summary.column for column_summary in summaries]
     categorical = read_categorical(categorical_features, columns)
     limits = read_bounds(bounds, columns)
     conditions = read_given(given, columns)
     if isinstance(column_kinds, Schema):
-        pinned = _pin(columns, column_kinds)
+        pinned = _pin(summaries, column_kinds)
         _refuse_denials(pinned, categorical or (), limits)
         return _mark_given(pinned.columns, conditions)
     kinds = read_kinds(column_kinds, columns)
     refuse_contradictions(columns, kinds, categorical or (), limits)
-    refuse_outside(((columns[j], limits[j]) for j in limits), "bounds")
-    check_vocabularies(table, accepted={*kinds, *(categorical or ())})
+    refuse_outside(((summaries[j], limits[j]) for j in limits), "bounds")
+    check_vocabularies(summary, accepted={*kinds, *(categorical or ())})
     inferred = []
     for j, column in enumerate(columns):
         chosen = j in (categorical or ()) or (categorical is None and column.family.is_categorical)
-        schema = _infer_column(column, kinds.get(j, "categorical" if chosen else None))
+        schema = _infer_column(summaries[j], kinds.get(j, "categorical" if chosen else None))
         if j in limits:
             schema = replace(schema, low=limits[j][0], high=limits[j][1])
         inferred.append(schema)
@@ -120,14 +122,14 @@ def _mark_given(columns: Sequence[ColumnSchema], conditions: Container[int]) -> 
     return Schema(tuple(replace(c, is_given=j in conditions) for j, c in enumerate(columns)))
 
 
-def _infer_column(column: StoredColumn, given: str | None) -> ColumnSchema:
+def _infer_column(summary: ColumnSummary, given: str | None) -> ColumnSchema:
     """Return the schema of a column of the given kind, or of the first that applies."""
-    summary = ColumnSummary(column)
+    column = summary.column
     draft = ColumnSchema(
         column.name,
         column.dtype,
         "categorical",
-        missing=column.markers(),
+        missing=summary.markers,
         family=column.family.name,
     )
     if given is not None and not summary.is_empty:
@@ -164,17 +166,19 @@ def _warn_of_lost_digits(
         )
 
 
-def _pin(columns: Sequence[StoredColumn], schema: Schema) -> Schema:
+def _pin(summaries: Sequence[ColumnSummary], schema: Schema) -> Schema:
     """Return a pinned schema for other rows of the same columns."""
-    names, expected = [c.name for c in columns], [c.name for c in schema.columns]
+    names = [summary.column.name for summary in summaries]
+    expected = [c.name for c in schema.columns]
     if names != expected:
         raise ValueError(
             f"column_kinds is a schema of columns {expected}, but the columns are {names}."
         )
-    pairs = list(zip(columns, schema.columns, strict=True))
+    pairs = list(zip(summaries, schema.columns, strict=True))
+    columns = [(summary.column, pinned) for summary, pinned in pairs]
     faults = [
         f"column {column.name!r} holds {column.dtype}, which cannot be {pinned.kind!r}"
-        for column, pinned in pairs
+        for column, pinned in columns
         if pinned.kind not in kinds_of(column.family.name) or not _fits(column, pinned)
     ]
     if faults:
@@ -186,11 +190,11 @@ def _pin(columns: Sequence[StoredColumn], schema: Schema) -> Schema:
     return Schema(tuple(_pin_column(*pair) for pair in pairs))
 
 
-def _pin_column(column: StoredColumn, pinned: ColumnSchema) -> ColumnSchema:
+def _pin_column(summary: ColumnSummary, pinned: ColumnSchema) -> ColumnSchema:
     """Return a pinned column; the numbers of these rows that are no levels are counted."""
-    n_left_out = kind_of(pinned).count_left_out(column, pinned)
-    family = column.family.name
-    return replace(pinned, dtype=column.dtype, family=family, n_left_out=n_left_out)
+    n_left_out = kind_of(pinned).count_left_out(summary, pinned)
+    dtype, family = summary.column.dtype, summary.column.family.name
+    return replace(pinned, dtype=dtype, family=family, n_left_out=n_left_out)
 
 
 def _refuse_denials(pinned: Schema, categorical: Iterable[int], limits: dict[int, Bounds]) -> None:

@@ -12,6 +12,7 @@ from skflow.table.families.family import Bounds
 from skflow.table.kinds import KINDS, kinds_of
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredColumn
+from skflow.table.summary import ColumnSummary
 
 KindsOption = Mapping[Any, str] | Schema | None
 CategoricalOption = ArrayLike | Literal["from_dtype"] | None
@@ -134,20 +135,19 @@ def _by_position(
     return {j: option[key] for key, j in found.items()}
 
 
-def count_outside(column: StoredColumn, bounds: Bounds) -> int:
+def count_outside(summary: ColumnSummary, bounds: Bounds) -> int:
     """Count values below or above bounds."""
-    values = column.values[column.present]
-    low, high = column.family.to_stored(bounds, column.tick)
-    below = 0 if low is None else int((values < low).sum())
-    return below + (0 if high is None else int((values > high).sum()))
+    low, high = summary.column.family.to_stored(bounds, summary.column.tick)
+    below = 0 if low is None else summary.count(lambda values: values < low)
+    return below + (0 if high is None else summary.count(lambda values: values > high))
 
 
-def refuse_outside(columns: Iterable[tuple[StoredColumn, Bounds]], origin: str) -> None:
+def refuse_outside(columns: Iterable[tuple[ColumnSummary, Bounds]], origin: str) -> None:
     """Raise where training values lie outside bounds, listing all such columns."""
     faults = [
-        f"column {column.name!r}: {count} values outside [{low}, {high}]"
-        for column, (low, high) in columns
-        if (count := count_outside(column, (low, high)))
+        f"column {summary.column.name!r}: {count} values outside [{low}, {high}]"
+        for summary, (low, high) in columns
+        if (count := count_outside(summary, (low, high)))
     ]
     if faults:
         raise ValueError(

@@ -5,17 +5,21 @@ the order of rows nor a random number matters. None returns a value that occurs 
 """
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skflow.table.coordinates import MOST_STEPS
-from skflow.table.families.family import Family
-from skflow.table.objects import keys_of
-from skflow.table.storage import StoredColumn
+from skflow.table.distinct import (
+    ATOM_SHARE,
+    FINEST,
+    NEIGHBOURS,
+    SKETCHED,
+    Distinct,
+    are_on_grid,
+    precision_of,
+)
 from skflow.table.units import CLOCK, Number, seconds_of
 
 MOST_LEVELS = 64
@@ -27,94 +31,8 @@ MOST_LEFT_OUT = 4
 MOSTLY_LEVELS = 0.8  # share of the distinct values that repeat, for each of them to be an atom
 DISTINCT_ON_TENS = 10  # values that must be multiples of 10 for a grid of 10
 ATOM_ROWS = 10
-ATOM_SHARE = 0.01
 ATOM_RATIO = 5
-NEIGHBOURS = 10
-# Largest distance of decimals from their grid, and least ratio of its step to the spacing of
-# floats, in units in the last place.
-OFF_GRID, COARSER = 2, 16
-FINEST = 22  # decimals; powers of ten beyond are not exact
-
-
-@dataclass(frozen=True)
-class Distinct:
-    """The distinct values of a column, ascending, with their counts.
-
-    Attributes
-    ----------
-    values : ndarray
-        Numbers in their own dtype, or ticks of dates and durations.
-    counts : ndarray of int64
-    n_rows : int
-        Rows of the column, missing ones included.
-    family : Family
-    tick : int
-        Base units of the family per stored value: nanoseconds of dates and durations.
-    """
-
-    values: NDArray[Any]
-    counts: NDArray[np.int64]
-    n_rows: int
-    family: Family
-    tick: int
-
-    @classmethod
-    def of(cls, column: StoredColumn) -> "Distinct":
-        """Count the values of a column."""
-        present = column.values[column.present]
-        if present.dtype.kind == "f":
-            present = present + 0.0  # one zero, not two
-        values, counts = np.unique(present, return_counts=True)
-        tick = int(column.tick * column.family.base_units)
-        return cls(values, counts, len(column.values), column.family, tick)
-
-    def numbers(self, chosen: Any) -> tuple[Number, ...]:
-        """Return some of the values as numbers of a schema."""
-        return tuple(self.family.from_stored(x, self.tick) for x in self.values[chosen].tolist())
-
-    @property
-    def n_single(self) -> int:
-        """Number of values that occur once."""
-        return int(np.count_nonzero(self.counts == 1))
-
-    def repeated(self) -> tuple[Number, ...]:
-        """Return the values that occur more than once; truth values as 0 and 1."""
-        return tuple(self.family.as_number(value) for value in self.numbers(self.counts > 1))
-
-
-@dataclass(frozen=True)
-class ColumnSummary:
-    """A column of training rows, as the rules of inference read it."""
-
-    column: StoredColumn
-
-    @cached_property
-    def distinct(self) -> Distinct:
-        """The distinct values, of families that have an order."""
-        return Distinct.of(self.column)
-
-    @property
-    def levels(self) -> tuple[Any, ...]:
-        """All values that are declared or occur, in order."""
-        objects = self.column.family.holds_objects
-        return _categories(self.column) if objects else self.distinct.numbers(slice(None))
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no row has a value."""
-        return not self.column.present.any()
-
-
-def _categories(column: StoredColumn) -> tuple[Any, ...]:
-    """Return declared categories, else those that occur, by type and then by value."""
-    if column.categories is not None:
-        return column.categories
-    values = column.values[column.present].tolist()
-    distinct = dict(zip(keys_of(values), values, strict=True)).values()
-    try:
-        return tuple(sorted(distinct, key=lambda value: (type(value).__name__, value)))
-    except TypeError:  # objects without an order
-        return tuple(sorted(distinct, key=lambda value: (type(value).__name__, repr(value))))
+COARSER = 16  # least ratio of a step of decimals to the spacing of floats
 
 
 def are_few(distinct: Distinct) -> bool:
@@ -169,28 +87,19 @@ def find_whole_step(distinct: Distinct) -> int | None:
 
 def find_decimal_step(distinct: Distinct) -> float | None:
     """Return the coarsest grid of decimals that holds all numbers, if there is one."""
-    values = distinct.values.astype(np.float64)
-    with np.errstate(over="ignore"):
-        precision = np.spacing(np.abs(distinct.values)).astype(np.float64)
+    values, precision = distinct.values.astype(np.float64), precision_of(distinct.values)
     span, coarsest = values[-1] / 2 - values[0] / 2, precision.max()
     if not 0 < span < 1e15:
         return None
-    sketch = slice(None, None, len(values) // 1000 + 1)
+    sketch = slice(None, None, len(values) // SKETCHED + 1)
     for decimals in range(max(1, -math.floor(math.log10(span)) - 1), FINEST + 1):
         step = 10.0**-decimals
         if step < COARSER * coarsest or 2 * span > MOST_STEPS * step:
             return None
-        if all(_on_grid(values[part], precision[part], decimals) for part in (sketch, slice(None))):
+        parts = (sketch, slice(None))
+        if all(are_on_grid(values[part], precision[part], decimals).all() for part in parts):
             return step
     return None
-
-
-def _on_grid(values: NDArray[Any], precision: NDArray[Any], decimals: int) -> bool:
-    power = 10.0**decimals
-    nearest = np.rint(values * power) / power
-    # The smallest floats lie within their own spacing of 0, and are not 0.
-    is_near = (np.abs(values - nearest) <= OFF_GRID * precision) & ((nearest != 0) | (values == 0))
-    return bool(is_near.all())
 
 
 def find_step(distinct: Distinct) -> Number | None:

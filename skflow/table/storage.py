@@ -93,6 +93,8 @@ class StoredColumn:
 
     def markers(self) -> tuple[str, ...]:
         """Return the missing markers that occur."""
+        if not self.missing.any():
+            return ()
         return tuple(MARKERS[code - 1] for code in np.unique(self.missing) if code)
 
     def to_objects(

@@ -7,8 +7,9 @@ from datetime import date, timedelta
 from typing import Any
 
 from skflow.exceptions import DoubtfulColumnsWarning, warn_caller
-from skflow.table.objects import brief, keys_of
-from skflow.table.storage import StoredColumn, StoredTable
+from skflow.table.objects import brief
+from skflow.table.storage import StoredColumn
+from skflow.table.summary import TableSummary
 
 # A column of this many strings, of which this share is distinct, names rows: an error.
 IDENTIFIER_ROWS = 20
@@ -27,12 +28,12 @@ COMMA_OR_POINT = re.compile(r"[.,]")
 PYTHON_TYPES = {"dates": date, "durations": timedelta}
 
 
-def check_vocabularies(table: StoredTable, accepted: AbstractSet[int]) -> None:
+def check_vocabularies(table: TableSummary, accepted: AbstractSet[int]) -> None:
     """Refuse identifiers, and warn once of all other columns of doubtful categories.
 
     Parameters
     ----------
-    table : StoredTable
+    table : TableSummary
         Training rows.
     accepted : set of int
         Columns that an option names as categorical.
@@ -50,21 +51,19 @@ def check_vocabularies(table: StoredTable, accepted: AbstractSet[int]) -> None:
         have a decimal point or comma.
     """
     identifiers, many, dates, numbers = {}, {}, {}, {}
-    for j, column in enumerate(table.columns):
-        if not column.family.holds_objects or j in accepted:
+    for j, summary in enumerate(table.columns):
+        if not summary.has_vocabulary or j in accepted:
             continue
-        present = column.values[column.present].tolist()
-        distinct = set(keys_of(present))
-        spelled = f"{column.name!r} ({len(distinct)} different in {len(present)} rows"
-        if len(present) >= IDENTIFIER_ROWS and len(distinct) > IDENTIFIER_SHARE * len(present):
-            identifiers[j] = f"{spelled}{_advise(present)})"
+        n_present, distinct = summary.n_present, summary.vocabulary.keys()
+        spelled = f"{summary.column.name!r} ({len(distinct)} different in {n_present} rows"
+        if n_present >= IDENTIFIER_ROWS and len(distinct) > IDENTIFIER_SHARE * n_present:
+            identifiers[j] = f"{spelled}{_advise(list(summary.vocabulary.values()))})"
         if len(distinct) > MOST_DATES and all(map(_is_date, distinct)):
             dates[j] = f"{spelled})"
         elif len(distinct) > MOST_NUMBERS and _are_decimals(distinct):
             numbers[j] = f"{spelled})"
         elif any(
-            len(distinct) > least and len(distinct) > share * len(present)
-            for least, share in DOUBTFUL
+            len(distinct) > least and len(distinct) > share * n_present for least, share in DOUBTFUL
         ):
             many[j] = f"{spelled})"
     if identifiers:
@@ -76,7 +75,7 @@ def check_vocabularies(table: StoredTable, accepted: AbstractSet[int]) -> None:
 
 
 def _warn(
-    table: StoredTable,
+    table: TableSummary,
     many: Mapping[int, str],
     dates: Mapping[int, str],
     numbers: Mapping[int, str],
@@ -90,14 +89,14 @@ def _warn(
         )
     if dates:
         lines = "\n".join(_conversion(table, j) for j in dates)
-        kinds = {table.columns[j].name: "categorical" for j in dates}
+        kinds = {table.columns[j].column.name: "categorical" for j in dates}
         parts.append(
             "These columns hold dates as text, each a category without order: "
             f"{', '.join(dates.values())}.\nMake them dates: {lines}\n"
             f"or keep them: column_kinds={kinds}"
         )
     if numbers:
-        kinds = {table.columns[j].name: "categorical" for j in numbers}
+        kinds = {table.columns[j].column.name: "categorical" for j in numbers}
         parts.append(
             "These columns hold numbers as text, each a category without order: "
             f"{', '.join(numbers.values())}.\nMake them numbers, as with "
@@ -108,9 +107,9 @@ def _warn(
         warn_caller("\n".join(parts), DoubtfulColumnsWarning)
 
 
-def _remedy(table: StoredTable, columns: Sequence[int], otherwise: str) -> str:
+def _remedy(table: TableSummary, columns: Sequence[int], otherwise: str) -> str:
     """Return the line that drops columns, and the parameter that keeps them."""
-    names = [table.columns[j].name for j in columns]
+    names = [table.columns[j].column.name for j in columns]
     drop = {
         "array": f"X = np.delete(X, {list(columns)}, axis=1)",
         "pandas": f"X = X.drop(columns={names})",
@@ -120,9 +119,9 @@ def _remedy(table: StoredTable, columns: Sequence[int], otherwise: str) -> str:
     return f"Drop them: {drop}\nor {otherwise}: column_kinds={kinds}"
 
 
-def _conversion(table: StoredTable, j: int) -> str:
+def _conversion(table: TableSummary, j: int) -> str:
     """Return the line that makes dates of a column of text."""
-    name = table.columns[j].name
+    name = table.columns[j].column.name
     return {
         "array": f"X = pd.DataFrame(X); X[{j}] = pd.to_datetime(X[{j}])",
         "pandas": f"X[{name!r}] = pd.to_datetime(X[{name!r}])",

@@ -99,7 +99,7 @@ def train(
             factor = rate_factor(max(by_epochs, clock.progress(start, seconds)))
             active = [objective for objective in objectives if not objective.is_over]
             order = _random_order(rows.batch, generator)
-            rows.redraw(fork(generator))
+            rows.begin_epoch(epoch, fork(generator))
             for objective in active:
                 for batch in objective.batches(order):
                     weight = objective.average.next_weight()

@@ -4,6 +4,7 @@ Only what training reads is kept: float32 values, labels in as few bytes as hold
 where rows have them, and the centers of bins that each epoch dequantizes.
 """
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,10 +19,12 @@ from skflow.flow.model import Model, Part, Rows
 from skflow.rows import (
     EncodedRows,
     RowSource,
+    WindowedRows,
     encoded_blocks,
     row_blocks,
     weighted_mean,
     weighted_sum,
+    window_of,
 )
 
 EVALUATION_ROWS = 8192  # at once, or fewer where a row takes many entries
@@ -36,7 +39,7 @@ class ResidentRows:
     model : Model
         In float64, on the CPU; its marginals gaussianize the values.
     source : RowSource
-        The first window: later ones have as many rows.
+        All rows, or a source of windows: the first one is read, and all have as many rows.
     fixed : sequence of Part
         Parts of the model that are not trained: their log-density is part of the offset.
     generator : torch.Generator
@@ -66,6 +69,8 @@ class ResidentRows:
         generator: torch.Generator,
         device: torch.device,
     ) -> None:
+        if isinstance(source, WindowedRows):  # the model moves to the device before later windows
+            model, fixed = copy.deepcopy((model, list(fixed)))
         self.model = model
         self.fixed = fixed
         self.quantized_columns = list(source.quantized_columns)
@@ -73,14 +78,31 @@ class ResidentRows:
         self.marginals: Marginals | None = None
         if self.quantized_columns:
             self.marginals = model.column_marginals(self.quantized_columns).to(device)
-        n_rows, n_quantized = len(source), len(self.quantized_columns)
+        self.source, window = source, window_of(source, 0)
+        n_rows, n_quantized = len(window), len(self.quantized_columns)
         labels = empty_labels(model.labels.sizes.tolist(), n_rows).to(device)
         gaussianized = torch.empty(
             (len(model.value_label), n_rows), dtype=torch.float32, device=device
         )
         self.batch = Batch(labels, gaussianized)
         self.centers = torch.empty((n_quantized, n_rows), dtype=torch.float64, device=device)
-        self.refill(source, generator)
+        self.refill(window, generator)
+
+    def begin_epoch(self, epoch: int, generator: torch.Generator) -> None:
+        """Take the next window of rows, where there are several, or dequantize those at hand.
+
+        Parameters
+        ----------
+        epoch : int
+            Which window it is depends on this number alone, so that training can be resumed.
+        generator : torch.Generator
+            On the device.
+        """
+        if isinstance(self.source, WindowedRows) and self.source.n_windows > 1:
+            seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
+            self.refill(self.source.window(epoch), torch.Generator().manual_seed(seed))
+        else:
+            self.redraw(generator)
 
     def refill(self, source: RowSource, generator: torch.Generator) -> None:
         """Encode, dequantize and gaussianize another window of rows into the place of this one.

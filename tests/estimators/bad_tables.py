@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
-import pyarrow.dataset as ds
 import scipy.sparse as sp
 
 N_ROWS = 60
@@ -35,6 +34,11 @@ def numbers(n_rows: int = N_ROWS) -> np.ndarray:
     x = np.random.default_rng(0).standard_normal((n_rows, 2))
     x[:, 1] += x[:, 0]
     return np.round(x, 9)  # as many digits as are promised back
+
+
+def of_engine(module: str) -> Any:
+    """An object of a class of another module, which need not be installed."""
+    return type("DataFrame", (), {"__module__": module})()
 
 
 def frame(**columns: Any) -> pd.DataFrame:
@@ -155,6 +159,18 @@ NEVER_FITTED: dict[str, Case] = {
     "bytes": Case(lambda: b"table", READ_FIRST),
     "None": Case(lambda: None, READ_FIRST),
     "a LazyFrame": Case(lambda: column(text("ab")).lazy(), Refused(TypeError, r"X\.collect\(\)")),
+    "a frame of Dask": Case(
+        lambda: of_engine("dask.dataframe.dask_expr"),
+        Refused(TypeError, r"BatchTask\(model\); X\.map_partitions\(task, meta=task\.meta\)"),
+    ),
+    "a frame of Spark": Case(
+        lambda: of_engine("pyspark.sql.classic.dataframe"),
+        Refused(TypeError, r"BatchTask\(model\); X\.mapInArrow\(task\.stream, task\.ddl\)"),
+    ),
+    "a dataset of Ray": Case(
+        lambda: of_engine("ray.data.dataset"),
+        Refused(TypeError, r"BatchTask\(model\); X\.map_batches\(task, batch_format="),
+    ),
     "a pyarrow Table": Case(
         lambda: pa.table({"x": [1, 2]}),
         Refused(TypeError, r"got pyarrow\.lib\.Table\. Convert it: X = X\.to_pandas\(\)\."),
@@ -162,10 +178,6 @@ NEVER_FITTED: dict[str, Case] = {
     "a pyarrow RecordBatch": Case(
         lambda: pa.record_batch({"x": [1, 2]}),
         Refused(TypeError, r"got pyarrow.*RecordBatch\. Convert it: X = X\.to_pandas\(\)\."),
-    ),
-    "a pyarrow Dataset": Case(
-        lambda: ds.dataset(pa.table({"x": [1, 2]})),
-        Refused(TypeError, r"Dataset\. Convert it: X = X\.to_table\(\)\.to_pandas\(\)\."),
     ),
     "a frame of narwhals": Case(
         lambda: nw.from_native(column(text("ab"))),

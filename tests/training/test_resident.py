@@ -1,5 +1,6 @@
 """Rows on the device: filled block by block, in one place, weighted, dequantized in each epoch."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from skflow.fitted.settings import FitSettings
 from skflow.fitted.table_rows import TableRows
 from skflow.flow.model import Model, Rows
 from skflow.flow.recipe import choose_recipe
-from skflow.rows import EncodedRows, RowSource, row_blocks
+from skflow.rows import EncodedRows, RowSource, WindowedRows, row_blocks
 from skflow.training.options import choose_options
 from skflow.training.resident import ResidentRows, empty_labels
 from tests.laws import seeded
@@ -192,6 +193,47 @@ def test_each_window_and_draw_lies_in_the_place_of_those_before() -> None:
     torch.testing.assert_close(filled.batch.y[1], draws[0][1].roll(7))
     with pytest.raises(ValueError, match="has 59 rows, expected 60"):
         filled.refill(Source(rows.take(slice(59))), seeded(5))
+
+
+class Windows(WindowedRows):
+    """Rows in windows of 100."""
+
+    def __init__(self, rows: EncodedRows) -> None:
+        self.rows, self.sample = rows, rows
+        self.n_windows = len(rows) // 100
+        self.quantized_columns = rows.quantized_columns
+
+    def window(self, epoch: int) -> RowSource:
+        place = epoch % self.n_windows * 100
+        return Source(self.rows.take(slice(place, place + 100)))
+
+
+def test_later_windows_are_those_of_the_model_before_training(
+    fitted: tuple[FlowDensity, pd.DataFrame],
+) -> None:
+    """Whose parts have moved to the device meanwhile, in float32, and changed there."""
+    flow, df = fitted
+    model = copy.deepcopy(flow._density.model)
+    rows = source_of(flow, df).take(slice(None))
+    fixed = [model.labels]
+    filled = ResidentRows(model, Windows(rows), fixed, seeded(0), torch.device("cpu"))
+    place = filled.batch.y.data_ptr()
+    model.float()
+    for parameter in model.parameters():
+        parameter.data += 1
+    filled.begin_epoch(2, seeded(1))
+    assert filled.batch.y.data_ptr() == place
+    own = flow._density.model
+    alone = ResidentRows(
+        own, Source(rows.take(slice(200, 300))), [own.labels], seeded(0), torch.device("cpu")
+    )
+    bare = [j for j in range(len(filled.batch.y)) if j not in filled.quantized_columns]
+    assert torch.equal(filled.batch.labels, alone.batch.labels)
+    torch.testing.assert_close(
+        filled.batch.y[bare], alone.batch.y[bare], rtol=0, atol=0, equal_nan=True
+    )
+    assert torch.equal(filled.centers.nan_to_num(), alone.centers.nan_to_num())
+    assert filled.offset == pytest.approx(alone.offset, abs=1.0)
 
 
 def test_weights_of_rows_reach_batches_and_offset(monkeypatch: pytest.MonkeyPatch) -> None:

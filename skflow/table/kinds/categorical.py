@@ -11,9 +11,9 @@ from skflow.table.category_codec import CategoryCodec
 from skflow.table.column_codec import ColumnCodec
 from skflow.table.kinds.kind import Kind
 from skflow.table.number_codecs import NumberCategoryCodec
-from skflow.table.rules import ColumnSummary
 from skflow.table.specification import ColumnSpecification, Specification
 from skflow.table.storage import StoredColumn
+from skflow.table.summary import ColumnSummary
 
 
 class Categorical(Kind):
@@ -30,6 +30,7 @@ class Categorical(Kind):
         self, draft: Specification, summary: ColumnSummary, *, is_given: bool
     ) -> Specification:
         """Return the schema, with all values as levels."""
+        summary.refuse_many()
         return replace(draft, kind=self.name, levels=summary.levels)
 
     def fit(

@@ -1,7 +1,8 @@
 """One number in all rows."""
 
+from skflow.table.distinct import Distinct
 from skflow.table.kinds.kind import LevelKind
-from skflow.table.rules import ColumnSummary, Distinct
+from skflow.table.summary import ColumnSummary
 
 
 class Constant(LevelKind):

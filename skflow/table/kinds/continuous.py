@@ -1,9 +1,10 @@
 """Numbers on no grid."""
 
+from skflow.table.distinct import Distinct
 from skflow.table.kinds.kind import NumberKind
-from skflow.table.rules import ColumnSummary, Distinct
 from skflow.table.specification import ColumnSpecification
 from skflow.table.storage import StoredColumn
+from skflow.table.summary import ColumnSummary
 from skflow.table.units import Number
 
 

@@ -1,13 +1,9 @@
 """Numbers of a fixed count of decimals."""
 
+from skflow.table.distinct import Distinct
 from skflow.table.kinds.kind import NumberKind
-from skflow.table.rules import (
-    ColumnSummary,
-    Distinct,
-    are_whole,
-    find_decimal_step,
-    find_step,
-)
+from skflow.table.rules import are_whole, find_decimal_step, find_step
+from skflow.table.summary import ColumnSummary
 from skflow.table.units import Number
 
 

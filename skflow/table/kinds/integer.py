@@ -1,7 +1,9 @@
 """Whole numbers."""
 
+from skflow.table.distinct import Distinct
 from skflow.table.kinds.kind import NumberKind
-from skflow.table.rules import ColumnSummary, Distinct, are_whole, find_whole_step
+from skflow.table.rules import are_whole, find_whole_step
+from skflow.table.summary import ColumnSummary
 from skflow.table.units import Number
 
 

@@ -9,18 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skflow.table.column_codec import ColumnCodec
+from skflow.table.distinct import Distinct
 from skflow.table.families import FAMILIES
 from skflow.table.number_codecs import LevelCodec, ValueCodec
-from skflow.table.rules import (
-    ColumnSummary,
-    Distinct,
-    are_mostly_levels,
-    find_atoms,
-    find_step,
-    find_support,
-)
+from skflow.table.rules import are_mostly_levels, find_atoms, find_step, find_support
 from skflow.table.specification import ColumnSpecification, Specification
 from skflow.table.storage import StoredColumn
+from skflow.table.summary import ColumnSummary
 from skflow.table.units import Number
 
 SHOWN = 6  # levels of a column in words
@@ -95,7 +90,7 @@ class Kind(ABC):
         """Return the values of a column that have a label of their own."""
         return schema.levels
 
-    def count_left_out(self, column: StoredColumn, schema: ColumnSpecification) -> int:
+    def count_left_out(self, summary: ColumnSummary, schema: ColumnSpecification) -> int:
         """Return how many different numbers of some rows are none of the schema's levels."""
         return 0
 
@@ -130,6 +125,7 @@ class LevelKind(Kind):
         self, draft: Specification, summary: ColumnSummary, *, is_given: bool
     ) -> Specification:
         """Return the schema, with the numbers that repeat as levels."""
+        summary.refuse_many()
         distinct = summary.distinct
         if is_given:
             self._refuse_contradiction(draft.name, distinct)
@@ -163,9 +159,9 @@ class LevelKind(Kind):
         """Return the :class:`LevelCodec` of a state."""
         return LevelCodec.restore(stored, schema, state)
 
-    def count_left_out(self, column: StoredColumn, schema: ColumnSpecification) -> int:
+    def count_left_out(self, summary: ColumnSummary, schema: ColumnSpecification) -> int:
         """Return how many different numbers of some rows are none of the schema's levels."""
-        return len(set(Distinct.of(column).numbers(slice(None))) - set(schema.levels))
+        return len(set(summary.distinct.numbers(slice(None))) - set(schema.levels))
 
 
 class ValueKind(Kind):

@@ -1,7 +1,9 @@
 """Few numbers, each in many rows."""
 
+from skflow.table.distinct import Distinct
 from skflow.table.kinds.kind import LevelKind
-from skflow.table.rules import ColumnSummary, Distinct, are_levels
+from skflow.table.rules import are_levels
+from skflow.table.summary import ColumnSummary
 
 
 class Levels(LevelKind):

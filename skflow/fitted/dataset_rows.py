@@ -1,0 +1,256 @@
+"""Rows of a dataset that a model is fitted to, which never are in memory all at once.
+
+Passes over the files: one for the schema, and another where frequent values among many need one
+(:func:`skflow.table.summary.summarise`); one for the counts of labels; one that encodes the rows,
+to the disk and in random order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skflow.datasets.arrow import join_frames, unmask
+from skflow.datasets.cache import BUCKET_ROWS, CachedWindow, RowCache, hash_rows, share_of_rows
+from skflow.datasets.parquet_table import ParquetTable
+from skflow.fitted.table_density import TableDensity
+from skflow.fitted.table_rows import TableRows
+from skflow.rows import EncodedRows, RowSource, WindowedRows
+from skflow.table.codec import TableCodec
+from skflow.table.column_codec import ColumnCodec, good_turing_of, rarest_of_counts
+from skflow.table.frames import Container
+from skflow.table.inference import infer_schema
+from skflow.table.kinds import kind_of
+from skflow.table.number_codecs import NumberCodec, ValueCodec
+from skflow.table.storage import StoredColumn, StoredTable
+from skflow.table.summary import ColumnSummary, TableSummary, summarise
+
+SAMPLE_ROWS = 200_000  # on average
+SAMPLE_SEED = 2**31  # the sample is the same for every seed of a fit: scales depend on it
+WINDOW_ROWS = 2**20
+MOST_HELD_OUT = 2**17  # on average: their mean score errs by 0.01 nats or less
+FEW_VALUES = 2**12
+
+
+@dataclass(frozen=True)
+class EncodableDataset:
+    """A table in Parquet files, its container, and the codec of its columns.
+
+    Attributes
+    ----------
+    container : Container
+    codec : TableCodec
+        Counts, ends and vocabularies are those of all rows, scales those of a sample.
+    table : ParquetTable
+    sampled : DataFrame
+        Sample of the rows.
+    numbers : ndarray of int64
+        Which rows these are.
+    """
+
+    container: Container
+    codec: TableCodec
+    table: ParquetTable
+    sampled: Any
+    numbers: NDArray[np.int64]
+
+    @classmethod
+    def learn(cls, estimator: Any, table: ParquetTable) -> Self:
+        """Infer the columns from all rows, as the estimator's parameters say."""
+        sampled, numbers = sample_rows(table)
+        # Each batch by itself: an object may be a number in one and a category in another.
+        summary = summarise(
+            lambda: (Container.fit(frame, table.names).read(frame) for _, frame in table.frames())
+        )
+        container = build_container(table.empty(), summary)
+        pairs = zip(summary.columns, container.fitted, strict=True)
+        counted = tuple(part.without_rows(fitted) for part, fitted in pairs)
+        summary = replace(summary, columns=counted)
+        schema = infer_schema(
+            summary,
+            column_kinds=estimator.column_kinds,
+            categorical_features=estimator.categorical_features,
+            bounds=estimator.bounds,
+            given=estimator.given,
+        )
+        rows = container.read(sampled).columns
+        columns = [
+            kind_of(own).fit(add_ends(column, part), own)
+            for column, part, own in zip(rows, summary.columns, schema.columns, strict=True)
+        ]
+        count_labels(columns, summary, container, table)
+        return cls(container, TableCodec(schema, columns), table, sampled, numbers)
+
+    @classmethod
+    def read(cls, density: TableDensity, table: ParquetTable) -> Self:
+        """Take the columns of an earlier fit, which a warm start goes on from."""
+        return cls(density.container, density.codec, table, *sample_rows(table))
+
+    @property
+    def rows(self) -> "DatasetRows":
+        """All rows, not yet encoded."""
+        return DatasetRows(self)
+
+
+@dataclass(frozen=True)
+class DatasetRows:
+    """All rows of a dataset, to be split and encoded."""
+
+    known: EncodableDataset
+
+    def __len__(self) -> int:
+        return self.known.table.n_rows
+
+    @property
+    def mass(self) -> float:
+        """Number of rows, which all weigh alike."""
+        return float(len(self))
+
+    def keep(self) -> Self:
+        """Return the rows as they are: there are too many to keep them."""
+        return self
+
+    def unsplit(self) -> "CachedRows":
+        """Encode all rows."""
+        return self._encode(0.0, seed=0)[0]
+
+    def split(self, fraction: float, generator: torch.Generator) -> tuple["CachedRows", TableRows]:
+        """Encode the rows but for a share, which is held out: at most about 131,072 rows."""
+        share = min(fraction, MOST_HELD_OUT / len(self))
+        seed = int(torch.randint(2**31, (1,), generator=generator))
+        return self._encode(share, seed)
+
+    def _encode(self, share: float, seed: int) -> tuple["CachedRows", TableRows]:
+        container, codec, table = self.known.container, self.known.codec, self.known.table
+        cache = RowCache(-(-len(self) // BUCKET_ROWS), codec.quantized_columns)
+        apart = [table.empty()]
+        for start, frame in table.frames():
+            numbers = np.arange(start, start + len(frame))
+            held_out = share_of_rows(numbers, seed, share)
+            apart.append(frame[held_out])
+            buckets = hash_rows(numbers[~held_out], seed + 1) % np.uint64(len(cache.sizes))
+            encoded = codec.encode(container.read(frame[~held_out]))
+            cache.write(encoded, buckets.astype(np.int64))
+        cache.close()
+        of_train = ~share_of_rows(self.known.numbers, seed, share)
+        sampled = container.read(self.known.sampled[of_train])
+        sample = TableRows.all_of(codec, sampled).keep()
+        rows = container.read(join_frames(apart))
+        return CachedRows(cache, sample, seed), TableRows.all_of(codec, rows)
+
+
+class CachedRows(WindowedRows):
+    """Encoded rows on the disk: a source of rows, and of windows of them.
+
+    Parameters
+    ----------
+    cache : RowCache
+    sample : TableRows
+        Some of the rows.
+    seed : int
+        Seed of the order of rows.
+    """
+
+    def __init__(self, cache: RowCache, sample: TableRows, seed: int) -> None:
+        self.cache = cache
+        self.sample = self.sampled = sample
+        self.seed = seed
+        self.codec = sample.codec
+        self.quantized_columns = cache.quantized_columns
+        self.n_windows = -(-len(self) // WINDOW_ROWS)
+
+    def __len__(self) -> int:
+        return int(self.cache.sizes.sum())
+
+    @property
+    def mass(self) -> float:
+        """Number of rows, which all weigh alike."""
+        return float(len(self))
+
+    def take(self, rows: slice) -> EncodedRows:
+        """Read a slice of the rows, in the order of the cache."""
+        buckets = range(len(self.cache.sizes))
+        return CachedWindow(self.cache, buckets, 0, len(self)).take(rows)
+
+    def stored(self, rows: Any) -> StoredTable:
+        """Return some rows of the sample, as they are stored."""
+        return self.sampled.stored(rows)
+
+    def window(self, epoch: int) -> RowSource:
+        """Return the rows of an epoch; a few are left out until the next pass over all rows."""
+        n_pass, place = divmod(epoch, self.n_windows)
+        order = np.random.default_rng([self.seed, n_pass]).permutation(len(self.cache.sizes))
+        size = len(self) // self.n_windows
+        seed = (self.seed, n_pass)
+        return CachedWindow(self.cache, order.tolist(), place * size, (place + 1) * size, seed)
+
+
+def sample_rows(table: ParquetTable) -> tuple[Any, NDArray[np.int64]]:
+    """Return about 200,000 rows, drawn by their hashes, and their numbers."""
+    parts, numbers = [table.empty()], [np.empty(0, dtype=np.int64)]
+    for start, frame in table.frames():
+        rows = np.arange(start, start + len(frame))
+        chosen = share_of_rows(rows, SAMPLE_SEED, SAMPLE_ROWS / table.n_rows)
+        parts.append(frame[chosen])
+        numbers.append(rows[chosen])
+    return join_frames(parts), np.concatenate(numbers)
+
+
+def build_container(empty: Any, summary: TableSummary) -> Container:
+    """Return the container of all rows: integers and booleans without missing values NumPy's."""
+    whole = [name for name, part in zip(empty, summary.columns, strict=True) if not part.markers]
+    dtypes = unmask(empty[whole]).dtypes
+    template = empty.astype(dict(dtypes.items()))
+    pairs = zip(summary.columns, template.dtypes, strict=True)
+    fitted = tuple(replace(part.column.blank(), dtype=str(dtype)) for part, dtype in pairs)
+    markers = tuple(part.markers for part in summary.columns)
+    return Container("pandas", template, list(template.dtypes), fitted, markers)
+
+
+def add_ends(column: StoredColumn, summary: ColumnSummary) -> StoredColumn:
+    """Return a sample of a column with those values of all rows that scales depend on.
+
+    These are the lowest, the highest and the nearest to 0; all where they are few.
+    """
+    if summary.has_vocabulary or summary.is_empty:
+        return column
+    values = summary.distinct.values
+    if len(values) > FEW_VALUES:
+        nearest = int(np.searchsorted(values, 0))
+        values = values[[0, max(0, nearest - 1), min(nearest, len(values) - 1), -1]]
+    values = np.setdiff1d(values, column.values[column.present])
+    missing = np.zeros(len(values), dtype=np.int8)
+    return replace(
+        column,
+        values=np.concatenate((column.values, values)),
+        missing=np.concatenate((column.missing, missing)),
+    )
+
+
+def count_labels(
+    columns: Sequence[ColumnCodec], summary: TableSummary, container: Container, table: ParquetTable
+) -> None:
+    """Set what depends on counts of labels, of all rows: the rarest, and what was never seen."""
+    labelled = [j for j, codec in enumerate(columns) if not codec.labels.is_trivial]
+    if not labelled:
+        return
+    own = container.select(labelled)
+    counts = {j: np.zeros(columns[j].labels.n_labels + 1, dtype=np.int64) for j in labelled}
+    for _, frame in table.frames(own.names):
+        for j, column in zip(labelled, own.read(frame).columns, strict=True):
+            labels = columns[j].encode(column).labels
+            counts[j] += np.bincount(labels, minlength=len(counts[j]))
+    for j, count in counts.items():
+        codec = columns[j]
+        codec.rarest = rarest_of_counts(count, codec.labels)
+        if isinstance(codec, ValueCodec):
+            continue
+        singles = (
+            summary.columns[j].distinct.n_single
+            if isinstance(codec, NumberCodec)
+            else int(np.count_nonzero(count[: codec.labels.n_known] == 1))
+        )
+        codec.unseen = good_turing_of(singles, table.n_rows)
