@@ -286,18 +286,18 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
 
         .. math:: p(x) = \frac{1 + \#\{i : s(x_i) \le s(x)\}}{1 + m}
 
-        over m calibration rows :math:`x_i`, used for no weight and for no early stopping. With
-        ``sample_weight``, each row counts by its weight :math:`w_i`, and the fresh row by their
-        mean :math:`\bar w`, because its own is not known:
+        over m calibration rows :math:`x_i`, to which no weight was fitted. With ``sample_weight``,
+        each row counts by its weight :math:`w_i`, and the fresh row by their mean
+        :math:`\bar w`, because its own is not known:
 
         .. math:: p(x) = \frac{\bar w + \sum_{i : s(x_i) \le s(x)} w_i}{\bar w + \sum_i w_i} .
 
-        This
-        is split conformal prediction [1]_, and such p-values are conformal p-values [2]_: if
+        This is split conformal prediction [1]_, and such p-values are conformal p-values [2]_: if
         fresh rows are exchangeable with the calibration rows, a share of at most alpha has a
         p-value of at most alpha, within sampling error. With fewer than 2,000 rows the
-        calibration rows are scored by cross-fits: there the share is close to alpha, and up to
-        twice as large where most categories are rare.
+        calibration rows are scored by cross-fits, with the components and numbers of epochs that
+        the fit to all rows chose: there the share is close to alpha, and up to twice as large where
+        most categories are rare.
 
         The schema is inferred from all training rows, the calibration rows among them. So a
         label without a fitted row counts as never seen here, in calibration rows as in fresh
