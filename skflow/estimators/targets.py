@@ -102,6 +102,11 @@ def _read_column(y: Any) -> NDArray[Any]:
         if np.isnat(values).any():
             raise ValueError("Input y contains NaT. Drop these rows.")
         return values
+    if values.dtype.kind == "O" and getattr(next(iter(values.flat), None), "tzinfo", None):
+        raise TypeError(
+            "y holds dates with a time zone, which predictions, as arrays, cannot. Convert it to "
+            'UTC: y.dt.tz_convert("UTC").dt.tz_localize(None).'
+        )
     if values.dtype.kind in "SU":
         raise ValueError(
             "y must be numbers, dates or durations; got text. Convert it, or use FlowClassifier."

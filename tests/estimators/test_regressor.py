@@ -467,6 +467,10 @@ def test_other_bad_input() -> None:
     X, y, _ = gaussian_rows(30)
     with pytest.raises(ValueError, match="FlowClassifier"):
         FlowRegressor(GAUSSIAN).fit(X, np.array(["a"] * 30))
+    zoned = pd.Series(pd.date_range("2024-03-01", periods=30, tz="Europe/Berlin"))
+    for dates in (zoned, pd.DatetimeIndex(zoned), zoned.tolist()):
+        with pytest.raises(TypeError, match="time zone"):
+            FlowRegressor(GAUSSIAN).fit(X, dates)
     with pytest.raises(ValueError, match="inconsistent"):
         FlowRegressor(GAUSSIAN).fit(X, y[:-1])
     with pytest.raises(ValueError, match="given=None"):
