@@ -3,6 +3,7 @@
 import copy
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -262,3 +263,27 @@ def test_indicators_are_of_the_dtype_of_an_array() -> None:
     filled = imputer.fit_transform(X)
     assert filled.dtype == np.float32
     np.testing.assert_array_equal(filled[:, 2], np.isnan(X[:, 0]))
+
+
+FEW = pd.DataFrame({"k": [600] * 10, "c": ["a"] * 10})  # rows of what the next fit holds
+HALF = [1, None] * 5
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        FEW.assign(k=pd.array(HALF, dtype="Int8")),
+        FEW.assign(c=pd.Categorical(["a", None] * 5, categories=["a"])),
+        pl.from_pandas(FEW).with_columns(k=pl.Series(HALF, dtype=pl.Int8)),
+        pl.from_pandas(FEW).with_columns(c=pl.Series(["a", None] * 5, dtype=pl.Enum(["a"]))),
+    ],
+)
+def test_dtypes_that_cannot_hold_what_was_fitted_are_refused(rows: Any) -> None:
+    """Narrower integers would wrap around, and undeclared categories stay missing."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"k": rng.integers(500, 3000, 60), "c": ["a", "b", "z"] * 20})
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(X)
+    with pytest.raises(ValueError, match=r"cannot hold .*\(.*(?i:int8|cat|enum)"):
+        flow.impute(rows, random_state=0)
+    wide = pd.DataFrame({"k": pd.array(HALF, dtype="Int16"), "c": ["a", None] * 5})
+    assert flow.impute(wide, random_state=0).notna().all(axis=None)
