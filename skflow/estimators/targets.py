@@ -80,6 +80,11 @@ class Targets:
             several = [f"y{k}" for k in range(len(columns))]
             names = several if len(columns) > 1 else [name if isinstance(name, str) else "y"]
         check_consistent_length(X, columns[0])
+        if len({column.dtype.kind if column.dtype.kind in "Mm" else "" for column in columns}) > 1:
+            raise TypeError(
+                "y holds outputs of several sorts, numbers, dates or durations, which no array of "
+                "predictions can. Convert them to numbers, or fit one regressor for each sort."
+            )
         return cls(columns, names, is_table)
 
     @property

@@ -471,6 +471,8 @@ def test_other_bad_input() -> None:
     for dates in (zoned, pd.DatetimeIndex(zoned), zoned.tolist()):
         with pytest.raises(TypeError, match="time zone"):
             FlowRegressor(GAUSSIAN).fit(X, dates)
+    with pytest.raises(TypeError, match="several sorts"):
+        FlowRegressor(GAUSSIAN).fit(X, pd.DataFrame({"n": y, "d": np.datetime64("2024-03-01")}))
     with pytest.raises(ValueError, match="inconsistent"):
         FlowRegressor(GAUSSIAN).fit(X, y[:-1])
     with pytest.raises(ValueError, match="given=None"):
