@@ -163,7 +163,13 @@ class BatchTask:
             schema = None if None in self._kept.values() else self.schema
             return arrow.to_table(self(arrow.to_frame(rows)), schema)
         if as_frame(rows) is None:
-            rows = pd.DataFrame(np.asarray(rows))
+            array = np.asarray(rows)
+            if array.ndim != 2:
+                raise TypeError(
+                    "rows must be a pandas or polars DataFrame, a pyarrow Table or an array of two "
+                    f"dimensions; got {type(rows).__module__}.{type(rows).__qualname__}."
+                )
+            rows = pd.DataFrame(array)
         chosen = select_columns(rows, self._names, list(self._kept), self._n_columns)
         blocks = []
         if len(chosen):
@@ -223,7 +229,10 @@ class BatchTask:
         arrow = import_module("pyarrow")
         meta = self.meta
         strings = {
-            name: "string" for name, dtype in meta.dtypes.items() if dtype is np.dtype(object)
+            name: "string"
+            for name, dtype in meta.dtypes.items()
+            if dtype is np.dtype(object)
+            or (isinstance(dtype, pd.CategoricalDtype) and not len(dtype.categories))
         }
         return arrow.Schema.from_pandas(meta.astype(strings), preserve_index=False)
 

@@ -97,6 +97,8 @@ class MixedComponents:
 
     def log_probs_of_present(self, y: Tensor) -> Tensor:
         """Log-density of all values that are not NaN, ``(n_components, n_rows)``."""
+        if not len(y):
+            return self.log_probs_of_values(y, ())
         present = ~y.isnan()
         patterns, pattern = torch.unique(present, dim=1, return_inverse=True)
         if patterns.shape[1] == 1:

@@ -151,8 +151,9 @@ class ImportanceSampler:
         allowed = [self.rules.allowed[c] for c in pattern.unknown_labels]
         if math.prod(map(len, allowed)) > n_draws:
             return None
-        every = torch.cartesian_prod(*allowed) if allowed else torch.zeros(1, 0, dtype=torch.int64)
-        return every.reshape(-1, len(allowed)).T
+        if not allowed:
+            return torch.zeros(0, 1, dtype=torch.int64)
+        return torch.cartesian_prod(*allowed).reshape(-1, len(allowed)).T
 
     def enumerate(
         self, conditional: Conditional, every: Tensor, n_draws: int

@@ -148,7 +148,8 @@ class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
             known = EncodableTable.learn(density, table, weight)
             missing = np.column_stack([~column.present for column in known.table.columns])
             self.indicated_ = np.flatnonzero(missing.any(axis=0))
-            self._fit(density, known, missing & ~missing.all(axis=0), seed)
+            can_be_filled = [column.labels.has_values for column in known.codec.columns]
+            self._fit(density, known, missing & can_be_filled & ~missing.all(axis=0), seed)
         return self
 
     @usual_torch()
@@ -182,8 +183,9 @@ class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
         -------
         X_imputed : array or DataFrame of shape (n_samples, n_features_out)
             In the container and the dtypes of ``X``; known cells are unchanged. A cell stays
-            missing only where its column had no value at all in ``fit``. An array where the fit
-            was to one, unless :meth:`set_output` says otherwise.
+            missing only where its column had no value at all in ``fit``, or a number or date in
+            one row alone, which no draw repeats. An array where the fit was to one, unless
+            :meth:`set_output` says otherwise.
 
         Raises
         ------
@@ -209,7 +211,9 @@ class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
         names = self.get_feature_names_out()[self.n_features_in_ :]
         marks = numbers_like(missing.astype(np.int64), imputed, list(names))
         adapter = ADAPTERS_MANAGER.adapters.get(type(imputed).__module__.split(".")[0])
-        return np.hstack([imputed, marks]) if adapter is None else adapter.hstack([imputed, marks])
+        if adapter is not None:
+            return adapter.hstack([imputed, marks])
+        return np.hstack([imputed, marks.astype(np.result_type(imputed, np.int8))])
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
         """Names of the columns, and of the indicators after them.

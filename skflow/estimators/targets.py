@@ -80,6 +80,11 @@ class Targets:
             several = [f"y{k}" for k in range(len(columns))]
             names = several if len(columns) > 1 else [name if isinstance(name, str) else "y"]
         check_consistent_length(X, columns[0])
+        if len({column.dtype.kind if column.dtype.kind in "Mm" else "" for column in columns}) > 1:
+            raise TypeError(
+                "y holds outputs of several sorts, numbers, dates or durations, which no array of "
+                "predictions can. Convert them to numbers, or fit one regressor for each sort."
+            )
         return cls(columns, names, is_table)
 
     @property
@@ -102,6 +107,11 @@ def _read_column(y: Any) -> NDArray[Any]:
         if np.isnat(values).any():
             raise ValueError("Input y contains NaT. Drop these rows.")
         return values
+    if values.dtype.kind == "O" and getattr(next(iter(values.flat), None), "tzinfo", None):
+        raise TypeError(
+            "y holds dates with a time zone, which predictions, as arrays, cannot. Convert it to "
+            'UTC: y.dt.tz_convert("UTC").dt.tz_localize(None).'
+        )
     if values.dtype.kind in "SU":
         raise ValueError(
             "y must be numbers, dates or durations; got text. Convert it, or use FlowClassifier."

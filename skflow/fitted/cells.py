@@ -53,11 +53,35 @@ def put(column: StoredColumn, rows: Rows | NDArray[np.bool_], cells: StoredColum
 
 
 def cast_like(column: StoredColumn, cells: StoredColumn) -> StoredColumn:
-    """Return cells in the storage of a column: its dtype, and its ticks."""
+    """Return cells in the storage of a column: its dtype, and its ticks.
+
+    Raises
+    ------
+    ValueError
+        Where the column's dtype cannot hold one of them.
+    """
     values = cells.values
     if cells.tick != column.tick:
         ratio = cells.tick / column.tick
         values = values * ratio.numerator // ratio.denominator
     if column.values.dtype.kind in "iu" and values.dtype.kind == "f":
         values = np.rint(values)
+    _refuse_misfits(column, values[cells.present])
     return replace(cells, values=values.astype(column.values.dtype))
+
+
+def _refuse_misfits(column: StoredColumn, values: NDArray) -> None:
+    """Raise where values are out of an integer dtype's range, or are no declared categories."""
+    if column.categories is not None:
+        misfits = sorted({*values.tolist()} - {*column.categories}, key=str)
+    elif column.values.dtype.kind in "iu" and values.dtype != column.values.dtype:
+        limits = np.iinfo(column.values.dtype)
+        misfits = values[(values < limits.min) | (values > limits.max)].tolist()
+    else:
+        return
+    if misfits:
+        raise ValueError(
+            f"Missing cells of column {column.name!r} may be {misfits[0]!r}, as in the fitted "
+            f"table, which its dtype cannot hold ({column.dtype}). Convert the column to the "
+            "dtype that it was fitted with."
+        )

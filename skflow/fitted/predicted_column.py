@@ -127,11 +127,12 @@ class PredictedColumn:
             below = self._value_cdf(at_levels, below=True) * value_probability
             up_to = self._value_cdf(at_levels) * value_probability
             steps = self.probabilities.cumsum(axis=1)
+            begins = steps - self.probabilities
             if self.values is None:
-                steps[:, -1] = np.inf
+                steps[:, -1] = np.inf  # whatever the rounding errors of the sum
             mass = np.zeros(u.shape)
             for k in range(len(self.levels)):
-                begin = steps[:, k, None] - self.probabilities[:, k, None] + below[:, k, None]
+                begin = begins[:, k, None] + below[:, k, None]
                 end = steps[:, k, None] + up_to[:, k, None]
                 is_level = (u <= end) & (labels == self.codec.labels.n_known)
                 is_level &= (u > begin) | (k == 0) & (self.values is None)

@@ -122,9 +122,7 @@ class Questions:
     @property
     def drawable(self) -> Mask:
         """Whether any cell may be drawn, for each column."""
-        return np.array(
-            [codec.labels.valued or codec.labels.n_known > 0 for codec in self.codec.columns]
-        )
+        return np.array([codec.labels.has_values for codec in self.codec.columns])
 
     def log_density(self, partial: PartialTable) -> tuple[FloatArray, FloatArray]:
         """Log-density of the known cells of each row, the others summed out, and its error.

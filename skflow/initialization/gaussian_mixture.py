@@ -174,7 +174,7 @@ def maximize(moments: Tensor, prior: ComponentPrior) -> GaussianComponents:
 def sufficient_statistics(y: Tensor) -> Tensor:
     """Return ``(1, y_i, y_i y_j)`` for i >= j of each row, ``(n_statistics, n_rows)``."""
     rows, columns = _lower_triangle(y.shape[0], y.device)
-    return torch.cat((torch.ones_like(y[:1]), y, y[rows] * y[columns]))
+    return torch.cat((y.new_ones(1, y.shape[1]), y, y[rows] * y[columns]))
 
 
 def natural_parameters(components: GaussianComponents) -> Tensor:

@@ -70,6 +70,11 @@ class LabelSet:
         return self.n_known
 
     @property
+    def has_values(self) -> bool:
+        """Whether a label is a known number or category, or says "a value"."""
+        return self.valued or self.n_known > 0
+
+    @property
     def is_trivial(self) -> bool:
         """Whether "a value" is the only label, which then needs no model."""
         return self.valued and self.n_labels == 1

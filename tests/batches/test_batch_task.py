@@ -220,6 +220,21 @@ def test_lacking_columns_are_named(flow: FlowDensity) -> None:
         BatchTask(flow, keep=["id"])(ROWS[:0].drop(columns="size"))
 
 
+@pytest.mark.parametrize("rows", [pl.LazyFrame({"x": [1.0]}), pd.Series([1.0]), np.zeros(3)])
+def test_what_is_no_table_is_refused(rows: Any, flow: FlowDensity) -> None:
+    with pytest.raises(TypeError, match="rows must be a pandas or polars DataFrame"):
+        BatchTask(flow)(rows)
+
+
+def test_kept_categories_are_strings_of_arrow() -> None:
+    """Which categories there are is not known before rows are seen."""
+    rows = pd.DataFrame({"x": np.arange(30) / 7, "c": pd.Categorical(["a", "b", "z"] * 10)})
+    task = BatchTask(FlowDensity(**ONE_GAUSSIAN).fit(rows), keep={"c": "category"})
+    answers = task(pa.Table.from_pandas(rows, preserve_index=False))
+    assert answers.schema.equals(task.schema)
+    assert answers["c"].to_pylist() == rows["c"].tolist()
+
+
 def test_rows_of_arrow() -> None:
     """As Spark's mapInArrow hands them out, and Ray with batch_format="pyarrow"."""
     flow = FlowDensity(**ONE_GAUSSIAN).fit(ROWS.drop(columns=["object", "float16"]))

@@ -3,6 +3,7 @@
 import copy
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -223,3 +224,66 @@ def test_weights_of_rows_reach_the_density() -> None:
 def test_a_density_with_conditions_is_refused() -> None:
     with pytest.raises(ValueError, match="given=None"):
         FlowImputer(FlowDensity(given=["x0"])).fit(np.random.default_rng(0).normal(size=(20, 2)))
+
+
+def test_tables_of_categories_alone() -> None:
+    """Shares of each category given the other column, which are counted."""
+    rng = np.random.default_rng(0)
+    b = rng.choice(["u", "v"], 400)
+    a = np.where(rng.random(400) < np.where(b == "u", 0.9, 0.2), "x", "y")
+    X = pd.DataFrame({"a": a, "b": b})
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(X)
+    partial = pd.DataFrame({"a": [None] * 2000, "b": np.repeat(["u", "v"], 1000)})
+    filled = flow.impute(partial, random_state=0)
+    shares = (filled["a"] == "x").groupby(filled["b"]).mean()
+    np.testing.assert_allclose(shares, (X["a"] == "x").groupby(X["b"]).mean(), atol=0.07)
+    holes = with_holes(X)
+    assert FlowImputer(flow, random_state=0).fit_transform(holes).notna().all(axis=None)
+
+
+@pytest.mark.parametrize("strategy", ["sample", "typical"])
+def test_columns_of_few_values(strategy: str) -> None:
+    """One value in all rows that have one; and a number or date of one row, which none repeats."""
+    X = pd.DataFrame({"x": np.random.default_rng(0).normal(size=60)})
+    X["constant"] = np.where(np.arange(60) % 3, 5.0, np.nan)
+    X["category"] = pd.Series(["q"]).reindex(range(60))
+    X["number"] = pd.Series([7.0]).reindex(range(60))
+    X["date"] = pd.Series([pd.Timestamp("2020-01-01")]).reindex(range(60))
+    imputer = FlowImputer(FlowDensity(**ONE_GAUSSIAN), strategy=strategy, random_state=0)
+    filled = imputer.fit_transform(X)
+    assert (filled["constant"] == 5).all()
+    assert (filled["category"] == "q").all()
+    pd.testing.assert_frame_equal(filled[["number", "date"]], X[["number", "date"]])
+
+
+def test_indicators_are_of_the_dtype_of_an_array() -> None:
+    X = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    X[:20, 0] = np.nan
+    imputer = FlowImputer(FlowDensity(**ONE_GAUSSIAN), add_indicator=True, random_state=0)
+    filled = imputer.fit_transform(X)
+    assert filled.dtype == np.float32
+    np.testing.assert_array_equal(filled[:, 2], np.isnan(X[:, 0]))
+
+
+FEW = pd.DataFrame({"k": [600] * 10, "c": ["a"] * 10})  # rows of what the next fit holds
+HALF = [1, None] * 5
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        FEW.assign(k=pd.array(HALF, dtype="Int8")),
+        FEW.assign(c=pd.Categorical(["a", None] * 5, categories=["a"])),
+        pl.from_pandas(FEW).with_columns(k=pl.Series(HALF, dtype=pl.Int8)),
+        pl.from_pandas(FEW).with_columns(c=pl.Series(["a", None] * 5, dtype=pl.Enum(["a"]))),
+    ],
+)
+def test_dtypes_that_cannot_hold_what_was_fitted_are_refused(rows: Any) -> None:
+    """Narrower integers would wrap around, and undeclared categories stay missing."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"k": rng.integers(500, 3000, 60), "c": ["a", "b", "z"] * 20})
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(X)
+    with pytest.raises(ValueError, match=r"cannot hold .*\(.*(?i:int8|cat|enum)"):
+        flow.impute(rows, random_state=0)
+    wide = pd.DataFrame({"k": pd.array(HALF, dtype="Int16"), "c": ["a", None] * 5})
+    assert flow.impute(wide, random_state=0).notna().all(axis=None)

@@ -304,6 +304,19 @@ def test_levels() -> None:
     assert (predicted.probability_below(at) < [0.2, 0.7]).all()
 
 
+@pytest.mark.parametrize("probability", [0.3, 0.5, 0.9])
+def test_quantiles_and_draws_of_two_levels(probability: float) -> None:
+    """The highest level is drawn as often as any: also where it is not the rarest."""
+    X = np.zeros((200, 1))
+    y = (np.arange(200) < 200 * probability).astype(float)
+    predicted = FlowRegressor(GAUSSIAN, random_state=0).fit(X, y).predict_dist(X[:1])
+    low = 1 - predicted.mean()[0]
+    at = np.array([0.01, low - 0.01, low + 0.01, 0.99])
+    np.testing.assert_array_equal(predicted.ppf(at), [[0, 0, 1, 1]])
+    draws = predicted.sample(2000, random_state=0)
+    assert abs(draws.mean() - (1 - low)) < 4.5 * np.sqrt(low * (1 - low) / 2000)
+
+
 def test_atoms() -> None:
     """Rain: nothing on many days."""
     generator = np.random.default_rng(0)
@@ -454,6 +467,12 @@ def test_other_bad_input() -> None:
     X, y, _ = gaussian_rows(30)
     with pytest.raises(ValueError, match="FlowClassifier"):
         FlowRegressor(GAUSSIAN).fit(X, np.array(["a"] * 30))
+    zoned = pd.Series(pd.date_range("2024-03-01", periods=30, tz="Europe/Berlin"))
+    for dates in (zoned, pd.DatetimeIndex(zoned), zoned.tolist()):
+        with pytest.raises(TypeError, match="time zone"):
+            FlowRegressor(GAUSSIAN).fit(X, dates)
+    with pytest.raises(TypeError, match="several sorts"):
+        FlowRegressor(GAUSSIAN).fit(X, pd.DataFrame({"n": y, "d": np.datetime64("2024-03-01")}))
     with pytest.raises(ValueError, match="inconsistent"):
         FlowRegressor(GAUSSIAN).fit(X, y[:-1])
     with pytest.raises(ValueError, match="given=None"):
