@@ -66,11 +66,11 @@ def cast_like(column: StoredColumn, cells: StoredColumn) -> StoredColumn:
         values = values * ratio.numerator // ratio.denominator
     if column.values.dtype.kind in "iu" and values.dtype.kind == "f":
         values = np.rint(values)
-    _refuse_misfits(column, values[cells.present])
+    refuse_misfits(column, values[cells.present])
     return replace(cells, values=values.astype(column.values.dtype))
 
 
-def _refuse_misfits(column: StoredColumn, values: NDArray) -> None:
+def refuse_misfits(column: StoredColumn, values: NDArray) -> None:
     """Raise where values are out of an integer dtype's range, or are no declared categories."""
     if column.categories is not None:
         misfits = sorted({*values.tolist()} - {*column.categories}, key=str)
