@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -169,8 +170,9 @@ class Questions:
             Their cells, ``n_chosen`` of each row after the other, as the codec decodes them.
         """
         for rows, _, answers in self._answers(partial, uniform, n_draws, n_chosen):
-            y = answers.y.flatten(1).cpu()
-            values = self.density.model.marginals.inverse_and_log_det(y)[0]
+            with _inference():
+                y = answers.y.flatten(1).cpu()
+                values = self.density.model.marginals.inverse_and_log_det(y)[0]
             labels = answers.labels.flatten(1).cpu().numpy().T
             nothing = np.full(labels.shape, np.nan)
             decoded = self.codec.decode(labels, nothing, values.numpy().T, on_grid=True)
@@ -195,15 +197,16 @@ class Questions:
         model = self.density.move_model(int(effort.sum()), self.device)
         components = self.density.components
         sizes, n_unreliable = [], 0
-        with usual_torch(), torch.inference_mode():
+        with _inference():
             sampler = ImportanceSampler(model, components, self.allowed)
-            for rows in _blocks(partial.known, effort):
+        for rows in _blocks(partial.known, effort):
+            with _inference():  # no longer than for these rows: modes of torch end in turn
                 encoded, offset = self.encode(partial.take(rows), sampler)
                 own = torch.tensor(uniform[rows]).to(sampler.device)
                 answers = answer(sampler, encoded, own, int(effort[rows[0]]), n_chosen)
                 sizes.append(answers.effective_size.cpu().numpy())
                 n_unreliable += int((~answers.is_reliable).sum())
-                yield rows, offset, answers
+            yield rows, offset, answers
         if n_unreliable:
             warn_caller(
                 f"{n_unreliable} of {n_rows} rows have few effective draws, at least "
@@ -253,6 +256,13 @@ class Questions:
         return PartialRows(
             batch.labels, batch.y, *sent[3:]
         ), log_volume + of_marginals.cpu().numpy()
+
+
+@contextmanager
+def _inference() -> Iterator[None]:
+    """Set torch's modes for answers: its defaults, but without gradients."""
+    with usual_torch(), torch.inference_mode():
+        yield
 
 
 def _blocks(known: Mask, effort: NDArray[np.int64]) -> Iterator[NDArray[np.intp]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from sklearn.pipeline import make_pipeline
 
 import skflow
@@ -173,6 +174,13 @@ def test_typical_cells_are_those_of_all_fits(several: FlowImputer) -> None:
     assert (filled["size"] > np.min(guesses, axis=0) - 0.5).all()
     assert (filled["size"] < np.max(guesses, axis=0) + 0.5).all()
     assert np.corrcoef(filled["size"], np.mean(guesses, axis=0))[0, 1] > 0.9
+
+
+def test_torch_is_as_before_when_the_fits_have_drawn_by_turns(several: FlowImputer) -> None:
+    rows = with_holes(mixed(40, seed=2))
+    clone_fitted(several).set_params(strategy="typical").transform(rows)
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()
 
 
 def test_several_fits_are_saved(several: FlowImputer, tmp_path: Path) -> None:
