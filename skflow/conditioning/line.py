@@ -22,7 +22,7 @@ def draw_on_line(conditional: Conditional, uniform: Tensor) -> tuple[Tensor, Ten
     Parameters
     ----------
     conditional : Conditional
-        Of rows with one unknown value, and no unknown label.
+        Its rows have one unknown value, and no unknown label.
     uniform : Tensor of shape (n_rows, n_draws)
         Uniform numbers, evenly spread.
 

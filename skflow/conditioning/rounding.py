@@ -26,7 +26,7 @@ class SinglePrecision:
     Parameters
     ----------
     flow : ConditionalFlow
-        Of at least one column.
+        Its flow is one of at least one column.
 
     Attributes
     ----------

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -161,6 +162,25 @@ class SaveableDensity(Saveable):
         _refuse_scoreless(self._density.log_prob(_middle_of(self._density), "cpu"))
 
 
+def pack_fits(name: str, fits: Sequence[Any]) -> tuple[list[Document], Arrays]:
+    """Return the documents of several densities, and their arrays under numbered names."""
+    documents: list[Document] = []
+    arrays: Arrays = {}
+    for k, density in enumerate(fits):
+        document, own = density._pack()
+        documents.append(document)
+        arrays |= prefixed(f"{name}{k}", own)
+    return documents, arrays
+
+
+def unpack_fit(density_class: type[Any], fields: DensityFields, name: str, arrays: Arrays) -> Any:
+    """Return the density of a document, whose arrays have names that begin with ``name``."""
+    density, own = density_class(), take_prefixed(name, arrays)
+    density._unpack(fields, own)
+    refuse_left(own)
+    return density
+
+
 class SaveableHolder(Saveable):
     """An estimator that has a density, ``density_``."""
 
@@ -170,10 +190,8 @@ class SaveableHolder(Saveable):
 
     def _unpack_density(self: Any, fields: Any, arrays: Arrays, density_class: type[Any]) -> None:
         unpack_parameters(self, fields.parameters, density_class())
-        self.n_iter_, self.density_ = fields.n_iter, density_class()
-        of_density = take_prefixed("density", arrays)
-        self.density_._unpack(fields.density, of_density)
-        refuse_left(of_density)
+        self.n_iter_ = fields.n_iter
+        self.density_ = unpack_fit(density_class, fields.density, "density", arrays)
         self.n_features_in_ = self.density_.n_features_in_
         if hasattr(self.density_, "feature_names_in_"):
             self.feature_names_in_ = self.density_.feature_names_in_
@@ -219,21 +237,15 @@ class SaveableImputer(SaveableHolder):
     def _pack(self: Any) -> tuple[Document, Arrays]:
         document, arrays = self._pack_density()
         output = getattr(self, "_sklearn_output_config", {}).get("transform")
-        document |= {"indicated": self.indicated_.tolist(), "output": output, "other_fits": []}
-        for k, density in enumerate(self._other_fits):
-            fields, own = density._pack()
-            document["other_fits"].append(fields)
-            arrays |= prefixed(f"other_fit{k}", own)
-        return document, arrays
+        document |= {"indicated": self.indicated_.tolist(), "output": output}
+        document["other_fits"], of_others = pack_fits("other_fit", self._other_fits)
+        return document, arrays | of_others
 
     def _unpack(self: Any, fields: ImputerFields, arrays: Arrays, density_class: type[Any]) -> None:
         self._unpack_density(fields, arrays, density_class)
         self._other_fits = []
         for k, of_fit in enumerate(fields.other_fits):
-            own = take_prefixed(f"other_fit{k}", arrays)
-            density = density_class()
-            density._unpack(of_fit, own)
-            refuse_left(own)
+            density = unpack_fit(density_class, of_fit, f"other_fit{k}", arrays)
             if density.schema_ != self.density_.schema_:
                 raise ModelFileError("All fits must have the columns of the density.")
             self._other_fits.append(density)

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from skflow.archive.document import ClassifierFields, RegressorFields
-from skflow.archive.files import Document, refuse_left
+from skflow.archive.files import Document
 from skflow.archive.scalars import pack_scalar, unpack_scalar
 from skflow.estimators.calibration import Calibration
-from skflow.estimators.persistence import SaveableHolder
+from skflow.estimators.persistence import SaveableHolder, pack_fits, unpack_fit
 from skflow.exceptions import ModelFileError
 from skflow.flat_state import Arrays, prefixed, take_prefixed
 
@@ -45,12 +45,8 @@ class SaveableRegressor(SaveablePredictor):
         }
         calibration = {"pit": self._calibration.pit, "weight": self._calibration.weight}
         arrays |= prefixed("calibration", calibration)
-        document["cross_fits"] = []
-        for k, density in enumerate(self.cross_fits_):
-            fields, own = density._pack()
-            document["cross_fits"].append(fields)
-            arrays |= prefixed(f"cross_fit{k}", own)
-        return document, arrays
+        document["cross_fits"], of_cross_fits = pack_fits("cross_fit", self.cross_fits_)
+        return document, arrays | of_cross_fits
 
     def _unpack(
         self: Any, fields: RegressorFields, arrays: Arrays, density_class: type[Any]
@@ -67,10 +63,7 @@ class SaveableRegressor(SaveablePredictor):
         for k, cross_fit in enumerate(fields.cross_fits):
             if cross_fit.table != fields.density.table:
                 raise ModelFileError("Cross-fits must have the columns of the density.")
-            own = take_prefixed(f"cross_fit{k}", arrays)
-            density = density_class()
-            density._unpack(cross_fit, own)
-            refuse_left(own)
+            density = unpack_fit(density_class, cross_fit, f"cross_fit{k}", arrays)
             self.cross_fits_.append(density)
         calibration = take_prefixed("calibration", arrays)
         if sorted(calibration) != ["pit", "weight"]:

@@ -53,9 +53,9 @@ def read_training_rows(
                 )
             check_table(density, table.empty(), reset=not warm, fewest_rows=0)
             known = datasets.EncodableDataset
-            return known.read(density._density, table) if warm else known.learn(
-                density, table
-            ), None
+            if warm:
+                return known.read(density._density, table), None
+            return known.learn(density, table), None
         X = table.read()
     table = check_table(density, X, reset=not warm, fewest_rows=fewest_rows)
     table, weight = weighted_rows(density, table, sample_weight, fewest_rows)
