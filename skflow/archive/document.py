@@ -199,6 +199,8 @@ class RegressorFields(HolderFields, tag="FlowRegressor"):
     """A fitted FlowRegressor."""
 
     cross_fits: list[DensityFields]
+    initial_fits: list[DensityFields]
+    initial_share: Annotated[float, Meta(ge=0, lt=1)]
     named: bool
     dtypes: Annotated[list[str], Meta(min_length=1)]
     is_table: bool

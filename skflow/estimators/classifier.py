@@ -144,7 +144,9 @@ class FlowClassifier(SaveableClassifier, ClassifierMixin, Predictor):
         """
         check_is_fitted(self)
         given = conditions_of(self.density_, check_table(self, X, reset=False))
-        predicted = predict_column([self.density_._density], given, self.density_.device)
+        predicted = predict_column(
+            [self.density_._density], np.ones(1), given, self.density_.device
+        )
         log_probs: FloatArray = log_softmax(predicted.label_log_probs, axis=1)
         return log_probs
 

@@ -1,6 +1,7 @@
 """Fitted estimators loaded from their files."""
 
 import os
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -87,8 +88,8 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> E
         raise ModelFileError(f"{path} is no sound model: {error}") from error
     if isinstance(estimator, FlowDensity):
         return estimator.set_params(device=device)
-    fitted = [estimator.density_, *getattr(estimator, "cross_fits_", [])]
-    for density in filter(None, [*fitted, estimator.density]):
+    others = [getattr(estimator, name, []) for name in ("cross_fits_", "initial_fits_")]
+    for density in filter(None, [estimator.density_, *chain(*others), estimator.density]):
         density.set_params(device=device)
     return estimator
 

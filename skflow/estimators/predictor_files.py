@@ -13,6 +13,7 @@ from skflow.exceptions import ModelFileError
 from skflow.flat_state import Arrays, prefixed, take_prefixed
 
 TARGET_KINDS = "iufMm"  # numbers, dates, durations
+FITS = ("cross_fits", "initial_fits")  # of a regressor, besides its density
 
 
 class SaveablePredictor(SaveableHolder):
@@ -45,8 +46,11 @@ class SaveableRegressor(SaveablePredictor):
         }
         calibration = {"pit": self._calibration.pit, "weight": self._calibration.weight}
         arrays |= prefixed("calibration", calibration)
-        document["cross_fits"], of_cross_fits = pack_fits("cross_fit", self.cross_fits_)
-        return document, arrays | of_cross_fits
+        document["initial_share"] = self.initial_share_
+        for name in FITS:
+            document[name], of_fits = pack_fits(name, getattr(self, f"{name}_"))
+            arrays |= of_fits
+        return document, arrays
 
     def _unpack(
         self: Any, fields: RegressorFields, arrays: Arrays, density_class: type[Any]
@@ -59,12 +63,19 @@ class SaveableRegressor(SaveablePredictor):
             raise ModelFileError(f"{fields.dtypes} must be dtypes of numbers, dates or durations.")
         if len(self._dtypes) != n_targets or (n_targets > 1 and not self._is_table):
             raise ModelFileError(f"There must be one dtype for each of {n_targets} targets.")
-        self.cross_fits_ = []
-        for k, cross_fit in enumerate(fields.cross_fits):
-            if cross_fit.table != fields.density.table:
-                raise ModelFileError("Cross-fits must have the columns of the density.")
-            density = unpack_fit(density_class, cross_fit, f"cross_fit{k}", arrays)
-            self.cross_fits_.append(density)
+        for name in FITS:
+            fits = getattr(fields, name)
+            if any(own.table != fields.density.table for own in fits):
+                raise ModelFileError(f"{name} must have the columns of the density.")
+            unpacked = [
+                unpack_fit(density_class, own, f"{name}{k}", arrays) for k, own in enumerate(fits)
+            ]
+            setattr(self, f"{name}_", unpacked)
+        if bool(self.initial_fits_) != (fields.initial_share > 0):
+            raise ModelFileError(
+                "initial_share must be 0 where there are no initial_fits, only there."
+            )
+        self.initial_share_ = fields.initial_share
         calibration = take_prefixed("calibration", arrays)
         if sorted(calibration) != ["pit", "weight"]:
             raise ModelFileError("The calibration must be pit and weight.")

@@ -1,6 +1,7 @@
 """FlowRegressor: the whole predictive distribution of y given X."""
 
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -11,11 +12,10 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from skflow.clock import Clock
-from skflow.estimators.calibration import Calibration, plan
+from skflow.estimators.calibration import Calibration, plan, share_of_second
 from skflow.estimators.conditional_distribution import ConditionalDistribution
-from skflow.estimators.cross_fit import cross_fit
 from skflow.estimators.density import FlowDensity
+from skflow.estimators.ensemble import Ensemble
 from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import clone_density
 from skflow.estimators.predictor_files import SaveableRegressor
@@ -34,18 +34,16 @@ from skflow.torch_state import usual_torch
 
 FloatArray = NDArray[np.float64]
 
-MOST_ROWS_TO_REFIT = 20_000  # with more, the rows that calibrate are hardly missed
-N_FITS_WITHOUT_PART = 3  # nearly as good as the average of all, which they calibrate
-
 
 class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
     r"""Regressor that predicts the whole distribution of y given X.
 
     A meta-estimator: it fits a :class:`FlowDensity` of y given the columns of X, ``density_``, and
     cross-fits of it, each to all rows but a part. The prediction is the average of their
-    distributions, an ensemble [1]_; the parts that are held out calibrate the intervals. The
-    distribution of y in a row may have several modes, be skewed, wider in some rows than in
-    others, and have atoms. X is any table, with categories, dates and missing values.
+    distributions, an ensemble [1]_, in which fits without coupling layers have a share, by stacking
+    [2]_: the parts that are held out choose it. They also calibrate the intervals. The distribution
+    of y in a row may have several modes, be skewed, wider in some rows than in others, and have
+    atoms. X is any table, with categories, dates and missing values.
 
     Parameters
     ----------
@@ -72,6 +70,11 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         there are three parts of a tenth of the rows, or of 33 rows (a third) where a tenth is
         less; with more, one of a tenth. With 20,000 rows or more there are none: ``density_``
         itself is not fitted to that part. With fewer than 20 rows none.
+    initial_fits_ : list of FlowDensity
+        Fits to the same rows without coupling layers, where their share is 0.01 or more.
+    initial_share_ : float
+        Weight of the average of ``initial_fits_`` in the prediction; the rest is that of the
+        average of ``density_`` and ``cross_fits_``.
     n_calibration_ : int
         Number of rows that calibrate :meth:`predict_interval`: those of the parts, at most 2,000 in
         each.
@@ -106,6 +109,8 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
     .. [1] B. Lakshminarayanan, A. Pritzel, C. Blundell, "Simple and Scalable Predictive
        Uncertainty Estimation using Deep Ensembles", NeurIPS 2017, equation 2,
        :arxiv:`1612.01474`.
+    .. [2] Y. Yao, A. Vehtari, D. Simpson, A. Gelman, "Using Stacking to Average Bayesian Predictive
+       Distributions", Bayesian Analysis 13 (3), 2018, equation 5, :arxiv:`1704.02030`.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -191,26 +196,25 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         targets: Targets,
         validation: TableRows | None,
     ) -> None:
-        n_rows = known.table.n_rows
-        parts, every = plan(n_rows, np.random.default_rng(seed)), np.arange(n_rows)
-        kept = [replace(known.rows, rows=np.setdiff1d(every, part)) for part in parts]
-        clock, fits_all = Clock(density.max_time), n_rows < MOST_ROWS_TO_REFIT
-        n_fits = len(parts) * (N_FITS_WITHOUT_PART if fits_all else 0)
-        rows, title = known.rows if fits_all else kept[0], f"fit 1 of {1 + n_fits}"
-        choices = density._fit(known, rows, validation, clock, title)
-        self.density_, self.cross_fits_ = density, []
-        if n_fits:
-            fitted = [own for own in kept for _ in range(N_FITS_WITHOUT_PART)]
-            uses = [lambda fitted, _: fitted] * n_fits
-            self.cross_fits_ = cross_fit(density, known, fitted, uses, self.n_jobs, choices, seed)
-        pit = np.empty((n_rows, len(self._dtypes)))
-        for k, part in enumerate(parts):
-            own = slice(k * N_FITS_WITHOUT_PART, (k + 1) * N_FITS_WITHOUT_PART)
-            predicted = self._distribution(self.cross_fits_[own] or [density], take_rows(X, part))
-            pit[part] = predicted.pit(targets.take(part).values, seed).reshape(len(part), -1)
-        held_out = np.concatenate([every[:0], *parts])
-        weight = None if known.table.weight is None else known.table.weight[held_out]
-        self._calibration = Calibration.of(pit[held_out], weight)
+        parts = plan(known.table.n_rows, np.random.default_rng(seed))
+        fits = Ensemble.fit(density, known, parts, validation, self.n_jobs, seed)
+        self.initial_share_, weight = 0.0, known.table.weight
+        pit = np.empty((1, 0, len(self._dtypes)))
+        if parts:
+            predicted = []
+            for k, part in enumerate(parts):
+                predict = partial(self._distribution, X=take_rows(X, part))
+                predicted.append(fits.predict_part(k, predict, targets.take(part).values, seed))
+            of_parts = zip(*predicted, strict=True)
+            log_densities, pits = (np.concatenate(own, axis=2) for own in of_parts)
+            weight = None if weight is None else weight[np.concatenate(parts)]
+            if fits.initial_fits:
+                self.initial_share_ = share_of_second(log_densities, weight)
+            shares = [1 - self.initial_share_, self.initial_share_][: len(pits)]
+            pit = np.tensordot(shares, pits, axes=1).reshape(*pits.shape[1:3], -1)
+        self.density_, *self.cross_fits_ = fits.fits
+        self.initial_fits_ = fits.initial_fits if self.initial_share_ else []
+        self._calibration = Calibration.of(pit, weight, len(fits.fits))
         self.n_calibration_ = self._calibration.n_rows
         self.n_iter_ = density.n_iter_
 
@@ -268,11 +272,11 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         r"""Intervals that hold a share ``coverage`` of fresh y, whatever their distribution.
 
         Central intervals between two quantiles, whose levels are conformal [1]_: those between
-        which this share of the calibration rows lies, each by the average of the fits that held it
-        out; of each output by itself where there are several. With 20,000 rows or more, these
-        intervals cover with at least this probability, on average over rows, if fresh rows are
-        exchangeable with the calibration rows. With fewer, the average of more fits predicts than
-        calibrates, and the share is close to ``coverage``, or a little above it.
+        which this share of the calibration rows lies; of each output by itself where there are
+        several. With 20,000 rows or more, these intervals cover with at least this probability, on
+        average over rows, if fresh rows are exchangeable with the calibration rows. With fewer, a
+        calibration row is predicted by the three fits that held it out, from which the levels of
+        the average of all fits are extrapolated: the share is then close to ``coverage``.
 
         Parameters
         ----------
@@ -324,23 +328,27 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         distribution : ConditionalDistribution
         """
         check_is_fitted(self)
-        members = [self.density_, *self.cross_fits_]
-        return self._distribution(members, check_table(self, X, reset=False))
+        fits = Ensemble([self.density_, *self.cross_fits_], self.initial_fits_)
+        weights, X = fits.weights(self.initial_share_), check_table(self, X, reset=False)
+        return self._distribution([*fits.fits, *fits.initial_fits], weights, X)
 
-    def _distribution(self, members: list[FlowDensity], X: Any) -> ConditionalDistribution:
+    def _distribution(
+        self, members: list[FlowDensity], weights: FloatArray, X: Any
+    ) -> ConditionalDistribution:
+        """Average of the distributions of members; several outputs are drawn by the weights."""
         given, device = conditions_of(members[0], X), members[0].device
         densities = [member._density for member in members]
         if len(self._dtypes) == 1:
-            columns = [predict_column(densities, given, device)]
+            columns = [predict_column(densities, weights, given, device)]
             return ConditionalDistribution(columns, self._dtypes, is_table=self._is_table)
-        drawn = draw_columns(densities, given, device)
+        drawn = draw_columns(densities, weights, given, device)
         names = list(densities[0].container.names[-len(self._dtypes) :])
 
         def log_density(y: Any, rows: Any) -> FloatArray:
             part = X if rows is None else take_rows(X, rows)
             both = replace(Targets.read(self, part, y), names=names).append_to(part)
             scores = np.stack([member.score_samples(both) for member in members])
-            return np.asarray(logsumexp(scores, axis=0) - np.log(len(members)))
+            return np.asarray(logsumexp(scores, axis=0, b=weights[:, None] / weights.sum()))
 
         return ConditionalDistribution(drawn, self._dtypes, is_table=True, log_density=log_density)
 

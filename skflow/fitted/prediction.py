@@ -1,6 +1,5 @@
 """Distributions of the columns of a conditional density, for rows of conditions."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,25 +19,32 @@ from skflow.rows import block_size
 from skflow.table.frames import Conditions
 from skflow.table.number_codecs import NumberCodec
 
+FloatArray = NDArray[np.float64]
+
 N_DRAWS = 512  # per row, where targets are several
 DRAWN_ROWS = 64  # rows of conditions at once
 
 
 def predict_column(
-    densities: Sequence[TableDensity], given: Conditions, device: str | torch.device
+    densities: Sequence[TableDensity],
+    weights: FloatArray,
+    given: Conditions,
+    device: str | torch.device,
 ) -> PredictedColumn:
     r"""Average of the distributions of the only target of densities, for rows of conditions.
 
-    With the probability :math:`P_m` of a label by density m of M, and the density :math:`p_m` of
-    values given that there is one, whose label is v,
+    With the weight :math:`w_m` of density m, its probability :math:`P_m` of a label, and its
+    density :math:`p_m` of values given that there is one, whose label is v,
 
-    .. math:: P = \frac{1}{M} \sum_m P_m, \qquad
-              p = \frac{\sum_m P_m(v) \, p_m}{\sum_m P_m(v)} .
+    .. math:: P = \sum_m w_m P_m, \qquad
+              p = \frac{\sum_m w_m P_m(v) \, p_m}{\sum_m w_m P_m(v)} .
 
     Parameters
     ----------
     densities : sequence of TableDensity
         Densities of one column given others, with equal codecs.
+    weights : ndarray of shape (n_densities,)
+        Their weights, whose sum is 1.
     given : Conditions
         Columns that are given.
     device : str or torch.device
@@ -48,7 +54,8 @@ def predict_column(
     if len(members) == 1:
         return first
     of_members = np.stack([member.label_log_probs for member in members])
-    log_probs = logsumexp(of_members, axis=0) - np.log(len(members))
+    of_members = of_members + np.log(weights)[:, None, None]
+    log_probs = logsumexp(of_members, axis=0)
     values = tuple(m.values for m in members if isinstance(m.values, PredictedValues))
     if not values:
         return PredictedColumn(first.codec, log_probs, None)
@@ -85,29 +92,34 @@ def _predict_by_one(
 
 
 def draw_columns(
-    densities: Sequence[TableDensity], given: Conditions, device: str | torch.device
+    densities: Sequence[TableDensity],
+    weights: FloatArray,
+    given: Conditions,
+    device: str | torch.device,
 ) -> list[DrawnColumn]:
-    """Distributions of all targets of densities by draws, as many of each density.
+    """Distributions of all targets of densities by draws, of each density by its weight.
 
     The same quasi-random normal draws serve all rows of conditions: what is drawn in a row does
     not depend on the others.
     """
     first = densities[0].codec
-    n_draws = 2 ** math.ceil(math.log2(N_DRAWS / len(densities)))  # Sobol sequences want powers
+    n_draws = np.diff(np.round(N_DRAWS * weights.cumsum()), prepend=0).astype(np.int64)
     n_latents, n_places = len(first.latent_names), len(first.latent_names) + len(first.value_codecs)
-    uniform = [qmc.Sobol(n_places, rng=seed).random(n_draws) for seed in range(len(densities))]
+    uniform = [qmc.Halton(n_places, rng=seed).random(n) for seed, n in enumerate(n_draws)]
     columns = [first.columns[j] for j in first.targets]
     codecs = [codec for codec in columns if isinstance(codec, NumberCodec)]
-    drawn: list[list[NDArray[np.float64]]] = [[] for _ in codecs]
+    drawn: list[list[FloatArray]] = [[] for _ in codecs]
     for start in range(0, given.rows.n_rows, DRAWN_ROWS):
         rows = np.arange(start, min(start + DRAWN_ROWS, given.rows.n_rows))
-        conditions = given.take(np.repeat(rows, n_draws))
-        of_members: list[list[NDArray[np.float64]]] = [[] for _ in codecs]
+        of_members: list[list[FloatArray]] = [[] for _ in codecs]
         for density, own in zip(densities, uniform, strict=True):
+            if not len(own):
+                continue
+            conditions = given.take(np.repeat(rows, len(own)))
             z = np.tile(ndtri(own[:, :n_latents].clip(1e-9, 1 - 1e-9)), (len(rows), 1))
             u = np.tile(own[:, n_latents:], (len(rows), 1))
             cells, is_within_reach = density.draw(z, u, conditions, device)
-            reached = is_within_reach.reshape(len(rows), n_draws)
+            reached = is_within_reach.reshape(len(rows), len(own))
             for parts, codec, j in zip(of_members, codecs, first.targets, strict=True):
                 x = codec.coordinates.read(cells[j]).reshape(reached.shape)
                 usual = np.nanmedian(np.where(reached, x, np.nan), axis=1, keepdims=True)

@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skflow
 from skflow import ConditionalDistribution, FlowDensity, FlowRegressor
+from skflow.estimators.calibration import Calibration, share_of_second
 from tests.settings import ONE_GAUSSIAN
 
 # The seed is that of the regressor.
@@ -73,6 +74,54 @@ def test_log_densities_are_those_of_the_mean_of_all_fits(gaussian: FlowRegressor
     assert len(gaussian.cross_fits_) == 9
     expected = mean_density(gaussian, X, y)
     np.testing.assert_allclose(gaussian.log_density(X, y), expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(None, 0.3), (np.arange(10) < 9, 2 / 9)])
+def test_shares_of_densities_where_each_row_is_of_one(weight, expected: float) -> None:
+    of_first = np.where(np.arange(10) < 7, -1.0, -60.0)
+    share = share_of_second(np.stack((of_first, -61 - of_first))[:, None], weight)
+    assert share == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def stacked() -> FlowRegressor:
+    X, y, _ = gaussian_rows(100)
+    overfitted = {"learning_rate": 0.02, "early_stopping": False, "max_iter": 25}
+    density = FlowDensity(hidden_units=8, n_layers=1, n_bins=4, n_components=1, **overfitted)
+    return FlowRegressor(density, random_state=0).fit(X, y)
+
+
+def test_initializations_have_their_share_of_the_mean(stacked: FlowRegressor) -> None:
+    X, y, _ = gaussian_rows(50, 2)
+    share = stacked.initial_share_
+    assert 0.01 <= share < 1
+    assert len(stacked.initial_fits_) == 1 + len(stacked.cross_fits_) == 10
+    assert all(fit.n_layers == 0 and fit.n_iter_ <= 1 for fit in stacked.initial_fits_)
+    rows = np.column_stack((X, y))
+    initial = [fit.score_samples(rows) for fit in stacked.initial_fits_]
+    of_initial = np.log(np.mean(np.exp(initial), axis=0))
+    expected = np.logaddexp(
+        np.log1p(-share) + mean_density(stacked, X, y), np.log(share) + of_initial
+    )
+    np.testing.assert_allclose(stacked.log_density(X, y), expected, rtol=0, atol=1e-9)
+
+
+def test_several_outputs_have_initializations_too() -> None:
+    X, y, _ = gaussian_rows(90)
+    targets = np.column_stack((y, y**2))
+    density = FlowDensity(hidden_units=4, n_layers=1, n_bins=4, max_iter=4)
+    regressor = FlowRegressor(density, random_state=0).fit(X, targets)
+    regressor.initial_fits_ = regressor.initial_fits_ or regressor.cross_fits_[:2]
+    regressor.initial_share_, rows = 0.3, np.column_stack((X, targets))[:5]
+    fits = [regressor.density_, *regressor.cross_fits_]
+    of_groups = [
+        np.log(np.mean([np.exp(fit.score_samples(rows)) for fit in group], axis=0))
+        for group in (fits, regressor.initial_fits_)
+    ]
+    expected = np.logaddexp(np.log(0.7) + of_groups[0], np.log(0.3) + of_groups[1])
+    np.testing.assert_allclose(regressor.log_density(X[:5], targets[:5]), expected, atol=1e-9)
+    regressor.initial_share_ = 0.002  # less than one of the draws of each fit
+    assert np.isfinite(regressor.predict(X[:5])).all()
 
 
 def test_densities_integrate_to_the_distribution_function(predicted) -> None:
@@ -561,6 +610,14 @@ def test_cross_fits_take_the_choices_of_the_fit() -> None:
         assert kept.intercept.shape == own.intercept.shape
 
 
+def test_files_hold_initializations(tmp_path, stacked: FlowRegressor) -> None:
+    X, y, _ = gaussian_rows(20, 3)
+    stacked.save(tmp_path / "model.skflow")
+    loaded = skflow.load(tmp_path / "model.skflow", device="cpu")
+    np.testing.assert_array_equal(loaded.log_density(X, y), stacked.log_density(X, y))
+    assert {fit.device for fit in loaded.initial_fits_} == {"cpu"}
+
+
 @pytest.mark.parametrize("several", [False, True])
 def test_files(tmp_path, several: bool) -> None:
     X, y, _ = gaussian_rows(60)
@@ -589,3 +646,23 @@ def test_a_notebook_shows_the_schema() -> None:
     shown = regressor._repr_html_()
     assert regressor.density_.schema_._repr_html_() in shown
     assert "Outliers" not in shown
+
+
+def test_quantiles_of_more_fits_are_extrapolated() -> None:
+    """Members F_m(y) = Phi(z + e_m): the average of N of them has known tails."""
+    generator = np.random.default_rng(0)
+    z = generator.normal(size=200_000)
+    pit = stats.norm.cdf(0.8 * z + 0.6 * generator.normal(size=(20, len(z))))
+    of_three = Calibration.of(pit[:3, :, None], None, 3).levels(0.9)
+    of_twenty = Calibration.of(pit[:, :, None], None, 20).levels(0.9)
+    extrapolated = Calibration.of(pit[:3, :, None], None, 20).levels(0.9)
+    assert of_three[0, 0] < extrapolated[0, 0] < of_twenty[0, 0] + 0.002
+    error = np.abs(extrapolated - of_twenty).max()
+    assert error < 0.4 * np.abs(of_three - of_twenty).max()
+    weight = np.repeat([1.0, 2.0], len(z) // 2)
+    twice = np.concatenate((pit, pit[:, len(z) // 2 :]), axis=1)
+    np.testing.assert_allclose(
+        Calibration.of(pit[:3, :, None], weight, 20).levels(0.9),
+        Calibration.of(twice[:3, :, None], None, 20).levels(0.9),
+        atol=1e-4,
+    )

@@ -1,0 +1,106 @@
+"""Fits that a regressor averages: to all rows and to all but a part, with layers and without."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skflow.clock import Clock
+from skflow.estimators.conditional_distribution import ConditionalDistribution
+from skflow.estimators.cross_fit import cross_fit, sibling
+from skflow.estimators.density import FlowDensity
+from skflow.fitted.table_rows import EncodableTable, TableRows
+
+FloatArray = NDArray[np.float64]
+Predict = Callable[[list[FlowDensity], FloatArray], ConditionalDistribution]
+
+N_FITS_WITHOUT_PART = 3  # nearly as good as the average of all, which they calibrate
+MOST_ROWS_TO_REFIT = 20_000  # with more, the rows that calibrate are hardly missed
+
+
+class Ensemble(NamedTuple):
+    """Fits of a density, to be averaged.
+
+    Attributes
+    ----------
+    fits : list of FlowDensity
+        The density itself, and its cross-fits: those without the first part of the rows, and so on.
+    initial_fits : list of FlowDensity
+        As many fits to the same rows without coupling layers, or none.
+    """
+
+    fits: list[FlowDensity]
+    initial_fits: list[FlowDensity]
+
+    @classmethod
+    def fit(
+        cls,
+        density: FlowDensity,
+        known: EncodableTable,
+        parts: Sequence[NDArray[np.int64]],
+        validation: TableRows | None,
+        n_jobs: int | None,
+        seed: int,
+    ) -> "Ensemble":
+        """Fit a density, and where rows are few its cross-fits without each of some parts."""
+        every, clock = np.arange(known.table.n_rows), Clock(density.max_time)
+        kept = [replace(known.rows, rows=np.setdiff1d(every, part)) for part in parts]
+        if len(every) >= MOST_ROWS_TO_REFIT:
+            density._fit(known, kept[0], validation, clock)
+            return cls([density], [])
+        fitted = [rows for rows in kept for _ in range(N_FITS_WITHOUT_PART)]
+        uses = [lambda fit, _: fit] * len(fitted)
+
+        def with_cross_fits(first: FlowDensity) -> tuple[list[FlowDensity], bool]:
+            title = f"fit 1 of {1 + len(fitted)}"
+            choices = first._fit(known, known.rows, validation, clock, title)
+            others = cross_fit(first, known, fitted, uses, n_jobs, choices, seed)
+            return [first, *others], any(choices.n_iter)
+
+        fits, is_trained = with_cross_fits(density)
+        if not (fitted and is_trained):
+            return cls(fits, [])
+        initial = sibling(density, -1, seed)
+        initial.set_params(n_layers=0, checkpoint_path=None, verbose=0)
+        return cls(fits, with_cross_fits(initial)[0])
+
+    def predict_part(
+        self, k: int, predict: Predict, y: NDArray[Any], seed: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """Log-densities and PIT values of y in the rows of part k, by the fits that hold it out.
+
+        Parameters
+        ----------
+        k : int
+        predict : callable
+            Takes fits and their weights, and gives the distribution of y in these rows.
+        y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        seed : int
+            Seed of the draws within jumps of the distribution function.
+
+        Returns
+        -------
+        log_densities : ndarray of shape (n_groups, n_fits, n_rows)
+            A group is the fits with coupling layers, or those without where there are such.
+        pit : ndarray of shape (n_groups, n_fits, n_rows) or (n_groups, n_fits, n_rows, n_outputs)
+        """
+        own = slice(1 + k * N_FITS_WITHOUT_PART, 1 + (k + 1) * N_FITS_WITHOUT_PART)
+        groups = [fits[own] or fits for fits in self if fits]
+        share = np.full(1, 1 / len(groups[0]))
+        predicted = [[predict([fit], share) for fit in fits] for fits in groups]
+        log_densities = [[own.logpdf(y) for own in group] for group in predicted]
+        return np.array(log_densities), np.array(
+            [[own.pit(y, seed) for own in group] for group in predicted]
+        )
+
+    def weights(self, initial_share: float) -> FloatArray:
+        """Weights of all fits in the average, whose sum is 1."""
+        shares = (1 - initial_share, initial_share)
+        return np.concatenate(
+            [
+                np.full(len(fits), share / max(1, len(fits)))
+                for fits, share in zip(self, shares, strict=True)
+            ]
+        )
