@@ -21,7 +21,7 @@ from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.failures import explained_exhaustion, keep_earlier_fit
 from skflow.estimators.persistence import SaveableDensity
 from skflow.estimators.questions import JointQuestions
-from skflow.estimators.training_rows import read_training_rows
+from skflow.estimators.training_rows import is_dataset, read_training_rows
 from skflow.estimators.validation import (
     check_latents,
     check_table,
@@ -42,6 +42,7 @@ from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
 from skflow.torch_state import usual_torch
 from skflow.training.loop import History
+from skflow.training.workers import ALONE, SharedClock, Workers
 
 FloatArray = NDArray[np.float64]
 
@@ -330,6 +331,7 @@ class FlowDensity(
         """
         with keep_earlier_fit(self):
             clock, validation = Clock(self.max_time), None
+            workers = Workers.join() if is_dataset(X) else ALONE
             warm = self.warm_start and hasattr(self, "_density")
             encodable, weight = read_training_rows(self, X, sample_weight, FEWEST_ROWS, warm=warm)
             if X_val is not None:
@@ -337,7 +339,7 @@ class FlowDensity(
                 # The initialization may join them to the training rows, which have weights.
                 ones = None if weight is None else np.ones(rows.n_rows)
                 validation = TableRows.all_of(encodable.codec, replace(rows, weight=ones))
-            self._fit(encodable, encodable.rows, validation, clock)
+            self._fit(encodable, encodable.rows, validation, clock, workers=workers)
         return self
 
     def _fit(
@@ -348,6 +350,7 @@ class FlowDensity(
         clock: Clock,
         name: str = "fit",
         choices: FitChoices | None = None,
+        workers: Workers = ALONE,
     ) -> FitChoices:
         """Fit to some rows of a table; ``validation``, or an earlier fit, decides the end."""
         warm = self.warm_start and hasattr(self, "_density")
@@ -356,8 +359,9 @@ class FlowDensity(
             self.schema_ = codec.schema
             self._n_features_out = len(codec.latent_names)
         threads = fitting_threads(len(rows) * len(codec.columns))
-        with usual_torch(), explained_exhaustion(), threads, Reporter(name, self.verbose) as shown:
-            seed = draw_seed(self.random_state, self.checkpoint_path, "seed")
+        verbose = 0 if workers.rank else self.verbose
+        with usual_torch(), explained_exhaustion(), threads, Reporter(name, verbose) as shown:
+            seed = workers.agree(draw_seed(self.random_state, self.checkpoint_path, "seed"))
             generator = torch.Generator().manual_seed(seed)
             rows = rows.keep()
             held_out = None if validation is None else validation.keep()
@@ -367,9 +371,11 @@ class FlowDensity(
             else:
                 train = rows.unsplit()
             device = resolve_device(self.device, len(train) * len(codec.columns))
+            common = clock if workers.is_alone else SharedClock(clock, workers)
             settings = FitSettings.choose(
-                self, codec, train.mass, device=device, seed=seed, clock=clock, reporter=shown
+                self, codec, train.mass, device=device, seed=seed, clock=common, reporter=shown
             )
+            settings = replace(settings, options=replace(settings.options, workers=workers))
             state = FitState()
             if warm:
                 settings = replace(settings, recipe=self._density.recipe)
@@ -377,12 +383,12 @@ class FlowDensity(
             sources = [train] if held_out is None else [train, held_out]
             checkpoint = open_checkpoint(self, seed, sources, state.initial, clock, settings.recipe)
             if checkpoint is not None:
-                state = checkpoint.state or state
+                state = workers.agree(checkpoint.state) or state
             in_memory = isinstance(train, TableRows)
             few = in_memory and train is not rows and rows.mass <= MOST_ROWS_TO_REFIT
             every = rows if few and not self.warm_start else None
             first = state.finished or state
-            save = None if checkpoint is None else checkpoint.save
+            save = None if checkpoint is None or workers.rank else checkpoint.save
             try:
                 fit_model(train, held_out, every, settings, generator, state, save, choices)
             finally:

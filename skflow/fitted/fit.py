@@ -124,7 +124,8 @@ def fit_model(
         if not state.initial:
             config = None if chosen is None else chosen.config
             model, state.config = initialize(sample_of(rows), held_out, settings, generator, config)
-            state.initial = _copy(model_state(model))
+            arrays, workers = _copy(model_state(model)), settings.options.workers
+            state.initial, state.config = workers.agree((arrays, state.config))
             state.generator = generator.get_state().numpy().copy()
             if on_epoch_end is not None:
                 on_epoch_end(state)

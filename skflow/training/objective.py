@@ -93,15 +93,17 @@ class Objective:
 
     def batches(self, order: Tensor) -> Iterator[Tensor]:
         """Yield the rows of each step of an epoch, and score the epoch at its end."""
+        workers = self.options.workers
         self.module.train()
+        self._use_generator(workers.generator(self.generator))
         self.step.total.zero_()
         batches = equal_batches(order, self.n_batches)
         for batch in batches:
-            yield batch.long()
+            yield workers.share(batch).long()
         weight = self.rows.weight
         mass = batches.numel() if weight is None else float(weight[batches.long()].sum())
         # The epoch's only host synchronisation, but for that of weights.
-        self.train_score = float(self.step.total) / mass
+        self.train_score = workers.sum(float(self.step.total)) / mass
 
     def finish_epoch(self, held_out: Batch | None) -> float:
         """Score the averaged weights on held-out rows, else the epoch; keep the best.
@@ -122,7 +124,7 @@ class Objective:
     def mean_score(self, rows: Batch) -> float:
         """Weighted mean of the term, in nats per row."""
         self.module.eval()
-        return mean_log_prob(self.module, rows)
+        return mean_log_prob(self.module, rows, self.options.workers)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that further epochs depend on, by name."""
@@ -158,11 +160,16 @@ class Objective:
         log_prob = partial(self.module.log_prob, quantize=False)  # rounding has no gradient
         horizon = max(1.0, options.averaged_epochs * self.n_batches)
         self.average = EMA(self.optimizer.parameters, horizon)
-        self.step = choose_step(
-            EagerStep(log_prob, self.rows, self.optimizer, self.average),
-            self.rows.n_rows // self.n_batches,
-            self.generator,
-        )
+        size = self.rows.n_rows // self.n_batches
+        own = len(options.workers.share(torch.arange(size)))
+        if not own:
+            raise ValueError(
+                f"Batches of {size} rows are shared by {options.workers.size} processes. Start "
+                "fewer processes, or set a larger batch_size."
+            )
+        reduce = partial(options.workers.reduce, share=own / size)
+        step = EagerStep(log_prob, self.rows, self.optimizer, self.average, reduce)
+        self.step = choose_step(step, own, self.generator)
 
     def _use_generator(self, generator: torch.Generator | None) -> None:
         for module in self.module.modules():

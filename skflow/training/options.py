@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from skflow.clock import Clock
 from skflow.flow.recipe import unless_auto
+from skflow.training.workers import ALONE, Workers
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class TrainingOptions:
         Gradients are clipped to this norm.
     averaged_epochs : float
         Epochs over which the moving average of the weights forgets.
+    workers : Workers
+        Processes that train together.
     """
 
     max_iter: int
@@ -45,6 +48,7 @@ class TrainingOptions:
     tol: float
     max_norm: float = 5.0
     averaged_epochs: float = 6.0
+    workers: Workers = ALONE
 
 
 def choose_options(

@@ -26,6 +26,7 @@ from skflow.rows import (
     weighted_sum,
     window_of,
 )
+from skflow.training.workers import ALONE, Workers
 
 EVALUATION_ROWS = 8192  # at once, or fewer where a row takes many entries
 EVALUATION_ENTRIES = 500_000
@@ -204,10 +205,18 @@ def empty_labels(n_labels: Sequence[int], n_rows: int) -> Tensor:
     return torch.empty((len(n_labels), n_rows), dtype=dtype)
 
 
-def mean_log_prob(part: Part, rows: Batch) -> float:
-    """Weighted mean of a part's log-density over rows, block by block, in nats per row."""
+def mean_log_prob(part: Part, rows: Batch, workers: Workers = ALONE) -> float:
+    """Weighted mean of a part's log-density over rows, block by block, in nats per row.
+
+    Of several processes each scores its share of the rows.
+    """
     size = min(EVALUATION_ROWS, max(64, EVALUATION_ENTRIES // max(1, part.entries_per_row)))
-    blocks = torch.arange(rows.n_rows, device=rows.y.device).split(size)
+    own = workers.share(torch.arange(rows.n_rows, device=rows.y.device))
     with torch.inference_mode():
-        values = torch.cat([part.log_prob(rows.take(block)) for block in blocks]).double()
-        return float(weighted_mean(values, rows.weight))
+        blocks = [part.log_prob(rows.take(block)) for block in own.split(size)]
+        values, weight = torch.cat(blocks).double(), rows.weight
+        if workers.is_alone:
+            return float(weighted_mean(values, weight))
+        own_weight = torch.ones_like(values) if weight is None else weight[own]
+        total, mass = weighted_sum(values, own_weight), own_weight.double().sum()
+        return workers.sum(float(total)) / workers.sum(float(mass))

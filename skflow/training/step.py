@@ -48,10 +48,6 @@ class Step(Protocol):
         """Release what the step holds on the device."""
 
 
-def keep_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Leave gradients as they are: those of one process are those of all."""
-
-
 class EagerStep:
     r"""Forward, backward, clipped AdamW, moving average, kernel by kernel.
 
@@ -70,8 +66,8 @@ class EagerStep:
     average : EMA
         Moving average of the optimizer's parameters.
     reduce : callable
-        Takes the parameters after the backward pass and may change their gradients: the place of
-        a mean over processes.
+        Takes the parameters after the backward pass and may change their gradients: to the mean
+        over processes.
     """
 
     def __init__(
@@ -80,7 +76,7 @@ class EagerStep:
         rows: Batch,
         optimizer: AdamW,
         average: EMA,
-        reduce: Callable[[Sequence[nn.Parameter]], None] = keep_gradients,
+        reduce: Callable[[Sequence[nn.Parameter]], None] | None = None,
     ) -> None:
         self.log_prob = log_prob
         self.rows = rows
@@ -100,7 +96,8 @@ class EagerStep:
         if batch.weight is not None and self.mean_weight is not None:
             scaled = log_prob * (batch.weight / self.mean_weight)
         (-scaled.mean()).backward()
-        self.reduce(self.optimizer.parameters)
+        if self.reduce is not None:
+            self.reduce(self.optimizer.parameters)
         self.optimizer.step(learning_rate)
         self.average.update(average_weight)
         self.total += weighted_sum(log_prob.detach(), batch.weight)
