@@ -42,6 +42,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/plot_",
     "ignore_pattern": r"first_look\.py",
     "within_subsection_order": "ExampleTitleSortKey",
+    "parallel": True,  # as many as sphinx-build -j
     "abort_on_example_error": True,
     "only_warn_on_example_error": False,
     "download_all_examples": False,

@@ -31,7 +31,8 @@ c = np.sin(2 * a) + b**2 / 2 + np.exp(a / 2) * rng.normal(size=400) / 5
 X = pd.DataFrame({"a": a, "b": b, "c": c})
 
 grid = {"n_components": [1, 16], "n_layers": [0, 4]}
-search = GridSearchCV(FlowDensity(max_iter=10, random_state=0), grid, cv=3).fit(X)
+density = FlowDensity(hidden_units=32, max_iter=10, random_state=0)
+search = GridSearchCV(density, grid, cv=3).fit(X)
 results = pd.DataFrame(search.cv_results_).sort_values("rank_test_score")
 columns = ["param_n_components", "param_n_layers", "mean_test_score", "std_test_score"]
 print(results[columns].round(2).to_string(index=False))

@@ -11,6 +11,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from skflow import FlowDensity
+from skflow.estimators import ensemble, imputer
+from skflow.fitted import detector
 from tests.settings import FOUR_LAYERS
 from tests.tables import Table, clustered, correlated, randomise
 
@@ -39,6 +41,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("cuda"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture
+def few_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Estimators of several fits make a few of them, where their number is not the point."""
+    monkeypatch.setattr(detector, "N_PARTS", 2)
+    monkeypatch.setattr(imputer, "N_FITS", 2)
+    monkeypatch.setattr(ensemble, "N_FITS_WITHOUT_PART", 1)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""scikit-learn's own checks: all pass but one, in whose place a statistical test stands."""
+"""scikit-learn's own checks: all pass but one, in whose place a statistical test stands.
+
+By default estimators make few fits; ``pytest -m slow`` makes as many as users do.
+"""
 
 import pytest
 from sklearn.utils import Tags, estimator_checks
@@ -69,6 +72,8 @@ MORE_ESTIMATORS = [
 # check_array_api_input fits columns that are linear functions of others, and is told so.
 expect_degenerate = pytest.mark.filterwarnings("ignore::skflow.exceptions.DegenerateDensityWarning")
 
+few_fits = pytest.mark.usefixtures("few_fits")
+
 # What parametrize_with_checks does not yield.
 FURTHER_CHECKS = [
     "check_dataframe_column_names_consistency",
@@ -89,6 +94,7 @@ SET_OUTPUT_CHECKS = [
 ]
 
 
+@few_fits
 @expect_degenerate
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda estimator: EXPECTED_TO_FAIL)
 def test_generated_checks(estimator, check) -> None:
@@ -139,6 +145,7 @@ def test_further_checks(name: str) -> None:
     check("FlowDensity", FlowDensity(**QUICK))
 
 
+@few_fits
 @pytest.mark.parametrize(
     "name", ["check_dataframe_column_names_consistency", "check_param_validation"]
 )
@@ -147,6 +154,7 @@ def test_further_checks_of_the_detector(name: str) -> None:
     check("FlowOutlierDetector", FlowOutlierDetector(FlowDensity(**QUICK)))
 
 
+@few_fits
 @pytest.mark.parametrize("estimator_class", [FlowRegressor, FlowClassifier])
 @pytest.mark.parametrize(
     "name", ["check_dataframe_column_names_consistency", "check_param_validation"]
