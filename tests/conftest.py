@@ -19,13 +19,23 @@ from tests.tables import Table, clustered, correlated, randomise
 torch.set_num_threads(1)
 
 
+# Tests that start workers of joblib: the same two serve all of them in one process.
+WITH_WORKERS = (
+    *("tests/command_line", "tests/estimators/test_model_selection.py"),
+    *("tests/estimators/test_outlier.py", "tests/estimators/test_regressor.py"),
+    "tests/test_device.py",
+)
+
+
 class SharedFitsScheduling(LoadFileScheduling):
-    """Tests that share their fits stay in one process: those of a file, or of a whole folder."""
+    """Tests that share fits or workers stay in one process: those of a file, or of several."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
         folder = file.rpartition("/")[0]
-        return folder if folder in ("tests/command_line", "tests/plotting") else file
+        if {file, folder} & {*WITH_WORKERS}:
+            return "workers"
+        return folder if folder == "tests/plotting" else file
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -31,6 +31,7 @@ def assert_rounded(printed: str) -> None:
     assert re.search(r"e-1\d\b", printed) is None
 
 
+@pytest.mark.usefixtures("few_fits")
 @blocks
 def test_each_block_runs_with_few_epochs(
     block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -185,6 +185,7 @@ def test_columns_far_from_0_come_back(offset: float, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("few_fits")
 @pytest.mark.parametrize("X", [NUMBERS, MIX], ids=["array", "pandas"])
 def test_detectors_come_back(X: Any, tmp_path: Path) -> None:
     detector = unfitted(FlowOutlierDetector, **ONE_TINY_LAYER).set_params(contamination=0.1).fit(X)

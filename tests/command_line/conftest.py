@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from skflow.command_line.main import main
+from skflow.fitted import detector
 from skflow.initialization import search
 
 # Numbers are read to the last digit: by default from pandas 3.1 on, before by an option.
@@ -37,9 +38,10 @@ def make_trips(n_rows: int, seed: int) -> pd.DataFrame:
 
 @pytest.fixture(scope="package", autouse=True)
 def one_component() -> Iterator[None]:
-    """Fits by default, which no option of a command makes quick, but for a search of components."""
+    """Fits by default, which no option of a command makes quick, but of one component and few."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(search, "COMPONENTS", (1,))
+        patched.setattr(detector, "N_PARTS", 2)
         yield
 
 

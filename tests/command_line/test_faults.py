@@ -12,6 +12,8 @@ import termios
 import threading
 import time
 from functools import partial
+from multiprocessing import get_context
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pandas as pd
@@ -162,6 +164,22 @@ def start(*arguments: object, **options) -> subprocess.Popen:
     return subprocess.Popen(command, stderr=subprocess.PIPE, **options)
 
 
+def run_on(streams: dict[int, int], arguments: list[str]) -> None:
+    """Run a command on other standard streams, and end the process as the command ends."""
+    for number, descriptor in streams.items():
+        os.dup2(descriptor, number)
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+    sys.exit(main(arguments))
+
+
+def fork(*arguments: object, **streams: int) -> ForkProcess:
+    """Start a command in a fork of this process, which has imported all that it needs."""
+    numbers = {("stdin", "stdout", "stderr").index(name): at for name, at in streams.items()}
+    process = get_context("fork").Process(target=run_on, args=(numbers, [*map(str, arguments)]))
+    process.start()
+    return process
+
+
 def test_a_closed_pipe_ends_quietly(files: Path) -> None:
     read, write = os.pipe()
     os.close(read)
@@ -173,19 +191,18 @@ def test_a_closed_pipe_ends_quietly(files: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="no signals of POSIX")
 def test_being_told_to_end_leaves_nothing(files: Path, tmp_path: Path) -> None:
-    process = start(
-        "score", files / "flow", "-", "-o", tmp_path / "scores.csv", stdin=subprocess.PIPE
-    )
-    assert process.stdin is not None
+    read, write = os.pipe()
+    process = fork("score", files / "flow", "-", "-o", tmp_path / "scores.csv", stdin=read)
     deadline = time.monotonic() + 120
     while not list(tmp_path.iterdir()):  # until it is at work, and waits for rows
-        process.stdin.write(HEADER + GOOD_ROW)
-        process.stdin.flush()
+        os.write(write, HEADER + GOOD_ROW)
         assert time.monotonic() < deadline
         time.sleep(0.1)
     process.terminate()
-    process.communicate()
-    assert process.returncode == 128 + signal.SIGTERM
+    process.join()
+    os.close(read)
+    os.close(write)
+    assert process.exitcode == 128 + signal.SIGTERM
     assert not list(tmp_path.iterdir())
 
 
@@ -256,13 +273,11 @@ def test_a_full_disk_behind_standard_output(files: Path) -> None:
 def test_a_terminal_sees_a_bar(files: Path, tmp_path: Path) -> None:
     terminal, its_end = os.openpty()
     fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    command = [sys.executable, "-m", "skflow", "score", files / "flow", "-"]
-    command += ["-o", tmp_path / "scores.csv"]
+    command = ["score", files / "flow", "-", "-o", tmp_path / "scores.csv"]
     with open(files / "new.csv") as table:
-        done = subprocess.run(
-            list(map(str, command)), stdin=table, stderr=its_end, stdout=its_end, check=True
-        )
-    assert done.returncode == 0
+        process = fork(*command, stdin=table.fileno(), stdout=its_end, stderr=its_end)
+        process.join()
+    assert process.exitcode == 0
     os.set_blocking(terminal, False)
     assert b"100%" in os.read(terminal, 10_000)
     os.close(its_end)
@@ -290,13 +305,14 @@ def test_interrupts_tell_what_is_left(
 @pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="streams have no names here")
 def test_streams_by_their_names_are_added_to(files: Path, tmp_path: Path) -> None:
     """What stands before in the file behind standard output stays."""
-    out = tmp_path / "out.csv"
-    with out.open("ab") as file:
+    out, told = tmp_path / "out.csv", tmp_path / "told"
+    with out.open("ab") as file, told.open("wb") as errors:
         file.write(b"a title\n")
         file.flush()
-        process = start("sample", files / "flow", "-o", "/dev/stdout", stdout=file)
-        assert process.communicate()[1] == b""
+        streams = {"stdout": file.fileno(), "stderr": errors.fileno()}
+        fork("sample", files / "flow", "-o", "/dev/stdout", **streams).join()
         file.write(b"an end\n")
+    assert told.read_bytes() == b""
     lines = out.read_text().splitlines()
     assert [lines[0], lines[-1], len(lines)] == ["a title", "an end", 4]
 

@@ -36,11 +36,14 @@ OF_DETECTOR = [
 Fitted = dict[type, Any]
 
 # Arrays are read by what was fitted to frames, with a word of warning.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:X does not have valid feature names",
-    "ignore:No p-value is below",
-    "ignore:the matrix subclass",
-)
+pytestmark = [
+    pytest.mark.filterwarnings(
+        "ignore:X does not have valid feature names",
+        "ignore:No p-value is below",
+        "ignore:the matrix subclass",
+    ),
+    pytest.mark.usefixtures("few_fits"),
+]
 
 
 def fit_both(X: Any) -> Fitted:

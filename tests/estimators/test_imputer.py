@@ -120,7 +120,7 @@ def test_strategies_are_checked(flow: FlowDensity) -> None:
 @pytest.fixture(scope="module")
 def imputer() -> FlowImputer:
     """An imputer with indicators."""
-    density = FlowDensity(n_layers=0)
+    density = FlowDensity(**ONE_GAUSSIAN)
     return FlowImputer(density, add_indicator=True, random_state=0).fit(mixed(300))
 
 
@@ -202,17 +202,19 @@ def test_schema_is_that_of_the_known_cells(several: FlowImputer) -> None:
         assert all(own.missing == () for own in fit.schema_.columns)
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_missing_cells_of_the_fit_are_no_event() -> None:
     """What depends on a column with missing cells is found from the rows that have them all."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=1000)
     X = pd.DataFrame({"x": x, "y": x + 0.1 * rng.normal(size=1000)})
     partial = X.mask(rng.random(X.shape) < [0.4, 0.4])
-    filled = FlowImputer(FlowDensity(n_layers=0), random_state=0).fit(partial).transform(partial)
+    filled = FlowImputer(FlowDensity(n_layers=0), random_state=0).fit_transform(partial)
     one = partial.isna().sum(axis=1) == 1
     assert (filled["y"] - filled["x"])[one].std() < 0.25
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_a_step_of_a_pipeline() -> None:
     X = with_holes(pd.DataFrame(np.random.default_rng(0).normal(size=(80, 2)), columns=["a", "b"]))
     imputer = FlowImputer(FlowDensity(**ONE_GAUSSIAN), random_state=0)
@@ -220,6 +222,7 @@ def test_a_step_of_a_pipeline() -> None:
     assert pipeline.score_samples(X).shape == (80,)
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_weights_of_rows_reach_the_density() -> None:
     X = np.concatenate((np.zeros(50), np.ones(50)))[:, None] + np.linspace(0, 0.1, 100)[:, None]
     weight = np.repeat([0.0, 1.0], 50)
@@ -234,6 +237,7 @@ def test_a_density_with_conditions_is_refused() -> None:
         FlowImputer(FlowDensity(given=["x0"])).fit(np.random.default_rng(0).normal(size=(20, 2)))
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_tables_of_categories_alone() -> None:
     """Shares of each category given the other column, which are counted."""
     rng = np.random.default_rng(0)
@@ -249,6 +253,7 @@ def test_tables_of_categories_alone() -> None:
     assert FlowImputer(flow, random_state=0).fit_transform(holes).notna().all(axis=None)
 
 
+@pytest.mark.usefixtures("few_fits")
 @pytest.mark.parametrize("strategy", ["sample", "typical"])
 def test_columns_of_few_values(strategy: str) -> None:
     """One value in all rows that have one; and a number or date of one row, which none repeats."""
@@ -264,6 +269,7 @@ def test_columns_of_few_values(strategy: str) -> None:
     pd.testing.assert_frame_equal(filled[["number", "date"]], X[["number", "date"]])
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_indicators_are_of_the_dtype_of_an_array() -> None:
     X = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
     X[:20, 0] = np.nan

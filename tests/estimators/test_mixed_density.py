@@ -104,7 +104,7 @@ def mixes(n_rows: int = 500) -> dict[str, pd.DataFrame]:
 
 MIXES = mixes()
 # Points per column where two columns have values.
-FINEST = {"two numbers with holes in turn": 350, "an atom, holes and a number": 600}
+FINEST = {"two numbers with holes in turn": 250, "an atom, holes and a number": 400}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_probabilities_sum_and_integrate_to_one(name: str, weights: str) -> None
             pytest.skip("random layers bend two columns too sharply for the grid")
         randomise(flow, seed=1)
     levels = any(column.kind in ("levels", "constant") for column in flow.schema_.columns)
-    n_points = FINEST.get(name, 3000 if levels else 8000)
+    n_points = FINEST.get(name, 2000 if levels else 4000)
     assert total_probability(flow, df, n_points) == pytest.approx(1, abs=1e-3)
 
 

@@ -138,6 +138,7 @@ def test_auto_and_p_values_agree_on_mixed_tables(mixed) -> None:
     np.testing.assert_array_equal(mixed.predict(rows) == -1, mixed.p_values(rows) <= 0.01)
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_a_share_is_a_quantile_of_the_training_rows() -> None:
     X = draw_normal(300)
     detector = FlowOutlierDetector(contamination=0.1, **GAUSSIAN).fit(X)
@@ -155,6 +156,7 @@ def test_few_rows_cannot_reach_a_hundredth() -> None:
     assert detector.predict(1e6 * np.ones((1, 5))) == -1
 
 
+@pytest.mark.usefixtures("few_fits")
 @pytest.mark.parametrize("factor", [1_000.0, 2.0**-30])
 def test_units_change_nothing(factor) -> None:
     scales = np.array([1.0, factor, 1.0, 1.0, 1 / factor])
@@ -311,6 +313,7 @@ def test_parameters_of_the_density_are_nested() -> None:
         FlowOutlierDetector(n_layers=0)
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_the_density_given_is_fitted_as_a_clone() -> None:
     given = FlowDensity(n_layers=0, n_components=2, tol=0.5, random_state=7, verbose=1)
     parameters = given.get_params()
@@ -325,6 +328,7 @@ def test_the_density_given_is_fitted_as_a_clone() -> None:
     }
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_the_seed_of_the_detector_decides_and_not_that_of_its_density() -> None:
     X = draw_normal(60)
     scores = [
@@ -337,6 +341,7 @@ def test_the_seed_of_the_detector_decides_and_not_that_of_its_density() -> None:
     assert (scores[1] != scores[2]).any()
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_without_a_density_its_defaults_are_fitted() -> None:
     X = draw_normal(20)[:, :2]
     fits = [FlowOutlierDetector(d, random_state=0).fit(X) for d in (None, FlowDensity())]
@@ -381,6 +386,7 @@ def test_cross_fits_side_by_side_give_the_same_result(capfd) -> None:
     assert "5/5" in shown[-1]
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_a_warm_start_of_the_density_goes_on() -> None:
     X = draw_normal(60)
     density = clone(TRAINED).set_params(warm_start=True, early_stopping=False, n_components=1)
@@ -392,6 +398,7 @@ def test_a_warm_start_of_the_density_goes_on() -> None:
         detector.fit(X[:, :4])
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_in_a_pipeline_and_under_cross_validation() -> None:
     X = draw_normal(60)
     pipeline = make_pipeline(StandardScaler(), FlowOutlierDetector(**GAUSSIAN)).fit(X)
@@ -401,6 +408,7 @@ def test_in_a_pipeline_and_under_cross_validation() -> None:
     assert set(labels) <= {-1, 1}
 
 
+@pytest.mark.usefixtures("few_fits")
 @pytest.mark.parametrize("make", slow_but([every_polars_kind], [every_kind, every_polars_kind]))
 def test_every_kind_of_column(make) -> None:
     frame = make(60)
@@ -416,6 +424,7 @@ def test_every_kind_of_column(make) -> None:
     assert list(repaired.dtypes) == list(frame.dtypes)
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_reasons_come_in_the_container_of_the_rows(mixed) -> None:
     frame = small_mix(10, seed=3).set_index(np.arange(100, 110))
     reasons = mixed.score_features(frame)
@@ -436,6 +445,7 @@ def test_the_cell_that_was_changed_is_blamed(detector) -> None:
     assert (blamed == columns).mean() > 0.7  # relations are mutual: others are strange as well
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_a_failed_fit_leaves_the_earlier_one(detector) -> None:
     twice = FlowOutlierDetector(**GAUSSIAN).fit(draw_normal(50))
     before = twice.score_samples(draw_normal(5))
@@ -444,6 +454,7 @@ def test_a_failed_fit_leaves_the_earlier_one(detector) -> None:
     np.testing.assert_array_equal(twice.score_samples(draw_normal(5)), before)
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_an_integer_seed_decides_everything_and_touches_nothing() -> None:
     X = small_mix(60)
     state = np.random.get_state()[1].copy()  # noqa: NPY002

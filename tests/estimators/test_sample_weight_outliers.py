@@ -15,6 +15,8 @@ MIXED = every_kind(N_ROWS)[["decimal", "nullable", "levels", "colour"]]
 NUMBERS = correlated(N_ROWS, 2, seed=0)
 WEIGHT = np.random.default_rng(0).choice([0.0, 0.5, 1.0, 3.7], N_ROWS)
 
+pytestmark = pytest.mark.usefixtures("few_fits")
+
 
 def detector(**parameters: object) -> FlowOutlierDetector:
     return FlowOutlierDetector(FlowDensity(**ONE_GAUSSIAN), random_state=0, **parameters)
