@@ -14,14 +14,18 @@ import pandas as pd
 from skflow.archive.document import IndexFields
 from skflow.archive.scalars import check_zone, pack_scalar, pack_zone, shorten, unpack_scalar
 
-UNITS = ("ms", "us", "ns")  # of polars
 NUMPY = re.compile(r"[<>|=]?([biufO]\d*|[US]\d{1,4}|[Mm]8\[([1-9]\d{0,5})?(D|h|m|s|ms|us|ns)\])")
 SIZED = [f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)]
 MASKED = (*SIZED, "Float32", "Float64", "boolean")
-POLARS_PLAIN = (
-    *(*SIZED, "Float16", "Float32", "Float64", "Boolean", "String", "Date", "Null", "Object"),
-    "Categorical",
-)
+# Parameters of polars' dtypes, by their names.
+POLARS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys((*SIZED, "Float16", "Float32", "Float64", "Boolean", "String", "Date"), ()),
+    **dict.fromkeys(("Null", "Object", "Categorical"), ()),
+    "Datetime": ("time_unit", "time_zone"),
+    "Duration": ("time_unit",),
+    "Decimal": ("precision", "scale"),
+    "Enum": ("categories",),
+}
 ARROW_ZONED = re.compile(r"timestamp\[(s|ms|us|ns), tz=([\w/+:-]+)\]")
 ARROW_DECIMAL = re.compile(r"decimal(32|64|128)\((\d+), (-?\d+)\)")
 ARROW_DICTIONARY = re.compile(r"dictionary<values=(.+), indices=(\w+), ordered=([01])>")
@@ -128,47 +132,33 @@ def _read_arrow(name: str) -> Any:
 
 
 def _pack_polars(dtype: Any) -> dict[str, Any] | None:
-    name = type(dtype).__name__ if not isinstance(dtype, type) else dtype.__name__
-    packed: dict[str, Any] = {"library": "polars", "name": name}
-    if name == "Datetime":
-        return packed | {"unit": dtype.time_unit, "zone": dtype.time_zone}
-    if name == "Duration":
-        return packed | {"unit": dtype.time_unit}
-    if name == "Decimal":
-        return packed | {"digits": dtype.precision, "scale": dtype.scale}
-    if name == "Enum":
-        return packed | {"categories": dtype.categories.to_list()}
+    name = dtype.__name__ if isinstance(dtype, type) else type(dtype).__name__
     own = None if name != "Categorical" else getattr(dtype, "categories", None)
     if own is not None and not own.is_global():  # named ones, which came with polars 1.31
         named = [own.name(), own.namespace(), own.physical().__name__]
         return {"library": "polars", "name": "Categories", "named": named}
-    return packed if name in POLARS_PLAIN else None
+    if name not in POLARS:
+        return None
+    parameters = {parameter: getattr(dtype, parameter) for parameter in POLARS[name]}
+    if name == "Enum":
+        parameters["categories"] = dtype.categories.to_list()
+    return {"library": "polars", "name": name, **parameters}
 
 
 def _unpack_polars(packed: Any) -> Any:
-    polars = import_module("polars")
-    match packed["name"]:
-        case "Datetime":
-            zone = packed["zone"]
-            unit = UNITS[UNITS.index(packed["unit"])]
-            return polars.Datetime(unit, None if zone is None else check_zone(zone))
-        case "Duration":
-            return polars.Duration(UNITS[UNITS.index(packed["unit"])])
-        case "Decimal":
-            digits, scale = int(packed["digits"]), int(packed["scale"])
-            return polars.Decimal(digits, scale) if 0 <= scale <= digits <= 38 else None
-        case "Enum":
-            categories = [str(category) for category in packed["categories"]]
-            distinct = len(set(categories)) == len(categories)
-            return polars.Enum(categories) if distinct else None
-        case "Categories":
-            name, space, physical = packed["named"]
-            if physical not in ("UInt8", "UInt16", "UInt32"):
-                return None
-            own = polars.Categories(str(name), str(space), physical=getattr(polars, physical))
-            return polars.Categorical(own)
-        case plain:
-            return getattr(polars, plain)() if plain in POLARS_PLAIN else None
+    polars, name = import_module("polars"), packed["name"]
+    if name == "Categories":
+        own, space, physical = packed["named"]
+        if physical not in ("UInt8", "UInt16", "UInt32"):
+            return None
+        categories = polars.Categories(str(own), str(space), physical=getattr(polars, physical))
+        return polars.Categorical(categories)
+    parameters = {parameter: packed[parameter] for parameter in POLARS[name]}
+    if name == "Decimal" and not 0 <= packed["scale"] <= packed["precision"] <= 38:
+        return None
+    if parameters.get("time_zone") is not None:
+        check_zone(packed["time_zone"])
+    return getattr(polars, name)(**parameters)
 
 
 def pack_index(index: Any) -> dict[str, Any]:

@@ -1,11 +1,9 @@
 """Sizes and arrays of a model of labels and values, checked as they are read."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from skflow.archive.document import RecipeFields
 from skflow.exceptions import ModelFileError
@@ -44,7 +42,10 @@ def unpack_model(recipe: FlowRecipe, arrays: Arrays, *, has_missing: bool) -> Mo
     """Return the model of these arrays, whose numbers are all in range."""
     if (MISSING_EMBEDDING in arrays) != has_missing:
         raise ModelFileError(f"{MISSING_EMBEDDING} is missing, or there without need.")
-    refuse_not_finite(arrays)
+    for name, array in arrays.items():
+        # Extremes instead of every magnitude: no memory is taken.
+        if array.size and not -LARGEST <= array.min() <= array.max() <= LARGEST:
+            raise ModelFileError(f"{name} holds what is not finite.")
     for name in ASCENDING:
         if name in arrays and not (np.diff(arrays[name], axis=0) > 0).all():
             raise ModelFileError(f"{name} must ascend.")
@@ -55,11 +56,3 @@ def unpack_model(recipe: FlowRecipe, arrays: Arrays, *, has_missing: bool) -> Mo
         return restore_model(recipe, arrays)
     except ValueError as error:
         raise ModelFileError(f"The arrays are not those of the model: {error}.") from error
-
-
-def refuse_not_finite(arrays: Mapping[str, NDArray]) -> None:
-    """Raise where a number is not finite, or so large that it soon would not be."""
-    for name, array in arrays.items():
-        # Extremes instead of every magnitude: no memory is taken.
-        if array.size and not -LARGEST <= array.min() <= array.max() <= LARGEST:
-            raise ModelFileError(f"{name} holds what is not finite.")

@@ -26,8 +26,6 @@ def pack_parameter(value: Any) -> Any:
         Where it is of a type that a file cannot hold.
     """
     match value:
-        case None:
-            return None
         case Schema():
             return {"schema": [pack_schema(column) for column in value.columns]}
         case dict():
@@ -63,8 +61,6 @@ def _plain(value: Any) -> Any:
 
 def unpack_parameter(packed: Any) -> Any:
     """Return the value of :func:`pack_parameter`; arrays as arrays of objects."""
-    if packed is None:
-        return None
     if type(packed) is not dict or len(packed) != 1:
         return unpack_scalar(packed)
     ((kind, inside),) = packed.items()

@@ -1,6 +1,6 @@
 """Single values, such as categories, as JSON and back: equal, and of the same type.
 
-Strings, booleans, integers and finite floats are JSON's own, which tells 1 from 1.0. Another
+Strings, booleans, integers, finite floats and None are JSON's own, which tells 1 from 1.0. Another
 value becomes an object of one key, the name of its type.
 """
 
@@ -10,15 +10,17 @@ import reprlib
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 import numpy as np
 import pandas as pd
 
 from skflow.table.objects import plain_object
 
-PLAIN = (str, bool, int, float)
+PLAIN = (str, bool, int, float, type(None))
 MAX_BITS = 10_000  # of an integer; Python reads no more than 4300 digits of a text
 NUMPY_TIME = re.compile(r"[<>][Mm]8(\[\d{0,9}(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?")
 ZONE = re.compile(r"[A-Za-z][\w+-]*(/[\w+-]+)*|[A-Za-z]*[+-]\d\d:\d\d")
@@ -144,18 +146,10 @@ def _unpack_timestamp(packed: Any) -> pd.Timestamp:
 
 SPELLINGS = {
     "float": _Spelling(float, repr, float),  # what is not finite
-    "none": _Spelling(type(None), lambda value: 0, lambda packed: None),
-    "bytes": _Spelling(bytes, bytes.hex, bytes.fromhex),
-    **{kind.__name__.lower(): _Spelling(kind, str, kind) for kind in (Decimal, UUID)},
     **{
-        kind.__name__: _Spelling(kind, kind.isoformat, kind.fromisoformat)
-        for kind in (date, datetime, time)
+        kind.__name__: _Spelling(kind, msgspec.to_builtins, partial(msgspec.convert, type=kind))
+        for kind in (bytes, Decimal, UUID, date, datetime, time, timedelta)
     },
-    "timedelta": _Spelling(
-        timedelta,
-        lambda value: value // timedelta(microseconds=1),
-        lambda packed: timedelta(microseconds=packed),
-    ),
     "tuple": _Spelling(
         tuple,
         lambda values: [pack_scalar(value) for value in values],

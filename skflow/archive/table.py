@@ -120,8 +120,7 @@ def pack_schema(schema: ColumnSchema) -> dict[str, Any]:
     for name in ("levels", "atoms"):
         packed[name] = [pack_scalar(value) for value in getattr(schema, name)]
     for name in ("step", "low", "high"):
-        number = getattr(schema, name)
-        packed[name] = None if number is None else pack_scalar(number)
+        packed[name] = pack_scalar(getattr(schema, name))
     packed["missing"] = list(schema.missing)
     rare = {"n_left_out": schema.n_left_out, "is_given": schema.is_given}
     return packed | {name: value for name, value in rare.items() if value}

@@ -123,7 +123,7 @@ def _build_estimator(arguments: Namespace) -> Any:
 def score(arguments: Namespace) -> None:
     """Write the log-density of each row."""
     estimator = _load(arguments)
-    _stream(arguments, density_of(estimator), report.log_densities, [report.LOG_DENSITY])
+    _stream(arguments, density_of(estimator), report.log_densities)
 
 
 def outliers(arguments: Namespace) -> None:
@@ -148,7 +148,7 @@ def outliers(arguments: Namespace) -> None:
             f"{estimator.n_calibration_} rows calibrate it; {follows}.",
         )
     task = partial(report.verdicts, alpha=alpha, n_reasons=arguments.reasons, top=top)
-    _stream(arguments, estimator, task, report.names_of_verdicts(arguments.reasons))
+    _stream(arguments, estimator, task)
 
 
 def sample(arguments: Namespace) -> None:
@@ -159,13 +159,13 @@ def sample(arguments: Namespace) -> None:
     generator = np.random.RandomState(arguments.random_state)
     n_rows, size = arguments.n_rows, arguments.batch_rows
     with (
-        open_writer(arguments.output) as writer,
+        open_writer(arguments.output) as write,
         progress_bar(n_rows, "row", quiet=arguments.quiet) as advance,
     ):
         for start in range(0, n_rows, size):
             rows = density.sample(min(size, n_rows - start), generator)
             is_array = isinstance(rows, np.ndarray)
-            writer.write(pd.DataFrame(rows, columns=names) if is_array else rows)
+            write(pd.DataFrame(rows, columns=names) if is_array else rows)
             advance(len(rows))
 
 
@@ -182,16 +182,14 @@ def _load(arguments: Namespace) -> Any:
             raise CommandError(str(error)) from error
 
 
-def _stream(arguments: Namespace, estimator: Any, task: Task, answers: Sequence[str]) -> None:
-    """Answer a table batch by batch; ``answers`` are the columns that the task gives."""
+def _stream(arguments: Namespace, estimator: Any, task: Task) -> None:
+    """Answer a table batch by batch."""
     for path in (arguments.model, arguments.table):
         _refuse_same_file(arguments.output, path)
     with open_table(arguments.table, arguments.sep) as table:
         if isinstance(table, CsvTable) and table.names[0] not in _names_of(estimator):
             _refuse_other_delimiter(table)
         columns = ModelColumns.match(estimator, table)
-        if arguments.keep:
-            report.refuse_taken_names(answers, [*table.index, *table.names], table.path)
         ignored = [name for name in columns.ignored if name not in table.index]
         if ignored and not arguments.keep and not arguments.quiet:
             log(
@@ -199,8 +197,8 @@ def _stream(arguments: Namespace, estimator: Any, task: Task, answers: Sequence[
                 f"columns that the model does not know are ignored: {spell_names(ignored)}.",
             )
         types = dict(columns.types) | dict(table.types) if arguments.keep else {}
-        with open_writer(arguments.output, types) as writer:
-            stream(table, columns, estimator, task, writer, arguments)
+        with open_writer(arguments.output, types) as write:
+            stream(table, columns, estimator, task, write, arguments)
 
 
 def _names_of(estimator: Any) -> list[str]:

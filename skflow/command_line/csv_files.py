@@ -5,7 +5,7 @@ import gzip
 import io
 import os
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -21,6 +21,7 @@ MISSING = frozenset(
     ]
 )
 Labels = Mapping[str, Collection[str]]
+Write = Callable[[Any], None]  # appends the rows of a pandas or polars frame to a file
 MAX_CELL = 2**26  # letters of a cell: a quote that is never closed must not fill the memory
 BATCH_ROWS = 50_000  # rows that are split at a time when a file is read whole
 REMEDY = "Convert it (iconv -f latin1 -t utf-8), or name it .parquet if it is that."
@@ -164,25 +165,19 @@ class CsvTable:
             raise CommandError(f"{self.path} is no sound gzip file: {error}.") from error
 
 
-class CsvWriter:
-    """Writer of frames into a CSV file; numbers with all their digits."""
+def csv_writer(file: BinaryIO, delimiter: str) -> Write:
+    """Return what appends frames to a CSV file, below a header; numbers with all their digits."""
+    header = True
 
-    def __init__(self, file: BinaryIO, delimiter: str) -> None:
-        self.file, self.delimiter = file, delimiter
-        self.header = True
-
-    def write(self, frame: Any) -> None:
-        """Append rows of a pandas or polars frame, below the header where they are the first."""
+    def write(frame: Any) -> None:
+        nonlocal header
         text = as_pandas(frame).to_csv(
-            sep=self.delimiter, index=False, header=self.header, lineterminator="\n"
+            sep=delimiter, index=False, header=header, lineterminator="\n"
         )
-        self.file.write(text.encode())
-        self.header = False
+        file.write(text.encode())
+        header = False
 
-    def close(self) -> None:
-        """Do nothing: a CSV file has no end of its own."""
-
-    abandon = close
+    return write
 
 
 def as_pandas(frame: Any) -> pd.DataFrame:

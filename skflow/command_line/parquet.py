@@ -1,17 +1,17 @@
 """Parquet files, read whole or in batches, and written; needs pyarrow, imported on demand only."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skflow.command_line.csv_files import Batch, Labels
+from skflow.command_line.csv_files import Batch, Labels, Write
 from skflow.command_line.messages import as_command_error
 from skflow.datasets.arrow import to_frame
-
-BUFFER = 2**16  # bytes of each column that are read at a time
+from skflow.datasets.parquet_table import BUFFER
 
 
 class ParquetTable:
@@ -51,48 +51,42 @@ class ParquetTable:
         self.file.close()
 
 
-class ParquetWriter:
-    """Writer of frames into a Parquet file.
+@contextmanager
+def parquet_writer(file: BinaryIO, path: str, types: Mapping[str, Any]) -> Iterator[Write]:
+    """Yield what appends frames to a Parquet file, which is left without an end by an error.
 
-    Parameters
-    ----------
-    file : binary file
-    path : str
-    types : mapping of str to DataType or its name
-        Types of columns whose first rows do not show them; others are as in the first frame.
+    ``types`` are types, or their names, of columns whose first rows do not show them; others are
+    as in the first frame.
     """
+    writer: pq.ParquetWriter | None = None
 
-    def __init__(self, file: BinaryIO, path: str, types: Mapping[str, Any]) -> None:
-        self.file, self.path, self.types = file, path, types
-        self.writer: pq.ParquetWriter | None = None
+    def write(frame: Any) -> None:
+        nonlocal writer
+        with as_command_error(f"{path} cannot hold these rows; write CSV instead"):
+            table = _convert(frame, types if writer is None else writer.schema)
+        if writer is None:
+            writer = pq.ParquetWriter(file, table.schema)
+        writer.write_table(table)
 
-    def write(self, frame: Any) -> None:
-        """Append rows of a pandas or polars frame."""
-        with as_command_error(f"{self.path} cannot hold these rows; write CSV instead"):
-            table = self._convert(frame)
-        if self.writer is None:
-            self.writer = pq.ParquetWriter(self.file, table.schema)
-        self.writer.write_table(table)
+    try:
+        yield write
+    except BaseException:
+        if writer is not None:
+            writer.is_open = False  # by itself it would write the end at some later time
+        raise
+    if writer is not None:
+        writer.close()
 
-    def close(self) -> None:
-        """Write the end of the file, without which it cannot be read."""
-        if self.writer is not None:
-            self.writer.close()
 
-    def abandon(self) -> None:
-        """Leave the file without an end; by itself it would be written at some later time."""
-        if self.writer is not None:
-            self.writer.is_open = False
-
-    def _convert(self, frame: Any) -> pa.Table:
-        if not isinstance(frame, pd.DataFrame):
-            return frame.to_arrow()
-        if self.writer is not None:
-            return pa.Table.from_pandas(frame, self.writer.schema, preserve_index=False)
+def _convert(frame: Any, schema: pa.Schema | Mapping[str, Any]) -> pa.Table:
+    """Return a table of this schema, or of that of the frame but for some types."""
+    if not isinstance(frame, pd.DataFrame):
+        return frame.to_arrow()
+    if not isinstance(schema, pa.Schema):
         first = pa.Schema.from_pandas(frame, preserve_index=False)
-        fields = [(field.name, self.types.get(field.name, _lasting(field.type))) for field in first]
+        fields = [(field.name, schema.get(field.name, _lasting(field.type))) for field in first]
         schema = pa.schema(fields, first.metadata)
-        return pa.Table.from_pandas(frame, schema, preserve_index=False)
+    return pa.Table.from_pandas(frame, schema, preserve_index=False)
 
 
 def _lasting(kind: pa.DataType) -> pa.DataType:

@@ -1,27 +1,22 @@
 """Answers about rows, as columns of a file, and descriptions of models, as text."""
 
 import math
-from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from skflow.archive.files import read
-from skflow.command_line.messages import CommandError, one_line
+from skflow.command_line.messages import one_line
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.meta import density_of
 from skflow.estimators.outlier import FlowOutlierDetector
 from skflow.table.schema import Schema
 
-LOG_DENSITY = "log_density"
-VERDICTS = ("row", "p_value", "outlier")
-
 
 def log_densities(density: Any, X: Any) -> pd.DataFrame:
     """Return the log-density of each row."""
-    return pd.DataFrame({LOG_DENSITY: density.score_samples(X)})
+    return pd.DataFrame({"log_density": density.score_samples(X)})
 
 
 def verdicts(
@@ -49,8 +44,8 @@ def verdicts(
     p_values = detector.p_values_of_scores(scores)
     outlier = scores < detector.offset_ if alpha is None else p_values <= alpha
     power = 10.0 ** (3 - np.floor(np.log10(p_values)))
-    columns = (range(len(X)), np.rint(p_values * power) / power, outlier)
-    answers = pd.DataFrame(dict(zip(VERDICTS, columns, strict=True)))
+    rounded = np.rint(p_values * power) / power
+    answers = pd.DataFrame({"row": range(len(X)), "p_value": rounded, "outlier": outlier})
     rows = np.flatnonzero(outlier) if top is None else np.argsort(scores, kind="stable")[:top]
     return answers.assign(**_reasons(detector, X, rows, n_reasons)).set_axis(scores)
 
@@ -68,29 +63,10 @@ def _reasons(detector: Any, X: Any, rows: Any, n_reasons: int) -> dict[str, Any]
         names[rows] = columns[order]
         log_probs[rows] = np.take_along_axis(found, order, axis=1)
     answers: dict[str, Any] = {}
-    for k, (reason, log_prob) in enumerate(_names_of_reasons(n_reasons)):
-        answers[reason] = pd.array(names[:, k], dtype="string")
-        answers[log_prob] = log_probs[:, k]
+    for k in range(n_reasons):
+        answers[f"reason_{k + 1}"] = pd.array(names[:, k], dtype="string")
+        answers[f"log_prob_{k + 1}"] = log_probs[:, k]
     return answers
-
-
-def _names_of_reasons(n_reasons: int) -> list[tuple[str, str]]:
-    return [(f"reason_{k}", f"log_prob_{k}") for k in range(1, n_reasons + 1)]
-
-
-def names_of_verdicts(n_reasons: int) -> list[str]:
-    """Return the columns of :func:`verdicts`, at most."""
-    return [*VERDICTS, *chain.from_iterable(_names_of_reasons(n_reasons))]
-
-
-def refuse_taken_names(answers: Sequence[str], names: Sequence[str], path: str) -> None:
-    """Raise where a file has columns called as the answers that are to stand beside them."""
-    taken = [name for name in names if name in answers]
-    if taken:
-        raise CommandError(
-            f"--keep: {path} has columns {taken} already, as the answers are called. Rename or "
-            "drop them."
-        )
 
 
 def describe_fit(estimator: Any) -> str:

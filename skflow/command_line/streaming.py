@@ -15,17 +15,16 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from skflow.archive.replacing import replacing
-from skflow.command_line.csv_files import MISSING, Batch, CsvTable, CsvWriter, Labels
+from skflow.command_line.csv_files import MISSING, Batch, CsvTable, Labels, Write, csv_writer
 from skflow.command_line.formats import STANDARD, format_of
 from skflow.command_line.matching import ModelColumns
 from skflow.command_line.messages import CommandError, as_command_error, attach_filename
 from skflow.exceptions import StrangeLabelsWarning
 
 if TYPE_CHECKING:  # of an extra, and imported when a file needs it
-    from skflow.command_line.parquet import ParquetTable, ParquetWriter
+    from skflow.command_line.parquet import ParquetTable
 
 Table = Union[CsvTable, "ParquetTable"]
-Writer = Union[CsvWriter, "ParquetWriter"]
 Task = Callable[[Any, Any], pd.DataFrame]  # estimator and rows to answers
 
 
@@ -70,25 +69,19 @@ def refuse_unclear_names(names: list[str], path: str) -> None:
 
 
 @contextmanager
-def open_writer(path: str, types: Mapping[str, Any] | None = None) -> Iterator[Writer]:
-    """Open a table to write it, batch by batch; it is there once all is written, or not at all.
+def open_writer(path: str, types: Mapping[str, Any] | None = None) -> Iterator[Write]:
+    """Open a table and yield what appends rows to it; it is there as a whole, or not at all.
 
     ``types`` are Arrow types of columns whose first rows do not show them; CSV has none.
     """
     delimiter, packed = format_of(path)
     name = "standard output" if path == STANDARD else path
     with attach_filename(name), _open_output(path, packed=packed) as file:
-        writer: Writer = (
-            CsvWriter(file, delimiter)
-            if delimiter is not None
-            else _import_parquet(path).ParquetWriter(file, path, types or {})
-        )
-        try:
-            yield writer
-        except BaseException:
-            writer.abandon()
-            raise
-        writer.close()
+        if delimiter is not None:
+            yield csv_writer(file, delimiter)
+            return
+        with _import_parquet(path).parquet_writer(file, path, types or {}) as write:
+            yield write
 
 
 @contextmanager
@@ -122,7 +115,7 @@ def stream(
     columns: ModelColumns,
     estimator: Any,
     task: Task,
-    writer: Writer,
+    write: Write,
     arguments: Namespace,
 ) -> None:
     """Write the answers for all rows of a table; never more than a few batches are in memory.
@@ -161,12 +154,12 @@ def stream(
             if is_ranked:
                 ranked = merge_ranked(ranked, result.frame, arguments.top)
             else:
-                writer.write(result.frame)
+                write(result.frame)
             advance(result.size)
     if is_empty:
         raise CommandError(f"{table.path} has columns, but no rows.")
     if ranked is not None:
-        writer.write(ranked)
+        write(ranked)
     for name in [name for name, found in known.items() if not found]:
         warnings.warn(
             f"no cell of column {name!r} in {columns.path} is a label that the model was fitted "
@@ -218,6 +211,12 @@ def _answer(
         answers["row"] += batch.start
     if arguments.keep:
         kept = batch.frame.assign(**{name: rows[name] for name in columns.types})
+        taken = [name for name in kept if name in answers]
+        if taken:
+            raise CommandError(
+                f"--keep: {columns.path} has columns {taken} already, as the answers are called. "
+                "Rename or drop them."
+            )
         answers = pd.concat([kept.set_axis(answers.index), answers], axis=1)
     if arguments.only:
         answers = answers[answers["outlier"]]

@@ -3,15 +3,15 @@
 import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from skflow import FlowDensity, load
-from skflow.command_line import commands
+from skflow.command_line import commands, parquet
 from skflow.command_line.main import main
-from skflow.command_line.parquet import ParquetWriter
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -150,14 +150,14 @@ def test_polars_rows_are_written_as_they_are(suffix: str, tmp_path: Path) -> Non
 def test_what_fails_on_the_way_leaves_nothing(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write = ParquetWriter.write
+    convert = parquet._convert
 
-    def fail_later(self: ParquetWriter, frame: pd.DataFrame) -> None:
-        if self.writer is not None:
+    def fail_later(frame: pd.DataFrame, schema: Any) -> Any:
+        if isinstance(schema, pa.Schema):  # that of the first rows
             raise commands.CommandError("no more")
-        write(self, frame)
+        return convert(frame, schema)
 
-    monkeypatch.setattr(ParquetWriter, "write", fail_later)
+    monkeypatch.setattr(parquet, "_convert", fail_later)
     command = ["sample", model, "-n", "9", "--batch-rows", "3", "-o", f"{tmp_path}/out.parquet"]
     assert main(command) == 2
     assert capsys.readouterr().err == "skflow: error: no more\n"
