@@ -233,7 +233,7 @@ def nest_deeply(rng: Rng, content: bytes, other: bytes) -> bytes:
 
 
 def write_no_json(rng: Rng, content: bytes, other: bytes) -> bytes:
-    raw = ["NaN", "-Infinity", "1e999x", "01", "'x'", "[1,]", "", "tru", '"\t"', "1" * 5000]
+    raw = ["NaN", "-Infinity", "1e999x", "01", "'x'", "[1,]", ",", "tru", '"\t"', "1" * 5000]
     return _with_raw_value(rng, content, str(rng.choice(raw)))
 
 
