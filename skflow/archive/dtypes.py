@@ -101,9 +101,7 @@ def _pack_pandas(dtype: Any) -> dict[str, Any] | None:
 def _unpack_pandas(packed: Any) -> Any:
     match packed["name"]:
         case "string":
-            if packed["na"] == "NA":
-                return pd.StringDtype(packed["storage"])  # of every pandas
-            return pd.StringDtype(packed["storage"], np.nan)  # from pandas 2.3 on
+            return pd.StringDtype(packed["storage"], pd.NA if packed["na"] == "NA" else np.nan)
         case "datetime":
             return pd.DatetimeTZDtype(packed["unit"], check_zone(packed["zone"]))
         case "category":
