@@ -26,11 +26,12 @@ FLOORS = {
     "metrics": set(),
     "plotting": {"plotting", "estimators", "table"},
     "estimators": {
-        *("estimators", "fitted", "archive", "outliers", "conditioning", "initialization"),
-        "training",
+        *("estimators", "report", "fitted", "archive", "outliers", "conditioning"),
+        *("initialization", "training"),
         *("flow", "table"),
         *GROUND,
     },
+    "report": {"report", "fitted", "archive", "outliers", "table", "torch_state", "exceptions"},
     "fitted": {
         *("fitted", "archive", "outliers", "conditioning", "initialization", "training"),
         *("flow", "datasets", "table"),

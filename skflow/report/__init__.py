@@ -1,0 +1,1 @@
+"""Reports: what the methods say about a table, as one page that needs no server."""

@@ -1,0 +1,157 @@
+"""Charts as inline SVG, in the colours of the page; each says in words what it shows."""
+
+from collections.abc import Sequence
+from html import escape
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skflow.report.text import spell_share
+
+FloatArray = NDArray[np.float64]
+
+WIDTH, HEIGHT = 480, 270
+LEFT, RIGHT, TOP, BOTTOM = 62, 10, 26, 46
+N_BINS = 44
+SCORE_TICKS = (0, -1, -2, -5, -10, -20, -50, -100, -1_000, -10_000, -100_000, -1_000_000)
+FEWEST_TICKS = 3
+N_P_BINS = 20
+
+
+def score_chart(
+    scores: FloatArray, calibration: FloatArray, weight: FloatArray | None, threshold: float
+) -> str:
+    """Histogram of scores beside those of the calibration rows, with the threshold.
+
+    The distance from 0 is on a logarithmic axis, log(1 - score), as far outliers are; so are the
+    shares of rows, as outliers are few.
+    """
+    here, there = _depth(scores), _depth(calibration)
+    line = float(_depth(np.array([threshold]))[0])
+    deepest = max(float(here.max()), float(there.max()), line, 1.0)
+    edges = np.linspace(0.0, deepest, N_BINS + 1)
+    shares = [
+        np.histogram(here, edges)[0] / len(here),
+        np.histogram(there, edges, weights=weight)[0]
+        / (len(there) if weight is None else weight.sum()),
+    ]
+    least = 0.5 / max(len(scores), len(calibration))
+    log_least, log_most = np.log10(least), np.log10(max(share.max() for share in shares))
+
+    def x(depth: float) -> float:  # deep scores on the left
+        return WIDTH - RIGHT - (WIDTH - LEFT - RIGHT) * depth / deepest
+
+    def y(share: float) -> float:
+        height = (np.log10(max(share, least)) - log_least) / (log_most - log_least)
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * float(height)
+
+    bars = "".join(
+        f'<rect class="here" x="{x(b):.1f}" y="{y(share):.1f}" width="{x(a) - x(b):.1f}" '
+        f'height="{HEIGHT - BOTTOM - y(share):.1f}"/>'
+        for (a, b), share in zip(pairwise(edges), shares[0], strict=True)
+        if share
+    )
+    path = f"M{x(0):.1f},{y(0):.1f}" + "".join(
+        f"V{y(share):.1f}H{x(b):.1f}" for b, share in zip(edges[1:], shares[1], strict=True)
+    )
+    ticks = [tick for tick in SCORE_TICKS if np.log1p(-tick) <= deepest]
+    while len(ticks) > FEWEST_TICKS and (
+        close := [k for k in range(1, len(ticks)) if x(_at(ticks[k - 1])) - x(_at(ticks[k])) < 48]
+    ):
+        del ticks[close[0]]
+    decades = range(int(np.ceil(log_least)), int(np.floor(log_most)) + 1)
+    end = "end" if x(line) > WIDTH / 2 else "start"
+    shift = -5 if end == "end" else 5
+    parts = [
+        *(_y_tick(y(10.0**k), spell_share(10.0**k)) for k in decades),
+        *(_x_tick(x(_at(tick)), _minus(f"{tick:,}")) for tick in ticks),
+        bars,
+        f'<path class="there" d="{path}V{y(0):.1f}"/>',
+        f'<line class="limit" x1="{x(line):.1f}" x2="{x(line):.1f}" y1="{TOP - 6}" '
+        f'y2="{HEIGHT - BOTTOM}"/>',
+        f'<text class="limit-name" x="{x(line) + shift:.1f}" y="{TOP - 8}" '
+        f'text-anchor="{end}">threshold {_minus(f"{threshold:.3g}")}</text>',
+        _x_name("score, lower is stranger (logarithmic away from 0)"),
+        _y_name("share of rows"),
+    ]
+    return _svg(parts, "Distribution of scores: these rows as bars, calibration rows as a line")
+
+
+def p_value_chart(p_values: FloatArray) -> str:
+    """Histogram of p-values beside what uniform ones would give."""
+    counts = np.histogram(p_values, np.linspace(0, 1, N_P_BINS + 1))[0] / len(p_values)
+    most = max(float(counts.max()), 2 / N_P_BINS)
+
+    def x(p: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * p
+
+    def y(share: float) -> float:
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share / most
+
+    expected = 1 / N_P_BINS
+    parts = [
+        *(_y_tick(y(share), spell_share(share)) for share in _round_ticks(most)),
+        *(_x_tick(x(p), f"{p:g}") for p in (0, 0.2, 0.4, 0.6, 0.8, 1)),
+        *(
+            f'<rect class="here" x="{x(k / N_P_BINS) + 0.5:.1f}" y="{y(share):.1f}" '
+            f'width="{x(expected) - x(0) - 1:.1f}" height="{HEIGHT - BOTTOM - y(share):.1f}"/>'
+            for k, share in enumerate(counts.tolist())
+        ),
+        f'<line class="there" x1="{x(0):.1f}" x2="{x(1):.1f}" y1="{y(expected):.1f}" '
+        f'y2="{y(expected):.1f}"/>',
+        _x_name("p-value"),
+        _y_name("share of rows"),
+    ]
+    return _svg(parts, "Distribution of p-values: these rows as bars, no change as a level line")
+
+
+def _depth(scores: FloatArray) -> FloatArray:
+    return np.log1p(np.maximum(-scores, 0.0))
+
+
+def _at(score: float) -> float:
+    return float(np.log1p(-score))
+
+
+def _minus(number: str) -> str:
+    """Return a number with a minus of its own, which is as long as a plus."""
+    return number.replace("-", "\u2212")
+
+
+def _round_ticks(most: float) -> list[float]:
+    """Return up to five round numbers from 0 to ``most``."""
+    size = 10.0 ** np.floor(np.log10(most))
+    step = next(size * k for k in (0.2, 0.5, 1, 2) if most / (size * k) <= 5)
+    return [float(step * k) for k in range(int(most / step * (1 + 1e-9)) + 1)]
+
+
+def _x_tick(x: float, text: str) -> str:
+    place = HEIGHT - BOTTOM
+    return (
+        f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="{place}" y2="{place + 5}"/>'
+        f'<text x="{x:.1f}" y="{place + 18}" text-anchor="middle">{escape(text)}</text>'
+    )
+
+
+def _y_tick(y: float, text: str) -> str:
+    return (
+        f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{escape(text)}</text>'
+    )
+
+
+def _x_name(text: str) -> str:
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    return f'<text class="name" x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{text}</text>'
+
+
+def _y_name(text: str) -> str:
+    return f'<text class="name" x="4" y="{TOP - 12}">{text}</text>'
+
+
+def _svg(parts: Sequence[str], title: str) -> str:
+    return (
+        f'<svg class="chart" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'aria-label="{escape(title)}">{"".join(parts)}</svg>'
+    )
