@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.report.text import MISSING, ROUGH, clean, spell_cells
+from skflow.report.text import MISSING, SHORT, clean, spell_cells
 from skflow.table.column_codec import ColumnCodec
 from skflow.table.storage import StoredColumn
 
@@ -88,7 +88,7 @@ class ShownColumn:
             place = int(axis.place(np.array([number]))[0])
             if all(abs(place - other) >= GAP for other, _ in ticks):
                 at = usual.take(np.flatnonzero(others == number)[:1])
-                ticks.append((place, spell_cells(at, ROUGH)[0]))
+                ticks.append((place, spell_cells(at, SHORT)[0]))
         return cls(
             spell_cells(column.take(first)),
             cells.ravel(),

@@ -14,7 +14,7 @@ from skflow.report.page import Page
 from skflow.report.reasons import Reasons
 from skflow.report.rows import OutlierRows, Request
 from skflow.report.sections import OutlierSections, Summary
-from skflow.report.text import clean, spell_cells
+from skflow.report.text import FAIR, clean, spell_cells
 from skflow.table.storage import StoredTable
 
 TITLE = "Outlier report"
@@ -122,9 +122,10 @@ def _changes(table: StoredTable, reasons: Reasons) -> list[dict[str, str]]:
     pairs = zip(first.columns, reasons.repaired.columns, strict=True)
     for j, (column, repaired) in enumerate(pairs):
         texts = zip(spell_cells(column), spell_cells(repaired), strict=True)
+        rounded = spell_cells(repaired, FAIR)
         for row, (was, would_be) in enumerate(texts):
             if was != would_be:
-                changes[row][str(j)] = would_be
+                changes[row][str(j)] = rounded[row]
     return changes
 
 

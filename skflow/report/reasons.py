@@ -1,7 +1,7 @@
 """Reasons of rows: how unlikely each cell is given the others, and what is usual there."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -13,9 +13,10 @@ from skflow.fitted.detector import Detector
 from skflow.fitted.repair import repair
 from skflow.outliers.conditionals import Conditional, block_of_rows
 from skflow.outliers.joint_density import JointDensity
-from skflow.report.text import ROUGH, clean, spell_cells, spell_share
+from skflow.report.text import ROUGH, spell_cells, spell_share
 from skflow.table.codec import TableCodec
-from skflow.table.storage import StoredTable
+from skflow.table.number_codecs import ValueCodec
+from skflow.table.storage import StoredColumn, StoredTable
 from skflow.torch_state import usual_torch
 
 FloatArray = NDArray[np.float64]
@@ -23,6 +24,7 @@ FloatArray = NDArray[np.float64]
 SHARES = (0.05, 0.95)  # of the draws of a number below the ends of its usual range
 NAMED = 0.9  # share of the draws of a label that the usual ones cover
 MOST_NAMED = 3
+SURE = 0.995  # share of the draws of a label that is named without it
 MOST_REPAIRED = 100  # rows; a repair costs as much as the reasons of several rows
 
 
@@ -91,32 +93,34 @@ def spell_usual(codec: TableCodec, given: Conditional, j: int) -> list[str]:
     """Usual cells of a column in words: a range of numbers, or the likeliest labels."""
     column = codec.columns[j]
     labels = column.labels
-    log_probs = given.log_probs[:, : labels.n_labels]
-    n_rows = len(log_probs)
+    log_probs = given.log_probs[:, : labels.n_labels]  # but for labels never seen
     order = np.argsort(-log_probs, axis=1, kind="stable")[:, :MOST_NAMED]
     probs = np.exp(np.take_along_axis(log_probs, order, axis=1))
     nothing, no_value = np.full(labels.n_labels, np.nan), np.zeros(labels.n_labels)
     known = column.decode(np.arange(labels.n_labels), nothing, no_value, on_grid=True)
-    names = spell_cells(known, ROUGH)
-    ranges = [""] * n_rows
-    quantiles = given.quantiles(SHARES)
-    if quantiles is not None:
-        names[labels.value_label] = ""
-        own, empty = np.full(n_rows, labels.value_label), np.full(n_rows, np.nan)
-        low, high = (
-            spell_cells(column.decode(own, empty, values, on_grid=True), ROUGH)
-            for values in quantiles.T
-        )
+    names = np.array(spell_cells(known, ROUGH), dtype=object)[order]
+    quantiles, k = given.quantiles(SHARES), codec.indices[j].value
+    if quantiles is not None and k is not None:
+        low, high = (spell_cells(_cut(codec.value_codecs[k], ends), ROUGH) for ends in quantiles.T)
         ranges = [a if a == b else f"{a} to {b}" for a, b in zip(low, high, strict=True)]
-    texts = []
-    for of_row, ps, text in zip(order.tolist(), probs.tolist(), ranges, strict=True):
-        found, covered = [], 0.0
-        for label, prob in zip(of_row, ps, strict=True):
-            found.append((names[label] or text, prob))
-            covered += prob
-            if covered >= NAMED:
-                break
-        sure = len(found) == 1 and found[0][1] >= 0.995
-        spelled = (name if sure else f"{name} ({spell_share(prob)})" for name, prob in found)
-        texts.append(clean(", ".join(spelled), 2 * 80))
-    return texts
+        names = np.where(order == labels.value_label, np.array(ranges)[:, None], names)
+    return [
+        _spell_likeliest(of_row, shares)
+        for of_row, shares in zip(names.tolist(), probs.tolist(), strict=True)
+    ]
+
+
+def _cut(column: ValueCodec, encoded: FloatArray) -> StoredColumn:
+    """Return values, those beyond the support at its ends; draws would be reflected there."""
+    own = np.full(len(encoded), column.labels.value_label)
+    cells = column.decode(own, np.full(len(encoded), np.nan), encoded, on_grid=False)
+    return replace(cells, values=cells.values.clip(*column.limits))
+
+
+def _spell_likeliest(names: list[str], probs: list[float]) -> str:
+    """Return names, the likeliest first, until they cover most of the draws."""
+    if probs[0] >= SURE:
+        return names[0]
+    n_named = 1 + int(np.searchsorted(np.cumsum(probs), NAMED))
+    pairs = zip(names[:n_named], probs, strict=False)
+    return ", ".join(f"{name} ({spell_share(prob)})" for name, prob in pairs)

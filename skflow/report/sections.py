@@ -187,9 +187,9 @@ class OutlierSections:
         return _section(
             "blame",
             "Columns to blame",
-            f"<p>Over the {len(log_probs):,} rows shown: how often a column is the strongest "
-            "reason, and in how many rows its cell is one that 1 in 100 draws or fewer are as "
-            f"unlikely as, given the rest of the row.{left_out}</p>"
+            f"<p>Over the {len(log_probs):,} rows shown: in how many a column is the strongest "
+            "reason, and in how many at most 1 in 100 draws of its cell, given the rest of the "
+            f"row, are as unlikely.{left_out}</p>"
             '<div class="scroll listed" tabindex="0" role="region" aria-label="Columns to blame">'
             '<table id="blame-table"><thead><tr><th scope="col">Column</th>'
             '<th scope="col" colspan="2">strongest in</th>'

@@ -16,8 +16,9 @@ FloatArray = NDArray[np.float64]
 LONGEST = 80  # letters of a cell or of a name
 LONG = 24  # from which on a text may break anywhere
 JOINERS = "\u200c\u200d\u00a0\u3000"  # not printable to Python, and part of words
-MISSING = "missing"
-EXACT, ROUGH = 8, 4  # significant digits of a cell, and of an end of a range
+MISSING, BLANK = "missing", "(blank)"
+EXACT, FAIR, ROUGH, SHORT = 8, 6, 4, 3  # significant digits: of a cell, a repair, a range, a tick
+WHOLE = 1e15  # below it, numbers are spelled without a power of ten
 LARGEST_ODDS = 1e6  # spelled out: "1 in 1,000,000"
 
 
@@ -29,6 +30,8 @@ def clean(text: str, longest: int = LONGEST) -> str:
     if len(text) > longest:
         tail = (longest - 1) // 3
         text = f"{text[: longest - 1 - tail].rstrip()}…{text[len(text) - tail :].lstrip()}"
+    if not text.strip():
+        return BLANK
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in JOINERS else repr(c)[1:-1] for c in text)
@@ -58,10 +61,12 @@ def spell_cells(column: StoredColumn, digits: int = EXACT) -> list[str]:
 
 
 def spell_number(number: float, digits: int = ROUGH) -> str:
-    """Return a number, whole ones up to 10^15 with all their digits."""
-    if isinstance(number, float) and not (number.is_integer() and abs(number) < 1e15):
-        return f"{number:.{digits}g}"
-    return str(int(number))
+    """Return a number with so many significant digits; up to 10^15 none before the point is cut."""
+    if isinstance(number, int) or (number.is_integer() and abs(number) < WHOLE):
+        return str(int(number))
+    if 10**digits <= abs(number) < WHOLE:
+        return f"{number:.0f}"
+    return f"{number:.{digits}g}"
 
 
 def spell_share(share: float) -> str:
@@ -89,9 +94,8 @@ def _spell_numbers(column: StoredColumn, digits: int) -> list[str]:
 
 def _spell_times(column: StoredColumn, digits: int) -> list[str]:
     texts = column.family.spell_stored(column.values, column.tick)
-    if digits >= EXACT:
-        return texts
-    return [text.partition(".")[0] if ":" in text else text for text in texts]  # whole seconds
+    cut = 10 if digits <= SHORT else 19 if digits <= ROUGH else None  # to days, or to seconds
+    return [text[:cut] if ":" in text else text for text in texts]
 
 
 def _spell_objects(column: StoredColumn, digits: int) -> list[str]:

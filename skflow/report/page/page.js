@@ -189,7 +189,7 @@ function choose(row) {
     line.className = isChosen ? "chosen" : "";
   }
   drawDetail(row);
-  byId("status").textContent = `Row ${rows.name[row]} is chosen. Its reasons follow the table.`;
+  byId("status").textContent = `Row ${rows.name[row]} is chosen.`;
 }
 
 // The chosen row
@@ -199,17 +199,14 @@ function drawDetail(row) {
   const lines = reasons.map((j) => {
     const column = columns[j];
     const level = shade(column.blame[row]);
-    return element("tr", [
-      element("th", isolated(column.name), { scope: "row" }),
-      element("td", isolated(text(column, row)), level ? { class: `s${level}` } : {}),
-      element("td", odds(column.blame[row])),
-      element("td", isolated(usual(column, row))),
-      element("td", repair(row, j) === undefined ? "" : isolated(repair(row, j))),
-    ]);
+    const cell = element("td", isolated(text(column, row)), level ? { class: `s${level}` } : {});
+    cell.append(element("small", odds(column.blame[row])));
+    const expected = element("td", isolated(usual(column, row)));
+    if (repair(row, j) !== undefined)
+      expected.append(element("small", ["repair: ", isolated(repair(row, j))]));
+    return element("tr", [element("th", isolated(column.name), { scope: "row" }), cell, expected]);
   });
-  const head = ["Column", "Cell", "As unlikely", "Usual", "Repair"].map((name) =>
-    element("th", name, { scope: "col" }),
-  );
+  const head = ["Column", "Cell", "Usual"].map((name) => element("th", name, { scope: "col" }));
   const table = element("table", [
     element("thead", element("tr", head)),
     element("tbody", lines),
@@ -251,7 +248,8 @@ function correlation(one, other) {
   return product(a, b) / Math.sqrt(product(a, a) * product(b, b) || 1);
 }
 
-const PICTURE = { width: 440, height: 320, left: 104, right: 14, top: 30, bottom: 56 };
+const PICTURE = { width: 440, height: 330, left: 104, right: 14, top: 30, bottom: 64 };
+const LETTER = 7.5; // width of one, about
 
 function clipped(content, most) {
   const letters = [...content];
@@ -260,6 +258,24 @@ function clipped(content, most) {
 
 // A number from 0 to 1 that looks random, the same in each drawing.
 const noise = (k) => Math.abs(Math.sin(k * 12.9898) * 43758.5453) % 1;
+
+const anchor = (place) => (place < 100 ? "start" : place > 900 ? "end" : "middle");
+
+// Names of ticks in two lines, without those that overlap.
+function inLines(ticks, x) {
+  const ends = [-Infinity, -Infinity];
+  const kept = [];
+  for (const [place, name] of ticks.slice().sort((a, b) => a[0] - b[0])) {
+    const short = clipped(name, 18);
+    const width = LETTER * [...short].length;
+    const start = x(place) - { start: 0, middle: width / 2, end: width }[anchor(place)];
+    const line = ends.findIndex((end) => end + LETTER <= start);
+    if (line < 0) continue;
+    ends[line] = start + width;
+    kept.push({ place, name: short, line });
+  }
+  return kept;
+}
 
 function drawPicture(row, a, b) {
   const { width, height, left, right, top, bottom } = PICTURE;
@@ -273,13 +289,11 @@ function drawPicture(row, a, b) {
     ", among rows drawn from the density";
   const svg = drawn("svg", { class: "chart", role: "img", viewBox: `0 0 ${width} ${height}`, "aria-label": label });
   svg.append(drawn("rect", { class: "frame", x: left, y: top, width: width - left - right, height: height - top - bottom }));
-  across.ticks.forEach(([place, name], k) => {
-    const anchor = place < 100 ? "start" : place > 900 ? "end" : "middle";
-    const most = Math.max(6, Math.floor(46 / across.ticks.length));
-    const lower = across.ticks.length > 4 && k % 2 ? 13 : 0;
-    svg.append(drawn("line", { class: "tick", x1: x(place), x2: x(place), y1: height - bottom, y2: height - bottom + 5 + lower }));
-    svg.append(drawn("text", { x: x(place), y: height - bottom + 18 + lower, "text-anchor": anchor }, clipped(name, most * (lower || across.ticks.length > 4 ? 2 : 1))));
-  });
+  for (const { place, name, line } of inLines(across.ticks, x)) {
+    const end = height - bottom;
+    svg.append(drawn("line", { class: "tick", x1: x(place), x2: x(place), y1: end, y2: end + 5 + 13 * line }));
+    svg.append(drawn("text", { x: x(place), y: end + 18 + 14 * line, "text-anchor": anchor(place) }, name));
+  }
   if (!isOne)
     for (const [place, name] of up.ticks) {
       svg.append(drawn("line", { class: "tick", x1: left - 5, x2: left, y1: y(place), y2: y(place) }));
