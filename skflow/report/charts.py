@@ -12,10 +12,10 @@ from skflow.report.text import spell_share
 FloatArray = NDArray[np.float64]
 
 WIDTH, HEIGHT = 480, 270
-LEFT, RIGHT, TOP, BOTTOM = 62, 10, 26, 46
+LEFT, RIGHT, TOP, BOTTOM = 62, 10, 36, 46
 N_BINS = 44
 SCORE_TICKS = (0, -1, -2, -5, -10, -20, -50, -100, -1_000, -10_000, -100_000, -1_000_000)
-FEWEST_TICKS = 3
+LETTER, GAP = 9, 4  # width of a letter, and least distance of names of ticks
 N_P_BINS = 20
 
 
@@ -55,17 +55,18 @@ def score_chart(
     path = f"M{x(0):.1f},{y(0):.1f}" + "".join(
         f"V{y(share):.1f}H{x(b):.1f}" for b, share in zip(edges[1:], shares[1], strict=True)
     )
-    ticks = [tick for tick in SCORE_TICKS if np.log1p(-tick) <= deepest]
-    while len(ticks) > FEWEST_TICKS and (
-        close := [k for k in range(1, len(ticks)) if x(_at(ticks[k - 1])) - x(_at(ticks[k])) < 48]
-    ):
-        del ticks[close[0]]
+    ticks: list[tuple[float, str]] = []
+    for tick in SCORE_TICKS:
+        name = _minus(f"{tick:,}")
+        place, room = x(_at(tick)), LETTER * len(name) / 2
+        if place - room >= 0 and (not ticks or place + room <= ticks[-1][0] - GAP - room):
+            ticks.append((place, name))
     decades = range(int(np.ceil(log_least)), int(np.floor(log_most)) + 1)
     end = "end" if x(line) > WIDTH / 2 else "start"
     shift = -5 if end == "end" else 5
     parts = [
         *(_y_tick(y(10.0**k), spell_share(10.0**k)) for k in decades),
-        *(_x_tick(x(_at(tick)), _minus(f"{tick:,}")) for tick in ticks),
+        *(_x_tick(*tick) for tick in ticks),
         bars,
         f'<path class="there" d="{path}V{y(0):.1f}"/>',
         f'<line class="limit" x1="{x(line):.1f}" x2="{x(line):.1f}" y1="{TOP - 6}" '

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2_contingency, false_discovery_control, ks_2samp, kstwobign
 
 from skflow.outliers.tails import Tail
-from skflow.report.text import MISSING, ROUGH, spell_cells, spell_share
+from skflow.report.text import MISSING, ROUGH, clean, isolate, spell_cells, spell_share
 from skflow.table.codec import TableCodec
 from skflow.table.column_codec import ColumnCodec
 from skflow.table.storage import StoredColumn, StoredTable
@@ -93,7 +93,9 @@ def compare_columns(
         measured.append(compare(each, column, other))
     adjusted = false_discovery_control([p_value for _, p_value in measured])
     changes = [
-        ColumnChange(column.name, distance, float(p), describe(each, other), describe(each, column))
+        ColumnChange(
+            clean(column.name), distance, float(p), describe(each, other), describe(each, column)
+        )
         for each, column, other, (distance, _), p in zip(
             codec.columns, table.columns, drawn.columns, measured, adjusted, strict=True
         )
@@ -106,7 +108,7 @@ def describe(codec: ColumnCodec, column: StoredColumn) -> str:
     n_rows = len(column.missing)
     if not codec.is_ordered:
         common = Counter(spell_cells(column, ROUGH)).most_common(3)
-        return ", ".join(f"{text} {spell_share(count / n_rows)}" for text, count in common)
+        return ", ".join(f"{isolate(text)} {spell_share(count / n_rows)}" for text, count in common)
     numbers = codec.numbers(column)
     order = np.argsort(numbers, kind="stable")[: np.count_nonzero(column.present)]
     missing = 1 - len(order) / n_rows

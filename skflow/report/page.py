@@ -56,7 +56,7 @@ class Page:
         digest = b64encode(sha256(script.encode()).digest()).decode()
         html = Template(frame).substitute(
             title=escape(clean(title, LONGEST_TITLE)),
-            heading=markup(title),
+            heading=markup(clean(title, LONGEST_TITLE)),
             digest=digest,
             style=style,
             script=script,

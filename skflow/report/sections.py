@@ -14,7 +14,7 @@ from skflow.report.drift import ColumnChange, Uniformity
 from skflow.report.page import read_part
 from skflow.report.reasons import MOST_REPAIRED
 from skflow.report.rows import OutlierRows, Request
-from skflow.report.text import markup, spell_number, spell_share
+from skflow.report.text import clean, markup, spell_number, spell_share
 
 FloatArray = NDArray[np.float64]
 
@@ -68,7 +68,7 @@ class Summary:
             n_shown,
             float(detector.p_values(np.array([just_below]))[0]),
             {rate: int(np.count_nonzero(rows.q_values <= rate)) for rate in RATES},
-            [column.name for column in rows.table.columns],
+            [clean(column.name) for column in rows.table.columns],
         )
 
 
@@ -227,7 +227,7 @@ class OutlierSections:
             "training rows, which a model does not hold, so a small distance may be its own error: "
             "a column counts as changed from a distance of 0.1 with an adjusted p-value of at most "
             f"0.01.{_left_out(len(self.changes))}</p>"
-            '<div class="scroll listed" tabindex="0" role="region" aria-label="Columns against training">'
+            '<div class="scroll listed" tabindex="0" role="region" aria-label="Changes of columns">'
             '<table id="drift-table"><thead><tr><th scope="col">Column</th>'
             '<th scope="col" colspan="2">distance</th><th scope="col" class="number">adjusted p'
             '</th><th scope="col">training, drawn</th><th scope="col">these rows</th>'

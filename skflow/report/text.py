@@ -37,11 +37,15 @@ def clean(text: str, longest: int = LONGEST) -> str:
     return "".join(c if c.isprintable() or c in JOINERS else repr(c)[1:-1] for c in text)
 
 
-def markup(text: Any) -> str:
+def isolate(text: str) -> str:
+    """Return a cleaned text that is read in its own direction, within a longer one."""
+    return f"\u2068{text}\u2069"
+
+
+def markup(text: str) -> str:
     """Return a cleaned text for HTML, in a direction of its own."""
-    shown = clean(str(text))
-    kind = ' class="long"' if len(shown) > LONG else ""
-    return f"<bdi{kind}>{escape(shown)}</bdi>"
+    kind = ' class="long"' if len(text) > LONG else ""
+    return f"<bdi{kind}>{escape(text)}</bdi>"
 
 
 def to_json(data: Any) -> str:
