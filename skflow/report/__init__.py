@@ -1,1 +1,5 @@
 """Reports: what the methods say about a table, as one page that needs no server."""
+
+from skflow.report.outliers import OutlierReport
+
+__all__ = ["OutlierReport"]

@@ -25,7 +25,7 @@ SHARES = (0.05, 0.95)  # of the draws of a number below the ends of its usual ra
 NAMED = 0.9  # share of the draws of a label that the usual ones cover
 MOST_NAMED = 3
 SURE = 0.995  # share of the draws of a label that is named without it
-MOST_REPAIRED = 100  # rows; a repair costs as much as the reasons of several rows
+MOST_REPAIRED = 50  # rows, a page of the table; a repair costs as much as the reasons of ten rows
 
 
 @dataclass(frozen=True)
