@@ -16,6 +16,8 @@ from tests.tables import Table, clustered, correlated, randomise
 
 torch.set_num_threads(1)
 
+SHARING = ("tests/command_line", "tests/plotting", "tests/report")
+
 
 class SharedFitsScheduling(LoadFileScheduling):
     """Tests that share their fits stay in one process: those of a file, or of a whole folder."""
@@ -23,7 +25,7 @@ class SharedFitsScheduling(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
         folder = file.rpartition("/")[0]
-        return folder if folder in ("tests/command_line", "tests/plotting") else file
+        return folder if folder in SHARING else file
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -424,8 +424,8 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
 
         The page has what :meth:`p_values`, :meth:`score_features` and :meth:`repair` say of the
         flagged rows, the strangest first; how many false alarms to expect; and what has changed
-        against training. It needs no server and makes no request. At most 2,000 rows are shown,
-        of which the first 50 are repaired, and fewer where columns are more than 30.
+        against training. It needs no server and makes no request. At most 3,000 rows are shown,
+        of which the first 50 are repaired, and fewer where columns are more than 20.
 
         Parameters
         ----------

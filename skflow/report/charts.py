@@ -11,8 +11,8 @@ from skflow.report.text import spell_share
 
 FloatArray = NDArray[np.float64]
 
-WIDTH, HEIGHT = 480, 270
-LEFT, RIGHT, TOP, BOTTOM = 62, 10, 36, 46
+WIDTH, HEIGHT = 480, 280
+LEFT, RIGHT, TOP, BOTTOM = 62, 10, 40, 52
 N_BINS = 44
 SCORE_TICKS = (0, -1, -2, -5, -10, -20, -50, -100, -1_000, -10_000, -100_000, -1_000_000)
 LETTER, GAP = 9, 4  # width of a letter, and least distance of names of ticks
@@ -58,7 +58,7 @@ def score_chart(
     ticks: list[tuple[float, str]] = []
     for tick in SCORE_TICKS:
         name = _minus(f"{tick:,}")
-        place, room = x(_at(tick)), LETTER * len(name) / 2
+        place, room = x(float(np.log1p(-tick))), LETTER * len(name) / 2
         if place - room >= 0 and (not ticks or place + room <= ticks[-1][0] - GAP - room):
             ticks.append((place, name))
     decades = range(int(np.ceil(log_least)), int(np.floor(log_most)) + 1)
@@ -92,7 +92,7 @@ def p_value_chart(p_values: FloatArray) -> str:
 
     expected = 1 / N_P_BINS
     parts = [
-        *(_y_tick(y(share), spell_share(share)) for share in _round_ticks(most)),
+        *(_y_tick(y(share), spell_share(share)) for share in round_ticks(most)),
         *(_x_tick(x(p), f"{p:g}") for p in (0, 0.2, 0.4, 0.6, 0.8, 1)),
         *(
             f'<rect class="here" x="{x(k / N_P_BINS) + 0.5:.1f}" y="{y(share):.1f}" '
@@ -111,16 +111,12 @@ def _depth(scores: FloatArray) -> FloatArray:
     return np.log1p(np.maximum(-scores, 0.0))
 
 
-def _at(score: float) -> float:
-    return float(np.log1p(-score))
-
-
 def _minus(number: str) -> str:
     """Return a number with a minus of its own, which is as long as a plus."""
     return number.replace("-", "\u2212")
 
 
-def _round_ticks(most: float) -> list[float]:
+def round_ticks(most: float) -> list[float]:
     """Return up to five round numbers from 0 to ``most``."""
     size = 10.0 ** np.floor(np.log10(most))
     step = next(size * k for k in (0.2, 0.5, 1, 2) if most / (size * k) <= 5)
@@ -131,7 +127,7 @@ def _x_tick(x: float, text: str) -> str:
     place = HEIGHT - BOTTOM
     return (
         f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="{place}" y2="{place + 5}"/>'
-        f'<text x="{x:.1f}" y="{place + 18}" text-anchor="middle">{escape(text)}</text>'
+        f'<text x="{x:.1f}" y="{place + 19}" text-anchor="middle">{escape(text)}</text>'
     )
 
 
@@ -148,7 +144,7 @@ def _x_name(text: str) -> str:
 
 
 def _y_name(text: str) -> str:
-    return f'<text class="name" x="4" y="{TOP - 12}">{text}</text>'
+    return f'<text class="name" x="4" y="14">{text}</text>'
 
 
 def _svg(parts: Sequence[str], title: str) -> str:

@@ -58,10 +58,10 @@ class ShownColumn:
     def of(cls, codec: ColumnCodec, column: StoredColumn, usual: StoredColumn) -> Self:
         """Put cells in order, and choose the axis of them and of usual cells."""
         if codec.is_ordered:
-            return cls._of_numbers(codec, column, usual)
+            return cls.of_numbers(codec, column, usual)
         shown, others = np.array(spell_cells(column)), np.array(spell_cells(usual))
         texts, cells = np.unique(shown, return_inverse=True)
-        texts, cells = _missing_last(texts, cells.ravel())
+        texts, cells = put_missing_last(texts, cells.ravel())
         common = [text for text, _ in Counter(others.tolist()).most_common(MOST_LEVELS)]
         if {*texts.tolist(), *others.tolist()} - {*common}:
             common.append(OTHERS)
@@ -77,10 +77,11 @@ class ShownColumn:
         )
 
     @classmethod
-    def _of_numbers(cls, codec: ColumnCodec, column: StoredColumn, usual: StoredColumn) -> Self:
+    def of_numbers(cls, codec: ColumnCodec, column: StoredColumn, usual: StoredColumn) -> Self:
+        """Put numbers in order, missing ones last, on an axis of numbers."""
         numbers, others = codec.numbers(column), codec.numbers(usual)
         different, first, cells = np.unique(numbers, return_index=True, return_inverse=True)
-        axis = _Axis.of(others, different)
+        axis = NumberAxis.of(others, different)
         ranked = np.sort(others[~np.isnan(others)])
         ticks = [(0, MISSING)] if axis.start else []
         for share in TICKS if len(ranked) else ():
@@ -116,7 +117,7 @@ class ShownColumn:
 
 
 @dataclass(frozen=True)
-class _Axis:
+class NumberAxis:
     """An axis that is linear about usual numbers and logarithmic far from them.
 
     Attributes
@@ -137,6 +138,7 @@ class _Axis:
 
     @classmethod
     def of(cls, usual: FloatArray, shown: FloatArray) -> Self:
+        """Choose the axis by usual numbers, so that all numbers lie on it."""
         together = np.concatenate((usual, shown))
         present = together[~np.isnan(together)]
         start = BAND if len(present) < len(together) else 0
@@ -160,7 +162,7 @@ class _Axis:
         return np.rint(np.where(np.isnan(numbers), 0, places)).astype(np.intp)
 
 
-def _missing_last(texts: NDArray, cells: IntArray) -> tuple[NDArray, IntArray]:
+def put_missing_last(texts: NDArray, cells: IntArray) -> tuple[NDArray, IntArray]:
     """Put the text of a missing cell after all others."""
     order = np.argsort(texts == MISSING, kind="stable")
     rank = np.empty(len(order), dtype=np.intp)

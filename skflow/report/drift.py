@@ -50,7 +50,7 @@ class Uniformity:
         before = np.searchsorted(ranked, ranked, side="left") / n
         step = calibration.mean_weight / (calibration.cumulative[-1] + calibration.mean_weight)
         distance = max(float((reached - ranked).max()), float((ranked - step - before).max()), 0.0)
-        m = _effective(calibration)
+        m = effective_number(calibration)
         p_value = float(kstwobign.sf(distance * np.sqrt(n * m / (n + m))))
         return cls(distance, p_value)
 
@@ -89,7 +89,7 @@ def compare_columns(
     """Compare columns of rows with those of drawn rows; the largest changes first."""
     measured = []
     for each, column, other in zip(codec.columns, table.columns, drawn.columns, strict=True):
-        compare = _compare_numbers if each.is_ordered else _compare_labels
+        compare = compare_numbers if each.is_ordered else compare_labels
         measured.append(compare(each, column, other))
     adjusted = false_discovery_control([p_value for _, p_value in measured])
     changes = [
@@ -121,18 +121,20 @@ def describe(codec: ColumnCodec, column: StoredColumn) -> str:
     return "; ".join([text, *holes])
 
 
-def _compare_numbers(
+def compare_numbers(
     codec: ColumnCodec, column: StoredColumn, drawn: StoredColumn
 ) -> tuple[float, float]:
+    """Distance of two samples by Kolmogorov and Smirnov, and its p-value."""
     pair = (codec.numbers(each) for each in (column, drawn))
     one, other = (np.where(np.isnan(numbers), -np.inf, numbers) for numbers in pair)
     result = ks_2samp(one, other, method="asymp")
     return float(result.statistic), float(result.pvalue)
 
 
-def _compare_labels(
+def compare_labels(
     codec: ColumnCodec, column: StoredColumn, drawn: StoredColumn
 ) -> tuple[float, float]:
+    """Distance of the shares of labels, rare ones together, and the p-value of Pearson's test."""
     counts = [Counter(spell_cells(each)) for each in (column, drawn)]
     together = counts[0] + counts[1]
     common = [label for label, count in together.items() if count >= FEWEST]
@@ -147,7 +149,7 @@ def _compare_labels(
     return distance, float(chi2_contingency(table, correction=False).pvalue)
 
 
-def _effective(calibration: Tail) -> float:
+def effective_number(calibration: Tail) -> float:
     """Number of calibration rows of one weight that are as many as those with weights."""
     weight = calibration.weight
     if weight is None:

@@ -71,7 +71,7 @@ def report_outliers(
     drawn = density.container.read(density.sample(N_DRAWN, np.random.RandomState(0), device))
     changes = compare_columns(density.codec, table, drawn)
     uniformity = Uniformity.measure(rows.p_values, detector.calibration)
-    data = _data_of(detector, rows, reasons, drawn, request.index)
+    data = data_of(detector, rows, reasons, drawn, request.index)
     n_shown = len(rows.shown)
     while True:
         summary = Summary.of(detector, rows, request, n_shown)
@@ -82,7 +82,7 @@ def report_outliers(
         n_shown = max(1, n_shown // 2)
 
 
-def _data_of(
+def data_of(
     detector: Detector,
     rows: OutlierRows,
     reasons: Reasons,
@@ -108,14 +108,14 @@ def _data_of(
             "score": [_rounded(score) for score in rows.scores[shown].tolist()],
             "p": [_rounded(p) for p in rows.p_values[shown].tolist()],
             "q": [_rounded(q) for q in rows.q_values[shown].tolist()],
-            "repair": _changes(table, reasons),
+            "repair": repaired_cells(table, reasons),
             "whole": np.flatnonzero(reasons.is_whole).tolist(),
         },
         "columns": columns,
     }
 
 
-def _changes(table: StoredTable, reasons: Reasons) -> list[dict[str, str]]:
+def repaired_cells(table: StoredTable, reasons: Reasons) -> list[dict[str, str]]:
     """Return the cells that a repair changes, by the position of their column, row by row."""
     first = table.take(slice(0, reasons.repaired.n_rows))
     changes: list[dict[str, str]] = [{} for _ in range(first.n_rows)]

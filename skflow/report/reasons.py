@@ -101,23 +101,25 @@ def spell_usual(codec: TableCodec, given: Conditional, j: int) -> list[str]:
     names = np.array(spell_cells(known, ROUGH), dtype=object)[order]
     quantiles, k = given.quantiles(SHARES), codec.indices[j].value
     if quantiles is not None and k is not None:
-        low, high = (spell_cells(_cut(codec.value_codecs[k], ends), ROUGH) for ends in quantiles.T)
+        low, high = (
+            spell_cells(within_support(codec.value_codecs[k], ends), ROUGH) for ends in quantiles.T
+        )
         ranges = [a if a == b else f"{a} to {b}" for a, b in zip(low, high, strict=True)]
         names = np.where(order == labels.value_label, np.array(ranges)[:, None], names)
     return [
-        _spell_likeliest(of_row, shares)
+        spell_likeliest(of_row, shares)
         for of_row, shares in zip(names.tolist(), probs.tolist(), strict=True)
     ]
 
 
-def _cut(column: ValueCodec, encoded: FloatArray) -> StoredColumn:
+def within_support(column: ValueCodec, encoded: FloatArray) -> StoredColumn:
     """Return values, those beyond the support at its ends; draws would be reflected there."""
     own = np.full(len(encoded), column.labels.value_label)
     cells = column.decode(own, np.full(len(encoded), np.nan), encoded, on_grid=False)
     return replace(cells, values=cells.values.clip(*column.limits))
 
 
-def _spell_likeliest(names: list[str], probs: list[float]) -> str:
+def spell_likeliest(names: list[str], probs: list[float]) -> str:
     """Return names, the likeliest first, until they cover most of the draws."""
     if probs[0] >= SURE:
         return names[0]

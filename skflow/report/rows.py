@@ -16,7 +16,7 @@ FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 STRANGEST = 10  # rows that are shown where none is flagged
-MOST_ROWS = 2_000
+MOST_ROWS = 3_000
 MOST_CELLS = 60_000
 FEWEST_ROWS = 10
 

@@ -93,15 +93,16 @@ class OutlierSections:
         """Return all sections."""
         return "\n".join(
             (
-                self._head(),
-                f'<div class="beside">{self._scores()}{self._blame()}</div>',
-                self._rows(),
-                self._drift(),
+                self.head(),
+                f'<div class="beside">{self.histogram()}{self.blame()}</div>',
+                self.rows(),
+                self.drift(),
                 read_part("notes.html"),
             )
         )
 
-    def _head(self) -> str:
+    def head(self) -> str:
+        """Numbers at a glance, and the threshold."""
         s = self.summary
         n = len(s.scores)
         expected = s.false_alarm_rate * n
@@ -139,7 +140,8 @@ class OutlierSections:
             f"controlled: {others}.</p></section>"
         )
 
-    def _scores(self) -> str:
+    def histogram(self) -> str:
+        """Scores beside those of the calibration rows."""
         s = self.summary
         chart = score_chart(s.scores, s.calibration.scores, s.calibration.weight, s.threshold)
         return _section(
@@ -150,7 +152,8 @@ class OutlierSections:
             f'<span class="key limit"></span> threshold</figcaption></figure>',
         )
 
-    def _rows(self) -> str:
+    def rows(self) -> str:
+        """What the table of rows shows, and the frame that the script fills."""
         s = self.summary
         if not s.n_flagged:
             title = "No row is flagged"
@@ -169,7 +172,8 @@ class OutlierSections:
             said += f" The first {MOST_REPAIRED:,} have repairs."
         return _section("rows", title, f"<p>{said}</p>{read_part('rows.html')}")
 
-    def _blame(self) -> str:
+    def blame(self) -> str:
+        """How often each column is a reason."""
         log_probs = self.log_probs
         names = self.summary.column_names
         first = np.bincount(log_probs.argmin(axis=1), minlength=len(names))
@@ -197,7 +201,8 @@ class OutlierSections:
             f"<tbody>{rows}</tbody></table></div>",
         )
 
-    def _drift(self) -> str:
+    def drift(self) -> str:
+        """P-values beside uniform ones, and columns beside those of drawn rows."""
         p_values, uniformity = self.summary.p_values, self.uniformity
         shares = "; ".join(
             f"{spell_share(float((p_values <= level).mean()))} are at most {level:g}"
@@ -209,7 +214,7 @@ class OutlierSections:
             else "As a whole these rows do not differ from the calibration rows by more than chance"
         )
         changed = [change for change in self.changes if change.is_large]
-        rows = "".join(_change_row(change) for change in self.changes[:MOST_LISTED])
+        rows = "".join(change_row(change) for change in self.changes[:MOST_LISTED])
         said = f"{len(changed):,} of {len(self.changes):,} columns have changed."
         return _section(
             "drift",
@@ -250,7 +255,8 @@ def _bar(share: float) -> str:
     )
 
 
-def _change_row(change: ColumnChange) -> str:
+def change_row(change: ColumnChange) -> str:
+    """Return the change of a column as a row of a table."""
     return (
         f'<tr{" class=changed" if change.is_large else ""}><th scope="row">{markup(change.name)}'
         f'</th><td class="number">{change.distance:.3f}</td>'

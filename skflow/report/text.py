@@ -56,7 +56,7 @@ def to_json(data: Any) -> str:
 
 def spell_cells(column: StoredColumn, digits: int = EXACT) -> list[str]:
     """Return each cell as text, numbers with at most so many digits."""
-    spell = SPELLERS.get(column.family.name, _spell_objects)
+    spell = SPELLERS.get(column.family.name, spell_objects)
     texts = spell(column, digits)
     return [
         clean(text) if present else MISSING
@@ -92,23 +92,26 @@ def spell_odds(log_prob: float) -> str:
     return f"1 in 10^{round(log_odds / math.log(10))}"
 
 
-def _spell_numbers(column: StoredColumn, digits: int) -> list[str]:
+def spell_numbers(column: StoredColumn, digits: int) -> list[str]:
+    """Return numbers with so many digits."""
     return [spell_number(number, digits) for number in column.values.tolist()]
 
 
-def _spell_times(column: StoredColumn, digits: int) -> list[str]:
+def spell_times(column: StoredColumn, digits: int) -> list[str]:
+    """Return dates and durations, with few digits to the second or the day."""
     texts = column.family.spell_stored(column.values, column.tick)
     cut = 10 if digits <= SHORT else 19 if digits <= ROUGH else None  # to days, or to seconds
     return [text[:cut] if ":" in text else text for text in texts]
 
 
-def _spell_objects(column: StoredColumn, digits: int) -> list[str]:
+def spell_objects(column: StoredColumn, digits: int) -> list[str]:
+    """Return objects as they print."""
     return [str(value) for value in column.values.tolist()]
 
 
 #: How the cells of a family are spelled; those of others by ``str``.
 SPELLERS: dict[str, Callable[[StoredColumn, int], list[str]]] = {
-    "number": _spell_numbers,
-    "date": _spell_times,
-    "duration": _spell_times,
+    "number": spell_numbers,
+    "date": spell_times,
+    "duration": spell_times,
 }

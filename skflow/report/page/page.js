@@ -248,8 +248,8 @@ function correlation(one, other) {
   return product(a, b) / Math.sqrt(product(a, a) * product(b, b) || 1);
 }
 
-const PICTURE = { width: 440, height: 330, left: 104, right: 14, top: 30, bottom: 64 };
-const LETTER = 7.5; // width of one, about
+const PICTURE = { width: 440, height: 340, left: 110, right: 14, top: 34, bottom: 74 };
+const LETTER = 8.5; // width of one, about
 
 function clipped(content, most) {
   const letters = [...content];
@@ -291,8 +291,8 @@ function drawPicture(row, a, b) {
   svg.append(drawn("rect", { class: "frame", x: left, y: top, width: width - left - right, height: height - top - bottom }));
   for (const { place, name, line } of inLines(across.ticks, x)) {
     const end = height - bottom;
-    svg.append(drawn("line", { class: "tick", x1: x(place), x2: x(place), y1: end, y2: end + 5 + 13 * line }));
-    svg.append(drawn("text", { x: x(place), y: end + 18 + 14 * line, "text-anchor": anchor(place) }, name));
+    svg.append(drawn("line", { class: "tick", x1: x(place), x2: x(place), y1: end, y2: end + 5 + 15 * line }));
+    svg.append(drawn("text", { x: x(place), y: end + 19 + 18 * line, "text-anchor": anchor(place) }, name));
   }
   if (!isOne)
     for (const [place, name] of up.ticks) {
