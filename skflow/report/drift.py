@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2_contingency, false_discovery_control, ks_2samp, kstwobign
 
 from skflow.outliers.tails import Tail
-from skflow.report.text import MISSING, ROUGH, clean, isolate, spell_cells, spell_share
+from skflow.report.text import MISSING, ROUGH, clean, spell_cells, spell_list, spell_share
 from skflow.table.codec import TableCodec
 from skflow.table.column_codec import ColumnCodec
 from skflow.table.storage import StoredColumn, StoredTable
@@ -108,7 +108,8 @@ def describe(codec: ColumnCodec, column: StoredColumn) -> str:
     n_rows = len(column.missing)
     if not codec.is_ordered:
         common = Counter(spell_cells(column, ROUGH)).most_common(3)
-        return ", ".join(f"{isolate(text)} {spell_share(count / n_rows)}" for text, count in common)
+        texts, counts = zip(*common, strict=True)
+        return spell_list(texts, [spell_share(each / n_rows) for each in counts])
     numbers = codec.numbers(column)
     order = np.argsort(numbers, kind="stable")[: np.count_nonzero(column.present)]
     missing = 1 - len(order) / n_rows

@@ -13,7 +13,7 @@ from skflow.fitted.detector import Detector
 from skflow.fitted.repair import repair
 from skflow.outliers.conditionals import Conditional, block_of_rows
 from skflow.outliers.joint_density import JointDensity
-from skflow.report.text import ROUGH, isolate, spell_cells, spell_share
+from skflow.report.text import ROUGH, spell_cells, spell_list, spell_share
 from skflow.table.codec import TableCodec
 from skflow.table.number_codecs import ValueCodec
 from skflow.table.storage import StoredColumn, StoredTable
@@ -124,5 +124,4 @@ def spell_likeliest(names: list[str], probs: list[float]) -> str:
     if probs[0] >= SURE:
         return names[0]
     n_named = 1 + int(np.searchsorted(np.cumsum(probs), NAMED))
-    pairs = zip(names[:n_named], probs, strict=False)
-    return ", ".join(f"{isolate(name)} ({spell_share(prob)})" for name, prob in pairs)
+    return spell_list(names[:n_named], [f"({spell_share(prob)})" for prob in probs[:n_named]])

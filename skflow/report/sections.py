@@ -14,7 +14,7 @@ from skflow.report.drift import ColumnChange, Uniformity
 from skflow.report.page import read_part
 from skflow.report.reasons import MOST_REPAIRED
 from skflow.report.rows import OutlierRows, Request
-from skflow.report.text import clean, markup, spell_number, spell_share
+from skflow.report.text import clean, count, markup, spell_number, spell_share
 
 FloatArray = NDArray[np.float64]
 
@@ -107,7 +107,7 @@ class OutlierSections:
         n = len(s.scores)
         expected = s.false_alarm_rate * n
         tiles = [
-            ("rows scored", f"{n:,}", f"{len(s.column_names):,} columns", "n-rows"),
+            ("rows scored", f"{n:,}", count(len(s.column_names), "column"), "n-rows"),
             ("flagged", f"{s.n_flagged:,}", spell_share(s.n_flagged / n), "n-flagged"),
             (
                 "false alarms to expect",
@@ -157,7 +157,8 @@ class OutlierSections:
         s = self.summary
         if not s.n_flagged:
             title = "No row is flagged"
-            said = f"The {s.n_shown:,} strangest rows are shown; none is below the threshold."
+            shown = count(s.n_shown, "row")
+            said = f"None is below the threshold. Shown: {shown}, the strangest first."
         elif s.n_shown < s.n_flagged:
             title = "Flagged rows"
             said = (
@@ -167,7 +168,7 @@ class OutlierSections:
             )
         else:
             title = "Flagged rows"
-            said = f"All {s.n_flagged:,} flagged rows, the strangest first."
+            said = f"Shown: {count(s.n_flagged, 'row')}, all that are flagged, the strangest first."
         if s.n_shown > MOST_REPAIRED:
             said += f" The first {MOST_REPAIRED:,} have repairs."
         return _section("rows", title, f"<p>{said}</p>{read_part('rows.html')}")
@@ -191,7 +192,7 @@ class OutlierSections:
         return _section(
             "blame",
             "Columns to blame",
-            f"<p>Over the {len(log_probs):,} rows shown: in how many a column is the strongest "
+            f"<p>Of {count(len(log_probs), 'row')} shown: in how many a column is the strongest "
             "reason, and in how many at most 1 in 100 draws of its cell, given the rest of the "
             f"row, are as unlikely.{left_out}</p>"
             '<div class="scroll listed" tabindex="0" role="region" aria-label="Columns to blame">'
@@ -215,7 +216,7 @@ class OutlierSections:
         )
         changed = [change for change in self.changes if change.is_large]
         rows = "".join(change_row(change) for change in self.changes[:MOST_LISTED])
-        said = f"{len(changed):,} of {len(self.changes):,} columns have changed."
+        said = f"Changed: {len(changed):,} of {count(len(self.changes), 'column')}."
         return _section(
             "drift",
             "Change against training",

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any
 
@@ -16,6 +16,7 @@ FloatArray = NDArray[np.float64]
 LONGEST = 80  # letters of a cell or of a name
 LONG = 24  # from which on a text may break anywhere
 JOINERS = "\u200c\u200d\u00a0\u3000"  # not printable to Python, and part of words
+LEFT_TO_RIGHT = "\u200e"
 MISSING, BLANK = "missing", "(blank)"
 EXACT, FAIR, ROUGH, SHORT = 8, 6, 4, 3  # significant digits: of a cell, a repair, a range, a tick
 WHOLE = 1e15  # below it, numbers are spelled without a power of ten
@@ -37,9 +38,18 @@ def clean(text: str, longest: int = LONGEST) -> str:
     return "".join(c if c.isprintable() or c in JOINERS else repr(c)[1:-1] for c in text)
 
 
-def isolate(text: str) -> str:
-    """Return a cleaned text that is read in its own direction, within a longer one."""
-    return f"\u2068{text}\u2069"
+def spell_list(names: Iterable[str], notes: Iterable[str]) -> str:
+    """Return cleaned names, each with a note, in one line that is read from left to right.
+
+    Each name is isolated: it is read in the direction of its own script.
+    """
+    pairs = zip(names, notes, strict=True)
+    return LEFT_TO_RIGHT + ", ".join(f"\u2068{name}\u2069 {note}" for name, note in pairs)
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number of things in words: "1 row", "2,000 rows"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def markup(text: str) -> str:

@@ -16,7 +16,10 @@ const state = { sort: "score", descending: false, page: 0, chosen: 0, few: true 
 // Numbers and cells in words
 
 function number(x) {
-  const text = Math.abs(x) >= 1e-4 || x === 0 ? String(Number(x.toPrecision(3))) : x.toExponential(1);
+  const text =
+    Math.abs(x) >= 1e-4 || x === 0
+      ? x.toLocaleString("en", { maximumSignificantDigits: 3 })
+      : x.toExponential(1);
   return text.replaceAll("-", "−");
 }
 
@@ -172,8 +175,8 @@ function draw() {
   const page = kept.slice(first, first + ROWS_PER_PAGE);
   drawHead();
   byId("row-table").tBodies[0].replaceChildren(...page.map(drawRow));
-  byId("status").textContent =
-    kept.length === rows.name.length ? `${kept.length} rows` : `${kept.length} of ${rows.name.length} rows`;
+  const all = `${rows.name.length} ${rows.name.length === 1 ? "row" : "rows"}`;
+  byId("status").textContent = kept.length === rows.name.length ? all : `${kept.length} of ${all}`;
   byId("page").textContent = `Rows ${Math.min(first + 1, kept.length)} to ${first + page.length} of ${kept.length}`;
   byId("previous").disabled = state.page === 0;
   byId("next").disabled = state.page === nPages - 1;
