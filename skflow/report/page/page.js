@@ -269,7 +269,7 @@ function inLines(ticks, x) {
   const ends = [-Infinity, -Infinity];
   const kept = [];
   for (const [place, name] of ticks.slice().sort((a, b) => a[0] - b[0])) {
-    const short = clipped(name, 18);
+    const short = clipped(name, ticks.length > 4 ? 10 : 18);
     const width = LETTER * [...short].length;
     const start = x(place) - { start: 0, middle: width / 2, end: width }[anchor(place)];
     const line = ends.findIndex((end) => end + LETTER <= start);
