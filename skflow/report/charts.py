@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from skflow.report.text import spell_share
 
 FloatArray = NDArray[np.float64]
+Places = NDArray[np.intp]
 
 WIDTH, HEIGHT = 480, 280
 LEFT, RIGHT, TOP, BOTTOM = 62, 10, 40, 52
@@ -17,6 +18,10 @@ N_BINS = 44
 SCORE_TICKS = (0, -1, -2, -5, -10, -20, -50, -100, -1_000, -10_000, -100_000, -1_000_000)
 LETTER, GAP = 9, 4  # width of a letter, and least distance of names of ticks
 N_P_BINS = 20
+LEAST_SPAN = 1e-3  # nats of a training curve
+SMALL = 170, 44  # width and height of the chart of a column
+N_SMALL_BINS = 28
+AXIS_END = 1000
 
 
 def score_chart(
@@ -105,6 +110,77 @@ def p_value_chart(p_values: FloatArray) -> str:
         _y_name("share of rows"),
     ]
     return _svg(parts, "Distribution of p-values: these rows as bars, no change as a level line")
+
+
+def curve_chart(train: Sequence[float], held_out: Sequence[float]) -> str:
+    """Scores of epochs: training rows, and held-out rows where there are any.
+
+    The first epochs may be far below: the axis begins at the lowest score of the later ones.
+    """
+    curves = [np.asarray(train, dtype=np.float64), np.asarray(held_out, dtype=np.float64)]
+    later = np.concatenate([curve[len(curve) // 10 :] for curve in curves])
+    later = later[np.isfinite(later)]
+    low, high = float(later.min()), float(later.max())
+    if high - low < LEAST_SPAN:
+        low, high = low - LEAST_SPAN, high + LEAST_SPAN
+    n_epochs = len(train)
+
+    def x(epoch: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * (epoch - 1) / max(n_epochs - 1, 1)
+
+    def y(score: float) -> float:
+        share = (max(score, low) - low) / (high - low)
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
+
+    lines = []
+    for kind, curve in zip(("here", "there"), curves, strict=True):
+        points = [
+            f"{x(epoch):.1f},{y(score):.1f}"
+            for epoch, score in enumerate(curve.tolist(), 1)
+            if np.isfinite(score)
+        ]
+        if points:
+            lines.append(f'<path class="{kind}" d="M{"L".join(points)}"/>')
+    marks = np.linspace(low, high, 4).tolist()
+    epochs = sorted({1, round((n_epochs + 1) / 2), n_epochs})
+    parts = [
+        *(_y_tick(y(mark), _minus(f"{mark:.4g}")) for mark in marks),
+        *(_x_tick(x(epoch), f"{epoch:,}") for epoch in epochs),
+        *lines,
+        _x_name("epoch"),
+        _y_name("nats per row"),
+    ]
+    return _svg(parts, "Scores of training rows and of held-out rows, epoch by epoch")
+
+
+def column_chart(here: Places | None, there: Places) -> str:
+    """Small histogram of a column: rows as bars, drawn rows as a line."""
+    edges = np.linspace(0, AXIS_END, N_SMALL_BINS + 1)
+    shares = [
+        None if places is None else np.histogram(places, edges)[0] / max(len(places), 1)
+        for places in (here, there)
+    ]
+    most = max(float(share.max()) for share in shares if share is not None)
+    width, height = SMALL
+    step = width / N_SMALL_BINS
+    parts = []
+    if shares[0] is not None:
+        parts += [
+            f'<rect class="here" x="{k * step:.1f}" y="{height * (1 - share / most):.1f}" '
+            f'width="{step - 0.5:.1f}" height="{height * share / most:.1f}"/>'
+            for k, share in enumerate(shares[0].tolist())
+            if share
+        ]
+    if shares[1] is not None:
+        path = "".join(
+            f"V{height * (1 - share / most):.1f}H{(k + 1) * step:.1f}"
+            for k, share in enumerate(shares[1].tolist())
+        )
+        parts.append(f'<path class="there" d="M0,{height}{path}V{height}"/>')
+    return (
+        f'<svg class="small chart" viewBox="0 -2 {width} {height + 3}" aria-hidden="true">'
+        f"{''.join(parts)}</svg>"
+    )
 
 
 def _depth(scores: FloatArray) -> FloatArray:

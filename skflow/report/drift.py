@@ -61,7 +61,10 @@ class ColumnChange:
 
     Attributes
     ----------
+    key : str
+        Name of the column.
     name : str
+        The name as it is shown.
     distance : float
         From 0 to 1: the largest difference of distribution functions of ordered columns, with
         missing cells below all numbers; half of the sum of differences of shares of others.
@@ -71,6 +74,7 @@ class ColumnChange:
         Usual cells of drawn rows, and of the rows.
     """
 
+    key: str
     name: str
     distance: float
     p_value: float
@@ -94,7 +98,12 @@ def compare_columns(
     adjusted = false_discovery_control([p_value for _, p_value in measured])
     changes = [
         ColumnChange(
-            clean(column.name), distance, float(p), describe(each, other), describe(each, column)
+            column.name,
+            clean(column.name),
+            distance,
+            float(p),
+            describe(each, other),
+            describe(each, column),
         )
         for each, column, other, (distance, _), p in zip(
             codec.columns, table.columns, drawn.columns, measured, adjusted, strict=True

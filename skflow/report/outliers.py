@@ -76,7 +76,9 @@ def report_outliers(
     while True:
         summary = Summary.of(detector, rows, request, n_shown)
         body = OutlierSections(summary, changes, uniformity, reasons.log_probs[:n_shown]).markup()
-        report = OutlierReport.build(request.title or TITLE, body, _first(data, n_shown))
+        report = OutlierReport.build(
+            request.title or TITLE, body, script="rows.js", data=_first(data, n_shown)
+        )
         if len(report.html.encode()) <= MOST_BYTES or n_shown == 1:
             return report
         n_shown = max(1, n_shown // 2)

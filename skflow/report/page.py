@@ -41,27 +41,35 @@ class Page:
         self.title = title
 
     @classmethod
-    def build(cls, title: str, body: str, data: Any) -> Self:
-        """Put a page together from marked-up text and data for its script.
+    def build(cls, title: str, body: str, *, script: str = "", data: Any = None) -> Self:
+        """Put a page together from marked-up text, and a script with its data.
 
         Parameters
         ----------
         title : str
         body : str
             Markup, in which all that comes from a table is escaped.
-        data : object
-            Numbers, texts, lists and dicts.
+        script : str, default=""
+            Name of the script's file; a page without one runs none.
+        data : object, default=None
+            Numbers, texts, lists and dicts, which the script reads.
         """
-        style, script, frame = (read_part(name) for name in ("page.css", "page.js", "page.html"))
-        digest = b64encode(sha256(script.encode()).digest()).decode()
-        html = Template(frame).substitute(
+        allowed, scripts = "'none'", ""
+        if script:
+            code = read_part(script)
+            digest = b64encode(sha256(code.encode()).digest()).decode()
+            allowed = f"'sha256-{digest}'"
+            scripts = (
+                f'<script type="application/json" id="data">{to_json(data)}</script>\n'
+                f"<script>{code}</script>\n"
+            )
+        html = Template(read_part("page.html")).substitute(
             title=escape(clean(title, LONGEST_TITLE)),
             heading=markup(clean(title, LONGEST_TITLE)),
-            digest=digest,
-            style=style,
-            script=script,
+            allowed=allowed,
+            style=read_part("page.css"),
             body=body,
-            data=to_json(data),
+            scripts=scripts,
         )
         return cls(html, title)
 

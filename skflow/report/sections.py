@@ -11,6 +11,7 @@ from skflow.fitted.detector import Detector
 from skflow.outliers.tails import Tail
 from skflow.report.charts import p_value_chart, score_chart
 from skflow.report.drift import ColumnChange, Uniformity
+from skflow.report.elements import MOST_LISTED, left_out, meter, section, table, tiles
 from skflow.report.page import read_part
 from skflow.report.reasons import MOST_REPAIRED
 from skflow.report.rows import OutlierRows, Request
@@ -20,7 +21,6 @@ FloatArray = NDArray[np.float64]
 
 RATES = (0.05, 0.1, 0.2)  # of false discoveries
 LEVELS = (0.01, 0.05, 0.1)  # of p-values
-MOST_LISTED = 30  # columns of a table in the page's text
 UNLIKELY = np.log(0.01)  # of a cell that counts as a reason
 
 
@@ -106,7 +106,7 @@ class OutlierSections:
         s = self.summary
         n = len(s.scores)
         expected = s.false_alarm_rate * n
-        tiles = [
+        numbers = [
             ("rows scored", f"{n:,}", count(len(s.column_names), "column"), "n-rows"),
             ("flagged", f"{s.n_flagged:,}", spell_share(s.n_flagged / n), "n-flagged"),
             (
@@ -125,15 +125,11 @@ class OutlierSections:
                 for rate in RATES[1:2]
             ),
         ]
-        items = "".join(
-            f'<div class="tile"><dt>{name}</dt><dd><strong id="{key}">{number}</strong>'
-            f"<span>{more}</span></dd></div>"
-            for name, number, more, key in tiles
-        )
         others = ", ".join(f"{s.discoveries[rate]:,} at {spell_share(rate)}" for rate in RATES)
         smallest = 1 / (len(s.calibration.scores) + 1)
         return (
-            f'<section aria-label="Summary"><dl class="tiles">{items}</dl>'
+            '<a class="skip" href="#rows">Skip to the rows</a>'
+            f'<section aria-label="Summary">{tiles(numbers)}'
             f"<p>Flagged rows score below <b>{s.threshold:.4g}</b>{s.rule}. P-values are counted "
             f"among {len(s.calibration.scores):,} calibration rows, to which nothing was fitted; "
             f"none is below {smallest:.2g}. Rows that stay when the rate of false discoveries is "
@@ -144,7 +140,7 @@ class OutlierSections:
         """Scores beside those of the calibration rows."""
         s = self.summary
         chart = score_chart(s.scores, s.calibration.scores, s.calibration.weight, s.threshold)
-        return _section(
+        return section(
             "scores",
             "Scores",
             f'<figure>{chart}<figcaption><span class="key here"></span> these rows '
@@ -171,7 +167,7 @@ class OutlierSections:
             said = f"Shown: {count(s.n_flagged, 'row')}, all that are flagged, the strangest first."
         if s.n_shown > MOST_REPAIRED:
             said += f" The first {MOST_REPAIRED:,} have repairs."
-        return _section("rows", title, f"<p>{said}</p>{read_part('rows.html')}")
+        return section("rows", title, f"<p>{said}</p>{read_part('rows.html')}")
 
     def blame(self) -> str:
         """How often each column is a reason."""
@@ -182,24 +178,24 @@ class OutlierSections:
         nats = -log_probs.mean(axis=0)
         order = np.lexsort((-nats, -unlikely, -first))
         most = max(1, int(first.max()))
-        rows = "".join(
+        rows = [
             f'<tr><th scope="row">{markup(names[j])}</th><td class="number">{first[j]:,}</td>'
-            f'<td class="bar">{_bar(first[j] / most)}</td>'
+            f'<td class="bar">{meter(first[j] / most)}</td>'
             f'<td class="number">{unlikely[j]:,}</td></tr>'
             for j in order[:MOST_LISTED]
-        )
-        left_out = _left_out(len(names))
-        return _section(
+        ]
+        return section(
             "blame",
             "Columns to blame",
             f"<p>Of {count(len(log_probs), 'row')} shown: in how many a column is the strongest "
             "reason, and in how many at most 1 in 100 draws of its cell, given the rest of the "
-            f"row, are as unlikely.{left_out}</p>"
-            '<div class="scroll listed" tabindex="0" role="region" aria-label="Columns to blame">'
-            '<table id="blame-table"><thead><tr><th scope="col">Column</th>'
-            '<th scope="col" colspan="2">strongest in</th>'
-            f'<th scope="col" class="number">unlikely in</th></tr></thead>'
-            f"<tbody>{rows}</tbody></table></div>",
+            f"row, are as unlikely.{left_out(len(names))}</p>"
+            + table(
+                "blame-table",
+                "Columns to blame",
+                ("Column", "2:strongest in", "#:unlikely in"),
+                rows,
+            ),
         )
 
     def drift(self) -> str:
@@ -215,9 +211,8 @@ class OutlierSections:
             else "As a whole these rows do not differ from the calibration rows by more than chance"
         )
         changed = [change for change in self.changes if change.is_large]
-        rows = "".join(change_row(change) for change in self.changes[:MOST_LISTED])
         said = f"Changed: {len(changed):,} of {count(len(self.changes), 'column')}."
-        return _section(
+        return section(
             "drift",
             "Change against training",
             '<div class="beside"><figure>'
@@ -232,28 +227,17 @@ class OutlierSections:
             "the sum of differences of shares, from 0 to 1. Rows drawn from the density stand for "
             "training rows, which a model does not hold, so a small distance may be its own error: "
             "a column counts as changed from a distance of 0.1 with an adjusted p-value of at most "
-            f"0.01.{_left_out(len(self.changes))}</p>"
-            '<div class="scroll listed" tabindex="0" role="region" aria-label="Changes of columns">'
-            '<table id="drift-table"><thead><tr><th scope="col">Column</th>'
-            '<th scope="col" colspan="2">distance</th><th scope="col" class="number">adjusted p'
-            '</th><th scope="col">training, drawn</th><th scope="col">these rows</th>'
-            '<th scope="col">changed</th></tr></thead>'
-            f"<tbody>{rows}</tbody></table></div>",
+            f"0.01.{left_out(len(self.changes))}</p>"
+            + table(
+                "drift-table",
+                "Changes of columns",
+                (
+                    *("Column", "2:distance", "#:adjusted p", "training, drawn", "these rows"),
+                    "changed",
+                ),
+                map(change_row, self.changes[:MOST_LISTED]),
+            ),
         )
-
-
-def _section(key: str, title: str, content: str) -> str:
-    return (
-        f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">{title}</h2>'
-        f"{content}</section>"
-    )
-
-
-def _bar(share: float) -> str:
-    return (
-        '<svg class="meter" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
-        f'<rect width="{100 * share:.1f}" height="10"/></svg>'
-    )
 
 
 def change_row(change: ColumnChange) -> str:
@@ -261,13 +245,7 @@ def change_row(change: ColumnChange) -> str:
     return (
         f'<tr{" class=changed" if change.is_large else ""}><th scope="row">{markup(change.name)}'
         f'</th><td class="number">{change.distance:.3f}</td>'
-        f'<td class="bar">{_bar(change.distance)}</td><td class="number">{change.p_value:.2g}</td>'
+        f'<td class="bar">{meter(change.distance)}</td><td class="number">{change.p_value:.2g}</td>'
         f"<td>{markup(change.before)}</td><td>{markup(change.now)}</td>"
         f"<td>{'yes' if change.is_large else 'no'}</td></tr>"
     )
-
-
-def _left_out(n_columns: int) -> str:
-    if n_columns <= MOST_LISTED:
-        return ""
-    return f" The first {MOST_LISTED} of {n_columns:,} columns are listed."

@@ -73,7 +73,7 @@ class Parsed(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += attrs
-        if tag not in ("meta", "input", "rect"):
+        if tag not in ("meta", "input"):  # which have no end
             self._open.append((tag, dict(attrs).get("id")))
 
     def handle_endtag(self, tag: str) -> None:

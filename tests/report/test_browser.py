@@ -197,6 +197,16 @@ def test_hostile_texts_do_nothing(show: Callable[..., Any]) -> None:
     assert violations(shown) == []
 
 
+@pytest.mark.parametrize("width", [400, 1300])
+def test_a_report_on_a_density_is_sound(
+    show: Callable[..., Any], detector: FlowOutlierDetector, new: pd.DataFrame, width: int
+) -> None:
+    shown = show(detector.density_.report(new), width, "dark" if width == 400 else "light")
+    assert overflow(shown) == 0
+    assert violations(shown) == []
+    assert shown.locator("#column-table tbody tr").count() == 5
+
+
 def test_a_notebook_shows_it_in_a_frame(
     show: Callable[..., Any], report: OutlierReport, page: Parsed
 ) -> None:
