@@ -105,9 +105,9 @@ def test_usual_ranges_hold_nine_in_ten_draws(detector: FlowOutlierDetector, page
         assert found is not None, text
         low, high = map(float, found.groups())
         rest = new.drop(columns=name)
-        draws = detector.density_.sample_given(rest, n_samples=1500, random_state=0)[name].dropna()
+        draws = detector.density_.sample_given(rest, n_samples=600, random_state=0)[name].dropna()
         for share in ((draws < low).mean(), (draws > high).mean()):
-            assert 0.02 < share < 0.08
+            assert 0.015 < share < 0.09
 
 
 def test_columns_and_rows_lie_where_their_values_are_in_order(page: Parsed) -> None:
@@ -222,6 +222,7 @@ def test_a_report_is_saved_shown_and_opened(
     assert path.read_text(encoding="utf-8") == report.html
 
 
+@pytest.mark.slow
 def test_the_same_rows_have_the_same_report(
     detector: FlowOutlierDetector, new: pd.DataFrame, report: OutlierReport
 ) -> None:
