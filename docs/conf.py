@@ -49,6 +49,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "write_computation_times": False,  # its page loads scripts from elsewhere
     "capture_repr": (),
+    "remove_config_comments": True,
 }
 
 html_math_renderer = "mathml"

@@ -141,3 +141,13 @@ print(suspects.compare(detector.repair(suspects), result_names=("is", "would be"
 # detector's density.
 
 PairDisplay.from_estimator(detector, new, features=("arrival", "place"), random_state=0)
+
+# %%
+# All of it as one page
+# ---------------------
+#
+# ``report`` puts this together in an HTML page that needs no server: sort, search and filter the
+# flagged bookings, and choose one to see its reasons. ``save`` writes it to a file, to send.
+
+# sphinx_gallery_capture_repr_block = ("_repr_html_",)
+detector.report(new, title="New bookings")

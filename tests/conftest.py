@@ -18,7 +18,7 @@ from tests.tables import Table, clustered, correlated, randomise
 
 torch.set_num_threads(1)
 
-
+SHARING = ("tests/plotting", "tests/report")  # folders whose tests share their fits
 # Tests that start workers of joblib: the same two serve all of them in one process.
 WITH_WORKERS = (
     *("tests/command_line", "tests/estimators/test_model_selection.py"),
@@ -35,7 +35,7 @@ class SharedFitsScheduling(LoadFileScheduling):
         folder = file.rpartition("/")[0]
         if {file, folder} & {*WITH_WORKERS}:
             return "workers"
-        return folder if folder == "tests/plotting" else file
+        return folder if folder in SHARING else file
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -26,11 +26,12 @@ FLOORS = {
     "metrics": set(),
     "plotting": {"plotting", "estimators", "table"},
     "estimators": {
-        *("estimators", "fitted", "archive", "outliers", "conditioning", "initialization"),
-        "training",
+        *("estimators", "report", "fitted", "archive", "outliers", "conditioning"),
+        *("initialization", "training"),
         *("flow", "table"),
         *GROUND,
     },
+    "report": {"report", "fitted", "archive", "outliers", "table", "torch_state", "exceptions"},
     "fitted": {
         *("fitted", "archive", "outliers", "conditioning", "initialization", "training"),
         *("flow", "datasets", "table"),
@@ -78,7 +79,7 @@ FRAME_FLOORS = {"command_line", "batches", "datasets"}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
 # One class each, most of it numpydoc and the list of parameters.
-LONG_FILES = {"estimators/density.py": 645, "estimators/outlier.py": 420}
+LONG_FILES = {"estimators/density.py": 678, "estimators/outlier.py": 453}
 LONG_FUNCTIONS: dict[str, int] = {}
 
 

@@ -25,7 +25,14 @@ from skflow.command_line.messages import (
     log,
     spell_names,
 )
-from skflow.command_line.streaming import Task, open_table, open_writer, progress_bar, stream
+from skflow.command_line.streaming import (
+    Table,
+    Task,
+    open_table,
+    open_writer,
+    progress_bar,
+    stream,
+)
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.loading import load
 from skflow.estimators.meta import density_of
@@ -128,11 +135,7 @@ def score(arguments: Namespace) -> None:
 
 def outliers(arguments: Namespace) -> None:
     """Write p-values, and the strangest columns of outliers."""
-    estimator = _load(arguments)
-    if not isinstance(estimator, FlowOutlierDetector):
-        raise CommandError(
-            f"{arguments.model} is a FlowDensity, which has no p-values; fit it with --outliers."
-        )
+    estimator = _load_detector(arguments)
     alpha, top = arguments.alpha, arguments.top
     smallest = 1 / (estimator.n_calibration_ + 1)
     if alpha is None:
@@ -149,6 +152,25 @@ def outliers(arguments: Namespace) -> None:
         )
     task = partial(report.verdicts, alpha=alpha, n_reasons=arguments.reasons, top=top)
     _stream(arguments, estimator, task)
+
+
+def write_report(arguments: Namespace) -> None:
+    """Write a page about the outliers of a table."""
+    for path in (arguments.model, arguments.table):
+        _refuse_unwritable(arguments.output, path)
+    detector = _load_detector(arguments)
+    detector.set_params(verbose=int(sys.stderr.isatty() and not arguments.quiet))
+    with open_table(arguments.table, arguments.sep) as table:
+        columns = _match(arguments, detector, table)
+        frames = [batch.frame for batch in table.batches(50_000, columns.names, columns.text)]
+        if not frames:
+            raise CommandError(f"{table.path} has columns, but no rows.")
+        with as_command_error(columns.path):
+            rows = columns.typed(pd.concat(frames))
+            X = rows if columns.named else rows.to_numpy()
+            page = detector.report(X, title=arguments.title)
+    with attach_filename(arguments.output):
+        page.save("/dev/stdout" if arguments.output == STANDARD else arguments.output)
 
 
 def sample(arguments: Namespace) -> None:
@@ -182,14 +204,29 @@ def _load(arguments: Namespace) -> Any:
             raise CommandError(str(error)) from error
 
 
+def _load_detector(arguments: Namespace) -> FlowOutlierDetector:
+    estimator = _load(arguments)
+    if not isinstance(estimator, FlowOutlierDetector):
+        raise CommandError(
+            f"{arguments.model} is a {type(estimator).__name__}, which has no p-values; fit it "
+            "with --outliers."
+        )
+    return estimator
+
+
+def _match(arguments: Namespace, estimator: Any, table: Table) -> ModelColumns:
+    """Find the model's columns in a table."""
+    if isinstance(table, CsvTable) and table.names[0] not in _names_of(estimator):
+        _refuse_other_delimiter(table)
+    return ModelColumns.match(estimator, table)
+
+
 def _stream(arguments: Namespace, estimator: Any, task: Task) -> None:
     """Answer a table batch by batch."""
     for path in (arguments.model, arguments.table):
         _refuse_same_file(arguments.output, path)
     with open_table(arguments.table, arguments.sep) as table:
-        if isinstance(table, CsvTable) and table.names[0] not in _names_of(estimator):
-            _refuse_other_delimiter(table)
-        columns = ModelColumns.match(estimator, table)
+        columns = _match(arguments, estimator, table)
         ignored = [name for name in columns.ignored if name not in table.index]
         if ignored and not arguments.keep and not arguments.quiet:
             log(

@@ -18,6 +18,7 @@ examples:
 
   skflow fit visits.csv -o watch.skflow --outliers
   skflow outliers watch.skflow new.csv --only     strange rows, and why
+  skflow report watch.skflow new.csv -o new.html  the same as a page to look at
 
 Tables are UTF-8 text with a header (.csv, .tsv, .csv.gz, .tsv.gz) or Parquet (.parquet,
 which needs pyarrow); - is standard input or output. Each command has a --help of its own."""
@@ -65,6 +66,17 @@ examples:
   skflow outliers watch.skflow new.csv --alpha 0.001 --reasons 1 -o strange.csv
   skflow outliers watch.skflow new.csv --only --keep -o strange.csv"""
 
+REPORT = """\
+Write one HTML page about the outliers of a table, which any browser opens: how many rows are
+flagged and how many false alarms to expect, the flagged rows with reasons, usual ranges and
+repairs, and what has changed against training. It needs no server and makes no request. The
+model must be fitted with --outliers."""
+
+REPORT_EXAMPLES = """\
+examples:
+  skflow report watch.skflow new.csv -o report.html
+  skflow report watch.skflow new.parquet -o report.html --title 'Visits of Monday'"""
+
 SAMPLE = """\
 Write new rows, with the columns, the grids, the labels and the holes of the table
 that was fitted. None of its rows is in the model, but values that are common in it are."""
@@ -109,6 +121,8 @@ HELP = {
     "row is 0",
     "top": "write the N strangest rows only, the strangest first, outliers or not, each with its "
     "columns",
+    "page": "page to write; .html is customary",
+    "title": "title of the page (default: Outlier report)",
     "keep": "write the table's own columns in front",
     "n-rows": "rows (default: %(default)s)",
     "output": "table to write (default: CSV on standard output)",
@@ -153,6 +167,7 @@ def build_parser() -> Parser:
     _add_model_and_table(outliers)
     _add_outliers(outliers)
     _add_streaming(outliers)
+    _add_report(command("report", "page about strange rows", REPORT, REPORT_EXAMPLES))
     _add_sample(command("sample", "new rows", SAMPLE, SAMPLE_EXAMPLES))
     inspect = command("inspect", "what a model is", INSPECT, INSPECT_EXAMPLES)
     inspect.add_argument("model", metavar="MODEL", help=HELP["MODEL"])
@@ -203,6 +218,14 @@ def _add_streaming(command: Parser) -> None:
     command.add_argument("--keep", action="store_true", help=HELP["keep"])
     _add_output(command)
     command.add_argument("--n-jobs", type=_jobs, default=1, metavar="N", help=HELP["n-jobs"])
+    _add_device(command)
+
+
+def _add_report(command: Parser) -> None:
+    _add_model_and_table(command)
+    command.set_defaults(command="write_report", tables=["table"])
+    command.add_argument("-o", "--output", metavar="FILE", required=True, help=HELP["page"])
+    command.add_argument("--title", metavar="TEXT", help=HELP["title"])
     _add_device(command)
 
 

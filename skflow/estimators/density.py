@@ -37,6 +37,7 @@ from skflow.fitted.table_rows import TableRows
 from skflow.fitted.torch_distribution import FlowDistribution
 from skflow.flow.model import Rows
 from skflow.flow.recipe import model_state
+from skflow.report.density import DensityFacts, DensityReport, report_density
 from skflow.reporter import Reporter
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
@@ -613,6 +614,44 @@ class FlowDensity(
         if conditions is not None and codec.given is not None:
             rows = Rows.of(codec.given.encode(conditions.rows))
         return FlowDistribution(codec, self._density.model, rows)
+
+    def report(self, X: ArrayLike | None = None, *, title: str | None = None) -> DensityReport:
+        """Report on the density: one HTML page, to look at and to send.
+
+        The page has what each column is taken for and why, the scores of training, the round
+        trip, and the columns of drawn rows; with ``X``, beside those of these rows, their
+        score, the pairs of columns that differ most, and their latents.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), default=None
+            Rows to compare with, best such that the density was not fitted to.
+        title : str, default=None
+            Title of the page; None is "Density report".
+
+        Returns
+        -------
+        report : DensityReport
+            Shown by notebooks, with ``save(path)`` and ``open()``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`transform`.
+        """
+        check_is_fitted(self)
+        table = None if X is None else self._read(X)
+        has_conditions = bool(self._density.codec.conditions)
+        given = read_conditions(self, X, "report") if has_conditions and X is not None else None
+        facts = DensityFacts(
+            self._density,
+            self.schema_,
+            self.history_,
+            self.best_validation_score_,
+            self.inverse_error_,
+            self.device_,
+        )
+        return report_density(facts, table, given, self.device, title)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
         """Names of the latents: each column's own, ``<column>_label`` for its label.

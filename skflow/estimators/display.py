@@ -15,11 +15,17 @@ class SchemaDisplay:
         return shown + threshold + str(schema._repr_html_())
 
 
+def flagged_where(detector: Any) -> str:
+    """Return the rule behind a detector's threshold, as the end of a sentence about it."""
+    if detector.contamination != "auto":
+        return f", as {100 * detector.contamination:g} % of the training rows do"
+    if detector.n_calibration_ < 99:
+        return ", where 1 % of normal rows are expected"
+    return ", which is a p-value of at most 0.01"
+
+
 def _threshold_html(detector: Any) -> str:
-    rule = "" if detector.contamination != "auto" else ", which is a p-value of at most 0.01"
-    if rule and detector.n_calibration_ < 99:
-        rule = ", where 1 % of normal rows are expected"
     return (
-        f"<p>Outliers score below {detector.offset_:.4g}{rule}. P-values are counted among "
-        f"{detector.n_calibration_:,} calibration rows.</p>"
+        f"<p>Outliers score below {detector.offset_:.4g}{flagged_where(detector)}. P-values are "
+        f"counted among {detector.n_calibration_:,} calibration rows.</p>"
     )

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skflow.clock import Clock
 from skflow.estimators.cross_fit import cross_fit, measure_held_out
 from skflow.estimators.density import FlowDensity
+from skflow.estimators.display import flagged_where
 from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import DENSITY, MetaEstimator, clone_density
 from skflow.estimators.persistence import SaveableDetector
@@ -25,6 +26,8 @@ from skflow.fitted.repair import repair
 from skflow.fitted.table_rows import EncodableTable
 from skflow.outliers.tails import quantile
 from skflow.outliers.trimming import FITTED, NORMAL, log_tail_probs
+from skflow.report.outliers import OutlierReport, report_outliers
+from skflow.report.rows import Request
 from skflow.table.objects import brief
 from skflow.table.storage import StoredTable
 from skflow.torch_state import usual_torch
@@ -415,6 +418,36 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
                 "Do not take these for corrections.",
             )
         return self._detector.density.container.build(repaired.columns, X)
+
+    def report(self, X: ArrayLike, *, title: str | None = None) -> OutlierReport:
+        """Report on the outliers among rows: one HTML page, to look at and to send.
+
+        The page has what :meth:`p_values`, :meth:`score_features` and :meth:`repair` say of the
+        flagged rows, the strangest first; how many false alarms to expect; and what has changed
+        against training. It needs no server and makes no request. At most 3,000 rows are shown,
+        of which the first 50 are repaired, and fewer where columns are more than 20.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        title : str, default=None
+            Title of the page; None is "Outlier report".
+
+        Returns
+        -------
+        report : OutlierReport
+            Shown by notebooks, with ``save(path)`` and ``open()``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`score_samples`.
+        """
+        check_is_fitted(self)
+        table = self._read(X)
+        index = getattr(X, "index", None) if hasattr(X, "iloc") else None
+        request = Request(self.offset_, flagged_where(self), index, title, self.verbose)
+        return report_outliers(self._detector, table, self.density_.device, request)
 
     def _read(self, X: ArrayLike) -> StoredTable:
         return self._detector.density.container.read(check_table(self, X, reset=False))

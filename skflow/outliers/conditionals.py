@@ -18,6 +18,7 @@ which is at most uniform: among normal cells, a share of at most :math:`\alpha` 
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -52,7 +53,7 @@ def tail_log_probs(
         Log-probability that a draw of the cell is no likelier: at most 0, lower is stranger.
     """
     n_columns = len(codec.columns)
-    size = max(1, min(BLOCK_ENTRIES // n_columns, BLOCK_FACTORS // max(1, joint.n_factors)))
+    size = block_of_rows(n_columns, joint)
     log_probs = np.empty((table.n_rows, n_columns))
     with tqdm(
         total=log_probs.size,
@@ -68,6 +69,11 @@ def tail_log_probs(
                 log_probs[start : start + size, j] = given.tail_log_prob()
                 bar.update(len(rows.labels))
     return log_probs
+
+
+def block_of_rows(n_columns: int, joint: JointDensity) -> int:
+    """Return how many rows are explained at once."""
+    return max(1, min(BLOCK_ENTRIES // n_columns, BLOCK_FACTORS // max(1, joint.n_factors)))
 
 
 class Conditional:
@@ -154,6 +160,15 @@ class Conditional:
                 labels == self._column.labels.value_label, self._values.median(), values
             )
         return labels, values
+
+    def quantiles(self, shares: Sequence[float]) -> FloatArray | None:
+        """Encoded values below which these shares of all values lie, ``(n_rows, n_shares)``.
+
+        None of a column without values.
+        """
+        if self._value is None:
+            return None
+        return np.column_stack([self._values.quantile(share) for share in shares])
 
     def _log_mass_of(self, label: int, *, quantize: bool = False) -> FloatArray:
         """Log-probability of a label without a value, times the density of the other columns."""

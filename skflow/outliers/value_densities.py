@@ -110,7 +110,11 @@ class ValueDensity:
 
     def median(self) -> FloatArray:
         """Encoded median of each row, ``(n_rows,)``."""
-        return self._points(self.curve.quantile(0.5)).encoded
+        return self.quantile(0.5)
+
+    def quantile(self, share: float) -> FloatArray:
+        """Encoded value below which this share of each row's values lies, ``(n_rows,)``."""
+        return self._points(self.curve.quantile(share)).encoded
 
     def _start(self, own: FloatArray) -> tuple[Nodes, Factors]:
         """Nodes over the whole line, and the factors of the density there."""

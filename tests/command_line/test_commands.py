@@ -1,6 +1,8 @@
 """Each command does what the classes do."""
 
 import io
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -308,3 +310,27 @@ def test_models_of_other_containers(
     scores = run(capsys, "score", tmp_path / "model", tmp_path / "table.csv")
     np.testing.assert_array_equal(scores["log_density"], flow.score_samples(X))
     assert list(run(capsys, "sample", tmp_path / "model").columns) == names
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_report_is_that_of_the_class(files: Path, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "report.html"
+    arguments = ["report", files / "detector", files / f"new.{kind}", "-o", path, "--title", "New"]
+    assert main([*map(str, arguments), "--quiet"]) == 0
+    written = path.read_text(encoding="utf-8")
+    assert "<title>New</title>" in written
+    assert written == load(files / "detector").report(new_trips(), title="New").html
+    shown = json.loads(re.findall(r'id="data">(.*?)</script>', written)[0])["rows"]
+    flagged = load(files / "detector").predict(new_trips()) == -1
+    assert sorted(shown["position"]) == np.flatnonzero(flagged).tolist()
+
+
+def test_report_refuses_densities_and_files_that_it_reads(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new, output = str(files / "new.csv"), str(files / "none.html")
+    assert main(["report", str(files / "flow"), new, "-o", output]) == 2
+    assert "fit it with --outliers" in capsys.readouterr().err
+    assert main(["report", str(files / "detector"), new, "-o", new]) == 2
+    assert "would be replaced" in capsys.readouterr().err
+    assert not (files / "none.html").exists()

@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_command_of_the_guide_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert {line.split()[1] for line in commands() if line.startswith("skflow")} == {
-        *("fit", "inspect", "score", "sample", "outliers"),
+        *("fit", "inspect", "score", "sample", "outliers", "report"),
     }
     for line in commands():
         if "|" in line:  # by the shell, with the interpreter that runs the tests
@@ -43,6 +43,7 @@ def test_every_command_of_the_guide_runs(folder: Path, capsys: pytest.CaptureFix
         assert main([*arguments, *quick]) == 0, line
     assert len(pd.read_csv(folder / "scores.csv")) == 40
     assert len(pd.read_csv(folder / "rows.csv")) == 1_000
+    assert "Trips of Monday" in (folder / "report.html").read_text(encoding="utf-8")
     assert "reason_1" in capsys.readouterr().out
 
 
