@@ -21,10 +21,12 @@ from skflow.estimators.persistence import SaveableDetector
 from skflow.estimators.validation import check_table, numbers_like, weighted_rows
 from skflow.exceptions import warn_caller
 from skflow.fitted.detector import Detector, FittedScorers, plan_calibration
+from skflow.fitted.reasons.explanation import explain, in_columns
 from skflow.fitted.repair import repair
 from skflow.fitted.table_rows import EncodableTable
 from skflow.outliers.tails import quantile
 from skflow.outliers.trimming import FITTED, NORMAL, log_tail_probs
+from skflow.table.frames import new_frame
 from skflow.table.objects import brief
 from skflow.table.storage import StoredTable
 from skflow.torch_state import usual_torch
@@ -375,6 +377,71 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
         table = self._read(X)
         log_probs = self._detector.score_features(table, self.density_.device, self.verbose)
         return numbers_like(log_probs, X, self._detector.density.container.names)
+
+    def explain(self, X: ArrayLike) -> Any:
+        """Reasons that add up to the score of each row, the most important ones first.
+
+        Cells that vouch for each other, such as a total and the only part of it, are one line
+        where they are strange together: given the other, each is normal.
+
+        The strange cells of a row are the fewest without which it is usual: they are replaced by
+        draws given the others. The score that the row regains is theirs; what it still lacks is
+        shared among its other cells in proportion to their surprise. A row with a p-value of at
+        least 0.1 has no strange cells, and its score is shared among all.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        reasons : DataFrame
+            A polars frame where ``X`` is one, otherwise a pandas frame. It has one line for each
+            row and each column or group of columns, with these columns:
+
+            ``row``
+                Index of the row where ``X`` is a pandas frame, otherwise its position.
+            ``column``
+                Name of the column, or names of a group, separated by commas.
+            ``value``
+                The row's own cells as text.
+            ``usual``
+                What is usual given the other columns of the row, as text: the range of the
+                central 90 % of numbers, or the likeliest label with its probability. For a group,
+                it is what is usual given the columns outside of it.
+            ``contribution``
+                Part of the row's score; the lowest first. Contributions sum to
+                :meth:`score_samples`.
+            ``conditional_surprise``
+                Negative log tail probability of the cell given the other columns, in nats: the
+                negative of :meth:`score_features`. For a group, the sum over its cells, each
+                given the columns outside of the group and those before it.
+            ``marginal_surprise``
+                The same, given no other column or none outside of the group.
+
+            Surprises of groups and marginal ones are those of a mixture that approximates the
+            density.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`score_samples`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skflow import FlowDensity, FlowOutlierDetector
+        >>> X = load_iris(as_frame=True).data
+        >>> density = FlowDensity(n_layers=0, n_components=2)
+        >>> detector = FlowOutlierDetector(density, random_state=0).fit(X)
+        >>> strange = X.iloc[[0]].assign(**{"petal length (cm)": 6.0})
+        >>> detector.explain(strange)["column"].iloc[0]
+        'petal length (cm)'
+        """
+        check_is_fitted(self)
+        table = self._read(X)
+        reasons = explain(self._detector, table, self.density_.device, self.verbose)
+        return new_frame(in_columns(reasons, table), np.array([each.row for each in reasons]), X)
 
     def repair(self, X: ArrayLike) -> Any:
         """Nearest unremarkable row of each row: what would have been normal.
