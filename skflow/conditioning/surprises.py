@@ -64,6 +64,10 @@ class Surprises:
             )
         ]
 
+    def take(self, rows: Tensor) -> "Surprises":
+        """Some of the rows, by index."""
+        return Surprises(self.components, self.columns, self.labels[:, rows], self.y[:, rows])
+
     def in_order(self, order: Order) -> Tensor:
         """Surprise of each cell after those before it in ``order``, ``(n_columns, n_rows)``.
 

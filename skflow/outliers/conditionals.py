@@ -59,9 +59,16 @@ def tail_log_probs(
 
 
 def conditionals(
-    codec: TableCodec, joint: JointDensity, table: StoredTable, title: str, verbose: int = 0
+    codec: TableCodec,
+    joint: JointDensity,
+    table: StoredTable,
+    title: str,
+    verbose: int = 0,
+    own: StoredTable | None = None,
 ) -> Iterator[tuple[slice, int, "Conditional"]]:
     """Yield the conditional distribution of each column in some rows, with a progress bar.
+
+    ``own`` holds the rows' own cells in the column, where they are not those of ``table``.
 
     Yields
     ------
@@ -73,14 +80,27 @@ def conditionals(
     n_columns = len(codec.columns)
     size = max(1, min(BLOCK_ENTRIES // n_columns, BLOCK_FACTORS // max(1, joint.n_factors)))
     n_cells = table.n_rows * n_columns
-    with tqdm(
-        total=n_cells, desc=title, unit="cell", disable=not verbose, file=sys.stderr
-    ) as bar:
+    with tqdm(total=n_cells, desc=title, unit="cell", disable=not verbose, file=sys.stderr) as bar:
         for start in range(0, table.n_rows, size):
-            rows = codec.encode(table.take(slice(start, start + size)))
+            block = slice(start, start + size)
+            rows = codec.encode(table.take(block))
+            cells = rows if own is None else codec.encode(own.take(block))
             for j in range(n_columns):
-                yield slice(start, start + size), j, Conditional(codec, joint, rows, j)
+                whole = _put_column(rows, cells, *codec.indices[j])
+                yield block, j, Conditional(codec, joint, whole, j)
                 bar.update(len(rows.labels))
+
+
+def _put_column(
+    rows: EncodedRows, cells: EncodedRows, label: int | None, value: int | None
+) -> EncodedRows:
+    """Replace the cells of one column by those of other rows."""
+    labels, novel, values = rows.labels.copy(), rows.novel.copy(), rows.values.copy()
+    if label is not None:
+        labels[:, label], novel[:, label] = cells.labels[:, label], cells.novel[:, label]
+    if value is not None:
+        values[:, value] = cells.values[:, value]
+    return replace(rows, labels=labels, novel=novel, values=values)
 
 
 class Conditional:

@@ -10,9 +10,8 @@ The score that a row regains when its strange cells are replaced is theirs. What
 shared among its other cells in proportion to their surprise. So contributions sum to the score.
 """
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 
 from skflow.conditioning.surprises import Surprises
-from skflow.fitted.cells import in_fitted_dtypes
+from skflow.fitted.cells import in_fitted_dtypes, put_rows
 from skflow.fitted.detector import Detector
 from skflow.fitted.reasons.replacements import Replacements, cells_of
 from skflow.fitted.reasons.words import RANGE, range_words, usual_words, words_of
-from skflow.flow.model import Rows as EncodedTensors
+from skflow.flow.model import Rows
 from skflow.outliers.conditionals import conditionals
 from skflow.outliers.joint_density import JointDensity
 from skflow.table.storage import StoredTable
@@ -32,7 +31,6 @@ from skflow.torch_state import usual_torch
 
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Rows = NDArray[np.intp]
 Device = str | torch.device
 Group = tuple[int, ...]
 
@@ -45,6 +43,7 @@ LACKING = 3.0  # nats that it may lack, at most
 VOUCHED = 0.5  # share of a cell's surprise that another one takes away
 MOST_SPLIT = 8  # strange cells that are divided into groups
 RANGE_DRAWS, RANGE_CHOSEN = 256, 64
+TINY = float(np.finfo(np.float64).tiny)
 
 
 class Reason(NamedTuple):
@@ -77,33 +76,31 @@ def explain(
     detector: Detector, table: StoredTable, device: Device, verbose: int = 0
 ) -> list[Reason]:
     """Reasons of each row, those that contribute most first."""
-    density = detector.density
-    table = replace(table, columns=tuple(in_fitted_dtypes(density.codec.columns, table.columns)))
-    cells = _Cells.measure(detector, table, device, verbose)
+    codec = detector.density.codec
+    table = replace(table, columns=tuple(in_fitted_dtypes(codec.columns, table.columns)))
+    cells = _Cells.measure(detector, table)
     replacements = Replacements(detector, device)
     scores = detector.score(table, device)
-    strange, regained = _find_strange(replacements, table, scores, cells)
-    groups = [_groups_of(cells, row, mask) for row, mask in enumerate(strange)]
-    parts = _divide(replacements, table, scores, regained, groups)
-    usual = _usual_of_groups(replacements, table, strange, groups)
+    found = _find_strange(replacements, table, scores, cells)
+    groups = [_groups_of(cells, row, mask) for row, mask in enumerate(found.strange)]
+    parts = _divide(replacements, table, scores, found, groups)
+    conditional, usual = _given_rest(detector, table, found.table, device, verbose)
+    usual_of_groups = _usual_of_groups(replacements, table, found.strange, groups)
     words = [words_of(column) for column in table.columns]
     reasons = []
-    for row, own in enumerate(groups):
-        shares = _share_rest(regained[row], strange[row], cells.surprises[row])
-        lines = [
-            Reason(row, (j,), words[j][row], cells.usual[j][row], share, *cells.of_one(row, j))
-            for j, share in enumerate(shares)
-            if not strange[row, j]
-        ]
-        for group, part in zip(own, parts[row], strict=True):
+    for row, (own, own_parts) in enumerate(zip(groups, parts, strict=True)):
+        shares = _share_rest(found.scores[row], found.strange[row], cells.over_orders[row])
+        rest = np.flatnonzero(~found.strange[row]).tolist()
+        lines = [*zip(own, own_parts, strict=True), *(((j,), float(shares[j])) for j in rest)]
+        for group, part in sorted(lines, key=lambda line: line[1]):
             value = ", ".join(words[j][row] for j in group)
             if len(group) == 1:
-                told = usual.get((row, group), cells.usual[group[0]][row])
-                both = cells.of_one(row, group[0])
+                told = usual[group[0]][row]
+                surprise, alone = conditional[row, group[0]], cells.alone[row, group[0]]
             else:
-                told, both = usual[row, group], cells.of_group(row, group)
-            lines.append(Reason(row, group, value, told, part, *both))
-        reasons.extend(sorted(lines, key=lambda line: line.contribution))
+                told = usual_of_groups[row, group]
+                surprise, alone = cells.of_group(row, group, rest)
+            reasons.append(Reason(row, group, value, told, part, float(surprise), float(alone)))
     return reasons
 
 
@@ -122,123 +119,106 @@ def in_columns(reasons: list[Reason], table: StoredTable) -> dict[str, list[Any]
 
 @dataclass(frozen=True)
 class _Cells:
-    """What is known of each cell.
+    """How surprising each cell of some rows is, in closed form.
 
     Attributes
     ----------
-    conditional : ndarray of shape (n_rows, n_columns)
-        Surprise given the other cells of the row, by quadrature of the exact joint density.
-    marginal : ndarray of shape (n_rows, n_columns)
-        Surprise without any other cell.
-    usual : list of lists of str
-        Usual cells of each column given the other cells of each row.
-    surprises : ndarray of shape (n_rows, n_columns)
-        Mean surprise over orders.
-    in_closed_form : Surprises
+    closed : Surprises
+    over_orders, given_rest, alone : ndarray of shape (n_rows, n_columns)
+        On average over orders, after all other cells, and before them.
     drawable : ndarray of bool, shape (n_columns,)
+        Columns of which a cell can be drawn.
     """
 
-    conditional: FloatArray
-    marginal: FloatArray
-    usual: list[list[str]]
-    surprises: FloatArray
-    in_closed_form: Surprises
-    drawable: Mask = field(repr=False)
+    closed: Surprises
+    over_orders: FloatArray
+    given_rest: FloatArray
+    alone: FloatArray
+    drawable: Mask
 
     @classmethod
-    def measure(
-        cls, detector: Detector, table: StoredTable, device: Device, verbose: int
-    ) -> "_Cells":
+    @torch.inference_mode()
+    def measure(cls, detector: Detector, table: StoredTable) -> "_Cells":
+        """Measure the surprises of the cells of a table, in the fitted dtypes."""
         density = detector.density
         codec = density.codec
-        joint = JointDensity(density.model, device, table.n_rows * len(codec.columns))
-        conditional = np.empty((table.n_rows, len(codec.columns)))
-        usual: list[list[str]] = [[] for _ in codec.columns]
-        for rows, j, given in conditionals(codec, joint, table, "explain", verbose):
-            conditional[rows, j] = -given.tail_log_prob()
-            labels, ends, probability = given.usual(*RANGE)
-            nothing = np.full(len(labels), np.nan)
-            low, high = (
-                codec.columns[j].decode(labels, nothing, values, on_grid=True) for values in ends
-            )
-            usual[j].extend(range_words(low, high, probability))
-        encoded = codec.encode(table)
-        with torch.inference_mode():
-            batch, _ = density.model.gaussianize(EncodedTensors.of(encoded))
-            closed = Surprises(density.components, codec.indices, batch.labels, batch.y)
-            surprises = closed.over_orders(N_ORDERS).numpy().T
-        # A missing value where no fitted row had any has no closed form.
-        surprises = np.where(surprises > 0, surprises, conditional)
-        drawable = np.array([column.labels.has_values for column in codec.columns])
-        unseen = cls(conditional, conditional, usual, surprises, closed, drawable)
-        every = np.arange(table.n_rows)
-        alone = [unseen.in_order(every, (j,))[:, j] for j in range(len(codec.columns))]
-        return replace(unseen, marginal=np.column_stack(alone))
-
-    def in_order(self, rows: Rows, order: Group) -> FloatArray:
-        """Surprises of some rows in one order, ``(n_rows, n_columns)``."""
-        closed, own = self.in_closed_form, torch.tensor(rows)
-        some = Surprises(closed.components, closed.columns, closed.labels[:, own], closed.y[:, own])
-        with torch.inference_mode():
-            return some.in_order(order).numpy().T
-
-    def of_one(self, row: int, j: int) -> tuple[float, float]:
-        """Conditional and marginal surprise of a cell."""
-        return float(self.conditional[row, j]), float(self.marginal[row, j])
-
-    def of_group(self, row: int, group: Group) -> tuple[float, float]:
-        """Conditional and marginal surprise of cells, seen one after the other."""
-        rest = tuple(set(range(self.conditional.shape[1])) - {*group})
-        rows = np.array([row])
-        return tuple(  # type: ignore[return-value]
-            float(self.in_order(rows, order)[0, list(group)].sum())
-            for order in ((*rest, *group), group)
+        batch, _ = density.model.gaussianize(Rows.of(codec.encode(table)))
+        closed = Surprises(density.components, codec.indices, batch.labels, batch.y)
+        every = range(len(codec.columns))
+        given_rest = [closed.in_order([*(k for k in every if k != j), j])[j] for j in every]
+        alone = [closed.in_order([j])[j] for j in every]
+        return cls(
+            closed,
+            closed.over_orders(N_ORDERS).numpy().T,
+            torch.stack(given_rest).numpy().T,
+            torch.stack(alone).numpy().T,
+            np.array([column.labels.has_values for column in codec.columns]),
         )
+
+    @torch.inference_mode()
+    def in_order(self, row: int, order: Sequence[int]) -> FloatArray:
+        """Surprises of the cells of a row in one order, ``(n_columns,)``."""
+        return self.closed.take(torch.tensor([row])).in_order(order).numpy()[:, 0]
+
+    def of_group(self, row: int, group: Group, rest: Sequence[int]) -> tuple[float, float]:
+        """Sum of the surprises of a group's cells, after others and before them."""
+        after, before = self.in_order(row, [*rest, *group]), self.in_order(row, group)
+        return float(after[list(group)].sum()), float(before.sum())
+
+
+class _Found(NamedTuple):
+    """Strange cells of rows, and the rows with usual cells in their place.
+
+    Attributes
+    ----------
+    strange : ndarray of bool, shape (n_rows, n_columns)
+    table : StoredTable
+        The rows without them.
+    scores : ndarray of shape (n_rows,)
+        Scores of these.
+    """
+
+    strange: Mask
+    table: StoredTable
+    scores: FloatArray
 
 
 def _find_strange(
     replacements: Replacements, table: StoredTable, scores: FloatArray, cells: _Cells
-) -> tuple[Mask, FloatArray]:
-    """Find the fewest cells of each row without which it is usual.
-
-    Returns
-    -------
-    strange : ndarray of bool, shape (n_rows, n_columns)
-        No cell of an unremarkable row.
-    regained : ndarray of shape (n_rows,)
-        Score of each row without them.
-    """
-    strange, regained = np.zeros(cells.conditional.shape, dtype=bool), scores.copy()
+) -> _Found:
+    """Find the fewest cells of each row without which it is usual; none of unremarkable rows."""
+    strange, best = np.zeros(cells.alone.shape, dtype=bool), scores.copy()
     least = replacements.detector.calibration.least_score(UNREMARKABLE)
     candidates = [
         (row, group) for row in np.flatnonzero(scores < least) for group in _candidates(cells, row)
     ]
     if not candidates:
-        return strange, regained
+        return _Found(strange, table, best)
     rows = np.array([row for row, _ in candidates])
     known = np.ones((len(rows), strange.shape[1]), dtype=bool)
     for mask, (_, group) in zip(known, candidates, strict=True):
         mask[list(group)] = False
-    without, _ = replacements.best(table.take(rows), known)
+    regained, replaced = replacements.best(table.take(rows), known)
+    chosen = []
     for row in np.unique(rows):
         own = np.flatnonzero(rows == row)
-        best = without[own].max()
-        if best <= scores[row]:
+        most = regained[own].max()
+        if most <= scores[row]:
             continue
-        lacking = min((1 - REGAINED) * (best - scores[row]), LACKING)
-        enough = own[without[own] >= best - lacking]
+        lacking = min((1 - REGAINED) * (most - scores[row]), LACKING)
+        enough = own[regained[own] >= most - lacking]
         size = (~known[enough]).sum(axis=1)
         fewest = enough[size == size.min()]
-        surprise = np.where(known[fewest], 0.0, cells.conditional[row]).sum(axis=1)
-        chosen = fewest[surprise.argmax()]
-        strange[row], regained[row] = ~known[chosen], without[chosen]
-    return strange, regained
+        surprise = np.where(known[fewest], 0.0, cells.given_rest[row]).sum(axis=1)
+        chosen.append(fewest[surprise.argmax()])
+    strange[rows[chosen]], best[rows[chosen]] = ~known[chosen], regained[chosen]
+    return _Found(strange, put_rows(table, rows[chosen], replaced.take(chosen)), best)
 
 
 def _candidates(cells: _Cells, row: int) -> Iterator[Group]:
     """Cells of a row that may be strange: single ones, and sets of the most surprising."""
-    surprises, conditional = cells.surprises[row], cells.conditional[row]
-    both = surprises / surprises.max() + conditional / max(conditional.max(), math.ulp(0.0))
+    surprises, given_rest = cells.over_orders[row], cells.given_rest[row]
+    both = surprises / max(surprises.max(), TINY) + given_rest / max(given_rest.max(), TINY)
     can_be = np.flatnonzero(cells.drawable)
     for j in can_be[np.argsort(-both[can_be], kind="stable")][:N_SINGLE]:
         yield (int(j),)
@@ -252,30 +232,24 @@ def _candidates(cells: _Cells, row: int) -> Iterator[Group]:
 def _groups_of(cells: _Cells, row: int, strange: Mask) -> list[Group]:
     """Divide the strange cells of a row into groups that vouch for each other."""
     found = np.flatnonzero(strange)
-    found = found[np.argsort(-cells.surprises[row, found], kind="stable")]
+    found = found[np.argsort(-cells.over_orders[row, found], kind="stable")]
     if not 2 <= len(found) <= MOST_SPLIT:
         return [tuple(found.tolist())] if len(found) else []
-    core, rows = tuple(np.flatnonzero(~strange).tolist()), np.array([row])
+    core = np.flatnonzero(~strange).tolist()
     number = np.arange(len(found))
     for i, j in enumerate(found.tolist()):
         for k, other in enumerate(found.tolist()[:i]):
-            alone = _last_surprise(cells, rows, (*core, j))
-            after = _last_surprise(cells, rows, (*core, other, j))
-            if after < VOUCHED * alone:
+            alone = cells.in_order(row, [*core, j])[j]
+            if cells.in_order(row, [*core, other, j])[j] < VOUCHED * alone:
                 number[number == number[i]] = number[k]
     return [tuple(found[number == n].tolist()) for n in dict.fromkeys(number.tolist())]
-
-
-def _last_surprise(cells: _Cells, rows: Rows, order: Group) -> float:
-    """Surprise of the last cell in an order."""
-    return float(cells.in_order(rows, order)[0, order[-1]])
 
 
 def _divide(
     replacements: Replacements,
     table: StoredTable,
     scores: FloatArray,
-    regained: FloatArray,
+    found: _Found,
     groups: list[list[Group]],
 ) -> list[list[float]]:
     """Divide what each row regains among its groups, by what each adds first and last."""
@@ -291,14 +265,14 @@ def _divide(
         both = table.take(np.concatenate((rows, rows)))
         without, _ = replacements.best(both, np.concatenate((alone, others)))
         first = without[: len(rows)] - scores[rows]
-        last = regained[rows] - without[len(rows) :]
+        last = found.scores[rows] - without[len(rows) :]
         gains = dict(zip(several, np.maximum(first + last, 0.0).tolist(), strict=True))
     parts = []
     for row, own in enumerate(groups):
         each = np.array([gains.get((row, group), 1.0) for group in own])
         each = each / each.sum() if each.sum() > 0 else np.ones(len(own)) / max(1, len(own))
         has_others = sum(map(len, own)) < len(table.columns)
-        whole = scores[row] - has_others * regained[row]
+        whole = scores[row] - has_others * found.scores[row]
         parts.append((whole * each).tolist())
     return parts
 
@@ -308,6 +282,28 @@ def _share_rest(rest: float, strange: Mask, surprises: FloatArray) -> FloatArray
     weight = np.where(strange, 0.0, surprises)
     weight = weight if weight.sum() > 0 else (~strange).astype(np.float64)
     return rest * weight / max(weight.sum(), 1e-300)
+
+
+def _given_rest(
+    detector: Detector, table: StoredTable, rest: StoredTable, device: Device, verbose: int
+) -> tuple[FloatArray, list[list[str]]]:
+    """Surprise of each cell of a table given ``rest``, and what is usual there, in words.
+
+    ``rest`` holds the same rows without strange cells.
+    """
+    codec = detector.density.codec
+    joint = JointDensity(detector.density.model, device, table.n_rows * len(codec.columns))
+    surprises = np.empty((table.n_rows, len(codec.columns)))
+    words: list[list[str]] = [[] for _ in codec.columns]
+    for rows, j, given in conditionals(codec, joint, rest, "explain", verbose, table):
+        surprises[rows, j] = -given.tail_log_prob()
+        labels, ends, probability = given.usual(*RANGE)
+        nothing = np.full(len(labels), np.nan)
+        low, high = (
+            codec.columns[j].decode(labels, nothing, values, on_grid=True) for values in ends
+        )
+        words[j].extend(range_words(low, high, probability))
+    return surprises, words
 
 
 def _usual_of_groups(

@@ -10,7 +10,7 @@ from skflow.table.storage import StoredColumn
 from skflow.table.units import spell_date, spell_duration
 
 MISSING = "missing"
-EXACT = 15  # digits of a cell
+EXACT = 10  # digits of a cell
 ROUGH = 4  # digits of the ends of a range
 RANGE = (0.05, 0.95)  # quantiles between which a number is usual
 
