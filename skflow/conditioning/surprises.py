@@ -23,8 +23,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from skflow.conditioning.components import MixedComponents
-from skflow.conditioning.partial_rows import columns_of
+from skflow.conditioning.components import MixedComponents, columns_of
 from skflow.initialization.gaussian_mixture import RIDGE
 
 SEED = 0  # of the orders: all rows share them, and a row's surprises depend on no other row

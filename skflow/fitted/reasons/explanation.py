@@ -1,29 +1,25 @@
 """Reasons that add up: which cells make a row strange, alone or as a group.
 
-First the cells are found without which a row is usual. Candidates are single cells and the few
-cells that surprise most, on average over all orders in which the cells of a row may be seen
-(:mod:`skflow.conditioning.surprises`). The cells of each candidate are replaced by draws given the
-others, and the smallest one that suffices counts. Cells that vouch for each other are a group: one
-is much less surprising once the other is known.
+First the cells are found without which a row is usual (:mod:`skflow.fitted.reasons.strange`).
+Among them, cells that vouch for each other are a group: one is much less surprising once the other
+is known.
 
 The score that a row regains when its strange cells are replaced is theirs. What it still lacks is
 shared among its other cells in proportion to their surprise. So contributions sum to the score.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skflow.conditioning.surprises import Surprises
-from skflow.fitted.cells import in_fitted_dtypes, put_rows
+from skflow.fitted.cells import in_fitted_dtypes
 from skflow.fitted.detector import Detector
 from skflow.fitted.reasons.replacements import Replacements, cells_of
+from skflow.fitted.reasons.strange import CellSurprises, Found, Group, find_strange
 from skflow.fitted.reasons.words import RANGE, range_words, usual_words, words_of
-from skflow.flow.model import Rows
 from skflow.outliers.conditionals import conditionals
 from skflow.outliers.joint_density import JointDensity
 from skflow.table.storage import StoredTable
@@ -32,18 +28,12 @@ from skflow.torch_state import usual_torch
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Device = str | torch.device
-Group = tuple[int, ...]
 
-UNREMARKABLE = 0.1  # p-value from which a row has no strange cells
-N_ORDERS = 20  # each also counts backwards
-N_SINGLE = 4  # cells that are tried alone
-GROWTH = 4  # of sizes of candidates: 2, 3, 4, 5, 6, 7, 8, 10, ...
 REGAINED = 0.75  # share of the score that can be regained, from which a candidate suffices
 LACKING = 3.0  # nats that it may lack, at most
 VOUCHED = 0.5  # share of a cell's surprise that another one takes away
 MOST_SPLIT = 8  # strange cells that are divided into groups
 RANGE_DRAWS, RANGE_CHOSEN = 256, 64
-TINY = float(np.finfo(np.float64).tiny)
 
 
 class Reason(NamedTuple):
@@ -78,10 +68,10 @@ def explain(
     """Reasons of each row, those that contribute most first."""
     codec = detector.density.codec
     table = replace(table, columns=tuple(in_fitted_dtypes(codec.columns, table.columns)))
-    cells = _Cells.measure(detector, table)
+    cells = CellSurprises.measure(detector, table)
     replacements = Replacements(detector, device)
     scores = detector.score(table, device)
-    found = _find_strange(replacements, table, scores, cells)
+    found = find_strange(replacements, table, scores, cells, _enough)
     groups = [_groups_of(cells, row, mask) for row, mask in enumerate(found.strange)]
     parts = _divide(replacements, table, scores, found, groups)
     conditional, usual = _given_rest(detector, table, found.table, device, verbose)
@@ -117,119 +107,13 @@ def in_columns(reasons: list[Reason], table: StoredTable) -> dict[str, list[Any]
     }
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """How surprising each cell of some rows is, in closed form.
-
-    Attributes
-    ----------
-    closed : Surprises
-    over_orders, given_rest, alone : ndarray of shape (n_rows, n_columns)
-        On average over orders, after all other cells, and before them.
-    drawable : ndarray of bool, shape (n_columns,)
-        Columns of which a cell can be drawn.
-    """
-
-    closed: Surprises
-    over_orders: FloatArray
-    given_rest: FloatArray
-    alone: FloatArray
-    drawable: Mask
-
-    @classmethod
-    @torch.inference_mode()
-    def measure(cls, detector: Detector, table: StoredTable) -> "_Cells":
-        """Measure the surprises of the cells of a table, in the fitted dtypes."""
-        density = detector.density
-        codec = density.codec
-        batch, _ = density.model.gaussianize(Rows.of(codec.encode(table)))
-        closed = Surprises(density.components, codec.indices, batch.labels, batch.y)
-        every = range(len(codec.columns))
-        given_rest = [closed.in_order([*(k for k in every if k != j), j])[j] for j in every]
-        alone = [closed.in_order([j])[j] for j in every]
-        return cls(
-            closed,
-            closed.over_orders(N_ORDERS).numpy().T,
-            torch.stack(given_rest).numpy().T,
-            torch.stack(alone).numpy().T,
-            np.array([column.labels.has_values for column in codec.columns]),
-        )
-
-    @torch.inference_mode()
-    def in_order(self, row: int, order: Sequence[int]) -> FloatArray:
-        """Surprises of the cells of a row in one order, ``(n_columns,)``."""
-        return self.closed.take(torch.tensor([row])).in_order(order).numpy()[:, 0]
-
-    def of_group(self, row: int, group: Group, rest: Sequence[int]) -> tuple[float, float]:
-        """Sum of the surprises of a group's cells, after others and before them."""
-        after, before = self.in_order(row, [*rest, *group]), self.in_order(row, group)
-        return float(after[list(group)].sum()), float(before.sum())
+def _enough(score: float, regained: FloatArray) -> float:
+    """Score from which a candidate suffices: few nats below the most that can be regained."""
+    most = float(regained.max())
+    return most - min((1 - REGAINED) * (most - score), LACKING)
 
 
-class _Found(NamedTuple):
-    """Strange cells of rows, and the rows with usual cells in their place.
-
-    Attributes
-    ----------
-    strange : ndarray of bool, shape (n_rows, n_columns)
-    table : StoredTable
-        The rows without them.
-    scores : ndarray of shape (n_rows,)
-        Scores of these.
-    """
-
-    strange: Mask
-    table: StoredTable
-    scores: FloatArray
-
-
-def _find_strange(
-    replacements: Replacements, table: StoredTable, scores: FloatArray, cells: _Cells
-) -> _Found:
-    """Find the fewest cells of each row without which it is usual; none of unremarkable rows."""
-    strange, best = np.zeros(cells.alone.shape, dtype=bool), scores.copy()
-    least = replacements.detector.calibration.least_score(UNREMARKABLE)
-    candidates = [
-        (row, group) for row in np.flatnonzero(scores < least) for group in _candidates(cells, row)
-    ]
-    if not candidates:
-        return _Found(strange, table, best)
-    rows = np.array([row for row, _ in candidates])
-    known = np.ones((len(rows), strange.shape[1]), dtype=bool)
-    for mask, (_, group) in zip(known, candidates, strict=True):
-        mask[list(group)] = False
-    regained, replaced = replacements.best(table.take(rows), known)
-    chosen = []
-    for row in np.unique(rows):
-        own = np.flatnonzero(rows == row)
-        most = regained[own].max()
-        if most <= scores[row]:
-            continue
-        lacking = min((1 - REGAINED) * (most - scores[row]), LACKING)
-        enough = own[regained[own] >= most - lacking]
-        size = (~known[enough]).sum(axis=1)
-        fewest = enough[size == size.min()]
-        surprise = np.where(known[fewest], 0.0, cells.given_rest[row]).sum(axis=1)
-        chosen.append(fewest[surprise.argmax()])
-    strange[rows[chosen]], best[rows[chosen]] = ~known[chosen], regained[chosen]
-    return _Found(strange, put_rows(table, rows[chosen], replaced.take(chosen)), best)
-
-
-def _candidates(cells: _Cells, row: int) -> Iterator[Group]:
-    """Cells of a row that may be strange: single ones, and sets of the most surprising."""
-    surprises, given_rest = cells.over_orders[row], cells.given_rest[row]
-    both = surprises / max(surprises.max(), TINY) + given_rest / max(given_rest.max(), TINY)
-    can_be = np.flatnonzero(cells.drawable)
-    for j in can_be[np.argsort(-both[can_be], kind="stable")][:N_SINGLE]:
-        yield (int(j),)
-    order = can_be[np.argsort(-surprises[can_be], kind="stable")].tolist()
-    size = 2
-    while size <= len(order):
-        yield tuple(order[:size])
-        size += 1 + size // (2 * GROWTH)
-
-
-def _groups_of(cells: _Cells, row: int, strange: Mask) -> list[Group]:
+def _groups_of(cells: CellSurprises, row: int, strange: Mask) -> list[Group]:
     """Divide the strange cells of a row into groups that vouch for each other."""
     found = np.flatnonzero(strange)
     found = found[np.argsort(-cells.over_orders[row, found], kind="stable")]
@@ -249,7 +133,7 @@ def _divide(
     replacements: Replacements,
     table: StoredTable,
     scores: FloatArray,
-    found: _Found,
+    found: Found,
     groups: list[list[Group]],
 ) -> list[list[float]]:
     """Divide what each row regains among its groups, by what each adds first and last."""

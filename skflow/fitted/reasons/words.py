@@ -19,9 +19,9 @@ def words_of(column: StoredColumn, digits: int = EXACT) -> list[str]:
     """Return each cell in words, with so many digits of numbers."""
     spell = SPELL.get(column.family.name)
     if spell is None:
-        texts = map(str, column.values.tolist())
+        texts = [str(value) for value in column.values.tolist()]
     else:
-        texts = (spell(number, digits) for number in _numbers(column).tolist())
+        texts = [spell(number, digits) for number in _numbers(column).tolist()]
     pairs = zip(texts, column.present, strict=True)
     return [text if present else MISSING for text, present in pairs]
 
