@@ -78,7 +78,7 @@ FRAME_FLOORS = {"command_line", "batches", "datasets"}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
 # One class each, most of it numpydoc and the list of parameters.
-LONG_FILES = {"estimators/density.py": 645, "estimators/outlier.py": 420}
+LONG_FILES = {"estimators/density.py": 645, "estimators/outlier.py": 537}
 LONG_FUNCTIONS: dict[str, int] = {}
 
 

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import false_discovery_control
 from sklearn.base import OutlierMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
 from skflow.clock import Clock
@@ -351,6 +352,55 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
         """
         check_is_fitted(self)
         return self._detector.p_values(np.asarray(scores, dtype=np.float64))
+
+    def select(self, X: ArrayLike, fdr: float = 0.1) -> NDArray[np.bool_]:
+        r"""Select outliers such that few of the selected rows are false discoveries.
+
+        The procedure of Benjamini and Hochberg, on :meth:`p_values`: of N rows the k with the
+        lowest p-values are selected, with the largest k such that each of them is at most
+        ``fdr * k / N``. The expected share of normal rows among the selected ones is then at most
+        ``fdr``, also where p-values share their calibration rows [1]_.
+
+        Rows below all m calibration rows tie at the p-value :math:`1 / (m + 1)`: all of them are
+        selected, or none. So nothing is selected where fewer than
+        :math:`N / (\mathrm{fdr} \, (m + 1))` rows are that low: to find single rows among
+        thousands takes tens of thousands of calibration rows, or :meth:`score_samples`, which
+        ranks them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        fdr : float, default=0.1
+            Largest expected share of normal rows among the selected ones, in (0, 1].
+
+        Returns
+        -------
+        is_selected : ndarray of bool, shape (n_samples,)
+
+        References
+        ----------
+        .. [1] S. Bates, E. Candès, L. Lei, Y. Romano, M. Sesia, "Testing for Outliers with
+           Conformal p-values", Annals of Statistics 51 (1), 2023, theorem 2.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skflow import FlowDensity, FlowOutlierDetector
+        >>> X = load_iris(as_frame=True).data
+        >>> density = FlowDensity(n_layers=0, n_components=2)
+        >>> detector = FlowOutlierDetector(density, random_state=0).fit(X)
+        >>> strange = X.head(4).assign(**{"petal length (cm)": [6.0, 1.4, 1.3, 1.5]})
+        >>> detector.select(strange, fdr=0.1)
+        array([ True, False, False, False])
+        """
+        check_is_fitted(self)
+        validate_parameter_constraints(
+            {"fdr": [Interval(Real, 0, 1, closed="right")]},
+            {"fdr": fdr},
+            caller_name=f"{type(self).__name__}.select",
+        )
+        selected: NDArray[np.bool_] = false_discovery_control(self.p_values(X)) <= fdr
+        return selected
 
     def score_features(self, X: ArrayLike) -> Any:
         r"""Conditional log tail probability of each cell, given the others of its row.

@@ -77,7 +77,7 @@ def repair(
     rows = np.concatenate(whole)
     if not len(rows):
         return table, rows
-    return put_rows(table, rows, _nearest_draws(detector, table.take(rows), least, device)), rows
+    return put_rows(table, rows, nearest_draws(detector, table.take(rows), least, device)), rows
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class _Repair:
         return put_rows(table, rows[stays], tried.take(stays))
 
 
-def _nearest_draws(
+def nearest_draws(
     detector: Detector, table: StoredTable, least: float, device: Device
 ) -> StoredTable:
     """Unremarkable draws that are nearest to rows in sum, a different one for each row.

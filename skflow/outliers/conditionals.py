@@ -86,12 +86,12 @@ def conditionals(
             rows = codec.encode(table.take(block))
             cells = rows if own is None else codec.encode(own.take(block))
             for j in range(n_columns):
-                whole = _put_column(rows, cells, *codec.indices[j])
+                whole = put_column(rows, cells, *codec.indices[j])
                 yield block, j, Conditional(codec, joint, whole, j)
                 bar.update(len(rows.labels))
 
 
-def _put_column(
+def put_column(
     rows: EncodedRows, cells: EncodedRows, label: int | None, value: int | None
 ) -> EncodedRows:
     """Replace the cells of one column by those of other rows."""

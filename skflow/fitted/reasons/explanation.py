@@ -71,26 +71,26 @@ def explain(
     cells = CellSurprises.measure(detector, table)
     replacements = Replacements(detector, device)
     scores = detector.score(table, device)
-    found = find_strange(replacements, table, scores, cells, _enough)
-    groups = [_groups_of(cells, row, mask) for row, mask in enumerate(found.strange)]
-    parts = _divide(replacements, table, scores, found, groups)
-    conditional, usual = _given_rest(detector, table, found.table, device, verbose)
-    usual_of_groups = _usual_of_groups(replacements, table, found.strange, groups)
+    found = find_strange(replacements, table, scores, cells, few_nats_below_most)
+    groups = [groups_of(cells, row, mask) for row, mask in enumerate(found.strange)]
+    parts = divide(replacements, table, scores, found, groups)
+    conditional, usual = given_rest(detector, table, found.table, device, verbose)
+    of_groups = usual_of_groups(replacements, table, found.strange, groups)
     words = [words_of(column) for column in table.columns]
     reasons = []
     for row, (own, own_parts) in enumerate(zip(groups, parts, strict=True)):
-        shares = _share_rest(found.scores[row], found.strange[row], cells.over_orders[row])
+        shares = share_rest(found.scores[row], found.strange[row], cells.over_orders[row])
         rest = np.flatnonzero(~found.strange[row]).tolist()
         lines = [*zip(own, own_parts, strict=True), *(((j,), float(shares[j])) for j in rest)]
         for group, part in sorted(lines, key=lambda line: line[1]):
             value = ", ".join(words[j][row] for j in group)
             if len(group) == 1:
-                told = usual[group[0]][row]
+                in_words = usual[group[0]][row]
                 surprise, alone = conditional[row, group[0]], cells.alone[row, group[0]]
             else:
-                told = usual_of_groups[row, group]
+                in_words = of_groups[row, group]
                 surprise, alone = cells.of_group(row, group, rest)
-            reasons.append(Reason(row, group, value, told, part, float(surprise), float(alone)))
+            reasons.append(Reason(row, group, value, in_words, part, float(surprise), float(alone)))
     return reasons
 
 
@@ -107,13 +107,13 @@ def in_columns(reasons: list[Reason], table: StoredTable) -> dict[str, list[Any]
     }
 
 
-def _enough(score: float, regained: FloatArray) -> float:
+def few_nats_below_most(score: float, regained: FloatArray) -> float:
     """Score from which a candidate suffices: few nats below the most that can be regained."""
     most = float(regained.max())
     return most - min((1 - REGAINED) * (most - score), LACKING)
 
 
-def _groups_of(cells: CellSurprises, row: int, strange: Mask) -> list[Group]:
+def groups_of(cells: CellSurprises, row: int, strange: Mask) -> list[Group]:
     """Divide the strange cells of a row into groups that vouch for each other."""
     found = np.flatnonzero(strange)
     found = found[np.argsort(-cells.over_orders[row, found], kind="stable")]
@@ -129,7 +129,7 @@ def _groups_of(cells: CellSurprises, row: int, strange: Mask) -> list[Group]:
     return [tuple(found[number == n].tolist()) for n in dict.fromkeys(number.tolist())]
 
 
-def _divide(
+def divide(
     replacements: Replacements,
     table: StoredTable,
     scores: FloatArray,
@@ -161,14 +161,14 @@ def _divide(
     return parts
 
 
-def _share_rest(rest: float, strange: Mask, surprises: FloatArray) -> FloatArray:
+def share_rest(rest: float, strange: Mask, surprises: FloatArray) -> FloatArray:
     """Share what a row's score still lacks among its other cells, by their surprises."""
     weight = np.where(strange, 0.0, surprises)
     weight = weight if weight.sum() > 0 else (~strange).astype(np.float64)
     return rest * weight / max(weight.sum(), 1e-300)
 
 
-def _given_rest(
+def given_rest(
     detector: Detector, table: StoredTable, rest: StoredTable, device: Device, verbose: int
 ) -> tuple[FloatArray, list[list[str]]]:
     """Surprise of each cell of a table given ``rest``, and what is usual there, in words.
@@ -190,17 +190,17 @@ def _given_rest(
     return surprises, words
 
 
-def _usual_of_groups(
+def usual_of_groups(
     replacements: Replacements, table: StoredTable, strange: Mask, groups: list[list[Group]]
 ) -> dict[tuple[int, Group], str]:
     """Usual cells of the groups of rows with several strange cells, given all other cells."""
     rows = np.flatnonzero(strange.sum(axis=1) > 1)
-    told: dict[tuple[int, Group], str] = {}
+    in_words: dict[tuple[int, Group], str] = {}
     if not len(rows):
-        return told
+        return in_words
     drawn = replacements.draw(table.take(rows), ~strange[rows], RANGE_DRAWS, RANGE_CHOSEN)
     for place, row in enumerate(rows.tolist()):
         for group in groups[row]:
             own = [cells_of(drawn.columns[j], place, RANGE_CHOSEN) for j in group]
-            told[row, group] = ", ".join(map(usual_words, own))
-    return told
+            in_words[row, group] = ", ".join(map(usual_words, own))
+    return in_words

@@ -121,43 +121,62 @@ def find_strange(
         Takes the score of a row and its scores without each of its candidates; returns the score
         from which a candidate suffices.
     """
-    strange, best = np.zeros(cells.alone.shape, dtype=bool), scores.copy()
     least = replacements.detector.calibration.least_score(UNREMARKABLE)
-    candidates = [
-        (row, group)
-        for row in np.flatnonzero(scores < least).tolist()
-        for group in _candidates(cells, row)
-    ]
-    if not candidates:
-        return Found(strange, table, best)
+    found = Found(np.zeros(cells.alone.shape, dtype=bool), table, scores.copy())
+    rows = np.flatnonzero(scores < least)
+    # Most rows have one strange cell: only the others are worth the draws of many candidates.
+    for candidates, most in ((single_cells, 1), (sets_of_cells, len(table.columns))):
+        tried = [(row, group) for row in rows.tolist() for group in candidates(cells, row)]
+        if tried:
+            found = choose(replacements, found, tried, cells, enough, most)
+        rows = rows[~found.strange[rows].any(axis=1)]
+    return found
+
+
+def choose(
+    replacements: Replacements,
+    found: Found,
+    candidates: Sequence[tuple[int, Group]],
+    cells: CellSurprises,
+    enough: Enough,
+    most: int,
+) -> Found:
+    """Choose among candidates of rows that have no strange cells yet, at most so many cells."""
     rows = np.array([row for row, _ in candidates])
-    known = np.ones((len(rows), len(table.columns)), dtype=bool)
+    known = np.ones((len(rows), len(found.table.columns)), dtype=bool)
     for mask, (_, group) in zip(known, candidates, strict=True):
         mask[list(group)] = False
-    regained, replaced = replacements.best(table.take(rows), known)
+    size = np.count_nonzero(~known, axis=1)
+    regained, replaced = replacements.best(found.table.take(rows), known)
     chosen = []
     for row in np.unique(rows):
         own = np.flatnonzero(rows == row)
-        least_of_row = max(enough(scores[row], regained[own]), np.nextafter(scores[row], 0.0))
-        suffice = own[regained[own] >= least_of_row]
-        if not len(suffice):
-            continue
-        size = (~known[suffice]).sum(axis=1)
-        fewest = suffice[size == size.min()]
-        surprise = np.where(known[fewest], 0.0, cells.given_rest[row]).sum(axis=1)
-        chosen.append(fewest[surprise.argmax()])
-    strange[rows[chosen]], best[rows[chosen]] = ~known[chosen], regained[chosen]
-    return Found(strange, put_rows(table, rows[chosen], replaced.take(chosen)), best)
+        least = max(enough(found.scores[row], regained[own]), np.nextafter(found.scores[row], 0.0))
+        suffice = own[(regained[own] >= least) & (size[own] <= most)]
+        if len(suffice):
+            fewest = suffice[size[suffice] == size[suffice].min()]
+            surprise = np.where(known[fewest], 0.0, cells.given_rest[row]).sum(axis=1)
+            chosen.append(fewest[surprise.argmax()])
+    strange, scores = found.strange.copy(), found.scores.copy()
+    strange[rows[chosen]], scores[rows[chosen]] = ~known[chosen], regained[chosen]
+    return Found(strange, put_rows(found.table, rows[chosen], replaced.take(chosen)), scores)
 
 
-def _candidates(cells: CellSurprises, row: int) -> Iterator[Group]:
-    """Cells of a row that may be strange: single ones, and sets of the most surprising."""
-    surprises, given_rest = cells.over_orders[row], cells.given_rest[row]
-    both = surprises / max(surprises.max(), TINY) + given_rest / max(given_rest.max(), TINY)
+def single_cells(cells: CellSurprises, row: int) -> Iterator[Group]:
+    """Cells that may be the only strange one, and, for comparison, the largest set of cells."""
+    over_orders, given_rest = cells.over_orders[row], cells.given_rest[row]
+    both = over_orders / max(over_orders.max(), TINY) + given_rest / max(given_rest.max(), TINY)
     can_be = np.flatnonzero(cells.drawable)
-    for j in can_be[np.argsort(-both[can_be], kind="stable")][:N_SINGLE]:
-        yield (int(j),)
-    order = can_be[np.argsort(-surprises[can_be], kind="stable")].tolist()
+    for j in can_be[np.argsort(-both[can_be], kind="stable")][:N_SINGLE].tolist():
+        yield (j,)
+    sets = list(sets_of_cells(cells, row))
+    yield from sets[-1:]
+
+
+def sets_of_cells(cells: CellSurprises, row: int) -> Iterator[Group]:
+    """Sets of the cells that surprise most over orders, in few steps."""
+    can_be = np.flatnonzero(cells.drawable)
+    order = can_be[np.argsort(-cells.over_orders[row, can_be], kind="stable")].tolist()
     size = 2
     while size <= len(order):
         yield tuple(order[:size])

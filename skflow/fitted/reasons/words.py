@@ -56,23 +56,23 @@ def _numbers(column: StoredColumn) -> NDArray:
     return column.values * (column.tick.numerator / column.tick.denominator)
 
 
-def _spell_number(number: float, digits: int) -> str:
+def number_words(number: float, digits: int) -> str:
     whole = float(number).is_integer() and abs(number) < 1e15
     return str(int(number)) if whole else f"{number:.{digits}g}"
 
 
-def _spell_date(seconds: float, digits: int) -> str:
+def date_words(seconds: float, digits: int) -> str:
     return spell_date(round(seconds))[:16]  # to the minute
 
 
-def _spell_duration(seconds: float, digits: int) -> str:
+def duration_words(seconds: float, digits: int) -> str:
     rounded = float(f"{seconds:.{min(digits, 6)}g}")
     return spell_duration(int(rounded) if rounded.is_integer() else rounded)
 
 
 #: Spelling of what has an order, by the names of families.
 SPELL: dict[str, Callable[[float, int], str]] = {
-    "number": _spell_number,
-    "date": _spell_date,
-    "duration": _spell_duration,
+    "number": number_words,
+    "date": date_words,
+    "duration": duration_words,
 }
