@@ -99,10 +99,10 @@ class Surprises:
 
     def _patterns(self) -> Iterator[tuple[Tensor, frozenset[int]]]:
         """Yield rows that have the same values present, by index, and which these are."""
-        patterns, pattern = torch.unique(~self.y.isnan(), dim=1, return_inverse=True)
         if not len(self.y):
             yield torch.arange(self._n_rows), frozenset()
             return
+        patterns, pattern = torch.unique(~self.y.isnan(), dim=1, return_inverse=True)
         for number, present in enumerate(patterns.unbind(dim=1)):
             yield (pattern == number).nonzero().squeeze(1), frozenset(columns_of(present))
 

@@ -177,8 +177,10 @@ class Questions:
         """
         for rows, _, answers in self._answers(partial, uniform, n_draws, n_chosen):
             with _inference():
-                y = answers.y.flatten(1).cpu()
-                values = self.density.model.marginals.inverse_and_log_det(y)[0]
+                model, y = self.density.model, answers.y.flatten(1).cpu()
+                # A known cell may be missing where no fitted row had a missing value.
+                y = y.masked_fill(y.isnan() & (model.value_label[:, :1] < 0), 0.0)
+                values = model.marginals.inverse_and_log_det(y)[0]
             labels = answers.labels.flatten(1).cpu().numpy().T
             nothing = np.full(labels.shape, np.nan)
             decoded = self.codec.decode(labels, nothing, values.numpy().T, on_grid=True)

@@ -1,14 +1,14 @@
 """Reasons that add up: which cells make a row strange, alone or as a group.
 
 First the cells are found without which a row is usual (:mod:`skflow.fitted.reasons.strange`).
-Among them, cells that vouch for each other are a group: one is much less surprising once the other
-is known.
+Among them, cells that vouch for each other are a group.
 
 The score that a row regains when its strange cells are replaced is theirs. What it still lacks is
 shared among its other cells in proportion to their surprise. So contributions sum to the score.
 """
 
 from dataclasses import replace
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +31,8 @@ Device = str | torch.device
 
 REGAINED = 0.75  # share of the score that can be regained, from which a candidate suffices
 LACKING = 3.0  # nats that it may lack, at most
-VOUCHED = 0.5  # share of a cell's surprise that another one takes away
+VOUCHED = 0.3  # share of the lesser cost of two cells that they have in common where they vouch
+NOISE = 1.0  # nats of a cost that may be due to the draws
 MOST_SPLIT = 8  # strange cells that are divided into groups
 RANGE_DRAWS, RANGE_CHOSEN = 256, 64
 
@@ -72,7 +73,7 @@ def explain(
     replacements = Replacements(detector, device)
     scores = detector.score(table, device)
     found = find_strange(replacements, table, scores, cells, few_nats_below_most)
-    groups = [groups_of(cells, row, mask) for row, mask in enumerate(found.strange)]
+    groups = split(replacements, table, found, cells)
     parts = divide(replacements, table, scores, found, groups)
     conditional, usual = given_rest(detector, table, found.table, device, verbose)
     of_groups = usual_of_groups(replacements, table, found.strange, groups)
@@ -113,20 +114,43 @@ def few_nats_below_most(score: float, regained: FloatArray) -> float:
     return most - min((1 - REGAINED) * (most - score), LACKING)
 
 
-def groups_of(cells: CellSurprises, row: int, strange: Mask) -> list[Group]:
-    """Divide the strange cells of a row into groups that vouch for each other."""
-    found = np.flatnonzero(strange)
-    found = found[np.argsort(-cells.over_orders[row, found], kind="stable")]
-    if not 2 <= len(found) <= MOST_SPLIT:
-        return [tuple(found.tolist())] if len(found) else []
-    core = np.flatnonzero(~strange).tolist()
-    number = np.arange(len(found))
-    for i, j in enumerate(found.tolist()):
-        for k, other in enumerate(found.tolist()[:i]):
-            alone = cells.in_order(row, [*core, j])[j]
-            if cells.in_order(row, [*core, other, j])[j] < VOUCHED * alone:
-                number[number == number[i]] = number[k]
-    return [tuple(found[number == n].tolist()) for n in dict.fromkeys(number.tolist())]
+def split(
+    replacements: Replacements, table: StoredTable, found: Found, cells: CellSurprises
+) -> list[list[Group]]:
+    """Divide the strange cells of each row into groups that vouch for each other.
+
+    Put back one at a time, cells that vouch for each other cost as much as together: each is in
+    accord with what is drawn in place of the other. The costs of unrelated cells add up.
+    """
+    strange = [np.flatnonzero(mask) for mask in found.strange]
+    order = [own[np.argsort(-cells.over_orders[row, own])] for row, own in enumerate(strange)]
+    several = [row for row, own in enumerate(order) if 2 <= len(own) <= MOST_SPLIT]
+    put_back = [
+        (row, part)
+        for row in several
+        for size in (1, 2)
+        for part in combinations(order[row].tolist(), size)
+    ]
+    costs: dict[tuple[int, Group], float] = {}
+    if put_back:
+        rows = np.array([row for row, _ in put_back])
+        known = ~found.strange[rows]
+        for mask, (_, part) in zip(known, put_back, strict=True):
+            mask[list(part)] = True
+        lost = found.scores[rows] - replacements.best(table.take(rows), known)[0]
+        costs = dict(zip(put_back, lost.tolist(), strict=True))
+    groups = []
+    for row, own in enumerate(order):
+        number = {j: j if row in several else -1 for j in own.tolist()}
+        for j, k in combinations(number if row in several else (), 2):
+            each = costs[row, (j,)], costs[row, (k,)]
+            overlap = sum(each) - costs[row, (j, k)]
+            if overlap > max(VOUCHED * min(each), NOISE):
+                number = {i: number[j] if n == number[k] else n for i, n in number.items()}
+        groups.append(
+            [tuple(j for j in number if number[j] == n) for n in dict.fromkeys(number.values())]
+        )
+    return groups
 
 
 def divide(

@@ -130,7 +130,7 @@ def find_strange(
         if tried:
             found = choose(replacements, found, tried, cells, enough, most)
         rows = rows[~found.strange[rows].any(axis=1)]
-    return found
+    return put_back(replacements, Found(found.strange, table, scores), found, cells, enough)
 
 
 def choose(
@@ -160,6 +160,31 @@ def choose(
     strange, scores = found.strange.copy(), found.scores.copy()
     strange[rows[chosen]], scores[rows[chosen]] = ~known[chosen], regained[chosen]
     return Found(strange, put_rows(found.table, rows[chosen], replaced.take(chosen)), scores)
+
+
+def put_back(
+    replacements: Replacements,
+    original: Found,
+    found: Found,
+    cells: CellSurprises,
+    enough: Enough,
+) -> Found:
+    """Put strange cells back without which a row is usual as well, the least surprising first."""
+    strange, table, scores = found.strange.copy(), found.table, found.scores.copy()
+    turn = np.argsort(cells.given_rest, axis=1)
+    for j in turn.T:
+        rows = np.flatnonzero(strange.sum(axis=1) > 1)
+        rows = rows[strange[rows, j[rows]]]
+        if not len(rows):
+            continue
+        known = ~strange[rows]
+        known[np.arange(len(rows)), j[rows]] = True
+        regained, replaced = replacements.best(original.table.take(rows), known)
+        least = [enough(original.scores[row], scores[[row]]) for row in rows]
+        stays = np.flatnonzero(regained >= least)
+        strange[rows[stays], j[rows[stays]]], scores[rows[stays]] = False, regained[stays]
+        table = put_rows(table, rows[stays], replaced.take(stays))
+    return Found(strange, table, scores)
 
 
 def single_cells(cells: CellSurprises, row: int) -> Iterator[Group]:

@@ -36,7 +36,8 @@ def usual_words(draws: StoredColumn) -> str:
     """Return the range of most draws of one cell in words, or the most frequent one."""
     present = np.flatnonzero(draws.present)
     n_draws = len(draws.missing)
-    if draws.family.name in SPELL and 2 * len(present) > n_draws:
+    is_ordered = SPELL.get(draws.family.name) is not None
+    if is_ordered and 2 * len(present) > n_draws:
         order = present[np.argsort(draws.values[present], kind="stable")]
         ends = [order[round(share * (len(order) - 1))] for share in RANGE]
         low, high = words_of(draws.take(ends), ROUGH)
@@ -57,15 +58,18 @@ def _numbers(column: StoredColumn) -> NDArray:
 
 
 def number_words(number: float, digits: int) -> str:
+    """Return a number in words."""
     whole = float(number).is_integer() and abs(number) < 1e15
     return str(int(number)) if whole else f"{number:.{digits}g}"
 
 
 def date_words(seconds: float, digits: int) -> str:
+    """Return a date in words."""
     return spell_date(round(seconds))[:16]  # to the minute
 
 
 def duration_words(seconds: float, digits: int) -> str:
+    """Return a duration in words."""
     rounded = float(f"{seconds:.{min(digits, 6)}g}")
     return spell_duration(int(rounded) if rounded.is_integer() else rounded)
 
