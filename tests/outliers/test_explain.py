@@ -96,6 +96,7 @@ def test_surprises_of_single_cells_are_those_of_score_features(detector, odd, re
     np.testing.assert_allclose(-first, detector.score_features(odd)["length"][:5], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_rows_are_explained_alike_in_any_company(detector, odd, reasons) -> None:
     for place in (0, 6, 12):
         alone = detector.explain(odd.iloc[[place]])
@@ -118,6 +119,7 @@ def test_polars_and_arrays(odd, detector) -> None:
     assert array["row"].tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_two_wrong_cells_that_do_not_vouch_for_each_other_are_two_reasons() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.standard_normal((2, 1_010, 1))
@@ -159,6 +161,7 @@ def test_labels_never_seen_and_holes_where_none_were() -> None:
     np.testing.assert_allclose(sums, detector.score_samples(odd), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_dates_durations_and_booleans_in_words() -> None:
     rng = np.random.default_rng(0)
     begin = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 500, 400), unit="D")
