@@ -431,7 +431,7 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
     def explain(self, X: ArrayLike) -> Any:
         """Reasons that add up to the score of each row, the most important ones first.
 
-        Cells that vouch for each other, such as a total and the only part of it, are one line
+        Cells that support each other, such as a total and the only part of it, are one line
         where they are strange together: given the other, each is normal.
 
         The strange cells of a row are the fewest without which it is usual: they are replaced by

@@ -81,7 +81,7 @@ def test_a_wrong_cell_comes_first(odd, reasons) -> None:
     assert (likely < ends[1]).mean() > 0.5
 
 
-def test_cells_that_vouch_for_each_other_are_one_reason(detector, odd, reasons) -> None:
+def test_cells_that_support_for_each_other_are_one_reason(detector, odd, reasons) -> None:
     first = reasons.groupby("row").first().loc[105:109]
     assert {frozenset(names.split(", ")) for names in first["column"]} == {
         frozenset(("repair", "total"))
@@ -120,7 +120,7 @@ def test_polars_and_arrays(odd, detector) -> None:
 
 
 @pytest.mark.slow
-def test_two_wrong_cells_that_do_not_vouch_for_each_other_are_two_reasons() -> None:
+def test_two_wrong_cells_that_do_not_support_each_other_are_two_reasons() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.standard_normal((2, 1_010, 1))
     X = np.concatenate((first.repeat(4, axis=1), second.repeat(4, axis=1)), axis=1)

@@ -48,5 +48,5 @@ def test_the_rate_is_checked() -> None:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((200, 2))
     detector = unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).fit(X)
-    with pytest.raises(ValueError, match="'fdr' parameter of FlowOutlierDetector.select"):
+    with pytest.raises(ValueError, match=r"'fdr' parameter of FlowOutlierDetector\.select"):
         detector.select(X, fdr=0)

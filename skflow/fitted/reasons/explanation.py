@@ -1,7 +1,7 @@
 """Reasons that add up: which cells make a row strange, alone or as a group.
 
 First the cells are found without which a row is usual (:mod:`skflow.fitted.reasons.strange`).
-Among them, cells that vouch for each other are a group.
+Among them, cells that support each other are a group.
 
 The score that a row regains when its strange cells are replaced is theirs. What it still lacks is
 shared among its other cells in proportion to their surprise. So contributions sum to the score.
@@ -31,7 +31,7 @@ Device = str | torch.device
 
 REGAINED = 0.75  # share of the score that can be regained, from which a candidate suffices
 LACKING = 3.0  # nats that it may lack, at most
-VOUCHED = 0.3  # share of the lesser cost of two cells that they have in common where they vouch
+SHARED = 0.3  # part of the lesser cost of two cells that is common where they support each other
 NOISE = 1.0  # nats of a cost that may be due to the draws
 MOST_SPLIT = 8  # strange cells that are divided into groups
 RANGE_DRAWS, RANGE_CHOSEN = 256, 64
@@ -117,9 +117,9 @@ def few_nats_below_most(score: float, regained: FloatArray) -> float:
 def split(
     replacements: Replacements, table: StoredTable, found: Found, cells: CellSurprises
 ) -> list[list[Group]]:
-    """Divide the strange cells of each row into groups that vouch for each other.
+    """Divide the strange cells of each row into groups that support each other.
 
-    Put back one at a time, cells that vouch for each other cost as much as together: each is in
+    Put back one at a time, cells that support each other cost as much as together: each is in
     accord with what is drawn in place of the other. The costs of unrelated cells add up.
     """
     strange = [np.flatnonzero(mask) for mask in found.strange]
@@ -145,7 +145,7 @@ def split(
         for j, k in combinations(number if row in several else (), 2):
             each = costs[row, (j,)], costs[row, (k,)]
             overlap = sum(each) - costs[row, (j, k)]
-            if overlap > max(VOUCHED * min(each), NOISE):
+            if overlap > max(SHARED * min(each), NOISE):
                 number = {i: number[j] if n == number[k] else n for i, n in number.items()}
         groups.append(
             [tuple(j for j in number if number[j] == n) for n in dict.fromkeys(number.values())]

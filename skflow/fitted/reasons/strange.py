@@ -2,7 +2,7 @@
 
 Candidates are single cells, and the few cells that surprise most on average over all orders in
 which the cells of a row may be seen (:mod:`skflow.conditioning.surprises`): these are found also
-where they vouch for each other. The cells of each candidate are replaced by draws given the other
+where they support each other. The cells of each candidate are replaced by draws given the other
 cells of the row, and the smallest candidate that suffices counts.
 """
 

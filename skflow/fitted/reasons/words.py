@@ -36,8 +36,8 @@ def usual_words(draws: StoredColumn) -> str:
     """Return the range of most draws of one cell in words, or the most frequent one."""
     present = np.flatnonzero(draws.present)
     n_draws = len(draws.missing)
-    is_ordered = SPELL.get(draws.family.name) is not None
-    if is_ordered and 2 * len(present) > n_draws:
+    spell = SPELL.get(draws.family.name)
+    if spell is not None and 2 * len(present) > n_draws:
         order = present[np.argsort(draws.values[present], kind="stable")]
         ends = [order[round(share * (len(order) - 1))] for share in RANGE]
         low, high = words_of(draws.take(ends), ROUGH)
