@@ -329,7 +329,7 @@ def _write_explain(records: Sequence[dict], command: str) -> None:
         "block of numbers that depend on each other and are extreme together (block); up to 100 of "
         "each. First is the share of rows whose first line of explain names a planted cell; exact, "
         "those where it names the planted cells and no other; beside them are the lowest cell of "
-        "score_features and the one that is strangest in its column alone. "
+        "score_features and the line of the highest marginal surprise. "
         + " ".join(f"Of {kind}: {text}." for kind, text in kinds.items())
         + f" {SPREAD}"
     )

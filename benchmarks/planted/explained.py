@@ -47,8 +47,8 @@ def measure_explained(
 ) -> dict:
     """Return how often the first reason is a planted cell, for each kind of error.
 
-    Beside the first line of ``explain`` are the lowest of ``score_features`` and the highest
-    marginal surprise. A first line is exact where it names the planted cells and no other.
+    Beside the first line of ``explain`` are the lowest of ``score_features`` and the line with the
+    highest marginal surprise. A first line is exact where it names the planted cells and no other.
     """
     plantings = {
         "swap": plant_single(fresh, fresh, seed, slips=False),
@@ -75,9 +75,8 @@ def _judge(detector: FlowOutlierDetector, rows: pd.DataFrame, planted: Cells) ->
     seconds = time.process_time() - start
     first = reasons.groupby("row").head(1)["column"]
     named = [set(columns.split(", ")) for columns in first]
-    single = reasons[reasons["column"].isin(rows.columns)]
-    alone = single.sort_values("marginal_surprise", ascending=False).groupby("row").head(1)
-    alone = alone.set_index("row")["column"].reindex(range(len(rows)))
+    alone = reasons.sort_values("marginal_surprise", ascending=False).groupby("row").head(1)
+    strangest = [set(columns.split(", ")) for columns in alone.sort_values("row")["column"]]
     features = detector.score_features(rows).idxmin(axis=1)
     lacking = reasons.groupby("row")["contribution"].sum() - detector.score_samples(rows)
     pairs = list(zip(named, planted, strict=True))
@@ -85,15 +84,15 @@ def _judge(detector: FlowOutlierDetector, rows: pd.DataFrame, planted: Cells) ->
         "n": len(rows),
         "first": float(np.mean([bool(own & true) for own, true in pairs])),
         "exact": float(np.mean([own == true for own, true in pairs])),
-        "score_features": _share(features, planted),
-        "marginal": _share(alone, planted),
+        "score_features": float(
+            np.mean([own in true for own, true in zip(features, planted, strict=True)])
+        ),
+        "marginal": float(
+            np.mean([bool(own & true) for own, true in zip(strangest, planted, strict=True)])
+        ),
         "error_of_sum": float(lacking.abs().max()),
         "seconds_per_row": seconds / len(rows),
     }
-
-
-def _share(columns: pd.Series, planted: Cells) -> float:
-    return float(np.mean([own in true for own, true in zip(columns, planted, strict=True)]))
 
 
 def numbers_of(table: pd.DataFrame) -> list[str]:
