@@ -18,6 +18,9 @@ calibration
 blame, repair
     Fresh rows of continuous tables in which one to three cells were replaced by values of
     other fresh rows: see ``planted/reasons.py``.
+explain
+    Fresh rows made strange by one cell, or by a block of dependent ones: how often the first
+    reason names it; see ``planted/explained.py``.
 mixed
     Fresh rows of tables of mixed columns, and the same with cells of other rows, with all
     cells of other rows, or with one value of its column, rare ones as often as others: see
@@ -61,8 +64,10 @@ from benchmarks.common.mixed_tables import load_mixed
 from benchmarks.common.mixed_tables import split as split_mixed
 from benchmarks.common.records import add_arguments, drop_records, measure_missing, read_records
 from benchmarks.common.tables import load_tables
+from benchmarks.common.tables import split as split_continuous
 from benchmarks.pages import outliers as pages
 from benchmarks.peers.detectors import PEERS
+from benchmarks.planted.explained import measure_explained
 from benchmarks.planted.mixed import MOST_ROWS as MOST_MIXED_ROWS
 from benchmarks.planted.mixed import encoder, measure_planted
 from benchmarks.planted.reasons import measure_blame, measure_known_blame, measure_repair
@@ -122,6 +127,10 @@ MIXED = (  # categories among the columns
     "telco_churn",
     "titanic",
     "wage",
+)
+EXPLAINED = (  # five columns or more, some of numbers that depend on each other
+    *("airfoil", "bike", "concrete", "elevators", "parkinsons", "power-plant"),
+    *("abalone", "adult", "california_housing", "diamonds", "nyc_weather", "taxis"),
 )
 FEWEST_TIMED = 2_000  # rows; from here on a fit of the detector is one fit of the density
 MADE = pages.MADE
@@ -273,6 +282,22 @@ def measure_mixed(data: Data, table: str, seed: int, method: str) -> dict:
     return {**shape, "auroc": scored}
 
 
+def measure_explanations(data: Data, table: str, seed: int, method: str) -> dict:
+    """Return how often the first reason names what was planted; ``method`` is the detector."""
+    if table in data.mixed:
+        whole = data.mixed[table]
+        train, fresh = split_mixed(whole, seed)
+        detector = data.fitted_mixed(table, seed)
+    else:
+        whole = data.continuous[table]
+        names = [f"c{j}" for j in range(whole.shape[1])]
+        train, fresh = (pd.DataFrame(X, columns=names) for X in split_continuous(whole, seed))
+        train, fresh = train[:MOST_ROWS], fresh.reset_index(drop=True)
+        detector = METHODS[method](*train.shape, seed).fit(train)
+    measured = measure_explained(detector, train, fresh, seed)
+    return {"rows": len(whole), "columns": whole.shape[1], **measured}
+
+
 def measure_known(data: Data, table: str, seed: int, method: str) -> dict:
     """Return which cells are named where some are planted in rows of a known density."""
     X, correlations = draw_factors(table, seed)
@@ -367,6 +392,12 @@ PARTS = {
         lambda data: (data.continuous, PLANTED),
         (DETECTOR,),
         ("flagged", "n_explained"),
+    ),
+    "explain": Part(
+        measure_explanations,
+        lambda data: ([*data.continuous, *data.mixed], EXPLAINED),
+        (DETECTOR,),
+        ("swap", "slip", "block"),
     ),
     "mixed": Part(
         measure_mixed,

@@ -79,7 +79,7 @@ FRAME_FLOORS = {"command_line", "batches", "datasets"}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
 # One class each, most of it numpydoc and the list of parameters.
-LONG_FILES = {"estimators/density.py": 678, "estimators/outlier.py": 453}
+LONG_FILES = {"estimators/density.py": 684, "estimators/outlier.py": 570}
 LONG_FUNCTIONS: dict[str, int] = {}
 
 

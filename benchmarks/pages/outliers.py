@@ -314,6 +314,44 @@ def _write_known(records: Sequence[dict], command: str) -> None:
     report.write("outliers_known", command, summary, header, rows, footer=footer)
 
 
+FIRST = ("first", "exact", "score_features", "marginal")
+
+
+def _write_explain(records: Sequence[dict], command: str) -> None:
+    tables = Tables(records)
+    kinds = {
+        kind: "; ".join(f"{key} {spread(tables.means(kind, key), '.1%')}" for key in FIRST)
+        for kind in ("swap", "slip", "block")
+    }
+    summary = (
+        "Usual rows made strange (a p-value of 0.01 or less) by one cell of another row (swap), by "
+        "one number that is ten times as large or 4 to 10 standard deviations away (slip), or by a "
+        "block of numbers that depend on each other and are extreme together (block); up to 100 of "
+        "each. First is the share of rows whose first line of explain names a planted cell; exact, "
+        "those where it names the planted cells and no other; beside them are the lowest cell of "
+        "score_features and the line of the highest marginal surprise. "
+        + " ".join(f"Of {kind}: {text}." for kind, text in kinds.items())
+        + f" {SPREAD}"
+    )
+    header = (
+        "table",
+        "rows x columns",
+        "seeds",
+        *(f"{kind}: {key}" for kind in kinds for key in FIRST),
+        "seconds a row",
+    )
+    rows = [
+        [
+            *tables.shape(name),
+            *(tables.cell(".1%", name, kind, key) for kind in kinds for key in FIRST),
+            tables.cell(".3f", name, "slip", "seconds_per_row"),
+        ]
+        for name in tables.records
+    ]
+    footer = report.footer_of(records, command)
+    report.write("outliers_explain", command, summary, header, rows, footer=footer)
+
+
 REPAIRED = ("repair", "nearest row")
 
 
@@ -432,6 +470,7 @@ WRITERS: dict[str, tuple[Sequence[str], Callable[[Sequence[dict], str], None]]] 
     "mixed": (("outliers_mixed",), _write_mixed),
     "blame": (("outliers_blame",), _write_blame),
     "known": (("outliers_known",), _write_known),
+    "explain": (("outliers_explain",), _write_explain),
     "repair": (("outliers_repair",), _write_repair),
     "cost": (("outliers_cost",), _write_cost),
 }

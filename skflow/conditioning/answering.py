@@ -67,6 +67,13 @@ def answer(
     return answers
 
 
+def answer_at_once(
+    sampler: ImportanceSampler, rows: PartialRows, uniform: Tensor, n_draws: int, n_chosen: int
+) -> Answers:
+    """Draw the unknown cells of rows once, whatever the effective sample size; all are reliable."""
+    return _by_draws(sampler, rows, uniform, n_draws, n_chosen, torch.zeros_like(uniform[:, 0]))
+
+
 def _by_draws(
     sampler: ImportanceSampler,
     rows: PartialRows,

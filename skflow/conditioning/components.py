@@ -9,7 +9,7 @@ weights of the components and, within each, the mean and covariance of the unkno
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from skflow.initialization.gaussian_mixture import (
 )
 
 LOG_2PI = math.log(2 * math.pi)
+MOST_KEPT = 256  # sets of columns whose conditionals are kept
 Columns = tuple[int, ...]
 
 
@@ -92,7 +93,7 @@ class MixedComponents:
             unweighted = torch.ones_like(self.gaussians.weights)
             natural = natural_parameters(GaussianComponents(unweighted, means, covariances))
             natural[:, 0] -= len(columns) * LOG_2PI / 2
-            self._natural[columns] = natural
+            _keep(self._natural, columns, natural)
         return self._natural[columns] @ sufficient_statistics(y[list(columns)])
 
     def log_probs_of_present(self, y: Tensor) -> Tensor:
@@ -120,7 +121,7 @@ class MixedComponents:
             conditional = own - gain @ cross.transpose(1, 2)
             ridge = RIDGE * torch.eye(split, dtype=own.dtype, device=own.device)
             factor = torch.linalg.cholesky((conditional + conditional.mT) / 2 + ridge)
-            self._regressions[unknown, known] = Regression(gain, intercept, factor)
+            _keep(self._regressions, (unknown, known), Regression(gain, intercept, factor))
         return self._regressions[unknown, known]
 
     def _marginal(self, columns: Columns) -> GaussianComponents:
@@ -129,6 +130,13 @@ class MixedComponents:
         ridge = RIDGE * torch.eye(len(columns), dtype=means.dtype, device=means.device)
         covariances = covariances[:, chosen[:, None], chosen] + ridge
         return GaussianComponents(weights, means[:, chosen], covariances)
+
+
+def _keep(kept: dict[Any, Any], key: Any, value: Any) -> None:
+    """Keep a value, in place of the oldest one where there are many."""
+    if len(kept) >= MOST_KEPT:
+        del kept[next(iter(kept))]
+    kept[key] = value
 
 
 def columns_of(mask: Tensor) -> Columns:

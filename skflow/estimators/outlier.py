@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import false_discovery_control
 from sklearn.base import OutlierMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
 from skflow.clock import Clock
@@ -22,12 +23,14 @@ from skflow.estimators.persistence import SaveableDetector
 from skflow.estimators.validation import check_table, numbers_like, weighted_rows
 from skflow.exceptions import warn_caller
 from skflow.fitted.detector import Detector, FittedScorers, plan_calibration
+from skflow.fitted.reasons.explanation import explain, in_columns
 from skflow.fitted.repair import repair
 from skflow.fitted.table_rows import EncodableTable
 from skflow.outliers.tails import quantile
 from skflow.outliers.trimming import FITTED, NORMAL, log_tail_probs
 from skflow.report.outliers import OutlierReport, report_outliers
 from skflow.report.rows import Request
+from skflow.table.frames import new_frame
 from skflow.table.objects import brief
 from skflow.table.storage import StoredTable
 from skflow.torch_state import usual_torch
@@ -353,6 +356,55 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
         check_is_fitted(self)
         return self._detector.p_values(np.asarray(scores, dtype=np.float64))
 
+    def select(self, X: ArrayLike, fdr: float = 0.1) -> NDArray[np.bool_]:
+        r"""Select outliers such that few of the selected rows are false discoveries.
+
+        The procedure of Benjamini and Hochberg, on :meth:`p_values`: of N rows the k with the
+        lowest p-values are selected, with the largest k such that each of them is at most
+        ``fdr * k / N``. The expected share of normal rows among the selected ones is then at most
+        ``fdr``, also where p-values share their calibration rows [1]_.
+
+        Rows below all m calibration rows tie at the p-value :math:`1 / (m + 1)`: all of them are
+        selected, or none. So nothing is selected where fewer than
+        :math:`N / (\mathrm{fdr} \, (m + 1))` rows are that low: to find single rows among
+        thousands takes tens of thousands of calibration rows, or :meth:`score_samples`, which
+        ranks them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        fdr : float, default=0.1
+            Largest expected share of normal rows among the selected ones, in (0, 1].
+
+        Returns
+        -------
+        is_selected : ndarray of bool, shape (n_samples,)
+
+        References
+        ----------
+        .. [1] S. Bates, E. Candès, L. Lei, Y. Romano, M. Sesia, "Testing for Outliers with
+           Conformal p-values", Annals of Statistics 51 (1), 2023, theorem 2.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skflow import FlowDensity, FlowOutlierDetector
+        >>> X = load_iris(as_frame=True).data
+        >>> density = FlowDensity(n_layers=0, n_components=2)
+        >>> detector = FlowOutlierDetector(density, random_state=0).fit(X)
+        >>> strange = X.head(4).assign(**{"petal length (cm)": [6.0, 1.4, 1.3, 1.5]})
+        >>> detector.select(strange, fdr=0.1)
+        array([ True, False, False, False])
+        """
+        check_is_fitted(self)
+        validate_parameter_constraints(
+            {"fdr": [Interval(Real, 0, 1, closed="right")]},
+            {"fdr": fdr},
+            caller_name=f"{type(self).__name__}.select",
+        )
+        selected: NDArray[np.bool_] = false_discovery_control(self.p_values(X)) <= fdr
+        return selected
+
     def score_features(self, X: ArrayLike) -> Any:
         r"""Conditional log tail probability of each cell, given the others of its row.
 
@@ -378,6 +430,71 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
         table = self._read(X)
         log_probs = self._detector.score_features(table, self.density_.device, self.verbose)
         return numbers_like(log_probs, X, self._detector.density.container.names)
+
+    def explain(self, X: ArrayLike) -> Any:
+        """Reasons that add up to the score of each row, the most important ones first.
+
+        Cells that support each other, such as a total and the only part of it, are one line
+        where they are strange together: given the other, each is normal.
+
+        The strange cells of a row are the fewest without which it is usual: they are replaced by
+        draws given the others. The score that the row regains is theirs; what it still lacks is
+        shared among its other cells in proportion to their surprise. A row with a p-value of at
+        least 0.1 has no strange cells, and its score is shared among all.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        reasons : DataFrame
+            A polars frame where ``X`` is one, otherwise a pandas frame. It has one line for each
+            row and each column or group of columns, with these columns:
+
+            ``row``
+                Index of the row where ``X`` is a pandas frame, otherwise its position.
+            ``column``
+                Name of the column, or names of a group, separated by commas.
+            ``value``
+                The row's own cells as text.
+            ``usual``
+                What is usual given the other columns of the row, as text: the range of the
+                central 90 % of numbers, or the likeliest label with its probability. For a group,
+                it is what is usual given the columns outside of it.
+            ``contribution``
+                Part of the row's score; the lowest first. Contributions sum to
+                :meth:`score_samples`.
+            ``conditional_surprise``
+                Negative log tail probability of the cell given the other columns, in nats: the
+                negative of :meth:`score_features`. For a group, the sum over its cells, each
+                given the columns outside of the group and those before it.
+            ``marginal_surprise``
+                The same, given no other column or none outside of the group.
+
+            Surprises of groups and marginal ones are those of a mixture that approximates the
+            density.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`score_samples`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skflow import FlowDensity, FlowOutlierDetector
+        >>> X = load_iris(as_frame=True).data
+        >>> density = FlowDensity(n_layers=0, n_components=2)
+        >>> detector = FlowOutlierDetector(density, random_state=0).fit(X)
+        >>> strange = X.iloc[[0]].assign(**{"petal length (cm)": 6.0})
+        >>> detector.explain(strange)["column"].iloc[0]
+        'petal length (cm)'
+        """
+        check_is_fitted(self)
+        table = self._read(X)
+        reasons = explain(self._detector, table, self.density_.device, self.verbose)
+        return new_frame(in_columns(reasons, table), np.array([each.row for each in reasons]), X)
 
     def repair(self, X: ArrayLike) -> Any:
         """Nearest unremarkable row of each row: what would have been normal.

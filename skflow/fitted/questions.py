@@ -1,7 +1,7 @@
 """Questions to the joint density of a table: some of its cells, given others."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +27,7 @@ from skflow.torch_state import usual_torch
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Device = str | torch.device
+Answer = Callable[[ImportanceSampler, PartialRows, torch.Tensor, int, int], Answers]
 
 # Least for a row with one unknown cell that is surely a value, with another one, and with more.
 DRAWS_ON_LINE, FEW_DRAWS, MANY_DRAWS = 20, 32, 64
@@ -96,9 +97,13 @@ class Questions:
     what : {"known", "present", "every"}
         Labels that are drawn: all that fitted rows have; those without missing markers; or all,
         labels never seen included.
+    answer : callable, default=answer
+        Draws of rows with unknown cells.
     """
 
-    def __init__(self, density: TableDensity, device: Device, what: str) -> None:
+    def __init__(
+        self, density: TableDensity, device: Device, what: str, answer: Answer = answer
+    ) -> None:
         if density.model.given_marginals is not None:
             raise ValueError(
                 "The density was fitted with given=..., for one question. Fit FlowDensity() "
@@ -107,6 +112,7 @@ class Questions:
         self.density = density
         self.codec = density.codec
         self.device = device
+        self.answer = answer
         entries = []
         for j in self.codec.labelled:
             labels = self.codec.columns[j].labels
@@ -171,8 +177,10 @@ class Questions:
         """
         for rows, _, answers in self._answers(partial, uniform, n_draws, n_chosen):
             with _inference():
-                y = answers.y.flatten(1).cpu()
-                values = self.density.model.marginals.inverse_and_log_det(y)[0]
+                model, y = self.density.model, answers.y.flatten(1).cpu()
+                # A known cell may be missing where no fitted row had a missing value.
+                y = y.masked_fill(y.isnan() & (model.value_label[:, :1] < 0), 0.0)
+                values = model.marginals.inverse_and_log_det(y)[0]
             labels = answers.labels.flatten(1).cpu().numpy().T
             nothing = np.full(labels.shape, np.nan)
             decoded = self.codec.decode(labels, nothing, values.numpy().T, on_grid=True)
@@ -203,7 +211,7 @@ class Questions:
             with _inference():  # no longer than for these rows: modes of torch end in turn
                 encoded, offset = self.encode(partial.take(rows), sampler)
                 own = torch.tensor(uniform[rows]).to(sampler.device)
-                answers = answer(sampler, encoded, own, int(effort[rows[0]]), n_chosen)
+                answers = self.answer(sampler, encoded, own, int(effort[rows[0]]), n_chosen)
                 sizes.append(answers.effective_size.cpu().numpy())
                 n_unreliable += int((~answers.is_reliable).sum())
             yield rows, offset, answers

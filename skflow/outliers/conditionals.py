@@ -18,7 +18,7 @@ which is at most uniform: among normal cells, a share of at most :math:`\alpha` 
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -52,28 +52,55 @@ def tail_log_probs(
     log_probs : ndarray of shape (n_rows, n_columns), float64
         Log-probability that a draw of the cell is no likelier: at most 0, lower is stranger.
     """
-    n_columns = len(codec.columns)
-    size = block_of_rows(n_columns, joint)
-    log_probs = np.empty((table.n_rows, n_columns))
-    with tqdm(
-        total=log_probs.size,
-        desc="score_features",
-        unit="cell",
-        disable=not verbose,
-        file=sys.stderr,
-    ) as bar:
-        for start in range(0, table.n_rows, size):
-            rows = codec.encode(table.take(slice(start, start + size)))
-            for j in range(n_columns):
-                given = Conditional(codec, joint, rows, j)
-                log_probs[start : start + size, j] = given.tail_log_prob()
-                bar.update(len(rows.labels))
+    log_probs = np.empty((table.n_rows, len(codec.columns)))
+    for rows, j, given in conditionals(codec, joint, table, "score_features", verbose):
+        log_probs[rows, j] = given.tail_log_prob()
     return log_probs
 
 
-def block_of_rows(n_columns: int, joint: JointDensity) -> int:
-    """Return how many rows are explained at once."""
-    return max(1, min(BLOCK_ENTRIES // n_columns, BLOCK_FACTORS // max(1, joint.n_factors)))
+def conditionals(
+    codec: TableCodec,
+    joint: JointDensity,
+    table: StoredTable,
+    title: str,
+    verbose: int = 0,
+    own: StoredTable | None = None,
+) -> Iterator[tuple[slice, int, "Conditional"]]:
+    """Yield the conditional distribution of each column in some rows, with a progress bar.
+
+    ``own`` holds the rows' own cells in the column, where they are not those of ``table``.
+
+    Yields
+    ------
+    rows : slice
+    j : int
+        The column.
+    given : Conditional
+    """
+    n_columns = len(codec.columns)
+    size = max(1, min(BLOCK_ENTRIES // n_columns, BLOCK_FACTORS // max(1, joint.n_factors)))
+    n_cells = table.n_rows * n_columns
+    with tqdm(total=n_cells, desc=title, unit="cell", disable=not verbose, file=sys.stderr) as bar:
+        for start in range(0, table.n_rows, size):
+            block = slice(start, start + size)
+            rows = codec.encode(table.take(block))
+            cells = rows if own is None else codec.encode(own.take(block))
+            for j in range(n_columns):
+                whole = put_column(rows, cells, *codec.indices[j])
+                yield block, j, Conditional(codec, joint, whole, j)
+                bar.update(len(rows.labels))
+
+
+def put_column(
+    rows: EncodedRows, cells: EncodedRows, label: int | None, value: int | None
+) -> EncodedRows:
+    """Replace the cells of one column by those of other rows."""
+    labels, novel, values = rows.labels.copy(), rows.novel.copy(), rows.values.copy()
+    if label is not None:
+        labels[:, label], novel[:, label] = cells.labels[:, label], cells.novel[:, label]
+    if value is not None:
+        values[:, value] = cells.values[:, value]
+    return replace(rows, labels=labels, novel=novel, values=values)
 
 
 class Conditional:
@@ -157,7 +184,7 @@ class Conditional:
         values = np.full(len(labels), np.nan)
         if self._value is not None:
             values = np.where(
-                labels == self._column.labels.value_label, self._values.median(), values
+                labels == self._column.labels.value_label, self._values.quantile(0.5), values
             )
         return labels, values
 
@@ -169,6 +196,27 @@ class Conditional:
         if self._value is None:
             return None
         return np.column_stack([self._values.quantile(share) for share in shares])
+
+    def usual(
+        self, low: float, high: float
+    ) -> tuple[NDArray[np.int64], list[FloatArray], FloatArray]:
+        """Usual cells of each row, encoded: the likeliest known label, and quantiles of values.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_rows,)
+        values : list of two ndarrays of shape (n_rows,)
+            The ``low`` and the ``high`` quantile where the label says "a value", else NaN.
+        probability : ndarray of shape (n_rows,)
+            That of the label.
+        """
+        known = self.log_probs[:, : self._column.labels.n_labels]
+        labels = known.argmax(axis=1)
+        values, ends = [np.full(len(labels), np.nan)] * 2, self.quantiles((low, high))
+        if ends is not None:
+            is_value = labels == self._column.labels.value_label
+            values = [np.where(is_value, end, np.nan) for end in ends.T]
+        return labels, values, np.exp(known.max(axis=1))
 
     def _log_mass_of(self, label: int, *, quantize: bool = False) -> FloatArray:
         """Log-probability of a label without a value, times the density of the other columns."""

@@ -108,12 +108,8 @@ class ValueDensity:
         below = self.curve.log_mass_below(self._level) - self.curve.log_mass()
         return np.where(present, np.minimum(below, 0.0), 0.0)
 
-    def median(self) -> FloatArray:
-        """Encoded median of each row, ``(n_rows,)``."""
-        return self.quantile(0.5)
-
     def quantile(self, share: float) -> FloatArray:
-        """Encoded value below which this share of each row's values lies, ``(n_rows,)``."""
+        """Encoded value below which this share of each row's mass lies, ``(n_rows,)``."""
         return self._points(self.curve.quantile(share)).encoded
 
     def _start(self, own: FloatArray) -> tuple[Nodes, Factors]:

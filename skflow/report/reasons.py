@@ -1,17 +1,15 @@
 """Reasons of rows: how unlikely each cell is given the others, and what is usual there."""
 
-import sys
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from skflow.fitted.detector import Detector
 from skflow.fitted.repair import repair
-from skflow.outliers.conditionals import Conditional, block_of_rows
+from skflow.outliers.conditionals import Conditional, conditionals
 from skflow.outliers.joint_density import JointDensity
 from skflow.report.text import ROUGH, spell_cells, spell_list, spell_share
 from skflow.table.codec import TableCodec
@@ -73,19 +71,11 @@ def explain(
     codec = detector.density.codec
     n_columns = len(codec.columns)
     joint = JointDensity(detector.density.model, device, table.n_rows * n_columns)
-    size = block_of_rows(n_columns, joint)
     log_probs = np.empty((table.n_rows, n_columns))
     usual: list[list[str]] = [[] for _ in range(n_columns)]
-    with tqdm(
-        total=log_probs.size, desc="reasons", unit="cell", disable=not verbose, file=sys.stderr
-    ) as bar:
-        for start in range(0, table.n_rows, size):
-            rows = codec.encode(table.take(slice(start, start + size)))
-            for j in range(n_columns):
-                given = Conditional(codec, joint, rows, j)
-                log_probs[start : start + size, j] = given.tail_log_prob()
-                usual[j] += spell_usual(codec, given, j)
-                bar.update(len(rows.labels))
+    for rows, j, given in conditionals(codec, joint, table, "reasons", verbose):
+        log_probs[rows, j] = given.tail_log_prob()
+        usual[j] += spell_usual(codec, given, j)
     return log_probs, usual
 
 

@@ -249,6 +249,25 @@ def append_columns(table: Any, columns: Sequence[NDArray[Any]], names: Sequence[
     return table
 
 
+def new_frame(columns: Mapping[str, Sequence[Any]], rows: NDArray[np.intp], like: Any) -> Any:
+    """Return a frame of a first column ``row`` and further ones.
+
+    Parameters
+    ----------
+    columns : mapping of str to sequence of shape (n_lines,)
+    rows : ndarray of intp, shape (n_lines,)
+        Position of the row of ``like`` that each line is about.
+    like : array, pandas or polars DataFrame
+        A polars frame gives a polars frame, everything else a pandas one. The index of a pandas
+        frame names the rows, otherwise they are numbered from 0.
+    """
+    frame = as_frame(like)
+    if frame is not None and frame.implementation.is_polars():
+        return nw.get_native_namespace(frame).DataFrame({"row": rows, **columns})
+    names = like.index.take(rows).to_flat_index() if isinstance(like, pd.DataFrame) else rows
+    return pd.DataFrame({"row": names, **columns})
+
+
 def column_values(table: Any, column: int | str) -> NDArray[Any]:
     """Return the cells of a column, by position or name, as an array."""
     frame = as_frame(table)

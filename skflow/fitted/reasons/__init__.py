@@ -1,0 +1,1 @@
+"""Reasons why rows are outliers."""
