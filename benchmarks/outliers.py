@@ -397,7 +397,7 @@ PARTS = {
         measure_explanations,
         lambda data: ([*data.continuous, *data.mixed], EXPLAINED),
         (DETECTOR,),
-        ("swap", "slip", "block"),
+        ("rows", "columns"),  # the others only where enough rows are strange
     ),
     "mixed": Part(
         measure_mixed,
