@@ -235,7 +235,7 @@ class Questions:
         labels = np.zeros((n_rows, len(layout.n_labels)), dtype=np.int64)
         label_is_known = np.ones(labels.shape, dtype=bool)
         novel = np.full(labels.shape, np.nan)
-        values = np.full((n_rows, len(layout.value_label)), np.nan)
+        values = np.full((n_rows, len(layout.value_labels)), np.nan)
         value_is_known = np.ones(values.shape, dtype=bool)
         log_volume = np.zeros(n_rows)
         for j, (codec, (label, value)) in enumerate(

@@ -7,10 +7,10 @@ quadrature, on the line where the column alone is standard normal.
 The conditional tail probability of a cell is that of a draw of its column, given the others, which
 is no likelier. Probabilities of labels and densities of values have no common unit, so they are
 compared by the mass that is no likelier among their own kind: a label counts with its
-probability, a value with that of all values of no higher density. With
-:math:`m` the mass of the cell,
+probability, a value with that of all values of no higher density on its rounding level :math:`v`
+(mostly the only one). With :math:`m` the mass of the cell,
 
-.. math:: P = \sum_{k: P(k) \le m} P(k) + \min(m, P(\text{a value})),
+.. math:: P = \sum_{k: P(k) \le m} P(k) + \sum_v \min(m, P(v)),
 
 which is at most uniform: among normal cells, a share of at most :math:`\alpha` has
 :math:`P \le \alpha`.
@@ -18,6 +18,7 @@ which is at most uniform: among normal cells, a share of at most :math:`\alpha` 
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -32,6 +33,7 @@ from skflow.outliers.value_densities import ValueDensity
 from skflow.rows import EncodedRows
 from skflow.table.codec import TableCodec
 from skflow.table.column_codec import MIN_PROBABILITY
+from skflow.table.number_codecs import ValueCodec
 from skflow.table.storage import StoredTable
 
 FloatArray = NDArray[np.float64]
@@ -84,8 +86,8 @@ class Conditional:
     Attributes
     ----------
     log_probs : ndarray of shape (n_rows, n_labels + 1)
-        Log-probability of each label, "never seen" the last; that of the label which stands for
-        a value is the mass of all values.
+        Log-probability of each label, "never seen" the last; that of a label which stands for
+        a value is the mass of all its values.
     """
 
     def __init__(self, codec: TableCodec, joint: JointDensity, rows: EncodedRows, j: int) -> None:
@@ -96,17 +98,13 @@ class Conditional:
         log_masses = np.full((len(rows.labels), labels.n_labels + 1), -np.inf)
         # Events without a value: all labels, the novel one included, but "a value".
         events = [] if self._label is None else range(labels.n_labels + 1)
-        own = None if self._value is None else labels.value_label
-        self._events = [label for label in events if label != own]
+        self._values = {} if self._value is None else self._densities(codec.value_codecs, joint)
+        self._events = [label for label in events if label not in self._values]
         for label in self._events:
             log_masses[:, label] = self._log_mass_of(label)
-        if self._value is not None:
-            valued = (
-                rows if self._label is None else self._labelled(labels.value_label, self._value)
-            )
-            self._values = ValueDensity(codec.value_codecs[self._value], joint, valued, self._value)
-            log_masses[:, labels.value_label] = self._values.log_mass()
-            log_masses[:, labels.value_label] += joint.log_prob_labels(valued.labels, valued.novel)
+        for label, values in self._values.items():
+            log_masses[:, label] = values.log_mass()
+            log_masses[:, label] += joint.log_prob_labels(values.rows.labels, values.rows.novel)
         self._log_masses = log_masses
         self.log_probs = log_masses - logsumexp(log_masses, axis=1, keepdims=True)
 
@@ -115,45 +113,59 @@ class Conditional:
         log_masses = self._log_masses.copy()
         for label in self._events:
             log_masses[:, label] = self._log_mass_of(label, quantize=True)
-        if self._value is not None:
-            refined = self._values.log_integral() - self._values.log_mass()
-            log_masses[:, self._column.labels.value_label] += refined
+        for label, values in self._values.items():
+            log_masses[:, label] += values.log_integral() - values.log_mass()
         return logsumexp(log_masses, axis=1)
 
     def tail_log_prob(self) -> FloatArray:
         """Log-probability that a draw of the column is no likelier, ``(n_rows,)``."""
         own_label = self._own_labels()
         own = self.log_probs[np.arange(len(own_label)), own_label] + self._log_share_of_novel()
-        labels = self._column.labels
-        of_labels, of_values = self.log_probs, np.full(len(own), -np.inf)
-        if self._value is not None:
-            of_values = self.log_probs[:, labels.value_label]
-            own = np.where(
-                own_label == labels.value_label,
-                of_values + self._values.log_share_no_likelier(),
-                own,
-            )
-            of_labels = np.delete(self.log_probs, labels.value_label, axis=1)
+        value_labels = list(self._values)
+        of_labels = np.delete(self.log_probs, value_labels, axis=1)
+        of_values = self.log_probs[:, value_labels]
+        for label, values in self._values.items():
+            own = np.where(own_label == label, own + values.log_share_no_likelier(), own)
         if self._label is None:  # a missing value where there was none at fit
             own = np.where(
                 np.isnan(self.rows.values[:, self._value]), math.log(MIN_PROBABILITY), own
             )
         no_likelier = np.where(of_labels <= own[:, None] + TIE, of_labels, -np.inf)
         of_novel = np.where(self._is_novel(), own, -np.inf)
-        both = np.column_stack((no_likelier, np.minimum(own, of_values), of_novel))
+        of_values = np.minimum(own[:, None], of_values)
+        both = np.column_stack((no_likelier, of_values, of_novel))
         log_probs = logsumexp(both, axis=1)
         return np.where(log_probs > -TIE, 0.0, log_probs)  # all draws, but for rounding
 
     def typical(self) -> tuple[NDArray[np.int64], FloatArray]:
-        """Typical cell of each row, encoded: the likeliest known label, or the median of values."""
+        """Typical cell of each row, encoded: the likeliest known label, or the median of values.
+
+        Values are one event, whatever their rounding level; the likeliest level has the median.
+        """
         known = self.log_probs[:, : self._column.labels.n_labels]
         labels = known.argmax(axis=1)
         values = np.full(len(labels), np.nan)
-        if self._value is not None:
-            values = np.where(
-                labels == self._column.labels.value_label, self._values.median(), values
-            )
+        if self._values:
+            value_labels = np.array(list(self._values))
+            of_events = np.delete(known, value_labels, axis=1).max(axis=1, initial=-np.inf)
+            is_value = logsumexp(known[:, value_labels], axis=1) >= of_events
+            likeliest = value_labels[known[:, value_labels].argmax(axis=1)]
+            labels = np.where(is_value, likeliest, labels)
+        for label, of_label in self._values.items():
+            values = np.where(labels == label, of_label.median(), values)
         return labels, values
+
+    def _densities(
+        self, codecs: Sequence[ValueCodec], joint: JointDensity
+    ) -> dict[int, ValueDensity]:
+        """Densities of the column's values, by their label."""
+        assert self._value is not None
+        densities = {}
+        for level, label in enumerate(self._column.labels.value_labels):
+            rows = self.rows if self._label is None else self._labelled(label, self._value)
+            own = codecs[self._value]
+            densities[label] = ValueDensity(own, joint, rows, self._value, level)
+        return densities
 
     def _log_mass_of(self, label: int, *, quantize: bool = False) -> FloatArray:
         """Log-probability of a label without a value, times the density of the other columns."""
@@ -163,7 +175,7 @@ class Conditional:
 
     def _own_labels(self) -> NDArray[np.int64]:
         if self._label is None:
-            return np.full(len(self.rows.labels), self._column.labels.value_label)
+            return np.full(len(self.rows.labels), self._column.labels.value_labels.start)
         return self.rows.labels[:, self._label]
 
     def _log_share_of_novel(self) -> FloatArray:
