@@ -194,8 +194,7 @@ def _unpack_codec(column: ColumnFields, stored: StoredColumn, schema: ColumnSche
     is_category = stored.family.holds_objects
     fields = msgspec.convert(column.codec, CategoryFields if is_category else NumberFields)
     kind = kind_of(schema)
-    n_values = (1 + len(schema.rounding)) if schema.valued else 0
-    n_labels = len(kind.known(schema)) + n_values + len(schema.missing)
+    n_labels = kind.count_labels(schema)
     if max(fields.rarest) >= max(1, n_labels) or any(a >= b for a, b in pairwise(fields.rarest)):
         _refuse("rarest", fields.rarest, "labels of the column, ascending")
     state = msgspec.structs.asdict(fields)

@@ -18,7 +18,6 @@ which is at most uniform: among normal cells, a share of at most :math:`\alpha` 
 
 import math
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -33,7 +32,6 @@ from skflow.outliers.value_densities import ValueDensity
 from skflow.rows import EncodedRows
 from skflow.table.codec import TableCodec
 from skflow.table.column_codec import MIN_PROBABILITY
-from skflow.table.number_codecs import ValueCodec
 from skflow.table.storage import StoredTable
 
 FloatArray = NDArray[np.float64]
@@ -98,7 +96,13 @@ class Conditional:
         log_masses = np.full((len(rows.labels), labels.n_labels + 1), -np.inf)
         # Events without a value: all labels, the novel one included, but "a value".
         events = [] if self._label is None else range(labels.n_labels + 1)
-        self._values = {} if self._value is None else self._densities(codec.value_codecs, joint)
+        #: Densities of the column's values, by their label.
+        self._values: dict[int, ValueDensity] = {}
+        if self._value is not None:
+            for level, label in enumerate(labels.value_labels):
+                valued = rows if self._label is None else self._labelled(label, self._value)
+                own = codec.value_codecs[self._value]
+                self._values[label] = ValueDensity(own, joint, valued, self._value, level)
         self._events = [label for label in events if label not in self._values]
         for label in self._events:
             log_masses[:, label] = self._log_mass_of(label)
@@ -154,18 +158,6 @@ class Conditional:
         for label, of_label in self._values.items():
             values = np.where(labels == label, of_label.median(), values)
         return labels, values
-
-    def _densities(
-        self, codecs: Sequence[ValueCodec], joint: JointDensity
-    ) -> dict[int, ValueDensity]:
-        """Densities of the column's values, by their label."""
-        assert self._value is not None
-        densities = {}
-        for level, label in enumerate(self._column.labels.value_labels):
-            rows = self.rows if self._label is None else self._labelled(label, self._value)
-            own = codecs[self._value]
-            densities[label] = ValueDensity(own, joint, rows, self._value, level)
-        return densities
 
     def _log_mass_of(self, label: int, *, quantize: bool = False) -> FloatArray:
         """Log-probability of a label without a value, times the density of the other columns."""

@@ -56,7 +56,7 @@ class ValueDensity:
         The value of the column is the row's own, where there is one; its label is that of a value.
     k : int
         The column, among those with values.
-    level : int, default=0
+    rounding : int, default=0
         The rounding level of the values.
     """
 
@@ -66,12 +66,12 @@ class ValueDensity:
         joint: JointDensity,
         rows: EncodedRows,
         k: int,
-        level: int = 0,
+        rounding: int = 0,
     ) -> None:
         self.rows = rows
         self._column = column
-        self._rounding = level
-        self._width = float(column.cells.widths[level])
+        self._rounding = rounding
+        self._width = float(column.cells.widths[rounding])
         self._marginal = joint.marginals.of_columns([k])
         self._joint = joint
         self._k = k

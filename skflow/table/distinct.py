@@ -202,7 +202,7 @@ def find_needed(values: NDArray[Any], watched: NDArray[Any]) -> NDArray[np.bool_
     needed[max(0, nearest - 1) : nearest + 2] = True
     finest = find_finest(values)
     needed[finest] = True
-    needed[find_divisors(_in_decimals(values, finest))] = True
+    needed[find_divisors(in_decimals(values, finest))] = True
     broken = np.flatnonzero(values != np.rint(values))
     needed[broken[:1] if broken.size else find_divisors(values)] = True
     return needed
@@ -226,7 +226,7 @@ def find_divisors(values: NDArray[Any]) -> list[int]:
     return places
 
 
-def _in_decimals(values: NDArray[Any], finest: int) -> NDArray[np.float64]:
+def in_decimals(values: NDArray[Any], finest: int) -> NDArray[np.float64]:
     """Return numbers in units of the last decimal that one of them needs; 0 where none fits."""
     numbers, precision = values.astype(np.float64), precision_of(values)
     own = slice(finest, finest + 1)

@@ -59,8 +59,9 @@ def infer_schema(
     In kinds with values, a value is an atom if it is repeated in at least 1 % of rows
     (at least 10; these are enough for the lowest and the highest) and 5 times as often
     as its neighbours, on the same rounding level, unless ``column_kinds`` says
-    "continuous": these are numbers without grid or atom. The support of numbers, and of durations, that are all of one
-    sign ends at 0. No level, atom or bound is a number that occurs once.
+    "continuous": these are numbers without grid or atom. The support of numbers, and of
+    durations, that are all of one sign ends at 0. No level, atom or bound is a number that
+    occurs once.
 
     On a grid, steps of which multiples have many more rows than chance gives them are *rounding
     levels*: of a unit of the clock, or of 1, 2, 2.5 and 5 times powers of ten, at most four, each
@@ -123,9 +124,14 @@ def infer_schema(
 
 
 def _mark_given(columns: Sequence[ColumnSchema], conditions: Container[int]) -> Schema:
-    given = {"is_given": True, "rounding": ()}  # what has no density needs no levels
     return Schema(
-        tuple(replace(c, **given) if j in conditions else c for j, c in enumerate(columns))
+        tuple(
+            # What has no density needs no rounding levels.
+            replace(c, is_given=True, rounding=())
+            if j in conditions
+            else replace(c, is_given=False)
+            for j, c in enumerate(columns)
+        )
     )
 
 

@@ -220,7 +220,11 @@ class NumberCodec(ColumnCodec):
         x = np.zeros(len(labels))
         other = ~is_known & (missing == 0)
         level = (labels[other] - self.labels.n_known).clip(0, self.cells.n_levels - 1)
-        x[other] = self._snap(self.scaling.decode(encoded[other]), level, on_grid=on_grid)
+        position = self.scaling.decode(encoded[other])
+        # Near 0 a flow's error is relative to the column's scale. Twice, to be sure.
+        error = 2 * decoding_error(self.scaling, position) + NOISE * self.scaling.scale
+        precision = Precision(self.scaling.scale, self.smallest, error)
+        x[other] = self.cells.snap(position, level, precision, on_grid=on_grid)
         numbers = self.coordinates.write(x)
         if on_grid:
             numbers = numbers.clip(*self.limits).astype(numbers.dtype, copy=False)
@@ -229,13 +233,6 @@ class NumberCodec(ColumnCodec):
 
     def _without_latent(self, column: StoredColumn) -> NDArray[np.bool_]:
         return np.zeros(len(column.values), dtype=bool)
-
-    def _snap(self, position: FloatArray, level: LabelArray, *, on_grid: bool) -> FloatArray:
-        """Return coordinates of decoded positions, without their error."""
-        # Near 0 a flow's error is relative to the column's scale. Twice, to be sure.
-        error = 2 * decoding_error(self.scaling, position) + NOISE * self.scaling.scale
-        precision = Precision(self.scaling.scale, self.smallest, error)
-        return self.cells.snap(position, level, precision, on_grid=on_grid)
 
 
 class ValueCodec(NumberCodec):

@@ -88,8 +88,9 @@ def _common_step(distinct: Distinct) -> int:
 def _divisor(numbers: Sequence[int]) -> int:
     """Greatest common divisor of different numbers; 1 where it may be chance."""
     divisor = math.gcd(*numbers)
-    told = divisor > 0 and len(numbers) >= DISTINCT_ON_STEP
-    return divisor if told and len(numbers) * math.log10(divisor) >= DIGITS_OF_CHANCE else 1
+    if not divisor or len(numbers) < DISTINCT_ON_STEP:
+        return 1
+    return divisor if len(numbers) * math.log10(divisor) >= DIGITS_OF_CHANCE else 1
 
 
 def find_whole_step(distinct: Distinct) -> int | None:

@@ -33,12 +33,12 @@ CONDITION = ConditionSizes(N_GIVEN_LABELS, N_GIVEN_VALUES)
 
 # Known labels, and columns of values with the label that says "a value".
 LAYOUTS = {
-    "numbers": ((), ((-1, 0),) * 4),
-    "one number": ((), ((-1, 0),)),
+    "numbers": ((), ((-1, 0, 1),) * 4),
+    "one number": ((), ((-1, 0, 1),)),
     "labels": ((3, 2, 4), ()),
     "one label": ((3,), ()),
-    "a label and a number": ((3,), ((0, 1),)),
-    "both": ((3, 2), ((-1, 0), (1, 1), (-1, 0), (0, 2))),
+    "a label and a number": ((3,), ((0, 1, 2),)),
+    "both": ((3, 2), ((-1, 0, 1), (1, 1, 2), (-1, 0, 1), (0, 1, 3))),
 }
 every_layout = pytest.mark.parametrize("name", LAYOUTS)
 given_or_not = pytest.mark.parametrize("has_condition", [False, True], ids=["alone", "given"])
@@ -99,9 +99,10 @@ def rows_of(name: str, n_rows: int) -> Rows:
     numbers = torch.randn(labels.shape, generator=seeded(4), dtype=torch.float64)
     novel = numbers.where((labels == sizes) & (numbers > 0), torch.nan)
     values = skewed_table(n_rows)[: len(value_labels)]
-    for j, (column, label) in enumerate(value_labels):
+    for j, (column, first, end) in enumerate(value_labels):
         if column >= 0:
-            values[j, labels[column] != label] = torch.nan
+            has_value = (labels[column] >= first) & (labels[column] < end)
+            values[j, ~has_value] = torch.nan
     return Rows(labels, novel, values)
 
 
@@ -207,7 +208,7 @@ def test_density_integrates_to_one(has_condition: bool) -> None:
 
 def test_densities_of_labels_and_values_sum_to_one() -> None:
     """A label says whether there is a value: summed over labels, integrated over the value."""
-    n_labels, value_labels = (3,), ((0, 2),)
+    n_labels, value_labels = (3,), ((0, 2, 3),)
     LAYOUTS["small"] = (n_labels, value_labels)
     try:
         model = randomized("small", has_condition=True)

@@ -30,9 +30,9 @@ AUTO = dict.fromkeys(
 def recipe_for(n_rows: int, n_columns: int, labels: tuple[int, ...] = (), **sizes) -> FlowRecipe:
     """Of plain columns, the last one with holes, and columns of labels before them."""
     sizes = {"n_layers": 2, "hidden_units": 4, "n_bins": 5, "dropout": 0.0} | sizes
-    value_labels = [(-1, 0)] * n_columns
+    value_labels = [(-1, 0, 1)] * n_columns
     if labels and n_columns:
-        value_labels[-1] = (len(labels) - 1, 0)
+        value_labels[-1] = (len(labels) - 1, 0, 1)
     return choose_recipe(
         n_rows,
         n_labels=labels,

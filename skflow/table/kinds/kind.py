@@ -91,6 +91,11 @@ class Kind(ABC):
         """Return the values of a column that have a label of their own."""
         return schema.levels
 
+    def count_labels(self, schema: ColumnSpecification) -> int:
+        """Return the number of known labels: known values, rounding levels, missing markers."""
+        n_levels = 1 + len(schema.rounding) if self.has_values else 0
+        return len(self.known(schema)) + n_levels + len(schema.missing)
+
     def count_left_out(self, summary: ColumnSummary, schema: ColumnSpecification) -> int:
         """Return how many different numbers of some rows are none of the schema's levels."""
         return 0

@@ -31,7 +31,7 @@ from scipy.special import xlogy
 from skflow.table.distinct import MOST_KEPT, Distinct
 from skflow.table.rounding.levels import FARTHEST
 from skflow.table.scaling import decimal_ratio, steps_in
-from skflow.table.units import Number, seconds_of
+from skflow.table.units import Number
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -40,17 +40,6 @@ EVIDENCE = 14.0  # nats
 GAIN = 0.02  # nats per row
 MOST_LEVELS = 4  # beside the finest
 ALIKE = (10, 100, 1000)  # numbers of the most rows that weigh alike
-LADDER = (Fraction(1), Fraction(2), Fraction(5, 2), Fraction(5))  # times powers of ten
-# Seconds; of a day and less, besides the powers of ten.
-CLOCK_LADDER = tuple(
-    Fraction(m * unit)
-    for unit, parts in (
-        (1, (1, 5, 10, 15, 30)),
-        (60, (1, 5, 10, 15, 30)),
-        (3600, (1, 2, 3, 6, 12, 24)),
-    )
-    for m in parts
-)
 
 
 def find_rounding(distinct: Distinct, step: Number | None) -> tuple[Number, ...]:
@@ -64,14 +53,14 @@ def find_rounding(distinct: Distinct, step: Number | None) -> tuple[Number, ...]
     numbers = count_steps(distinct, step)
     if numbers is None:
         return ()
-    width = decimal_ratio(step)
-    ladder = _ladder(width, int(np.abs(numbers).max()), distinct)
+    width, farthest = decimal_ratio(step), int(np.abs(numbers).max())
+    ratios = {coarser / width for coarser in distinct.family.round_steps(width, width * farthest)}
+    ladder = sorted(int(r) for r in ratios if r.denominator == 1 and 1 < r <= farthest)
     # Numbers of the most rows may be atoms.
     most = np.partition(distinct.counts, -ALIKE[0])[-ALIKE[0]]
     counts = np.minimum(distinct.counts, most).astype(np.float64)
-    return tuple(
-        _as_number(width * ratio, distinct) for ratio in find_chain(numbers, counts, ladder)[1:]
-    )
+    chain = find_chain(numbers, counts, ladder)
+    return tuple(distinct.family.as_step(width * ratio) for ratio in chain[1:])
 
 
 def levels_of(distinct: Distinct, step: Number, rounding: Sequence[Number]) -> IntArray:
@@ -110,7 +99,7 @@ def find_chain(numbers: IntArray, counts: FloatArray, ladder: Sequence[int]) -> 
         gains = {
             step: _gain(sorted([*chain, step]), numbers, counts) - gained
             for step in ladder
-            if _is_evident(step, chain, numbers, counts)
+            if is_evident(step, chain, numbers, counts)
         }
         best = max(gains, key=lambda step: gains[step], default=None)
         if best is None or gains[best] < GAIN:
@@ -119,7 +108,7 @@ def find_chain(numbers: IntArray, counts: FloatArray, ladder: Sequence[int]) -> 
     return chain
 
 
-def _is_evident(step: int, chain: Sequence[int], numbers: IntArray, counts: FloatArray) -> bool:
+def is_evident(step: int, chain: Sequence[int], numbers: IntArray, counts: FloatArray) -> bool:
     """Whether multiples of a step are more than chance gives among numbers of their level."""
     finer = max(other for other in chain if other <= step)
     coarser = min((other for other in chain if other > step), default=0)
@@ -168,21 +157,3 @@ def _gain(chain: Sequence[int], numbers: IntArray, counts: FloatArray) -> float:
     density = per_point - np.append(per_point[1:], 0.0)
     some = shares > 0
     return float((shares[some] * np.log(shares[some] / density[some])).sum())
-
-
-def _ladder(width: Fraction, farthest: int, distinct: Distinct) -> list[int]:
-    """Return the steps that may be levels, in steps of the grid, up to the farthest number."""
-    steps = set(CLOCK_LADDER if distinct.family.is_temporal else ())
-    largest = 1 if distinct.family.is_temporal else width * max(farthest, 1)
-    decade = Fraction(10) ** math.floor(math.log10(width))
-    while decade <= largest:
-        steps |= {multiple * decade for multiple in LADDER}
-        decade *= 10
-    ratios = (step / width for step in steps)
-    return sorted(int(r) for r in ratios if r.denominator == 1 and 1 < r <= farthest)
-
-
-def _as_number(step: Fraction, distinct: Distinct) -> Number:
-    if distinct.family.is_temporal:
-        return seconds_of(int(step * distinct.family.base_units))
-    return int(step) if step.denominator == 1 else float(step)

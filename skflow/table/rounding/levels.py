@@ -13,7 +13,6 @@ positions, given the level, then is a probability of cells: each cell is one num
 number has one cell.
 """
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
