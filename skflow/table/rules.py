@@ -77,7 +77,7 @@ def _common_step(distinct: Distinct) -> int:
     """Largest whole number that divides all, where they are enough to tell."""
     values = distinct.values
     divisor = _divisor([int(value) for value in values.tolist()])
-    if values.dtype.kind != "f" or max(-values[0], values[-1]) < EXACT:
+    if values.dtype.kind != "f" or max(-float(values[0]), float(values[-1])) < EXACT:
         return divisor
     step = 1  # all larger floats are multiples of powers of two: those of ten say more
     while divisor % (10 * step) == 0:
