@@ -143,6 +143,11 @@ class Distinct:
         """Whether all distinct values are there."""
         return self.frequencies is None
 
+    @property
+    def would_be_kept(self) -> bool:
+        """Whether all distinct values are there, and would be if the column came in parts."""
+        return self.is_complete and len(self.values) <= MOST_KEPT
+
     def count_frequent(self) -> Frequencies:
         """Return counters of frequent values."""
         if self.frequencies is not None:

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from skflow.table.distinct import MOST_KEPT, Distinct
+from skflow.table.distinct import Distinct
 from skflow.table.rounding.levels import FARTHEST
 from skflow.table.scaling import decimal_ratio, steps_in
 from skflow.table.units import Number
@@ -45,10 +45,10 @@ ALIKE = (10, 100, 1000)  # numbers of the most rows that weigh alike
 def find_rounding(distinct: Distinct, step: Number | None) -> tuple[Number, ...]:
     """Return the steps of rounding levels, ascending, each of which divides the next.
 
-    None where the distinct values are more than those of merged parts that are all kept, so that
-    parts and the whole agree.
+    There are none where the distinct values are too many for those of parts to be all kept, so
+    that parts and the whole agree.
     """
-    if step is None or not ALIKE[0] < len(distinct.values) <= MOST_KEPT:
+    if step is None or len(distinct.values) <= ALIKE[0] or not distinct.would_be_kept:
         return ()
     numbers = count_steps(distinct, step)
     if numbers is None:
