@@ -158,10 +158,9 @@ class PredictedColumn:
             z = ndtri(share.clip(1e-300, 1 - 2**-53))
             values = self._inverse(self.values, z, within_reach=within_reach)
         if len(self.of_levels) > 1:
-            at_level = np.append(self.levels, np.nan)[labels]
-            return self._first_reaching(
-                u, np.where(np.isnan(values), at_level, self._decode(values))
-            )
+            at_atom = np.append(self.levels, 0.0)[labels]
+            is_atom = labels < self.codec.labels.n_known
+            return self._first_reaching(u, np.where(is_atom, at_atom, self._decode(values)))
         novel = np.full(u.size, np.nan)
         return self.codec.decode(labels.ravel(), novel, values.ravel(), on_grid=True)
 

@@ -1,4 +1,4 @@
-"""Rounding levels: each number has one cell, cells tile the line, and levels are found in counts."""
+"""Rounding levels: each number has one cell, cells tile the line; levels are found in counts."""
 
 from collections.abc import Callable
 from itertools import accumulate
@@ -147,7 +147,9 @@ def test_none_is_invented(name: str) -> None:
         n_rows, scale = int(rng.choice([50, 300, 3000])), 10 ** rng.uniform(0.3, 5)
         values = np.rint(smooth_columns()[name](rng, n_rows, scale)).astype(np.int64)
         values, counts = np.unique(values, return_counts=True)
-        distinct = Distinct(values, counts, n_rows, fit_column(values).codec.columns[0].stored.family, 1)
+        distinct = Distinct(
+            values, counts, n_rows, fit_column(values).codec.columns[0].stored.family, 1
+        )
         assert find_rounding(distinct, 1) == ()
 
 
