@@ -170,7 +170,7 @@ class PredictedColumn:
         A number lies in its own cell, whatever its level, and so no farther than the widest one
         from ``about``, the quantile without cells.
         """
-        step, widest = self.codec.step, self.codec.cells.widths.max()
+        step, widest = self.codec.step, self.codec.cells.widest
         low = np.ceil((about - widest) / step) - 1
         high = np.floor((about + widest) / step) + 1
         while (high - low > 1).any():
@@ -322,7 +322,7 @@ class PredictedColumn:
     def _log_prob_of_cells(self, values: Values, x: FloatArray, level: int) -> FloatArray:
         """Log-density at encoded values, per coordinate: times the step, that of their cells."""
         per_coordinate = self.codec.scaling.encode(self._decode(x).ravel())[1].reshape(x.shape)
-        stretch = self.codec.cells.log_stretch[level]
+        stretch = np.log(self.codec.cells.widths[level] / step) if (step := self.codec.step) else 0
         return self._log_prob_of_values(values, x) + per_coordinate + stretch
 
     def _inverse(self, values: Values, z: FloatArray, *, within_reach: bool = False) -> FloatArray:

@@ -125,7 +125,7 @@ class NumberCodec(ColumnCodec):
         nothing = np.zeros(1, dtype=np.int64)
         unseen = cls._probability_of_unseen(column, weight)
         codec = cls(column, schema, unseen, nothing, coordinates, scaling, smallest)
-        level, _ = codec.cells.locate(coordinates.read(column))
+        level = codec.cells.locate(coordinates.read(column)).level
         codec.rarest = rarest_labels(codec._label(column, index, level), codec.labels)
         return codec
 
@@ -192,15 +192,15 @@ class NumberCodec(ColumnCodec):
         self, column: StoredColumn
     ) -> tuple[LabelArray, FloatArray, FloatArray, FloatArray]:
         """Return labels, and encoded numbers, bin widths and log-volume of unknown numbers."""
-        level, position = self.cells.locate(self.coordinates.read(column))
+        level, position, width = self.cells.locate(self.coordinates.read(column))
         index = self.known.find(column)
         other = column.present & (index < 0)
         encoded = np.full(len(position), np.nan)
         bin_widths, log_volume = np.zeros((2, len(position)))
         encoded[other], log_derivative = self.scaling.encode(position[other])
-        bin_widths[other] = self.cells.widths[level[other]] * np.exp(log_derivative)
+        bin_widths[other] = width[other] * np.exp(log_derivative)
         # Times the step of the grid, a density is the probability of a cell.
-        stretch = self.cells.log_stretch[level[other]]
+        stretch = np.log(width[other] / self.step) if self.step else 0.0
         log_volume[other] = log_derivative + stretch + self.coordinates.log_unit
         return self._label(column, index, level), encoded, bin_widths, log_volume
 

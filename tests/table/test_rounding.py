@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from skflow.table.distinct import Distinct
 from skflow.table.rounding.finding import find_rounding
+from skflow.table.rounding.gaps import Gaps
 from skflow.table.rounding.levels import RoundingLevels
 from skflow.table.schema import ColumnSchema
 from tests.table.trips import LESS_NOISE, assert_comes_back, fit_column
@@ -77,6 +78,23 @@ def test_first_and_last_cells_within_a_support(steps: list[int], end: int, level
     at, place = np.array([float(end)]), np.array([own])
     assert levels.number_of(levels.first_indices(at, own), place) == numbers[numbers >= end].min()
     assert levels.number_of(levels.last_indices(at, own), place) == numbers[numbers <= end].max()
+
+
+@given(taken=st.sets(st.integers(-10, 30), max_size=12), points=st.lists(st.floats(-15, 35)))
+def test_cells_beside_atoms_fill_theirs(taken: set[int], points: list[float]) -> None:
+    first, last, gaps = Gaps(np.array(sorted(taken), dtype=float)).within(-20.0, 35.0)
+    free = np.setdiff1d(np.arange(first, last + 1), list(taken))
+    middles, widths = gaps.shift(free), gaps.widths(free)
+    low, high = middles - widths / 2, middles + widths / 2
+    assert (low[1:] == high[:-1]).all()
+    assert (low[0], high[-1]) == (first - 0.5, last + 0.5)
+    assert (gaps.upper_ends(free) == high).all()
+    assert gaps.undo_shift(middles) == pytest.approx(free)
+    between = np.sort(points)
+    assert (np.diff(gaps.shift(between)) >= 0).all()
+    assert gaps.undo_shift(gaps.shift(between)) == pytest.approx(between)
+    inside = between[(between > first) & (between < last)]
+    assert (gaps.free(inside) == free[np.searchsorted(high, inside)]).all()
 
 
 def heaped(n_rows: int, seed: int = 0) -> FloatArray:

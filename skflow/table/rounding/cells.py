@@ -1,16 +1,26 @@
 """Cells of a column's numbers: one for each point of the grid, counted level by level."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skflow.table.coordinates import CoordinateSystem, Precision
+from skflow.table.rounding.gaps import Gaps
 from skflow.table.rounding.levels import LevelArray, RoundingLevels
 from skflow.table.scaling import decimal_ratio, round_to_step
 from skflow.table.specification import ColumnSpecification
 
 FloatArray = NDArray[np.float64]
+
+
+class Located(NamedTuple):
+    """Cells of numbers, each ``(n_rows,)``: rounding level, middle and width, in coordinates."""
+
+    level: LevelArray
+    position: FloatArray
+    width: FloatArray
 
 
 class Cells:
@@ -24,16 +34,17 @@ class Cells:
     coordinates : CoordinateSystem
     support : tuple of (float, float)
         In coordinates.
-    known : collection of float
+    known : sequence of float
         Coordinates of the numbers that have a label of their own.
 
     Attributes
     ----------
     n_levels : int
     widths : ndarray of shape (n_levels,)
-        Width of the cells of each level, in coordinates; 0 where there is no grid.
-    log_stretch : ndarray of shape (n_levels,)
-        Log of these widths in steps of the grid.
+        Width of the cells of each level, in coordinates, but for those beside atoms; 0 where there
+        is no grid.
+    widest : float
+        Width of the widest cell.
     edges : tuple of (float, float)
         Ends of the outermost cells within the support, in coordinates.
     """
@@ -43,7 +54,7 @@ class Cells:
         schema: ColumnSpecification,
         coordinates: CoordinateSystem,
         support: tuple[float, float],
-        known: Collection[float],
+        known: Sequence[float],
     ) -> None:
         self._coordinates = coordinates
         self._levels = RoundingLevels(level_steps(schema))
@@ -51,48 +62,58 @@ class Cells:
         self._support = support
         self.n_levels = len(self._levels)
         self.widths = self._step * self._levels.widths
-        self.log_stretch = np.log(self._levels.widths)
+        self.widest = float(self.widths.max())
         low, high = support
         self.edges = low - self._step / 2, high + self._step / 2
         if self._step:
-            first, last = self._outermost(known if self._is_rounded else ())
-            self._range = np.array((first, last))
+            self._lay_out(np.array(known if self._is_rounded else []))
         if self._is_rounded:
-            low, high = self._levels.ends(first, last)
+            low, high = self._levels.ends(self._first, self._last)
             self.edges = low * self._step, high * self._step
+            wider = [gaps.widest for gaps in self._gaps]
+            self.widest = float((self.widths * wider).max())
 
     @property
     def _is_rounded(self) -> bool:
         return self.n_levels > 1
 
-    def _outermost(self, known: Collection[float]) -> tuple[FloatArray, FloatArray]:
-        """Return the first and the last cell of each level within the support.
-
-        The coarsest cell about an end of the support would lie across it; there is none where the
-        end has a label of its own.
-        """
+    def _lay_out(self, known: FloatArray) -> None:
+        """Find the first and the last cell of each level within the support, and the gaps."""
         low, high = self._coordinates.count(np.array(self._support))[:, None]
-        levels, coarsest = range(self.n_levels), self._levels.steps[-1]
-        first = np.concatenate([self._levels.first_indices(low, level) for level in levels])
-        last = np.concatenate([self._levels.last_indices(high, level) for level in levels])
-        first[-1] += self._support[0] in known and first[-1] * coarsest == low[0]
-        last[-1] -= self._support[1] in known and last[-1] * coarsest == high[0]
-        return first, last
-
-    def locate(self, x: FloatArray) -> tuple[LevelArray, FloatArray]:
-        """Return the rounding level and the position of coordinates."""
-        if not self._is_rounded:
-            return np.zeros(len(x), dtype=np.int64), x
-        counts = self._coordinates.count(x)
+        counts = self._coordinates.count(np.sort(known))
+        counts = counts[counts == np.rint(counts)]
         level = self._levels.level_of(counts)
+        index = self._levels.index(self._levels.position(counts, level), level)
+        self._first, self._last = np.zeros((2, self.n_levels))
+        self._gaps: list[Gaps] = []
+        for own in range(self.n_levels):
+            first = self._levels.first_indices(low, own)[0]
+            last = self._levels.last_indices(high, own)[0]
+            first, last, gaps = Gaps(index[level == own]).within(first, last)
+            self._first[own], self._last[own] = first, last
+            self._gaps.append(gaps)
+
+    def locate(self, x: FloatArray) -> Located:
+        """Return the cells of coordinates."""
+        if not self._is_rounded:
+            return Located(np.zeros(len(x), dtype=np.int64), x, np.full(len(x), self._step))
+        counts = self._coordinates.count(x)
+        level, width = self._levels.level_of(counts), np.zeros(len(x))
+        position = self._levels.position(counts, level)
+        for own, gaps in enumerate(self._gaps):
+            rows = level == own
+            index = self._levels.index_of(position[rows], level[rows])
+            # Whole but for rounding errors, where the number is on the grid.
+            whole = np.where(counts[rows] == np.rint(counts[rows]), np.rint(index), index)
+            width[rows] = gaps.widths(whole) * self.widths[own]
+            shift = (gaps.shift(whole) - whole) * self._levels.widths[own]
+            position[rows] += shift
         with np.errstate(invalid="ignore"):  # beyond all steps
-            shift = self._step * (self._levels.position(counts, level) - counts)
-        return level, x + np.nan_to_num(shift)
+            moved = self._step * (position - counts)
+        return Located(level, x + np.nan_to_num(moved), width)
 
     def nearest(self, position: FloatArray, level: LevelArray) -> FloatArray:
-        """Return the nearest middles of cells; positions themselves where there is no grid."""
-        if not self._step:
-            return position
+        """Return the nearest middles of cells, those of atoms included."""
         if not self._is_rounded:
             return round_to_step(position, self._step)
         return self._levels.nearest(position / self._step, level) * self._step
@@ -103,8 +124,8 @@ class Cells:
         They are -inf where there is no such cell within the support, and inf where that was all.
         """
         index = self._levels.last_indices(counts, level)
-        ends = self._levels.upper_ends(index, level) * self._step
-        first, last = self._range[:, level]
+        ends = self._levels.position_of(self._gaps[level].upper_ends(index), level) * self._step
+        first, last = self._first[level], self._last[level]
         return np.where(index < first, -np.inf, np.where(index >= last, np.inf, ends))
 
     def snap(
@@ -129,10 +150,17 @@ class Cells:
         self, position: FloatArray, level: LevelArray, precision: Precision, *, on_grid: bool
     ) -> FloatArray:
         counts = position / self._step
+        index = self._levels.index_of(counts, level)
+        for own, gaps in enumerate(self._gaps):
+            rows = level == own
+            if on_grid:
+                within = index[rows].clip(self._first[own], self._last[own])
+                index[rows] = gaps.free(within)
+            else:
+                index[rows] = gaps.undo_shift(index[rows])
         if on_grid:
-            index = self._levels.index(counts, level).clip(*self._range[:, level])
             return self._coordinates.place(self._levels.number_of(index, level))
-        numbers = self._levels.number(counts, level)
+        numbers = self._levels.number(self._levels.position_of(index, level), level)
         with np.errstate(invalid="ignore"):  # beyond all steps
             shift = self._step * (numbers - counts)
         off_grid = self._coordinates.snap(position + np.nan_to_num(shift), precision, on_grid=False)

@@ -85,20 +85,25 @@ class RoundingLevels:
 
     def number(self, position: FloatArray, level: LevelArray) -> FloatArray:
         """Return the numbers of positions: the nearest ones of all levels but the finest."""
-        index = self._index(position, level)
+        index = self.index_of(position, level)
         numbers = self.number_of(np.where(level > 0, np.rint(index), index), level)
         return np.where((level == 0) & (np.abs(position) >= FARTHEST), position, numbers)
 
     def nearest(self, position: FloatArray, level: LevelArray) -> FloatArray:
         """Return the nearest middles of cells."""
-        return (self.index(position, level) + self._start[level]) * self.widths[level]
+        return self.position_of(self.index(position, level), level)
 
     def index(self, position: FloatArray, level: LevelArray) -> FloatArray:
         """Return the cells of positions, whole numbers."""
-        return np.rint(self._index(position, level))
+        return np.rint(self.index_of(position, level))
 
-    def _index(self, position: FloatArray, level: LevelArray) -> FloatArray:
+    def index_of(self, position: FloatArray, level: LevelArray | int) -> FloatArray:
+        """Return positions in cells from the middle of the first one, 0, on."""
         return position / self.widths[level] - self._start[level]
+
+    def position_of(self, index: FloatArray, level: LevelArray | int) -> FloatArray:
+        """Return the positions of :meth:`index_of`."""
+        return (index + self._start[level]) * self.widths[level]
 
     def number_of(self, index: FloatArray, level: LevelArray) -> FloatArray:
         """Return the numbers of cells, which are counted from 0 on; of the finest level, any."""
@@ -123,10 +128,6 @@ class RoundingLevels:
             rest = np.mod(multiple, run)
             index = (multiple - rest) / run * (run - 1) + rest - 1
         return np.where(np.isfinite(multiple), index, multiple)
-
-    def upper_ends(self, index: FloatArray, level: int) -> FloatArray:
-        """Return the upper ends of cells."""
-        return (index + self._start[level] + 0.5) * self.widths[level]
 
     def ends(self, first: FloatArray, last: FloatArray) -> tuple[float, float]:
         """Return the ends of all cells between the first and the last of each level."""
