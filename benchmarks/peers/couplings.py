@@ -87,7 +87,7 @@ class Skflow(CouplingFlow):
             n_bins=sizes.n_bins,
             dropout=0.0,
             bound=sizes.bound,
-            value_label=((-1, 0),) * sizes.n_columns,
+            value_labels=((-1, 0, 1),) * sizes.n_columns,
         )
         generator = torch.Generator().manual_seed(0)
         self.couplings = Chain(recipe.build_couplings(generator))

@@ -69,6 +69,7 @@ class SchemaFields(Fields):
     step: Scalar
     low: Scalar
     high: Scalar
+    rounding: Annotated[list[Scalar], Meta(max_length=16)] = []
     n_left_out: Annotated[int, Meta(ge=0, le=2**62)] = 0
     is_given: bool = False
 

@@ -33,7 +33,7 @@ def unpack_recipe(fields: RecipeFields, layout: Layout) -> FlowRecipe:
         **msgspec.structs.asdict(fields),
         n_labels=layout.n_labels,
         unseen=layout.unseen,
-        value_label=layout.value_label,
+        value_labels=layout.value_labels,
         given=None if layout.given is None else ConditionSizes(*layout.given),
     )
 

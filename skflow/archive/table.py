@@ -36,6 +36,7 @@ from skflow.table.scaling import (
     NearZeroAsinhScaling,
     PowerOfTwoScaling,
     Scaling,
+    decimal_ratio,
 )
 from skflow.table.schema import ColumnSchema, Schema
 from skflow.table.storage import StoredColumn
@@ -43,6 +44,7 @@ from skflow.table.units import Number
 
 PYTHON_TYPES = {kind.__name__: kind for kind in (int, float, Decimal)}
 FARTHEST = 2**80  # that an origin may lie from 0, in base units
+FARTHEST_LEVEL = 2**52  # ratio of the steps of rounding levels, at most
 MAX_DIGITS = 400  # of a number, before and after the point: those of floats, at most
 
 
@@ -122,7 +124,8 @@ def pack_schema(schema: ColumnSchema) -> dict[str, Any]:
     for name in ("step", "low", "high"):
         packed[name] = pack_scalar(getattr(schema, name))
     packed["missing"] = list(schema.missing)
-    rare = {"n_left_out": schema.n_left_out, "is_given": schema.is_given}
+    rounding = [pack_scalar(step) for step in schema.rounding]
+    rare = {"rounding": rounding, "n_left_out": schema.n_left_out, "is_given": schema.is_given}
     return packed | {name: value for name, value in rare.items() if value}
 
 
@@ -149,8 +152,20 @@ def unpack_schema(fields: SchemaFields) -> ColumnSchema:
     if low is not None and high is not None and low > high:
         _refuse("low", low, f"at most {high}")
     parsed: dict[str, Any] = {"levels": levels, "atoms": atoms, "missing": tuple(fields.missing)}
-    parsed |= {"step": step, "low": low, "high": high}
+    parsed |= {"step": step, "low": low, "high": high, "rounding": _rounding(fields, step)}
     return ColumnSchema(**msgspec.structs.asdict(fields) | parsed)
+
+
+def _rounding(fields: SchemaFields, step: Number | None) -> tuple[Number, ...]:
+    """Return the steps of rounding levels, each of which divides the next."""
+    rounding = tuple(_number("rounding", unpack_scalar(packed)) for packed in fields.rounding)
+    if rounding and step is None:
+        _refuse("rounding", rounding, "empty where there is no step")
+    for finer, coarser in pairwise([step, *rounding] if rounding else []):
+        ratio = decimal_ratio(coarser) / decimal_ratio(finer)
+        if not 2 <= ratio <= FARTHEST_LEVEL or ratio.denominator > 1:
+            _refuse("rounding", rounding, "multiples of the step, and each of the one before it")
+    return rounding
 
 
 def _number(name: str, value: Any) -> Number:
@@ -178,7 +193,7 @@ def _unpack_codec(column: ColumnFields, stored: StoredColumn, schema: ColumnSche
     is_category = stored.family.holds_objects
     fields = msgspec.convert(column.codec, CategoryFields if is_category else NumberFields)
     kind = kind_of(schema)
-    n_labels = len(kind.known(schema)) + schema.valued + len(schema.missing)
+    n_labels = kind.count_labels(schema)
     if max(fields.rarest) >= max(1, n_labels) or any(a >= b for a, b in pairwise(fields.rarest)):
         _refuse("rarest", fields.rarest, "labels of the column, ascending")
     state = msgspec.structs.asdict(fields)

@@ -159,7 +159,7 @@ class Annealing:
     def _block(self, rows: PartialRows) -> tuple[Tensor, Tensor]:
         """Return which labels and values stay as they are in this move: all but one column's."""
         n_labels = len(rows.labels)
-        labelled = self.sampler.model.value_label[:, 0]
+        labelled = self.sampler.model.value_labels[:, 0]
         alone = n_labels + torch.arange(len(labelled), device=labelled.device)
         column = torch.where(labelled < 0, alone, labelled)  # where each value belongs
         unknown = torch.zeros(n_labels + len(labelled), rows.n_rows, dtype=torch.bool).to(

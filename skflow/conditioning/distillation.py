@@ -68,7 +68,7 @@ def _draw(model: Model, generator: torch.Generator) -> Batch:
         n_rows = min(size, N_DRAWS - start)
         z = [
             torch.randn(len(part), n_rows, generator=generator, dtype=torch.float64)
-            for part in (model.labels.sizes, model.value_label)
+            for part in (model.labels.sizes, model.value_labels)
         ]
         u = torch.rand(z[1].shape, generator=generator, dtype=torch.float64)
         rows = model.draw(Latents(*z), u)

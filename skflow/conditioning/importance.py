@@ -50,21 +50,21 @@ class ImportanceSampler:
     """
 
     def __init__(self, model: Model, components: MixedComponents, allowed: Tensor) -> None:
-        self.device = model.value_label.device
+        self.device = model.value_labels.device
         self.model = model
         self.components = components.to(self.device)
         offsets, log_probs = self.components.offsets, self.components.label_log_probs
-        self.rules = LabelRules(log_probs, allowed.to(self.device), offsets, model.value_label)
+        self.rules = LabelRules(log_probs, allowed.to(self.device), offsets, model.value_labels)
 
     @property
     def n_uniform(self) -> int:
         """Uniform numbers that each row takes."""
-        return 2 + len(self.model.value_label) + len(self.components.offsets)
+        return 2 + len(self.model.value_labels) + len(self.components.offsets)
 
     @cached_property
     def single(self) -> SinglePrecision | None:
         """The flow in single precision; None where there are no values."""
-        return SinglePrecision(self.model.flow) if len(self.model.value_label) else None
+        return SinglePrecision(self.model.flow) if len(self.model.value_labels) else None
 
     def draw(
         self,

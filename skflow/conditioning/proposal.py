@@ -31,14 +31,14 @@ class LabelRules:
         Labels that may be drawn, in the vocabulary of all columns.
     offsets : Tensor of int64, shape (n_labelled,)
         First entry of each column in the vocabulary.
-    value_label : Tensor of int64, shape (n_valued, 2)
-        The labelled column of each value, and the label there that says "a value".
+    value_labels : Tensor of int64, shape (n_valued, 3)
+        The labelled column of each value, and the first and the end of its labels "a value".
     """
 
     def __init__(
-        self, log_probs: Tensor, allowed: Tensor, offsets: Tensor, value_label: Tensor
+        self, log_probs: Tensor, allowed: Tensor, offsets: Tensor, value_labels: Tensor
     ) -> None:
-        self.value_label = value_label
+        self.value_labels = value_labels
         self.log_probs: list[Tensor] = []
         self.cumulative: list[Tensor] = []
         self.allowed: list[Tensor] = []
@@ -114,8 +114,11 @@ class Conditional:
         if unknown:
             drawn = self.draw_values(component, points[:, :, 1 + len(labels) :][:, :, unknown])
             for v, own in zip(unknown, drawn, strict=True):
-                column, label = self.rules.value_label[v].tolist()
-                y[v] = own if column < 0 else own.masked_fill(labels[column] != label, torch.nan)
+                column, first, end = self.rules.value_labels[v].tolist()
+                if column >= 0:
+                    has_value = (labels[column] >= first) & (labels[column] < end)
+                    own = own.masked_fill(~has_value, torch.nan)
+                y[v] = own
         return labels, y
 
     def log_prob(self, labels: Tensor, y: Tensor) -> Tensor:

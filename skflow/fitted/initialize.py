@@ -40,7 +40,7 @@ def initialize(
     recipe = settings.recipe
     labels = empty_labels(recipe.n_labels, len(rows))
     n_given = 0 if recipe.given is None else recipe.given.n_values
-    n_values = n_given + len(recipe.value_label)
+    n_values = n_given + len(recipe.value_labels)
     factor = TriangularFactor(n_values)
     chosen = _choose_sample(len(rows), recipe, generator)
     parts, weights = [], []
@@ -84,7 +84,7 @@ def _choose_sample(
     n_rows: int, recipe: FlowRecipe, generator: torch.Generator
 ) -> NDArray[np.int64]:
     """Return indices of rows in ascending order: all where they are few."""
-    by_cells = SAMPLE_CELLS // max(1, recipe.n_given + len(recipe.value_label))
+    by_cells = SAMPLE_CELLS // max(1, recipe.n_given + len(recipe.value_labels))
     most = min(SAMPLE_ROWS, max(EM_ROWS, by_cells))
     if n_rows <= most:
         return np.arange(n_rows)

@@ -6,7 +6,8 @@ The column is a label and, perhaps, a value: with levels or atoms :math:`a_k` of
 .. math:: F(t) = \sum_{a_k \le t} P_k + P_v \, G(t).
 
 Labels that no training row has are left out of it: no draw has them. On a grid, :math:`G` at a
-point includes the cell of that point.
+point includes the cell of that point. With rounding levels, :math:`G` is the average of those of
+the levels, each on its own grid.
 
 Numbers are coordinates of the column (:mod:`skflow.table.coordinates`): float64, in steps of the
 grid for integers, dates and durations.
@@ -50,12 +51,16 @@ class PredictedColumn:
     label_log_probs : ndarray of shape (n_rows, n_labels)
         Log-probability of each known label.
     values : PredictedValues or AveragedValues, optional
-        Distribution of the value; None where the column has labels alone.
+        Distribution of the value, whatever its rounding level; None where the column has labels
+        alone.
+    of_levels : tuple of PredictedValues or AveragedValues
+        Distributions of the value given its rounding level.
     """
 
     codec: NumberCodec
     label_log_probs: FloatArray
     values: Values | None
+    of_levels: tuple[Values, ...] = ()
 
     def __len__(self) -> int:
         return len(self.label_log_probs)
@@ -64,7 +69,9 @@ class PredictedColumn:
         """Return some of the rows."""
         index = rows if isinstance(rows, slice) else torch.from_numpy(rows)
         values = None if self.values is None else self.values.take(index)
-        return replace(self, label_log_probs=self.label_log_probs[rows], values=values)
+        of_levels = tuple(own.take(index) for own in self.of_levels)
+        log_probs = self.label_log_probs[rows]
+        return replace(self, label_log_probs=log_probs, values=values, of_levels=of_levels)
 
     @cached_property
     def levels(self) -> FloatArray:
@@ -77,8 +84,7 @@ class PredictedColumn:
         """Probability of each level or atom, ``(n_rows, n_levels)``."""
         if not len(self.levels):
             return np.empty((len(self), 0))
-        n_drawn = self.codec.labels.n_known + self.codec.labels.valued
-        drawn = self.label_log_probs[:, :n_drawn]
+        drawn = self.label_log_probs[:, : self.codec.labels.value_labels.stop]
         shares = np.exp(drawn - logsumexp(drawn, axis=1, keepdims=True))
         return shares[:, : len(self.levels)]
 
@@ -88,6 +94,12 @@ class PredictedColumn:
         if self.values is None:
             return np.zeros(len(self))
         return 1 - self.probabilities.sum(axis=1)
+
+    @cached_property
+    def level_shares(self) -> FloatArray:
+        """Share of each rounding level in the probability of values, ``(n_rows, n_levels)``."""
+        of_levels = self.label_log_probs[:, self.codec.labels.value_labels]
+        return np.asarray(np.exp(of_levels - logsumexp(of_levels, axis=1, keepdims=True)))
 
     def log_prob(self, column: StoredColumn, n_places: int) -> FloatArray:
         """Log-density or log-probability of cells, ``(n_rows, n_places)``, in nats.
@@ -102,9 +114,10 @@ class PredictedColumn:
         own = np.take_along_axis(self.label_log_probs, labels.clip(max=n_labels - 1), axis=1)
         novel = student_density(torch.from_numpy(encoded.novel.reshape(shape))).log()
         total += np.where(labels < n_labels, own, math.log(unseen) + np.nan_to_num(novel.numpy()))
-        if self.values is not None:
-            x = encoded.values.reshape(shape)
-            total += np.nan_to_num(self._log_prob_of_values(x))
+        x = encoded.values.reshape(shape)
+        for label, values in zip(self.codec.labels.value_labels, self.of_levels, strict=True):
+            of_values = np.nan_to_num(self._log_prob_of_values(values, x))
+            total += np.where(labels == label, of_values, 0.0)
         return total
 
     def cdf(self, x: FloatArray, *, below: bool = False) -> FloatArray:
@@ -143,9 +156,30 @@ class PredictedColumn:
         values = np.full(u.shape, np.nan)
         if self.values is not None:
             z = ndtri(share.clip(1e-300, 1 - 2**-53))
-            values = self._inverse(z, within_reach=within_reach)
+            values = self._inverse(self.values, z, within_reach=within_reach)
+        if len(self.of_levels) > 1:
+            at_atom = np.append(self.levels, 0.0)[labels]
+            is_atom = labels < self.codec.labels.n_known
+            return self._first_reaching(u, np.where(is_atom, at_atom, self._decode(values)))
         novel = np.full(u.size, np.nan)
         return self.codec.decode(labels.ravel(), novel, values.ravel(), on_grid=True)
+
+    def _first_reaching(self, u: FloatArray, about: FloatArray) -> StoredColumn:
+        """Cells of the least grid points with a probability of at most them of ``u``.
+
+        A number lies in its own cell, whatever its level, and so no farther than the widest one
+        from ``about``, the quantile without cells.
+        """
+        step, widest = self.codec.step, self.codec.cells.widest
+        low = np.ceil((about - widest) / step) - 1
+        high = np.floor((about + widest) / step) + 1
+        while (high - low > 1).any():
+            middle = np.floor((low + high) / 2)
+            reaches = self.cdf(middle * step) >= u
+            low, high = np.where(reaches, low, middle), np.where(reaches, middle, high)
+        coordinates = self.codec.coordinates
+        x = coordinates.place(high.ravel()).clip(*self.codec.support)
+        return self.codec.stored.filled(coordinates.write(x))
 
     def mean(self) -> FloatArray:
         """Mean of each row, ``(n_rows,)``."""
@@ -189,11 +223,11 @@ class PredictedColumn:
         if self.values is not None:
             z = np.linspace(-FARTHEST_LEVEL, FARTHEST_LEVEL, N_LEVELS)
             z = np.broadcast_to(z, (len(self), N_LEVELS))
-            inner = self._decode(self._inverse(z, within_reach=True))
+            inner = self._decode(self._inverse(self.values, z, within_reach=True))
             places = np.column_stack((places, inner))
         places = np.sort(places, axis=1)
         width = np.diff(places, axis=1)
-        of_values = self._value_cdf(places, blurred=True) * self.value_probability[:, None]
+        of_values = self._blurred_cdf(places) * self.value_probability[:, None]
         of_levels = np.zeros(width.shape)
         for level, probability in zip(self.levels, self.probabilities.T, strict=True):
             of_levels += (places[:, :-1] >= level) * probability[:, None]
@@ -207,14 +241,20 @@ class PredictedColumn:
         if len(self.levels):
             masses = np.column_stack((self.probabilities, self.value_probability))
             labels = masses.argmax(axis=1)
-        values = np.full(len(self), np.nan)
-        if self.values is not None:
-            z = np.linspace(-3, 3, N_LEVELS)
-            nodes = self._inverse(np.tile(z, (len(self), 1)))
-            log_density = self._log_prob_of_values(nodes)
-            flat = self.codec.scaling.encode(self._decode(nodes).ravel())[1]
-            densest = (log_density + flat.reshape(nodes.shape)).argmax(axis=1)
-            values = nodes[np.arange(len(self)), densest]
+        values, highest = np.full(len(self), np.nan), np.full(len(self), -np.inf)
+        z = np.tile(np.linspace(-3, 3, N_LEVELS), (len(self), 1))
+        is_value = labels == self.codec.labels.n_known
+        for level, own in enumerate(self.of_levels):
+            nodes = self._inverse(own, z)
+            log_density = self._log_prob_of_cells(own, nodes, level)
+            densest = log_density.argmax(axis=1), np.arange(len(self))
+            peak = log_density[densest[::-1]]
+            with np.errstate(divide="ignore"):
+                peak = peak + np.log(self.level_shares[:, level])
+            is_higher = peak > highest
+            values = np.where(is_higher, nodes[densest[::-1]], values)
+            labels = np.where(is_higher & is_value, self.codec.labels.n_known + level, labels)
+            highest = np.maximum(highest, peak)
         return self.codec.decode(labels, np.full(len(self), np.nan), values, on_grid=True)
 
     def entropy(self) -> FloatArray:
@@ -226,12 +266,14 @@ class PredictedColumn:
                 return total
             z = np.linspace(-FARTHEST_LEVEL, FARTHEST_LEVEL, N_LEVELS)
             weights = np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()
-            x = self._inverse(np.tile(z, (len(self), 1)))
-            log_density = self._log_prob_of_values(x)
-            log_density += self.codec.scaling.encode(self._decode(x).ravel())[1].reshape(x.shape)
-            log_density += self.codec.coordinates.log_unit
-            own = np.log(self.value_probability) + (weights * log_density).sum(axis=1)
-        return total - np.nan_to_num(self.value_probability * own)
+            for level, values in enumerate(self.of_levels):
+                x = self._inverse(values, np.tile(z, (len(self), 1)))
+                log_density = self._log_prob_of_cells(values, x, level)
+                log_density += self.codec.coordinates.log_unit
+                probability = self.value_probability * self.level_shares[:, level]
+                own = np.log(probability) + (weights * log_density).sum(axis=1)
+                total -= np.nan_to_num(probability * own)
+        return total
 
     @property
     def _scale(self) -> float:
@@ -242,46 +284,64 @@ class PredictedColumn:
     def _near(self) -> float:
         return ON_GRID * self.codec.step
 
-    def _value_cdf(
-        self, x: FloatArray, *, below: bool = False, blurred: bool = False
-    ) -> FloatArray:
-        """Distribution function of values; ``blurred``: without the cells of a grid."""
+    def _value_cdf(self, x: FloatArray, *, below: bool = False) -> FloatArray:
+        """Distribution function of values, the cells up to each number."""
+        step = self.codec.step
+        if not step:
+            return self._blurred_cdf(x)
+        point = np.ceil(x / step - ON_GRID) - 1 if below else np.floor(x / step + ON_GRID)
+        total = np.zeros(x.shape)
+        for level, values in enumerate(self.of_levels):
+            ends = self.codec.cells.ends_up_to(point, level)
+            total += self.level_shares[:, [level]] * self._cdf_of(values, ends)
+        return total
+
+    def _blurred_cdf(self, x: FloatArray) -> FloatArray:
+        """Distribution function of values without the cells of a grid."""
         if self.values is None:
             return np.zeros(x.shape)
-        step = self.codec.step
-        if step and not blurred:
-            point = np.ceil(x / step - ON_GRID) - 1 if below else np.floor(x / step + ON_GRID)
-            x = (point + 0.5) * step
-        low, high = self.codec.support
-        encoded = self.codec.scaling.encode(x.ravel())[0].reshape(x.shape)
-        z = self._of_values(encoded, lambda values, at: values.latents(at))
-        below_all, above_all = x <= low - step / 2, x >= high + step / 2
-        return np.where(below_all, 0.0, np.where(above_all, 1.0, ndtr(z)))
+        low, high = self.codec.cells.edges
+        ends = np.where(x <= low, -np.inf, np.where(x >= high, np.inf, x))
+        return self._cdf_of(self.values, ends)
+
+    def _cdf_of(self, values: Values, x: FloatArray) -> FloatArray:
+        """Distribution function at finite numbers, and at infinity."""
+        finite = np.where(np.isfinite(x), x, 0.0)
+        encoded = self.codec.scaling.encode(finite.ravel())[0].reshape(x.shape)
+        share = ndtr(self._of_values(values, encoded, lambda own, at: own.latents(at)))
+        return np.where(np.isfinite(x), share, x > 0)
 
     def _decode(self, encoded: FloatArray) -> FloatArray:
-        """Coordinates of encoded values, within the support."""
+        """Coordinates of encoded values, within the outermost cells."""
         x = self.codec.scaling.decode(encoded.ravel()).reshape(encoded.shape)
-        low, high = self.codec.support
-        return x.clip(low - self.codec.step / 2, high + self.codec.step / 2)
+        return x.clip(*self.codec.cells.edges)
 
-    def _log_prob_of_values(self, x: FloatArray) -> FloatArray:
-        return self._of_values(x, lambda values, at: values.log_prob(at))
+    def _log_prob_of_values(self, values: Values, x: FloatArray) -> FloatArray:
+        return self._of_values(values, x, lambda own, at: own.log_prob(at))
 
-    def _inverse(self, z: FloatArray, *, within_reach: bool = False) -> FloatArray:
+    def _log_prob_of_cells(self, values: Values, x: FloatArray, level: int) -> FloatArray:
+        """Log-density at encoded values, per coordinate: times the step, that of their cells."""
+        per_coordinate = self.codec.scaling.encode(self._decode(x).ravel())[1].reshape(x.shape)
+        stretch = np.log(self.codec.cells.widths[level] / step) if (step := self.codec.step) else 0
+        return self._log_prob_of_values(values, x) + per_coordinate + stretch
+
+    def _inverse(self, values: Values, z: FloatArray, *, within_reach: bool = False) -> FloatArray:
         if within_reach:
-            return self._of_values(z, lambda values, at: values.inverse_within_reach(at))
-        return self._of_values(z, lambda values, at: values.inverse(at))
+            return self._of_values(values, z, lambda own, at: own.inverse_within_reach(at))
+        return self._of_values(values, z, lambda own, at: own.inverse(at))
 
     def _of_values(
-        self, x: FloatArray, function: Callable[[Values, torch.Tensor], torch.Tensor]
+        self,
+        values: Values,
+        x: FloatArray,
+        function: Callable[[Values, torch.Tensor], torch.Tensor],
     ) -> FloatArray:
         """Evaluate a function at ``(n_rows, n_places)``, block by block."""
-        assert self.values is not None
         result = np.empty(x.shape)
-        for block in self._blocks(x.shape[1] * self.values.entries_per_value):
+        for block in self._blocks(x.shape[1] * values.entries_per_value):
             with block:
                 places = torch.tensor(x[block.rows].T.copy())
-                result[block.rows] = function(self.values.take(block.rows), places).T.numpy()
+                result[block.rows] = function(values.take(block.rows), places).T.numpy()
         return result
 
     def _blocks(self, entries_per_row: int) -> Iterator[Block]:

@@ -34,10 +34,12 @@ def predict_column(
     r"""Average of the distributions of the only target of densities, for rows of conditions.
 
     With the weight :math:`w_m` of density m, its probability :math:`P_m` of a label, and its
-    density :math:`p_m` of values given that there is one, whose label is v,
+    density :math:`p_m` of values given their label v,
 
     .. math:: P = \sum_m w_m P_m, \qquad
-              p = \frac{\sum_m w_m P_m(v) \, p_m}{\sum_m w_m P_m(v)} .
+              p = \frac{\sum_m w_m P_m(v) \, p_m}{\sum_m w_m P_m(v)} ,
+
+    and likewise over all labels of values, one for each rounding level.
 
     Parameters
     ----------
@@ -50,45 +52,54 @@ def predict_column(
     device : str or torch.device
     """
     members = [_predict_by_one(density, given, device) for density in densities]
-    first = members[0]
-    if len(members) == 1:
-        return first
-    of_members = np.stack([member.label_log_probs for member in members])
-    of_members = of_members + np.log(weights)[:, None, None]
+    own = densities[0].codec.columns[densities[0].codec.targets[0]]
+    assert isinstance(own, NumberCodec)
+    of_members = np.stack([log_probs for log_probs, _ in members])
+    of_members = of_members + np.log(weights / weights.sum())[:, None, None]
     log_probs = logsumexp(of_members, axis=0)
-    values = tuple(m.values for m in members if isinstance(m.values, PredictedValues))
-    if not values:
-        return PredictedColumn(first.codec, log_probs, None)
-    of_value = of_members[:, :, first.codec.labels.value_label]
-    log_weights = torch.from_numpy(log_softmax(of_value, axis=0))
-    return PredictedColumn(first.codec, log_probs, AveragedValues(values, log_weights))
+    of_levels = list(zip(*(values for _, values in members), strict=True))
+    if not of_levels:
+        return PredictedColumn(own, log_probs, None)
+    of_values = np.moveaxis(of_members[:, :, own.labels.value_labels], 2, 0)
+    levels = tuple(map(_average, of_levels, of_values))
+    every = [values for of_level in of_levels for values in of_level]
+    return PredictedColumn(own, log_probs, _average(every, np.concatenate(of_values)), levels)
+
+
+def _average(
+    members: Sequence[PredictedValues], log_weights: NDArray[np.float64]
+) -> PredictedValues | AveragedValues:
+    """Return the average of distributions, whose weights ``(n_members, n_rows)`` need no unit."""
+    if len(members) == 1:
+        return members[0]
+    normalized = torch.from_numpy(log_softmax(log_weights, axis=0))
+    return AveragedValues(tuple(members), normalized)
 
 
 def _predict_by_one(
     density: TableDensity, given: Conditions, device: str | torch.device
-) -> PredictedColumn:
+) -> tuple[NDArray[np.float64], list[PredictedValues]]:
+    """Log-probabilities of labels, and the distribution of values given each label of values."""
     codec, conditions = density.codec, density.codec.given
     assert conditions is not None
     model = density.move_model(given.rows.n_rows, device)
-    own = codec.columns[codec.targets[0]]
-    assert isinstance(own, NumberCodec)
-    log_probs, parts = [], []
+    value_labels = codec.columns[codec.targets[0]].labels.value_labels
+    log_probs: list[torch.Tensor] = []
+    of_levels: list[list[PredictedValues]] = [[] for _ in value_labels]
     for block in device_blocks(given.rows.n_rows, model, block_size(codec.n_encoded)):
         encoded = conditions.encode(given.rows.take(block.rows))
         with block:
-            rows = send_rows(encoded, model.value_label.device)[1]
+            rows = send_rows(encoded, model.value_labels.device)[1]
             n_labelled, n_rows = len(model.labels.sizes), len(encoded)
             of_labels = model.marginals.x_knots.new_zeros(1, n_rows)  # "a value" is certain
             if n_labelled:
                 of_labels = model.first_label_log_probs(n_rows, rows)
             log_probs.append(of_labels.cpu())
-            if len(model.value_label):
-                shape = (n_labelled, n_rows)
-                labels = model.value_label.new_full(shape, own.labels.value_label)
+            for parts, label in zip(of_levels, value_labels, strict=True):
+                labels = model.value_labels.new_full((n_labelled, n_rows), label)
                 values = PredictedValues.of(model, labels, rows)
                 parts.append(PredictedValues.join([values]))
-    joined = PredictedValues.join(parts) if parts else None
-    return PredictedColumn(own, join(log_probs), joined)
+    return join(log_probs), [PredictedValues.join(parts) for parts in of_levels]
 
 
 def draw_columns(

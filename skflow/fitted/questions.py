@@ -179,7 +179,7 @@ class Questions:
             with _inference():
                 model, y = self.density.model, answers.y.flatten(1).cpu()
                 # A known cell may be missing where no fitted row had a missing value.
-                y = y.masked_fill(y.isnan() & (model.value_label[:, :1] < 0), 0.0)
+                y = y.masked_fill(y.isnan() & (model.value_labels[:, :1] < 0), 0.0)
                 values = model.marginals.inverse_and_log_det(y)[0]
             labels = answers.labels.flatten(1).cpu().numpy().T
             nothing = np.full(labels.shape, np.nan)
@@ -243,7 +243,7 @@ class Questions:
         labels = np.zeros((n_rows, len(layout.n_labels)), dtype=np.int64)
         label_is_known = np.ones(labels.shape, dtype=bool)
         novel = np.full(labels.shape, np.nan)
-        values = np.full((n_rows, len(layout.value_label)), np.nan)
+        values = np.full((n_rows, len(layout.value_labels)), np.nan)
         value_is_known = np.ones(values.shape, dtype=bool)
         log_volume = np.zeros(n_rows)
         for j, (codec, (label, value)) in enumerate(

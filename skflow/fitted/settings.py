@@ -71,7 +71,7 @@ class FitSettings:
             n_rows,
             n_labels=layout.n_labels,
             unseen=layout.unseen,
-            value_label=layout.value_label,
+            value_labels=layout.value_labels,
             **{name: getattr(estimator, name) for name in OF_RECIPE},
         )
         options = choose_options(

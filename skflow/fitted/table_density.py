@@ -62,8 +62,8 @@ class TableDensity:
         model, parts = self.move_model(table.n_rows, device), []
         for block, encoded in self._encoded_blocks(table, model):
             with block:
-                log_volume, rows = send_rows(encoded, model.value_label.device)
-                given = send_given(encoded, model.value_label.device)
+                log_volume, rows = send_rows(encoded, model.value_labels.device)
+                given = send_given(encoded, model.value_labels.device)
                 parts.append((log_volume + model.log_prob(rows, given)).cpu())
         return join(parts)
 
@@ -80,14 +80,14 @@ class TableDensity:
         ``never_seen`` says which entries of the labels' vocabulary count as novel labels.
         """
         model, parts = self.move_model(table.n_rows, device), []
-        device = model.value_label.device
+        device = model.value_labels.device
         is_never_seen = torch.tensor(never_seen, device=device)
         for block, encoded in self._encoded_blocks(table, model, warns=warns):
             with block:
                 rows = send_rows(encoded, device)[1]
                 if never_seen.any():
                     rows = model.with_novel(rows, is_never_seen)
-                always_there = rows.values[model.value_label[:, 0] < 0]
+                always_there = rows.values[model.value_labels[:, 0] < 0]
                 missing = math.log(MIN_PROBABILITY) * always_there.isnan().sum(dim=0)
                 parts.append((torch.stack(standardized_scores(model, rows)) + missing).cpu())
         return join(parts)
@@ -97,8 +97,8 @@ class TableDensity:
         model, of_labels, of_values = self.move_model(table.n_rows, device), [], []
         for block, encoded in self._encoded_blocks(table, model):
             with block:
-                rows = send_rows(encoded, model.value_label.device)[1]
-                sent = model.latents(rows, send_given(encoded, model.value_label.device))
+                rows = send_rows(encoded, model.value_labels.device)[1]
+                sent = model.latents(rows, send_given(encoded, model.value_labels.device))
                 of_labels.append(sent.labels.cpu())
                 of_values.append(sent.values.cpu())
         latents = np.empty((table.n_rows, len(self.codec.latent_names)))
@@ -177,10 +177,10 @@ class TableDensity:
         if codec is None or marginals is None:
             return None
         labels = np.zeros((1, len(codec.labelled)), dtype=np.int64)
-        for column, label in codec.layout.value_label:
+        for column, first, _ in codec.layout.value_labels:
             if column >= 0:
-                labels[0, column] = label
-        middle = torch.zeros((len(codec.layout.value_label), 1), dtype=torch.float64)
+                labels[0, column] = first
+        middle = torch.zeros((len(codec.layout.value_labels), 1), dtype=torch.float64)
         values = marginals.inverse_and_log_det(middle)[0].numpy().T
         columns = codec.decode(labels, np.full(labels.shape, np.nan), values, on_grid=True)
         row = StoredTable(tuple(columns), 1, self.container.library)
@@ -226,14 +226,14 @@ class TableDensity:
         With ``zero_as_missing``, a latent of 0 is a missing value also in columns that had none.
         """
         is_label, model = self.codec.latent_is_label, self.move_model(len(latents), device)
-        device, parts = model.value_label.device, []
+        device, parts = model.value_labels.device, []
         for block in device_blocks(len(latents), model):
             with block:
                 of_labels, of_values = (
                     send(latents[block.rows, columns], device) for columns in (is_label, ~is_label)
                 )
                 if zero_as_missing:  # no label marks a missing value of a column that had none
-                    had_none = model.value_label[:, :1] < 0
+                    had_none = model.value_labels[:, :1] < 0
                     of_values = of_values.masked_fill(had_none & (of_values == 0), torch.nan)
                 rows = model.inverse(
                     Latents(of_labels, of_values), self._send_given(given, block, device)
@@ -249,7 +249,7 @@ class TableDensity:
         All random numbers are drawn before: the rows do not depend on the size of blocks.
         """
         model, parts = self.move_model(len(z), device), []
-        device, n_labels = model.value_label.device, len(self.codec.labelled)
+        device, n_labels = model.value_labels.device, len(self.codec.labelled)
         for block in device_blocks(len(z), model):
             with block:
                 of_labels, of_values = (

@@ -66,7 +66,7 @@ def device_blocks(n_rows: int, model: Model, most_on_cpu: int | None = None) -> 
     most_on_cpu : int, optional
         Rows of a block on the CPU, at most, where its caches count.
     """
-    most = rows_at_once(model.value_label.device, model.entries_per_row, most_on_cpu)
+    most = rows_at_once(model.value_labels.device, model.entries_per_row, most_on_cpu)
     first, size = 0, math.ceil(n_rows / math.ceil(n_rows / most))  # about the same for all
     while first < n_rows:
         block = Block(slice(first, min(first + size, n_rows)), size > FEWEST_ROWS)

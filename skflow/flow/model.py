@@ -72,21 +72,21 @@ class Model(nn.Module):
         Density of the gaussianized values given the labels.
     marginals : Marginals
         Maps of the values to about N(0, 1); float64 always.
-    value_label : Tensor of int64, shape (n_valued, 2)
-        The labelled column of each value, and the label there that says "a value"; -1 for
-        a column without missing values and atoms.
+    value_labels : Tensor of int64, shape (n_valued, 3)
+        The labelled column of each value, and the first and the end of the labels there that say
+        "a value"; -1 for a column of values alone, without labels.
     given_marginals : Marginals, optional
         Maps of the condition's values; None for a model without conditions.
     """
 
-    value_label: Tensor
+    value_labels: Tensor
 
     def __init__(
         self,
         labels: AutoregressiveCategorical,
         flow: ConditionalFlow,
         marginals: Marginals,
-        value_label: Tensor,
+        value_labels: Tensor,
         given_marginals: Marginals | None = None,
     ) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Model(nn.Module):
         self.flow = flow
         self.marginals = marginals
         self.given_marginals = given_marginals
-        self.register_buffer("value_label", value_label)
+        self.register_buffer("value_labels", value_labels)
 
     @property
     def parts(self) -> tuple[Part, Part]:
@@ -207,8 +207,9 @@ class Model(nn.Module):
         """Latents with NaN where the labels say that there is no value."""
         if not len(labels):
             return z
-        column, label = self.value_label[:, 0], self.value_label[:, 1, None]
-        has_value = (column[:, None] < 0) | (labels[column.clamp_min(0)] == label)
+        column, first, end = self.value_labels[:, :, None].unbind(1)
+        own = labels[column[:, 0].clamp_min(0)]
+        has_value = (column < 0) | ((own >= first) & (own < end))
         return z.masked_fill(~has_value, torch.nan)
 
     def is_within_reach(self, rows: Rows) -> Tensor:

@@ -71,9 +71,9 @@ class FlowRecipe:
         Number of known labels of each labelled column.
     unseen : tuple of float
         Probability of the novel label of each labelled column.
-    value_label : tuple of (int, int)
-        The labelled column of each value, and the label there that says "a value"; -1 for
-        a column without missing values and atoms.
+    value_labels : tuple of (int, int, int)
+        The labelled column of each value, and the first and the end of the labels there that say
+        "a value"; -1 for a column of values alone, without labels.
     given : ConditionSizes, optional
         Sizes of the conditions; None for a model without conditions.
     """
@@ -86,7 +86,7 @@ class FlowRecipe:
     n_blocks: int = 1
     n_labels: tuple[int, ...] = ()
     unseen: tuple[float, ...] = ()
-    value_label: tuple[tuple[int, int], ...] = ()
+    value_labels: tuple[tuple[int, int, int], ...] = ()
     given: ConditionSizes | None = None
 
     @property
@@ -97,19 +97,19 @@ class FlowRecipe:
     @property
     def n_context_labels(self) -> tuple[int, ...]:
         """Numbers of known labels that values depend on: of the row, then of its condition."""
-        if self.given is None or not self.value_label:
+        if self.given is None or not self.value_labels:
             return self.n_labels
         return self.n_labels + self.given.n_labels
 
     @property
     def n_given(self) -> int:
         """Number of columns of the condition that lead the mixture; none without others."""
-        return self.given.n_values if self.given is not None and self.value_label else 0
+        return self.given.n_values if self.given is not None and self.value_labels else 0
 
     @property
     def n_couplings(self) -> int:
         """Number of coupling layers whose conditioner has inputs."""
-        n_columns = len(self.value_label)
+        n_columns = len(self.value_labels)
         if n_columns == 0 or (n_columns == 1 and not self.n_labels and self.given is None):
             return 0
         return self.n_layers if n_columns > 1 else min(self.n_layers, LAYERS_OF_ONE_COLUMN)
@@ -169,17 +169,17 @@ class FlowRecipe:
         if self.n_labels:
             label_encoder = self._build_encoder(self.n_labels, 0, n_features, generator)
         couplings = self.build_couplings(generator)
-        if self.value_label:
+        if self.value_labels:
             given_encoder = self._build_given_encoder(n_features, generator)
         if given_encoder is not None:
-            n_components, n_columns = len(mixture.log_weights), len(self.value_label)
+            n_components, n_columns = len(mixture.log_weights), len(self.value_labels)
             effects = ConditionEffects(n_features, n_components, n_columns, mixture.n_given)
             mixture.effects.append(effects)
         model = Model(
             label_model,
             ConditionalFlow(couplings, mixture, label_encoder, given_encoder),
             marginals,
-            torch.tensor(self.value_label, dtype=torch.int64).view(len(self.value_label), 2),
+            torch.tensor(self.value_labels, dtype=torch.int64).view(len(self.value_labels), 3),
             given_marginals,
         )
         return model.double().eval()
@@ -215,7 +215,7 @@ class FlowRecipe:
         """
         return [
             Coupling(
-                len(self.value_label),
+                len(self.value_labels),
                 backwards=layer % 2 == 1,
                 n_features=self.n_features,
                 n_bins=self.n_bins,
@@ -247,7 +247,7 @@ def restore_model(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
     # Weights take no memory before they are loaded, but masks of the same sizes do: layers and
     # widths must be borne out by the arrays before any mask is made.
     n_layers = recipe.n_couplings * (1 + recipe.n_blocks)
-    n_outputs = len(recipe.value_label) * n_parameters(recipe.n_bins)
+    n_outputs = len(recipe.value_labels) * n_parameters(recipe.n_bins)
     widest = recipe.hidden_units * max(recipe.hidden_units * bool(recipe.n_blocks), n_outputs)
     n_entries = sum(array.size for array in state.values())
     if n_layers and (n_layers > len(state) or widest > n_entries):
@@ -291,7 +291,7 @@ def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
     if n_probabilities > sum(array.size for array in state.values()):
         raise ValueError("its tables of labels are larger than its arrays")
     labels = blank_start(recipe.n_labels, parents)
-    n_columns, given_marginals = len(recipe.value_label), None
+    n_columns, given_marginals = len(recipe.value_labels), None
     n_given = 0 if recipe.given is None else recipe.given.n_values
     of_given = state.get(GIVEN_MARGINALS, np.empty((0, n_given)))
     if of_given.shape[1:2] != (n_given,):
@@ -323,7 +323,7 @@ def choose_recipe(
     *,
     n_labels: tuple[int, ...],
     unseen: tuple[float, ...],
-    value_label: tuple[tuple[int, int], ...],
+    value_labels: tuple[tuple[int, int, int], ...],
     n_layers: int | str,
     hidden_units: int | str,
     n_bins: int,
@@ -344,7 +344,7 @@ def choose_recipe(
         bound=bound,
         n_labels=n_labels,
         unseen=unseen,
-        value_label=value_label,
+        value_labels=value_labels,
     )
 
 

@@ -7,10 +7,10 @@ quadrature, on the line where the column alone is standard normal.
 The conditional tail probability of a cell is that of a draw of its column, given the others, which
 is no likelier. Probabilities of labels and densities of values have no common unit, so they are
 compared by the mass that is no likelier among their own kind: a label counts with its
-probability, a value with that of all values of no higher density. With
-:math:`m` the mass of the cell,
+probability, a value with that of all values of no higher density on its rounding level :math:`v`
+(mostly the only one). With :math:`m` the mass of the cell,
 
-.. math:: P = \sum_{k: P(k) \le m} P(k) + \min(m, P(\text{a value})),
+.. math:: P = \sum_{k: P(k) \le m} P(k) + \sum_v \min(m, P(v)),
 
 which is at most uniform: among normal cells, a share of at most :math:`\alpha` has
 :math:`P \le \alpha`.
@@ -24,7 +24,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 from tqdm.auto import tqdm
 
 from skflow.flow.heavy_tails import student_tails
@@ -39,6 +39,7 @@ FloatArray = NDArray[np.float64]
 
 BLOCK_ENTRIES = 20_000  # of rows at once: each is evaluated at a hundred nodes
 BLOCK_FACTORS = 60_000  # of rows at once, likewise: factors of the density
+N_OF_LEVEL = 50  # quantiles of each rounding level, where there are several
 TIE = 1e-9  # difference of log-probabilities that may be due to rounding
 
 
@@ -117,8 +118,8 @@ class Conditional:
     Attributes
     ----------
     log_probs : ndarray of shape (n_rows, n_labels + 1)
-        Log-probability of each label, "never seen" the last; that of the label which stands for
-        a value is the mass of all values.
+        Log-probability of each label, "never seen" the last; that of a label which stands for
+        a value is the mass of all its values.
     """
 
     def __init__(self, codec: TableCodec, joint: JointDensity, rows: EncodedRows, j: int) -> None:
@@ -129,17 +130,19 @@ class Conditional:
         log_masses = np.full((len(rows.labels), labels.n_labels + 1), -np.inf)
         # Events without a value: all labels, the novel one included, but "a value".
         events = [] if self._label is None else range(labels.n_labels + 1)
-        own = None if self._value is None else labels.value_label
-        self._events = [label for label in events if label != own]
+        #: Densities of the column's values, by their label.
+        self._values: dict[int, ValueDensity] = {}
+        if self._value is not None:
+            for level, label in enumerate(labels.value_labels):
+                valued = rows if self._label is None else self._labelled(label, self._value)
+                own = codec.value_codecs[self._value]
+                self._values[label] = ValueDensity(own, joint, valued, self._value, level)
+        self._events = [label for label in events if label not in self._values]
         for label in self._events:
             log_masses[:, label] = self._log_mass_of(label)
-        if self._value is not None:
-            valued = (
-                rows if self._label is None else self._labelled(labels.value_label, self._value)
-            )
-            self._values = ValueDensity(codec.value_codecs[self._value], joint, valued, self._value)
-            log_masses[:, labels.value_label] = self._values.log_mass()
-            log_masses[:, labels.value_label] += joint.log_prob_labels(valued.labels, valued.novel)
+        for label, values in self._values.items():
+            log_masses[:, label] = values.log_mass()
+            log_masses[:, label] += joint.log_prob_labels(values.rows.labels, values.rows.novel)
         self._log_masses = log_masses
         self.log_probs = log_masses - logsumexp(log_masses, axis=1, keepdims=True)
 
@@ -148,75 +151,114 @@ class Conditional:
         log_masses = self._log_masses.copy()
         for label in self._events:
             log_masses[:, label] = self._log_mass_of(label, quantize=True)
-        if self._value is not None:
-            refined = self._values.log_integral() - self._values.log_mass()
-            log_masses[:, self._column.labels.value_label] += refined
+        for label, values in self._values.items():
+            log_masses[:, label] += values.log_integral() - values.log_mass()
         return logsumexp(log_masses, axis=1)
 
     def tail_log_prob(self) -> FloatArray:
         """Log-probability that a draw of the column is no likelier, ``(n_rows,)``."""
         own_label = self._own_labels()
         own = self.log_probs[np.arange(len(own_label)), own_label] + self._log_share_of_novel()
-        labels = self._column.labels
-        of_labels, of_values = self.log_probs, np.full(len(own), -np.inf)
-        if self._value is not None:
-            of_values = self.log_probs[:, labels.value_label]
-            own = np.where(
-                own_label == labels.value_label,
-                of_values + self._values.log_share_no_likelier(),
-                own,
-            )
-            of_labels = np.delete(self.log_probs, labels.value_label, axis=1)
+        value_labels = list(self._values)
+        of_labels = np.delete(self.log_probs, value_labels, axis=1)
+        of_values = self.log_probs[:, value_labels]
+        for label, values in self._values.items():
+            own = np.where(own_label == label, own + values.log_share_no_likelier(), own)
         if self._label is None:  # a missing value where there was none at fit
             own = np.where(
                 np.isnan(self.rows.values[:, self._value]), math.log(MIN_PROBABILITY), own
             )
         no_likelier = np.where(of_labels <= own[:, None] + TIE, of_labels, -np.inf)
         of_novel = np.where(self._is_novel(), own, -np.inf)
-        both = np.column_stack((no_likelier, np.minimum(own, of_values), of_novel))
+        of_values = np.minimum(own[:, None], of_values)
+        both = np.column_stack((no_likelier, of_values, of_novel))
         log_probs = logsumexp(both, axis=1)
         return np.where(log_probs > -TIE, 0.0, log_probs)  # all draws, but for rounding
 
     def typical(self) -> tuple[NDArray[np.int64], FloatArray]:
-        """Typical cell of each row, encoded: the likeliest known label, or the median of values."""
+        """Typical cell of each row, encoded: the likeliest known label, or the median of values.
+
+        Values are one event, whatever their rounding level; the likeliest level has the median.
+        """
         known = self.log_probs[:, : self._column.labels.n_labels]
         labels = known.argmax(axis=1)
         values = np.full(len(labels), np.nan)
-        if self._value is not None:
-            values = np.where(
-                labels == self._column.labels.value_label, self._values.quantile(0.5), values
-            )
+        if self._values:
+            labels = np.where(self._is_value(), self._likeliest_level(), labels)
+        for label, of_label in self._values.items():
+            values = np.where(labels == label, of_label.quantile(0.5), values)
         return labels, values
 
-    def quantiles(self, shares: Sequence[float]) -> FloatArray | None:
-        """Encoded values below which these shares of all values lie, ``(n_rows, n_shares)``.
+    def quantiles(self, shares: Sequence[float]) -> tuple[NDArray[np.int64], FloatArray] | None:
+        """Values below which these shares of all values lie: labels, and encoded values.
 
-        None of a column without values.
+        Both have shape ``(n_rows, n_shares)``. None of a column without values. Where values have
+        several rounding levels, quantiles are among some of each level.
         """
-        if self._value is None:
+        if not self._values:
             return None
-        return np.column_stack([self._values.quantile(share) for share in shares])
+        labels = np.array(list(self._values))
+        if len(labels) == 1:
+            own = [self._values[labels[0]].quantile(share) for share in shares]
+            return np.full((len(self.log_probs), len(shares)), labels[0]), np.column_stack(own)
+        at = (np.arange(N_OF_LEVEL) + 0.5) / N_OF_LEVEL
+        values = np.column_stack(
+            [own.quantile(share) for own in self._values.values() for share in at]
+        )
+        weights = np.repeat(
+            softmax(self.log_probs[:, labels], axis=1) / N_OF_LEVEL, len(at), axis=1
+        )
+        order = np.argsort(values, axis=1)
+        below = np.take_along_axis(weights, order, axis=1).cumsum(axis=1)
+        places = np.stack([(below < share).sum(axis=1) for share in shares], axis=1)
+        chosen = np.take_along_axis(order, places.clip(max=order.shape[1] - 1), axis=1)
+        return labels[chosen // N_OF_LEVEL], np.take_along_axis(values, chosen, axis=1)
+
+    def event_log_probs(self) -> FloatArray:
+        """Log-probabilities of known labels, ``(n_rows, n_labels)``, values as one event.
+
+        It has the first of the labels that stand for a value; the others are impossible.
+        """
+        log_probs = self.log_probs[:, : self._column.labels.n_labels].copy()
+        if self._values:
+            value_labels = list(self._values)
+            log_probs[:, value_labels] = -np.inf
+            log_probs[:, value_labels[0]] = logsumexp(self.log_probs[:, value_labels], axis=1)
+        return log_probs
 
     def usual(
         self, low: float, high: float
-    ) -> tuple[NDArray[np.int64], list[FloatArray], FloatArray]:
-        """Usual cells of each row, encoded: the likeliest known label, and quantiles of values.
+    ) -> tuple[list[tuple[NDArray[np.int64], FloatArray]], FloatArray]:
+        """Usual cells of each row, encoded: the likeliest known event, and quantiles of values.
 
         Returns
         -------
-        labels : ndarray of shape (n_rows,)
-        values : list of two ndarrays of shape (n_rows,)
-            The ``low`` and the ``high`` quantile where the label says "a value", else NaN.
+        ends : list of two (labels, values)
+            The ``low`` and the ``high`` quantile where the event is "a value", whose values are
+            NaN elsewhere; arrays of shape (n_rows,).
         probability : ndarray of shape (n_rows,)
-            That of the label.
+            That of the event.
         """
-        known = self.log_probs[:, : self._column.labels.n_labels]
-        labels = known.argmax(axis=1)
-        values, ends = [np.full(len(labels), np.nan)] * 2, self.quantiles((low, high))
+        log_probs = self.event_log_probs()
+        event, ends = log_probs.argmax(axis=1), self.quantiles((low, high))
+        cells = [(event, np.full(len(event), np.nan))] * 2
         if ends is not None:
-            is_value = labels == self._column.labels.value_label
-            values = [np.where(is_value, end, np.nan) for end in ends.T]
-        return labels, values, np.exp(known.max(axis=1))
+            is_value = self._is_value()
+            cells = [
+                (np.where(is_value, labels, event), np.where(is_value, values, np.nan))
+                for labels, values in zip(ends[0].T, ends[1].T, strict=True)
+            ]
+        return cells, np.exp(log_probs.max(axis=1))
+
+    def _is_value(self) -> NDArray[np.bool_]:
+        """Whether "a value", whatever its rounding level, is the likeliest event of each row."""
+        first = next(iter(self._values))
+        return np.asarray(self.event_log_probs().argmax(axis=1) == first)
+
+    def _likeliest_level(self) -> NDArray[np.int64]:
+        """Label of the likeliest rounding level of each row."""
+        labels = np.array(list(self._values))
+        return labels[self.log_probs[:, labels].argmax(axis=1)]
 
     def _log_mass_of(self, label: int, *, quantize: bool = False) -> FloatArray:
         """Log-probability of a label without a value, times the density of the other columns."""
@@ -226,7 +268,7 @@ class Conditional:
 
     def _own_labels(self) -> NDArray[np.int64]:
         if self._label is None:
-            return np.full(len(self.rows.labels), self._column.labels.value_label)
+            return np.full(len(self.rows.labels), self._column.labels.value_labels.start)
         return self.rows.labels[:, self._label]
 
     def _log_share_of_novel(self) -> FloatArray:

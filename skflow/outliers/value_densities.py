@@ -19,7 +19,6 @@ from skflow.outliers.peaks import find_peaks
 from skflow.outliers.quadrature import Curve, Nodes, Rows, refine
 from skflow.rows import EncodedRows
 from skflow.table.number_codecs import ValueCodec
-from skflow.table.scaling import round_to_step
 
 FloatArray = NDArray[np.float64]
 LabelArray = NDArray[np.int64]
@@ -57,11 +56,22 @@ class ValueDensity:
         The value of the column is the row's own, where there is one; its label is that of a value.
     k : int
         The column, among those with values.
+    rounding : int, default=0
+        The rounding level of the values.
     """
 
-    def __init__(self, column: ValueCodec, joint: JointDensity, rows: EncodedRows, k: int) -> None:
+    def __init__(
+        self,
+        column: ValueCodec,
+        joint: JointDensity,
+        rows: EncodedRows,
+        k: int,
+        rounding: int = 0,
+    ) -> None:
         self.rows = rows
         self._column = column
+        self._rounding = rounding
+        self._width = float(column.cells.widths[rounding])
         self._marginal = joint.marginals.of_columns([k])
         self._joint = joint
         self._k = k
@@ -73,7 +83,7 @@ class ValueDensity:
         #: Log of the unit of the densities of each row.
         self.offset = nodes.log_density.max(axis=1)
         self._level = level - self.offset + ROUNDING
-        curve = Curve.through(self._lowered(nodes, self.offset[:, None]), step=column.step)
+        curve = Curve.through(self._lowered(nodes, self.offset[:, None]), step=self._width)
         peaks = find_peaks(nodes.places, factors, self._factors_at)
         if len(peaks[0]):
             curve = curve.with_nodes(peaks[0], self._nodes_at(*peaks))
@@ -169,16 +179,17 @@ class ValueDensity:
         """Points at z-coordinates, or at the nearest points of the grid."""
         values, log_det = self._marginal.inverse_and_log_det(torch.tensor(places)[None])
         encoded, per_place = values[0].numpy(), log_det.numpy()
-        scaling, step = self._column.scaling, self._column.step
+        scaling, width = self._column.scaling, self._width
         numbers = scaling.decode(encoded)
-        if not step:
+        if not width:
             per_unit = scaling.encode(numbers)[1]
             return _Points(places, encoded, np.zeros(len(places)), per_place, per_unit)
-        numbers = round_to_step(numbers, step)
+        level = np.full(len(numbers), self._rounding)
+        numbers = self._column.cells.nearest(numbers, level)
         encoded, per_unit = scaling.encode(numbers)
         places, per_place = self._gaussianize(encoded)
         with np.errstate(over="ignore"):
-            steps = (numbers / step).clip(-FARTHEST, FARTHEST)
+            steps = (numbers / width).clip(-FARTHEST, FARTHEST)
         return _Points(places, encoded, steps, per_place, per_unit)
 
     def _gaussianize(self, encoded: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -83,7 +83,7 @@ def spell_usual(codec: TableCodec, given: Conditional, j: int) -> list[str]:
     """Usual cells of a column in words: a range of numbers, or the likeliest labels."""
     column = codec.columns[j]
     labels = column.labels
-    log_probs = given.log_probs[:, : labels.n_labels]  # but for labels never seen
+    log_probs = given.event_log_probs()
     order = np.argsort(-log_probs, axis=1, kind="stable")[:, :MOST_NAMED]
     probs = np.exp(np.take_along_axis(log_probs, order, axis=1))
     nothing, no_value = np.full(labels.n_labels, np.nan), np.zeros(labels.n_labels)
@@ -92,20 +92,22 @@ def spell_usual(codec: TableCodec, given: Conditional, j: int) -> list[str]:
     quantiles, k = given.quantiles(SHARES), codec.indices[j].value
     if quantiles is not None and k is not None:
         low, high = (
-            spell_cells(within_support(codec.value_codecs[k], ends), ROUGH) for ends in quantiles.T
+            spell_cells(within_support(codec.value_codecs[k], *ends), ROUGH)
+            for ends in zip(quantiles[0].T, quantiles[1].T, strict=True)
         )
         ranges = [a if a == b else f"{a} to {b}" for a, b in zip(low, high, strict=True)]
-        names = np.where(order == labels.value_label, np.array(ranges)[:, None], names)
+        names = np.where(order == labels.value_labels.start, np.array(ranges)[:, None], names)
     return [
         spell_likeliest(of_row, shares)
         for of_row, shares in zip(names.tolist(), probs.tolist(), strict=True)
     ]
 
 
-def within_support(column: ValueCodec, encoded: FloatArray) -> StoredColumn:
+def within_support(
+    column: ValueCodec, labels: NDArray[np.int64], encoded: FloatArray
+) -> StoredColumn:
     """Return values, those beyond the support at its ends; draws would be reflected there."""
-    own = np.full(len(encoded), column.labels.value_label)
-    cells = column.decode(own, np.full(len(encoded), np.nan), encoded, on_grid=False)
+    cells = column.decode(labels, np.full(len(encoded), np.nan), encoded, on_grid=False)
     return replace(cells, values=cells.values.clip(*column.limits))
 
 

@@ -28,9 +28,9 @@ class Layout:
         Number of known labels of each labelled column.
     unseen : tuple of float
         Probability of a label never seen, for each labelled column.
-    value_label : tuple of (int, int)
-        For each valued column, the labelled column and its label "a value"; (-1, 0)
-        where every row has a value.
+    value_labels : tuple of (int, int, int)
+        For each valued column, the labelled column, and the first and the end of its labels
+        "a value"; (-1, 0, 1) where every row has a value.
     bounds : tuple of (float, float)
         Support of each valued column, in encoded values.
     given : (tuple of int, int), optional
@@ -39,7 +39,7 @@ class Layout:
 
     n_labels: tuple[int, ...]
     unseen: tuple[float, ...]
-    value_label: tuple[tuple[int, int], ...]
+    value_labels: tuple[tuple[int, int, int], ...]
     bounds: tuple[tuple[float, float], ...]
     given: tuple[tuple[int, ...], int] | None = None
 
@@ -141,14 +141,14 @@ class TableCodec:
         labelled, given = [self.columns[j] for j in self.labelled], None
         if self.given is not None:
             of_given = self.given.layout
-            given = of_given.n_labels, len(of_given.value_label)
+            given = of_given.n_labels, len(of_given.value_labels)
         return Layout(
             n_labels=tuple(codec.labels.n_labels for codec in labelled),
             unseen=tuple(codec.unseen for codec in labelled),
-            value_label=tuple(
-                (index.label, codec.labels.value_label)
+            value_labels=tuple(
+                (index.label, codec.labels.value_labels.start, codec.labels.value_labels.stop)
                 if index.label is not None and codec.labels.valued
-                else (-1, 0)
+                else (-1, 0, 1)
                 for codec, index in zip(self.columns, self.indices, strict=True)
                 if index.value is not None
             ),

@@ -49,14 +49,14 @@ class LabelSet:
     ----------
     n_known : int
         Levels, or atoms.
-    valued : bool
-        Whether "a value" follows them.
+    n_values : int
+        Labels "a value" that follow them: 0, or one for each rounding level.
     markers : tuple of str
         Missing markers, which come last.
     """
 
     n_known: int
-    valued: bool
+    n_values: int
     markers: tuple[str, ...]
 
     @property
@@ -65,9 +65,14 @@ class LabelSet:
         return self._first_marker + len(self.markers)
 
     @property
-    def value_label(self) -> int:
-        """The label "a value"."""
-        return self.n_known
+    def valued(self) -> bool:
+        """Whether a label says "a value"."""
+        return self.n_values > 0
+
+    @property
+    def value_labels(self) -> range:
+        """The labels "a value", of the finest rounding level first."""
+        return range(self.n_known, self._first_marker)
 
     @property
     def has_values(self) -> bool:
@@ -77,11 +82,11 @@ class LabelSet:
     @property
     def is_trivial(self) -> bool:
         """Whether "a value" is the only label, which then needs no model."""
-        return self.valued and self.n_labels == 1
+        return self.n_values == self.n_labels == 1
 
     @property
     def _first_marker(self) -> int:
-        return self.n_known + self.valued
+        return self.n_known + self.n_values
 
     def of_missing(self, missing: NDArray[np.int8]) -> LabelArray:
         """Return labels of missing codes; "never seen" of 0, where a value is present."""
@@ -267,8 +272,7 @@ def rarest_of_counts(counts: NDArray[np.int64], known: LabelSet) -> LabelArray:
     """Return the labels with the fewest training rows by the count of each label."""
     counts = counts[: known.n_labels]
     possible = counts > 0
-    if known.valued:
-        possible[known.value_label] = False
+    possible[known.value_labels] = False
     if not possible.any():
         return np.zeros(1, dtype=np.int64)
     return np.flatnonzero(possible & (counts == counts[possible].min()))

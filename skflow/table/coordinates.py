@@ -12,8 +12,15 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from skflow.table.distinct import OFF_GRID
 from skflow.table.known import nearest_held
-from skflow.table.scaling import NEAR_ZERO, round_to_digits, round_to_step
+from skflow.table.scaling import (
+    NEAR_ZERO,
+    multiples_of,
+    round_to_digits,
+    round_to_step,
+    steps_in,
+)
 from skflow.table.specification import ColumnSpecification
 from skflow.table.storage import StoredColumn
 from skflow.table.units import Number
@@ -79,6 +86,14 @@ class CoordinateSystem(Protocol):
         """Return the coordinate of a number."""
         ...
 
+    def count(self, x: FloatArray) -> FloatArray:
+        """Return coordinates in steps of the grid from 0: whole numbers on it."""
+        ...
+
+    def place(self, counts: FloatArray) -> FloatArray:
+        """Return the coordinates of whole numbers of steps."""
+        ...
+
     def snap(self, x: FloatArray, precision: Precision, *, on_grid: bool) -> FloatArray:
         """Remove the error of coordinates: round them, or snap them to a grid."""
         ...
@@ -115,6 +130,18 @@ class FloatCoordinates:
     def coordinate_of(self, number: Number | Fraction) -> float:
         """Return the number itself."""
         return float(number)
+
+    def count(self, x: FloatArray) -> FloatArray:
+        """Return multiples of the step, whole where the dtype holds none that is nearer."""
+        counts = steps_in(x, self.step)
+        with np.errstate(over="ignore", invalid="ignore"):
+            spacing = np.spacing(np.abs(x).astype(self.dtype if self.epsilon else np.float64))
+            is_near = np.abs(x - multiples_of(self.step, counts)) <= OFF_GRID * spacing
+            return np.where(is_near, counts, x / self.step)
+
+    def place(self, counts: FloatArray) -> FloatArray:
+        """Return multiples of the step, as decimals are read."""
+        return multiples_of(self.step, counts)
 
     def snap(self, x: FloatArray, precision: Precision, *, on_grid: bool) -> FloatArray:
         """Round to 13 digits, or to the grid where that is as near as the error.
@@ -186,7 +213,7 @@ class IntegerGrid:
         self.dtype = stored.values.dtype
         self.unit = stored.family.base_units
         self.tick = int(stored.tick * self.unit)
-        self.width = _width(schema, self.unit)
+        self.width = _width(schema.step, self.unit)
         self.origin = origin
         self.narrow = narrow
         self.log_unit = math.log(self.unit / self.width)
@@ -202,7 +229,8 @@ class IntegerGrid:
         values, unit = column.values[column.present], column.family.base_units
         tick = int(column.tick * unit)
         low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
-        origin = _coarse_origin(low * tick, high * tick, _width(schema, unit))
+        coarsest = schema.rounding[-1] if schema.rounding else schema.step
+        origin = _coarse_origin(low * tick, high * tick, _width(coarsest, unit))
         narrow = high - low <= MOST_STEPS
         return cls(column, schema, origin, narrow=narrow, is_exact=is_exact)
 
@@ -225,6 +253,14 @@ class IntegerGrid:
     def coordinate_of(self, number: Number | Fraction) -> float:
         """Return the coordinate of a number of the schema, exactly."""
         return float((Fraction(number) * self.unit - self.origin) / self.width)
+
+    def count(self, x: FloatArray) -> FloatArray:
+        """Return coordinates as they are: the origin is a multiple of all rounding levels."""
+        return x
+
+    def place(self, counts: FloatArray) -> FloatArray:
+        """Return whole numbers as they are."""
+        return counts
 
     def snap(self, x: FloatArray, precision: Precision, *, on_grid: bool) -> FloatArray:
         """Snap to the grid, or to the coarsest unit of the clock, that the error allows."""
@@ -292,8 +328,8 @@ def stored_limits(
     return nearest_held(least, dtype), nearest_held(largest, dtype)
 
 
-def _width(schema: ColumnSpecification, unit: int) -> int:
-    return unit if schema.step is None else int(Fraction(schema.step) * unit)
+def _width(step: Number | None, unit: int) -> int:
+    return unit if step is None else int(Fraction(step) * unit)
 
 
 def _coarse_origin(low: int, high: int, width: int) -> int:

@@ -5,9 +5,10 @@ rule of :mod:`skflow.table.rules` needs. What remains is a subset of the values,
 rule gives the same answer as to all:
 
 * the 33 lowest and the 33 highest, for span, support, spacing and atoms there;
-* whole numbers whose greatest common divisor is that of all, for grids of tens and of the clock;
+* whole numbers whose greatest common divisor is that of all, for their grid and that of the clock;
 * the floats nearest to 0, for scales;
-* a number that is not whole, and one that needs the most decimals, for grids of decimals;
+* a number that is not whole, one that needs the most decimals, and some that have the common
+  divisor of all in units of the last of these, for grids of decimals;
 * of each value that is watched the 10 neighbours on each side, for atoms.
 
 A value that is kept in the end is kept in every part that it occurs in, except for those that
@@ -142,6 +143,11 @@ class Distinct:
         """Whether all distinct values are there."""
         return self.frequencies is None
 
+    @property
+    def would_be_kept(self) -> bool:
+        """Whether all distinct values are there, and would be if the column came in parts."""
+        return self.is_complete and len(self.values) <= MOST_KEPT
+
     def count_frequent(self) -> Frequencies:
         """Return counters of frequent values."""
         if self.frequencies is not None:
@@ -199,7 +205,9 @@ def find_needed(values: NDArray[Any], watched: NDArray[Any]) -> NDArray[np.bool_
         return needed
     nearest = int(np.searchsorted(values, 0))
     needed[max(0, nearest - 1) : nearest + 2] = True
-    needed[find_finest(values)] = True
+    finest = find_finest(values)
+    needed[finest] = True
+    needed[find_divisors(in_decimals(values, finest))] = True
     broken = np.flatnonzero(values != np.rint(values))
     needed[broken[:1] if broken.size else find_divisors(values)] = True
     return needed
@@ -221,6 +229,18 @@ def find_divisors(values: NDArray[Any]) -> list[int]:
         # Exact for floats as well: the divisor is one, with no more bits than they have.
         undivided = undivided[np.fmod(sizes[undivided], sizes.dtype.type(divisor)) != 0]
     return places
+
+
+def in_decimals(values: NDArray[Any], finest: int) -> NDArray[np.float64]:
+    """Return numbers in units of the last decimal that one of them needs; 0 where none fits."""
+    numbers, precision = values.astype(np.float64), precision_of(values)
+    own = slice(finest, finest + 1)
+    for decimals in range(FINEST + 1):
+        if are_on_grid(numbers[own], precision[own], decimals).all():
+            with np.errstate(over="ignore"):
+                counts = np.rint(numbers * 10.0**decimals)
+            return np.where(np.abs(counts) < 2.0**53, counts, 0.0)
+    return np.zeros(len(values))
 
 
 def find_finest(values: NDArray[Any]) -> int:

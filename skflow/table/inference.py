@@ -48,19 +48,24 @@ def infer_schema(
        levels, and counted in the schema. Where more rows do, the column is one of the
        kinds that follow, so that no such number is unseen; if four of five different
        numbers repeat, or lie on no grid, each that repeats is an atom there.
-    4. *integer*: whole numbers, on a grid of step 1, or of the largest power of ten
-       that divides all (of 10 different ones at least).
-    5. *decimal*: numbers of a fixed count of decimals, where that grid is coarser
-       than the floats' own, and the column spans at most 2^40 of its steps.
+    4. *integer*: whole numbers, on a grid of step 1, or of the largest number that divides
+       all, where they are enough to tell: 10 different ones for a step of 10 or more, 34 for 2.
+    5. *decimal*: numbers of a fixed count of decimals, or multiples of one such, where that
+       grid is coarser than the floats' own, and the column spans at most 2^40 of its steps.
     6. *continuous*: other numbers.
     7. *date* and *duration*, on a grid of the largest unit of the clock, from day to
-       nanosecond, that divides all.
+       nanosecond, that divides all, or of a multiple of it, as 30 minutes.
 
     In kinds with values, a value is an atom if it is repeated in at least 1 % of rows
     (at least 10; these are enough for the lowest and the highest) and 5 times as often
-    as its neighbours, unless ``column_kinds`` says "continuous": these are numbers
-    without grid or atom. The support of numbers, and of durations, that are all of one
-    sign ends at 0. No level, atom or bound is a number that occurs once.
+    as its neighbours, on the same rounding level, unless ``column_kinds`` says
+    "continuous": these are numbers without grid or atom. The support of numbers, and of
+    durations, that are all of one sign ends at 0. No level, atom or bound is a number that
+    occurs once.
+
+    On a grid, steps of which multiples have many more rows than chance gives them are *rounding
+    levels*: of a unit of the clock, or of 1, 2, 2.5 and 5 times powers of ten, at most four, each
+    a divisor of the next.
 
     Parameters
     ----------
@@ -119,7 +124,15 @@ def infer_schema(
 
 
 def _mark_given(columns: Sequence[ColumnSchema], conditions: Container[int]) -> Schema:
-    return Schema(tuple(replace(c, is_given=j in conditions) for j, c in enumerate(columns)))
+    return Schema(
+        tuple(
+            # What has no density needs no rounding levels.
+            replace(c, is_given=True, rounding=())
+            if j in conditions
+            else replace(c, is_given=False)
+            for j, c in enumerate(columns)
+        )
+    )
 
 
 def _infer_column(summary: ColumnSummary, given: str | None) -> ColumnSchema:

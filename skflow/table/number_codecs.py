@@ -28,6 +28,7 @@ from skflow.table.coordinates import (
     support_within,
 )
 from skflow.table.known import KnownNumbers
+from skflow.table.rounding.cells import Cells
 from skflow.table.scaling import (
     NOISE,
     Scaling,
@@ -63,6 +64,9 @@ class NumberCodec(ColumnCodec):
         Numbers with a label of their own.
     support : tuple of (float, float)
         In coordinates.
+    cells : Cells
+        Positions of other numbers, each among those of its rounding level; a column of values has
+        a label "a value" for each level.
     """
 
     is_ordered = True
@@ -79,18 +83,21 @@ class NumberCodec(ColumnCodec):
         smallest: float,
     ) -> None:
         self.known = KnownNumbers(self._known_of(schema), stored)
-        labels = LabelSet(len(self.known), self._is_valued, schema.missing)
-        super().__init__(stored, labels, unseen, rarest)
-        self.coordinates = coordinates
-        self.scaling = scaling
-        self.smallest = smallest
-        self.scale = scaling.scale * math.exp(-coordinates.log_unit)
         low, high = support_within(schema, stored)
         self.support = (
             -math.inf if low is None else coordinates.coordinate_of(low),
             math.inf if high is None else coordinates.coordinate_of(high),
         )
         self.limits = stored_limits(low, high, stored)
+        known = [coordinates.coordinate_of(number) for number in self.known.numbers]
+        self.cells = Cells(schema, coordinates, self.support, known)
+        n_values = self.cells.n_levels if self._is_valued else 0
+        labels = LabelSet(len(self.known), n_values, schema.missing)
+        super().__init__(stored, labels, unseen, rarest)
+        self.coordinates = coordinates
+        self.scaling = scaling
+        self.smallest = smallest
+        self.scale = scaling.scale * math.exp(-coordinates.log_unit)
 
     @classmethod
     def fit(
@@ -118,7 +125,8 @@ class NumberCodec(ColumnCodec):
         nothing = np.zeros(1, dtype=np.int64)
         unseen = cls._probability_of_unseen(column, weight)
         codec = cls(column, schema, unseen, nothing, coordinates, scaling, smallest)
-        codec.rarest = rarest_labels(codec._label(column, index), codec.labels)
+        level = codec.cells.locate(coordinates.read(column)).level
+        codec.rarest = rarest_labels(codec._label(column, index, level), codec.labels)
         return codec
 
     @classmethod
@@ -174,9 +182,9 @@ class NumberCodec(ColumnCodec):
         numbers = self.scaling.encode(self.coordinates.read(column))[0]
         return np.where(column.present, numbers, np.nan)
 
-    def _label(self, column: StoredColumn, index: LabelArray) -> LabelArray:
-        """Return labels; ``index`` is that of known numbers, -1 of others."""
-        unknown = self.labels.value_label if self._is_valued else self.labels.n_labels
+    def _label(self, column: StoredColumn, index: LabelArray, level: LabelArray) -> LabelArray:
+        """Return labels; ``index`` is that of known numbers, -1 of others, which have a level."""
+        unknown = self.labels.n_known + level if self._is_valued else self.labels.n_labels
         present = np.where(index < 0, unknown, index)
         return np.where(column.present, present, self.labels.of_missing(column.missing))
 
@@ -184,16 +192,17 @@ class NumberCodec(ColumnCodec):
         self, column: StoredColumn
     ) -> tuple[LabelArray, FloatArray, FloatArray, FloatArray]:
         """Return labels, and encoded numbers, bin widths and log-volume of unknown numbers."""
-        x = self.coordinates.read(column)
+        level, position, width = self.cells.locate(self.coordinates.read(column))
         index = self.known.find(column)
         other = column.present & (index < 0)
-        encoded = np.full(len(x), np.nan)
-        bin_widths, log_volume = np.zeros((2, len(x)))
-        encoded[other], log_derivative = self.scaling.encode(x[other])
-        if self.step:
-            bin_widths[other] = self.step * np.exp(log_derivative)
-        log_volume[other] = log_derivative + self.coordinates.log_unit
-        return self._label(column, index), encoded, bin_widths, log_volume
+        encoded = np.full(len(position), np.nan)
+        bin_widths, log_volume = np.zeros((2, len(position)))
+        encoded[other], log_derivative = self.scaling.encode(position[other])
+        bin_widths[other] = width[other] * np.exp(log_derivative)
+        # Times the step of the grid, a density is the probability of a cell.
+        stretch = np.log(width[other] / self.step) if self.step else 0.0
+        log_volume[other] = log_derivative + stretch + self.coordinates.log_unit
+        return self._label(column, index, level), encoded, bin_widths, log_volume
 
     @abstractmethod
     def decode(
@@ -210,7 +219,12 @@ class NumberCodec(ColumnCodec):
         is_known = labels < self.labels.n_known
         x = np.zeros(len(labels))
         other = ~is_known & (missing == 0)
-        x[other] = self._snap(self.scaling.decode(encoded[other]), on_grid=on_grid)
+        level = (labels[other] - self.labels.n_known).clip(0, self.cells.n_levels - 1)
+        position = self.scaling.decode(encoded[other])
+        # Near 0 a flow's error is relative to the column's scale. Twice, to be sure.
+        error = 2 * decoding_error(self.scaling, position) + NOISE * self.scaling.scale
+        precision = Precision(self.scaling.scale, self.smallest, error)
+        x[other] = self.cells.snap(position, level, precision, on_grid=on_grid)
         numbers = self.coordinates.write(x)
         if on_grid:
             numbers = numbers.clip(*self.limits).astype(numbers.dtype, copy=False)
@@ -219,19 +233,6 @@ class NumberCodec(ColumnCodec):
 
     def _without_latent(self, column: StoredColumn) -> NDArray[np.bool_]:
         return np.zeros(len(column.values), dtype=bool)
-
-    def _snap(self, x: FloatArray, *, on_grid: bool) -> FloatArray:
-        # Near 0 a flow's error is relative to the column's scale. Twice, to be sure.
-        error = 2 * decoding_error(self.scaling, x) + NOISE * self.scaling.scale
-        precision = Precision(self.scaling.scale, self.smallest, error)
-        if not on_grid:
-            return self.coordinates.snap(x, precision, on_grid=False)
-        low, high = self.support
-        low_edge, high_edge = low - self.step / 2, high + self.step / 2
-        x = np.where(x < low_edge, 2 * low_edge - x, x)
-        x = np.where(x > high_edge, 2 * high_edge - x, x)
-        # No negative zeros.
-        return self.coordinates.snap(x, precision, on_grid=True).clip(low, high) + 0.0
 
 
 class ValueCodec(NumberCodec):
@@ -259,8 +260,8 @@ class ValueCodec(NumberCodec):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The support of encoded values, half a step beyond the last of the grid."""
-        low, high = np.array(self.support) + np.array([-0.5, 0.5]) * self.step
+        """The support of encoded values: the ends of the outermost cells of the grid."""
+        low, high = self.cells.edges
         ends = self.scaling.encode(np.array([max(low, -1e308), min(high, 1e308)]))[0]
         return (
             float(ends[0]) if np.isfinite(low) else -math.inf,
@@ -319,8 +320,8 @@ class NumberCategoryCodec(LevelCodec):
 
     def encode(self, column: StoredColumn) -> EncodedColumn:
         """Label known numbers and missing values; others are never seen."""
-        labels = self._label(column, self.known.find(column))
-        nothing, zeros = np.full(len(labels), np.nan), np.zeros(len(labels))
+        nothing, zeros = np.full(len(column.values), np.nan), np.zeros(len(column.values))
+        labels = self._label(column, self.known.find(column), zeros.astype(np.int64))
         return EncodedColumn(labels, nothing, nothing, zeros, zeros)
 
     def strangeness(self, column: StoredColumn) -> str | None:

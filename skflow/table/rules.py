@@ -5,6 +5,7 @@ the order of rows nor a random number matters. None returns a value that occurs 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from skflow.table.distinct import (
     are_on_grid,
     precision_of,
 )
+from skflow.table.scaling import decimal_ratio, steps_in
 from skflow.table.units import CLOCK, Number, seconds_of
 
 MOST_LEVELS = 64
@@ -29,7 +31,9 @@ ROWS_OF_A_FLAG = 5  # for each of two values to be levels, in short tables as we
 # density of values to, which would be those rows.
 MOST_LEFT_OUT = 4
 MOSTLY_LEVELS = 0.8  # share of the distinct values that repeat, for each of them to be an atom
-DISTINCT_ON_TENS = 10  # values that must be multiples of 10 for a grid of 10
+DISTINCT_ON_STEP = 10  # values, at least, that must be multiples of a step for a grid of it
+DIGITS_OF_CHANCE = 10 - 1e-9  # and for which chance would have to be as small as 10^-10
+EXACT = 2**53  # floats below it are not all multiples of two
 ATOM_ROWS = 10
 ATOM_RATIO = 5
 COARSER = 16  # least ratio of a step of decimals to the spacing of floats
@@ -61,27 +65,37 @@ def are_whole(distinct: Distinct) -> bool:
     values = distinct.values
     if values.dtype.kind != "f":
         return True
-    return bool((values == np.rint(values)).all()) and _span(values) <= MOST_STEPS * _tens(distinct)
+    whole = bool((values == np.rint(values)).all())
+    return whole and _span(values) <= MOST_STEPS * _common_step(distinct)
 
 
 def _span(values: NDArray[Any]) -> int:
     return int(values[-1]) - int(values[0])
 
 
-def _tens(distinct: Distinct) -> int:
-    """Largest power of ten that divides all, where enough are distinct to tell."""
-    if len(distinct.values) < DISTINCT_ON_TENS:
-        return 1
-    divisor = math.gcd(*(int(value) for value in distinct.values.tolist()))
-    step = 1
-    while divisor and divisor % (10 * step) == 0:
+def _common_step(distinct: Distinct) -> int:
+    """Largest whole number that divides all, where they are enough to tell."""
+    values = distinct.values
+    divisor = _divisor([int(value) for value in values.tolist()])
+    if values.dtype.kind != "f" or max(-float(values[0]), float(values[-1])) < EXACT:
+        return divisor
+    step = 1  # all larger floats are multiples of powers of two: those of ten say more
+    while divisor % (10 * step) == 0:
         step *= 10
     return step
 
 
+def _divisor(numbers: Sequence[int]) -> int:
+    """Greatest common divisor of different numbers; 1 where it may be chance."""
+    divisor = math.gcd(*numbers)
+    if not divisor or len(numbers) < DISTINCT_ON_STEP:
+        return 1
+    return divisor if len(numbers) * math.log10(divisor) >= DIGITS_OF_CHANCE else 1
+
+
 def find_whole_step(distinct: Distinct) -> int | None:
-    """Return the grid of whole numbers, 1 or a power of ten; None if too many steps."""
-    step = _tens(distinct)
+    """Return the grid of whole numbers: their common divisor; None if too many steps."""
+    step = _common_step(distinct)
     return step if _span(distinct.values) <= MOST_STEPS * step else None
 
 
@@ -98,7 +112,8 @@ def find_decimal_step(distinct: Distinct) -> float | None:
             return None
         parts = (sketch, slice(None))
         if all(are_on_grid(values[part], precision[part], decimals).all() for part in parts):
-            return step
+            counts = [int(count) for count in steps_in(values, step).tolist()]
+            return float(_divisor(counts) * decimal_ratio(step))
     return None
 
 
@@ -110,29 +125,37 @@ def find_step(distinct: Distinct) -> Number | None:
 
 
 def find_clock_step(distinct: Distinct) -> Number | None:
-    """Return the largest unit of the clock that divides all; None if too many of it."""
+    """Return the largest unit of the clock that divides all, or a common multiple of it.
+
+    None if they span too many of it.
+    """
     ticks, tick = distinct.values, distinct.tick
     divides = (not tick % unit or not (ticks % (unit // tick)).any() for unit in CLOCK)
     unit = next(unit for unit, whole in zip(CLOCK, divides, strict=True) if whole)
+    unit *= _divisor([int(value) * tick // unit for value in ticks.tolist()])
     return seconds_of(unit) if _span(ticks) * tick <= MOST_STEPS * unit else None
 
 
-def find_atoms(distinct: Distinct) -> tuple[Number, ...]:
+def find_atoms(distinct: Distinct, level: NDArray[np.int64] | None = None) -> tuple[Number, ...]:
     """Return values that are repeated far more often than their neighbours.
 
-    Fewer rows are enough for the first and the last, where numbers were censored.
+    Fewer rows are enough for the first and the last, where numbers were censored. With rounding
+    levels, neighbours are those of the same ``level``, ``(n_distinct,)``.
     """
-    counts = distinct.counts
-    enough = np.full(len(counts), max(ATOM_ROWS, ATOM_SHARE * distinct.n_rows))
+    enough = np.full(len(distinct.counts), max(ATOM_ROWS, ATOM_SHARE * distinct.n_rows))
     enough[[0, -1]] = ATOM_ROWS
-    atoms = []
-    for i in np.flatnonzero(counts >= enough):
-        around = np.concatenate(
-            (counts[max(0, i - NEIGHBOURS) : i], counts[i + 1 : i + 1 + NEIGHBOURS])
-        )
-        if not around.size or counts[i] >= ATOM_RATIO * np.median(around):
-            atoms.append(i)
-    return distinct.numbers(atoms)
+    frequent = distinct.counts >= enough
+    level = np.zeros(len(frequent), dtype=np.int64) if level is None else level
+    is_atom = np.zeros(len(frequent), dtype=bool)
+    for own in np.unique(level[frequent]):
+        places = np.flatnonzero(level == own)
+        counts = distinct.counts[places]
+        for i in np.flatnonzero(frequent[places]):
+            around = np.concatenate(
+                (counts[max(0, i - NEIGHBOURS) : i], counts[i + 1 : i + 1 + NEIGHBOURS])
+            )
+            is_atom[places[i]] = not around.size or counts[i] >= ATOM_RATIO * np.median(around)
+    return distinct.numbers(is_atom)
 
 
 def find_support(distinct: Distinct) -> tuple[Number | None, Number | None]:

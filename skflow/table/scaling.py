@@ -1,10 +1,14 @@
 """Scalings: numbers of any size to encoded values of moderate size, and back."""
 
 import math
+from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from skflow.table.units import Number
 
 FloatArray = NDArray[np.float64]
 
@@ -266,11 +270,34 @@ def round_to_digits(values: FloatArray, scale: float) -> FloatArray:
 
 
 def round_to_step(values: FloatArray, step: float) -> FloatArray:
-    """Return the nearest multiples of ``step``, a power of ten, as decimals are read."""
+    """Return the nearest multiples of ``step``, as decimals are read."""
     decimals = -round(math.log10(step))
     # Beyond 2^53 steps floats are coarser than the grid.
-    rounded = _round(values.clip(-(2.0**53) * step, 2.0**53 * step), decimals)
+    near = values.clip(-(2.0**53) * step, 2.0**53 * step)
+    if step == float(f"1e{-decimals}"):
+        rounded = _round(near, decimals)
+    else:
+        rounded = multiples_of(step, steps_in(near, step))
     return np.where(np.abs(values) < 2.0**53 * step, rounded, values)
+
+
+def steps_in(values: FloatArray, step: float) -> FloatArray:
+    """Return the nearest whole numbers of steps."""
+    ratio = decimal_ratio(step)
+    with np.errstate(over="ignore"):
+        return np.rint(values * float(ratio.denominator) / float(ratio.numerator))
+
+
+def multiples_of(step: float, counts: FloatArray) -> FloatArray:
+    """Return multiples of a step, as decimals are read: 3 times 0.05 is 0.15."""
+    ratio = decimal_ratio(step)
+    return counts * float(ratio.numerator) / float(ratio.denominator)
+
+
+@lru_cache
+def decimal_ratio(number: Number) -> Fraction:
+    """Return the fraction that a number is read as: 0.3 is three tenths."""
+    return Fraction(str(number))
 
 
 def _round(values: FloatArray, decimals: int) -> FloatArray:

@@ -11,8 +11,8 @@ from skflow.table.kinds import kind_of
 from skflow.table.specification import ColumnSpecification
 
 FRAME_COLUMNS = [
-    *("column", "kind", "dtype", "family", "levels", "atoms", "missing", "step", "low", "high"),
-    "is_given",
+    *("column", "kind", "dtype", "family", "levels", "atoms", "missing", "step", "rounding"),
+    *("low", "high", "is_given"),
 ]
 
 
@@ -37,6 +37,9 @@ class ColumnSchema(ColumnSpecification):
         Values repeated so often that each is an event of its own.
     step : number, default=None
         Width of the grid, in the column's unit; seconds for dates and durations.
+    rounding : tuple of numbers
+        Steps that many numbers are multiples of, ascending: each number is on the level of the
+        largest one that divides it, and levels have probabilities of their own.
     low, high : number, default=None
         The support.
     family : str
@@ -97,11 +100,11 @@ class Schema:
 
         Returns
         -------
-        frame : DataFrame of shape (n_columns, 11)
-            ``column``, ``kind``, ``dtype``, ``family``; ``levels``, ``atoms`` and ``missing``
-            as tuples; ``step``, ``low`` and ``high``, None where there is none. Numbers are in
-            the column's unit; dates and durations are text, as in the representation.
-            ``is_given`` says which columns are conditions.
+        frame : DataFrame of shape (n_columns, 12)
+            ``column``, ``kind``, ``dtype``, ``family``; ``levels``, ``atoms``, ``missing`` and
+            ``rounding`` as tuples; ``step``, ``low`` and ``high``, None where there is none.
+            Numbers are in the column's unit; dates and durations are text, as in the
+            representation. ``is_given`` says which columns are conditions.
 
         Examples
         --------
@@ -132,6 +135,7 @@ def _row_of(schema: ColumnSchema) -> dict[str, Any]:
         "levels": tuple(map(family.plain, schema.levels)),
         "atoms": tuple(map(family.plain, schema.atoms)),
         "step": None if schema.step is None else family.plain_step(schema.step),
+        "rounding": tuple(map(family.plain_step, schema.rounding)),
         "low": None if schema.low is None else family.plain(schema.low),
         "high": None if schema.high is None else family.plain(schema.high),
     }

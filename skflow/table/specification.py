@@ -17,6 +17,7 @@ class ColumnSpecification:
     missing: tuple[str, ...] = ()
     atoms: tuple[Number, ...] = ()
     step: Number | None = None
+    rounding: tuple[Number, ...] = ()
     low: Number | None = None
     high: Number | None = None
     family: str = field(default="number", compare=False)

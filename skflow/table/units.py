@@ -1,5 +1,6 @@
 """Numbers of a schema: seconds of dates and durations, exactly, and their spelling."""
 
+import math
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -24,6 +25,29 @@ TICKS = {
 
 # Units of the clock, coarsest first, in nanoseconds.
 CLOCK = tuple(int(tick * PER_SECOND) for tick in sorted(TICKS.values(), reverse=True))
+
+
+# Seconds, minutes and hours of which times are multiples where they are round, in seconds.
+ROUND_TIMES = tuple(
+    Fraction(count * unit)
+    for unit, counts in (
+        (1, (1, 5, 10, 15, 30)),
+        (60, (1, 5, 10, 15, 30)),
+        (3600, (1, 2, 3, 6, 12, 24)),
+    )
+    for count in counts
+)
+ROUND_DIGITS = (Fraction(1), Fraction(2), Fraction(5, 2), Fraction(5))  # times powers of ten
+
+
+def decades(width: Fraction, farthest: Fraction) -> set[Fraction]:
+    """Return round numbers from one decade around ``width`` to the one of ``farthest``."""
+    decade = Fraction(10) ** math.floor(math.log10(width))
+    steps: set[Fraction] = set()
+    while decade <= farthest:
+        steps |= {digits * decade for digits in ROUND_DIGITS}
+        decade *= 10
+    return steps
 
 
 def seconds_of(nanoseconds: int) -> Number:

@@ -83,7 +83,7 @@ class ResidentRows:
         n_rows, n_quantized = len(window), len(self.quantized_columns)
         labels = empty_labels(model.labels.sizes.tolist(), n_rows).to(device)
         gaussianized = torch.empty(
-            (len(model.value_label), n_rows), dtype=torch.float32, device=device
+            (len(model.value_labels), n_rows), dtype=torch.float32, device=device
         )
         self.batch = Batch(labels, gaussianized)
         self.centers = torch.empty((n_quantized, n_rows), dtype=torch.float64, device=device)

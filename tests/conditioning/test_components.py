@@ -12,7 +12,7 @@ from skflow.conditioning.proposal import BROAD_WEIGHT, Conditional, LabelRules
 from skflow.flow.mixture import GaussianComponents
 
 N_LABELS = 3  # in the one labelled column, the novel label included
-VALUE_LABEL = torch.tensor([[-1, 0], [-1, 0], [0, 1]])  # the last value is there with label 1
+VALUE_LABELS = torch.tensor([[-1, 0, 1], [-1, 0, 1], [0, 1, 2]])  # the last is there with label 1
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def conditional(components: MixedComponents, y: list[float], label: int | None) 
         torch.tensor([[label or 0]]), values, torch.tensor([[label is not None]]), ~values.isnan()
     )
     allowed = torch.tensor([True, True, False])
-    rules = LabelRules(components.label_log_probs, allowed, components.offsets, VALUE_LABEL)
+    rules = LabelRules(components.label_log_probs, allowed, components.offsets, VALUE_LABELS)
     return Conditional(components, rules, rows, rows.pattern_of(0))
 
 

@@ -258,7 +258,7 @@ def test_levels_of_a_condition_are_numbers_too() -> None:
     y = 3 * x + rng.standard_normal(400) / 2
     flow = FlowDensity(given=["x"], **ONE_GAUSSIAN).fit(pd.DataFrame({"x": x, "y": y}))
     assert flow.schema_.columns[0].kind == "levels"
-    assert len(flow._density.codec.given.layout.value_label) == 1
+    assert len(flow._density.codec.given.layout.value_labels) == 1
     fresh = pd.DataFrame({"x": [1.0, 3.0, np.nan, 1e300]})
     drawn = flow.sample(400, random_state=0, given=fresh)["y"].to_numpy().reshape(4, 400)
     assert drawn[0].mean() == pytest.approx(3, abs=0.3)

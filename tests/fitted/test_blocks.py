@@ -29,7 +29,7 @@ class Narrow:
     """A model whose rows take one entry each."""
 
     entries_per_row = 1
-    value_label = torch.empty(0, 2)
+    value_labels = torch.empty(0, 3)
 
 
 def double(rows: np.ndarray, most: int = 10**9) -> tuple[np.ndarray, list[int]]:

@@ -33,12 +33,12 @@ CONDITION = ConditionSizes(N_GIVEN_LABELS, N_GIVEN_VALUES)
 
 # Known labels, and columns of values with the label that says "a value".
 LAYOUTS = {
-    "numbers": ((), ((-1, 0),) * 4),
-    "one number": ((), ((-1, 0),)),
+    "numbers": ((), ((-1, 0, 1),) * 4),
+    "one number": ((), ((-1, 0, 1),)),
     "labels": ((3, 2, 4), ()),
     "one label": ((3,), ()),
-    "a label and a number": ((3,), ((0, 1),)),
-    "both": ((3, 2), ((-1, 0), (1, 1), (-1, 0), (0, 2))),
+    "a label and a number": ((3,), ((0, 1, 2),)),
+    "both": ((3, 2), ((-1, 0, 1), (1, 1, 2), (-1, 0, 1), (0, 1, 3))),
 }
 every_layout = pytest.mark.parametrize("name", LAYOUTS)
 given_or_not = pytest.mark.parametrize("has_condition", [False, True], ids=["alone", "given"])
@@ -46,7 +46,7 @@ given_or_not = pytest.mark.parametrize("has_condition", [False, True], ids=["alo
 
 def model_of(name: str, has_condition: bool) -> tuple[Model, FlowRecipe]:
     """Return a model as the initialization leaves it."""
-    n_labels, value_label = LAYOUTS[name]
+    n_labels, value_labels = LAYOUTS[name]
     recipe = FlowRecipe(
         n_layers=2,
         hidden_units=16,
@@ -55,10 +55,10 @@ def model_of(name: str, has_condition: bool) -> tuple[Model, FlowRecipe]:
         bound=BOUND,
         n_labels=n_labels,
         unseen=(0.1, 1e-3, 0.02)[: len(n_labels)],
-        value_label=value_label,
+        value_labels=value_labels,
         given=CONDITION if has_condition else None,
     )
-    n_columns = len(value_label)
+    n_columns = len(value_labels)
     labels = random_labels(200, n_labels=tuple(n - 1 for n in n_labels)) if n_labels else None
     start = fit_label_tree(torch.empty(0, 200).long() if labels is None else labels, n_labels)
     components = mixture(0.5, 3, n_columns, Case(missing=True), recipe.n_given)
@@ -93,15 +93,16 @@ def randomized(name: str, has_condition: bool) -> Model:
 
 def rows_of(name: str, n_rows: int) -> Rows:
     """Rows with novel labels, novel numbers, and values where the labels say so."""
-    n_labels, value_label = LAYOUTS[name]
+    n_labels, value_labels = LAYOUTS[name]
     labels = random_labels(n_rows, 3, n_labels) if n_labels else torch.empty(0, n_rows).long()
     sizes = torch.tensor(n_labels).view(-1, 1)
     numbers = torch.randn(labels.shape, generator=seeded(4), dtype=torch.float64)
     novel = numbers.where((labels == sizes) & (numbers > 0), torch.nan)
-    values = skewed_table(n_rows)[: len(value_label)]
-    for j, (column, label) in enumerate(value_label):
+    values = skewed_table(n_rows)[: len(value_labels)]
+    for j, (column, first, end) in enumerate(value_labels):
         if column >= 0:
-            values[j, labels[column] != label] = torch.nan
+            has_value = (labels[column] >= first) & (labels[column] < end)
+            values[j, ~has_value] = torch.nan
     return Rows(labels, novel, values)
 
 
@@ -207,8 +208,8 @@ def test_density_integrates_to_one(has_condition: bool) -> None:
 
 def test_densities_of_labels_and_values_sum_to_one() -> None:
     """A label says whether there is a value: summed over labels, integrated over the value."""
-    n_labels, value_label = (3,), ((0, 2),)
-    LAYOUTS["small"] = (n_labels, value_label)
+    n_labels, value_labels = (3,), ((0, 2, 3),)
+    LAYOUTS["small"] = (n_labels, value_labels)
     try:
         model = randomized("small", has_condition=True)
     finally:

@@ -16,7 +16,7 @@ N_ROWS = 40
 
 def labels_of(model: Model, n_rows: int) -> torch.Tensor:
     """Labels that say "a value"."""
-    return model.value_label.new_full((len(model.labels.sizes), n_rows), 1)
+    return model.value_labels.new_full((len(model.labels.sizes), n_rows), 1)
 
 
 def predicted(name: str, n_rows: int = N_ROWS) -> tuple[Model, PredictedValues, Rows]:

@@ -39,7 +39,7 @@ def one(values: Any, fitted_on: Any, **options: Any) -> Any:
 def test_layout() -> None:
     layout, codec = FITTED.codec.layout, FITTED.codec
     assert layout.n_labels == (3, 4, 2)
-    assert layout.value_label == ((2, 1), (-1, 0), (-1, 0))
+    assert layout.value_labels == ((2, 1, 2), (-1, 0, 1), (-1, 0, 1))
     assert layout.unseen == (1e-9, 1e-9, 1e-9)
     assert codec.latent_names == [
         "level",

@@ -132,7 +132,7 @@ def plain_model(rows: EncodedRows) -> tuple[Model, None]:
         len(rows),
         n_labels=(),
         unseen=(),
-        value_label=tuple((-1, 0) for _ in range(n_columns)),
+        value_labels=tuple((-1, 0, 1) for _ in range(n_columns)),
         n_layers=0,
         hidden_units=4,
         n_bins=4,

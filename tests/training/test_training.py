@@ -30,14 +30,14 @@ AUTO = dict.fromkeys(
 def recipe_for(n_rows: int, n_columns: int, labels: tuple[int, ...] = (), **sizes) -> FlowRecipe:
     """Of plain columns, the last one with holes, and columns of labels before them."""
     sizes = {"n_layers": 2, "hidden_units": 4, "n_bins": 5, "dropout": 0.0} | sizes
-    value_label = [(-1, 0)] * n_columns
+    value_labels = [(-1, 0, 1)] * n_columns
     if labels and n_columns:
-        value_label[-1] = (len(labels) - 1, 0)
+        value_labels[-1] = (len(labels) - 1, 0, 1)
     return choose_recipe(
         n_rows,
         n_labels=labels,
         unseen=(1e-3,) * len(labels),
-        value_label=tuple(value_label),
+        value_labels=tuple(value_labels),
         **sizes,
     )
 

@@ -205,11 +205,9 @@ def given_rest(
     words: list[list[str]] = [[] for _ in codec.columns]
     for rows, j, given in conditionals(codec, joint, rest, "explain", verbose, table):
         surprises[rows, j] = -given.tail_log_prob()
-        labels, ends, probability = given.usual(*RANGE)
-        nothing = np.full(len(labels), np.nan)
-        low, high = (
-            codec.columns[j].decode(labels, nothing, values, on_grid=True) for values in ends
-        )
+        ends, probability = given.usual(*RANGE)
+        nothing = np.full(len(probability), np.nan)
+        low, high = (codec.columns[j].decode(own, nothing, at, on_grid=True) for own, at in ends)
         words[j].extend(range_words(low, high, probability))
     return surprises, words
 

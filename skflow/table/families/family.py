@@ -108,6 +108,14 @@ class Family:
         """Return the step of a grid as text."""
         return f"{step:g}"
 
+    def round_steps(self, width: Fraction, farthest: Fraction) -> set[Fraction]:
+        """Return steps that round numbers may be multiples of, from a grid's width on."""
+        return set()
+
+    def as_step(self, width: Fraction) -> units.Number:
+        """Return the step of a grid as a number of the schema."""
+        return int(width) if width.denominator == 1 else float(width)
+
     def read_bound(self, bound: Any) -> units.Number | None:
         """Return an end of a support as a number of the schema; None where it is infinite.
 

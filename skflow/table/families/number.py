@@ -1,6 +1,7 @@
 """Integers, floats and Decimals."""
 
 import math
+from fractions import Fraction
 from numbers import Integral, Real
 from typing import Any
 
@@ -26,6 +27,10 @@ class Number(Family):
     ) -> NDArray[np.object_]:
         """Return Python numbers, of the type that was read."""
         return as_objects(objects_of_numbers(values, python_type, places))
+
+    def round_steps(self, width: Fraction, farthest: Fraction) -> set[Fraction]:
+        """Return 1, 2, 2.5 and 5 times powers of ten."""
+        return units.decades(width, farthest)
 
     def read_bound(self, bound: Any) -> units.Number | None:
         """Return an int or a float; None for an infinity."""

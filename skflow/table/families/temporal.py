@@ -55,6 +55,14 @@ class Temporal(Family):
         """Return text."""
         return self.spell_step(step)
 
+    def round_steps(self, width: Fraction, farthest: Fraction) -> set[Fraction]:
+        """Return units of the clock and round numbers of them, decimals of seconds included."""
+        return units.decades(width, Fraction(1)) | set(units.ROUND_TIMES)
+
+    def as_step(self, width: Fraction) -> units.Number:
+        """Return seconds, exactly."""
+        return units.seconds_of(int(width * units.PER_SECOND))
+
     def spell_step(self, step: units.Number) -> str:
         """Return a step as a duration."""
         return units.spell_duration(step)

@@ -12,6 +12,7 @@ from skflow.table.column_codec import ColumnCodec
 from skflow.table.distinct import Distinct
 from skflow.table.families import FAMILIES
 from skflow.table.number_codecs import LevelCodec, ValueCodec
+from skflow.table.rounding.finding import find_rounding, levels_of
 from skflow.table.rules import are_mostly_levels, find_atoms, find_step, find_support
 from skflow.table.specification import ColumnSpecification, Specification
 from skflow.table.storage import StoredColumn
@@ -90,6 +91,11 @@ class Kind(ABC):
         """Return the values of a column that have a label of their own."""
         return schema.levels
 
+    def count_labels(self, schema: ColumnSpecification) -> int:
+        """Return the number of known labels: known values, rounding levels, missing markers."""
+        n_levels = 1 + len(schema.rounding) if self.has_values else 0
+        return len(self.known(schema)) + n_levels + len(schema.missing)
+
     def count_left_out(self, summary: ColumnSummary, schema: ColumnSpecification) -> int:
         """Return how many different numbers of some rows are none of the schema's levels."""
         return 0
@@ -100,7 +106,9 @@ class Kind(ABC):
 
     def value_schema(self, schema: Specification) -> Specification:
         """Return the schema without the grid and the support of what has no value."""
-        return schema if self.has_values else replace(schema, step=None, low=None, high=None)
+        if self.has_values:
+            return schema
+        return replace(schema, step=None, rounding=(), low=None, high=None)
 
     def describe(self, schema: ColumnSpecification) -> str:
         """Return the possible cells of a column in words."""
@@ -172,12 +180,19 @@ class ValueKind(Kind):
     def specify(
         self, draft: Specification, summary: ColumnSummary, *, is_given: bool
     ) -> Specification:
-        """Return the schema, with the grid, support and atoms that the values suggest."""
+        """Return the schema, with the grid, rounding, support and atoms that values suggest."""
         distinct = summary.distinct
         step = self._step(draft.name, distinct)
         low, high = find_support(distinct)
-        atoms = self._atoms(distinct, step, is_given=is_given)
-        return replace(draft, kind=self.name, step=step, low=low, high=high, atoms=atoms)
+        found: dict[str, Any] = {
+            "step": step,
+            "rounding": find_rounding(distinct, step),
+            "atoms": self._atoms(distinct, step, is_given=is_given),
+        }
+        if step is not None and found["rounding"]:  # an atom is frequent among its own level
+            level = levels_of(distinct, step, found["rounding"])
+            found["atoms"] = find_atoms(distinct, level)
+        return replace(draft, kind=self.name, low=low, high=high, **found)
 
     def _step(self, name: str, distinct: Distinct) -> Number | None:
         return find_step(distinct)
@@ -209,6 +224,9 @@ class ValueKind(Kind):
     def _describe_present(self, schema: ColumnSpecification) -> list[str]:
         family = FAMILIES[schema.family]
         parts = [] if schema.step is None else [f"step {family.spell_step(schema.step)}"]
+        if schema.rounding:
+            spelled = list(map(family.spell_step, schema.rounding))
+            parts.append("often multiples of " + ", ".join(spelled))
         low, high = schema.low, schema.high
         if low is not None and high is not None:
             parts.append(f"{family.spell(low)} to {family.spell(high)}")

@@ -1,0 +1,175 @@
+"""Cells of a column's numbers: one for each point of the grid, counted level by level."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skflow.table.coordinates import CoordinateSystem, Precision
+from skflow.table.rounding.gaps import Gaps
+from skflow.table.rounding.levels import LevelArray, RoundingLevels
+from skflow.table.scaling import decimal_ratio, round_to_step
+from skflow.table.specification import ColumnSpecification
+
+FloatArray = NDArray[np.float64]
+
+
+class Located(NamedTuple):
+    """Cells of numbers, each ``(n_rows,)``: rounding level, middle and width, in coordinates."""
+
+    level: LevelArray
+    position: FloatArray
+    width: FloatArray
+
+
+class Cells:
+    """Coordinates of a column as positions among those of their rounding level, and back.
+
+    Where there is one level, positions are the coordinates themselves.
+
+    Parameters
+    ----------
+    schema : ColumnSpecification
+    coordinates : CoordinateSystem
+    support : tuple of (float, float)
+        In coordinates.
+    known : sequence of float
+        Coordinates of the numbers that have a label of their own.
+
+    Attributes
+    ----------
+    n_levels : int
+    widths : ndarray of shape (n_levels,)
+        Width of the cells of each level, in coordinates, but for those beside atoms; 0 where there
+        is no grid.
+    widest : float
+        Width of the widest cell.
+    edges : tuple of (float, float)
+        Ends of the outermost cells within the support, in coordinates.
+    """
+
+    def __init__(
+        self,
+        schema: ColumnSpecification,
+        coordinates: CoordinateSystem,
+        support: tuple[float, float],
+        known: Sequence[float],
+    ) -> None:
+        self._coordinates = coordinates
+        self._levels = RoundingLevels(level_steps(schema))
+        self._step = coordinates.step
+        self._support = support
+        self.n_levels = len(self._levels)
+        self.widths = self._step * self._levels.widths
+        self.widest = float(self.widths.max())
+        low, high = support
+        self.edges = low - self._step / 2, high + self._step / 2
+        if self._step:
+            self._lay_out(np.array(known if self._is_rounded else []))
+        if self._is_rounded:
+            low, high = self._levels.ends(self._first, self._last)
+            self.edges = low * self._step, high * self._step
+            wider = [gaps.widest for gaps in self._gaps]
+            self.widest = float((self.widths * wider).max())
+
+    @property
+    def _is_rounded(self) -> bool:
+        return self.n_levels > 1
+
+    def _lay_out(self, known: FloatArray) -> None:
+        """Find the first and the last cell of each level within the support, and the gaps."""
+        low, high = self._coordinates.count(np.array(self._support))[:, None]
+        counts = self._coordinates.count(np.sort(known))
+        counts = counts[counts == np.rint(counts)]
+        level = self._levels.level_of(counts)
+        index = self._levels.index(self._levels.position(counts, level), level)
+        self._first, self._last = np.zeros((2, self.n_levels))
+        self._gaps: list[Gaps] = []
+        for own in range(self.n_levels):
+            first = self._levels.first_indices(low, own)[0]
+            last = self._levels.last_indices(high, own)[0]
+            first, last, gaps = Gaps(index[level == own]).within(first, last)
+            self._first[own], self._last[own] = first, last
+            self._gaps.append(gaps)
+
+    def locate(self, x: FloatArray) -> Located:
+        """Return the cells of coordinates."""
+        if not self._is_rounded:
+            return Located(np.zeros(len(x), dtype=np.int64), x, np.full(len(x), self._step))
+        counts = self._coordinates.count(x)
+        level, width = self._levels.level_of(counts), np.zeros(len(x))
+        position = self._levels.position(counts, level)
+        for own, gaps in enumerate(self._gaps):
+            rows = level == own
+            index = self._levels.index_of(position[rows], level[rows])
+            # Whole but for rounding errors, where the number is on the grid.
+            whole = np.where(counts[rows] == np.rint(counts[rows]), np.rint(index), index)
+            width[rows] = gaps.widths(whole) * self.widths[own]
+            shift = (gaps.shift(whole) - whole) * self._levels.widths[own]
+            position[rows] += shift
+        with np.errstate(invalid="ignore"):  # beyond all steps
+            moved = self._step * (position - counts)
+        return Located(level, x + np.nan_to_num(moved), width)
+
+    def nearest(self, position: FloatArray, level: LevelArray) -> FloatArray:
+        """Return the nearest middles of cells, those of atoms included."""
+        if not self._is_rounded:
+            return round_to_step(position, self._step)
+        return self._levels.nearest(position / self._step, level) * self._step
+
+    def ends_up_to(self, counts: FloatArray, level: int) -> FloatArray:
+        """Return the upper ends of the last cells of a level up to numbers of steps.
+
+        They are -inf where there is no such cell within the support, and inf where that was all.
+        """
+        index = self._levels.last_indices(counts, level)
+        ends = self._levels.position_of(self._gaps[level].upper_ends(index), level) * self._step
+        first, last = self._first[level], self._last[level]
+        return np.where(index < first, -np.inf, np.where(index >= last, np.inf, ends))
+
+    def snap(
+        self, position: FloatArray, level: LevelArray, precision: Precision, *, on_grid: bool
+    ) -> FloatArray:
+        """Return the coordinates of positions, without their error.
+
+        With ``on_grid``, positions are random draws: reflected at the ends of the outermost cells,
+        and snapped to the numbers within the support.
+        """
+        if on_grid:
+            low_edge, high_edge = self.edges
+            position = np.where(position < low_edge, 2 * low_edge - position, position)
+            position = np.where(position > high_edge, 2 * high_edge - position, position)
+        if self._is_rounded:
+            x = self._snap_rounded(position, level, precision, on_grid=on_grid)
+        else:
+            x = self._coordinates.snap(position, precision, on_grid=on_grid)
+        return x.clip(*self._support) + 0.0 if on_grid else x  # no negative zeros
+
+    def _snap_rounded(
+        self, position: FloatArray, level: LevelArray, precision: Precision, *, on_grid: bool
+    ) -> FloatArray:
+        counts = position / self._step
+        index = self._levels.index_of(counts, level)
+        for own, gaps in enumerate(self._gaps):
+            rows = level == own
+            if on_grid:
+                within = index[rows].clip(self._first[own], self._last[own])
+                index[rows] = gaps.free(within)
+            else:
+                index[rows] = gaps.undo_shift(index[rows])
+        if on_grid:
+            return self._coordinates.place(self._levels.number_of(index, level))
+        numbers = self._levels.number(self._levels.position_of(index, level), level)
+        with np.errstate(invalid="ignore"):  # beyond all steps
+            shift = self._step * (numbers - counts)
+        off_grid = self._coordinates.snap(position + np.nan_to_num(shift), precision, on_grid=False)
+        return np.where(level > 0, self._coordinates.place(np.rint(numbers)), off_grid)
+
+
+def level_steps(schema: ColumnSpecification) -> list[int]:
+    """Return the steps of a column's rounding levels, in steps of its grid, from 1 on."""
+    if schema.step is None:
+        return [1]
+    step = decimal_ratio(schema.step)
+    return [1, *(int(decimal_ratio(coarser) / step) for coarser in schema.rounding)]
