@@ -220,8 +220,9 @@ class IntegerGrid:
         self.step = 0.0 if schema.step is None else 1.0
         self.resolution = (self.tick / self.width if narrow else 1.0) if is_exact else 0.0
         clock = stored.family.clock
-        finer = [unit / self.width for unit in clock if self.tick <= unit < self.width]
-        self.units = [1.0, *finer] if is_exact else []
+        finer = [unit for unit in clock if self.tick <= unit < self.width]
+        self.units = [1.0, *(unit / self.width for unit in finer)] if is_exact else []
+        self.finer_ticks = [unit // self.tick for unit in finer]
 
     @classmethod
     def fit(cls, column: StoredColumn, schema: ColumnSpecification, *, is_exact: bool) -> Self:
@@ -288,10 +289,20 @@ class IntegerGrid:
         # Whole steps times ticks per step may need all of 64 bits, the rest does not.
         magnitude = np.abs(whole).astype(np.uint64) * np.uint64(factor)
         offset = np.where(whole < 0, -magnitude, magnitude)
-        offset += np.rint((x - whole) * factor).astype(np.int64).view(np.uint64)
+        offset += self._ticks_within(x, whole, factor).astype(np.int64).view(np.uint64)
         ticks = offset + np.uint64(start % WORD)
         wide = np.uint64 if self.dtype == np.uint64 else np.int64
         return ticks.view(wide).clip(lowest, limits.max).astype(self.dtype)
+
+    def _ticks_within(self, x: FloatArray, whole: FloatArray, factor: int) -> FloatArray:
+        """Ticks beyond whole steps, rounded to the coarsest unit of the clock that is as near."""
+        ticks, error = (x - whole) * factor, np.spacing(np.abs(x)) * factor
+        rounded, is_open = np.rint(ticks), error >= 0.5
+        for unit in self.finer_ticks:
+            nearest = np.rint(ticks / unit) * unit
+            near = is_open & (np.abs(ticks - nearest) <= error)
+            rounded, is_open = np.where(near, nearest, rounded), is_open & ~near
+        return rounded
 
     def state(self) -> dict[str, Any]:
         """Return the origin and whether the column is narrow."""
