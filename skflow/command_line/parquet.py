@@ -13,6 +13,8 @@ from skflow.command_line.messages import as_command_error
 from skflow.datasets.arrow import to_frame
 from skflow.datasets.parquet_table import BUFFER
 
+DIGITS = 15  # after the point, of decimals: as many as float64 holds
+
 
 class ParquetTable:
     """A table in a Parquet file, with the attributes of a CsvTable."""
@@ -92,5 +94,5 @@ def _convert(frame: Any, schema: pa.Schema | Mapping[str, Any]) -> pa.Table:
 def _lasting(kind: pa.DataType) -> pa.DataType:
     """Return a type that holds what later rows may have: longer decimals, text after nulls."""
     if pa.types.is_decimal(kind):
-        return pa.decimal128(38, kind.scale)
+        return pa.decimal128(38, max(kind.scale, DIGITS))
     return pa.string() if pa.types.is_null(kind) else kind

@@ -198,10 +198,11 @@ class NumberCodec(ColumnCodec):
         encoded = np.full(len(position), np.nan)
         bin_widths, log_volume = np.zeros((2, len(position)))
         encoded[other], log_derivative = self.scaling.encode(position[other])
-        bin_widths[other] = width[other] * np.exp(log_derivative)
-        # Times the step of the grid, a density is the probability of a cell.
-        stretch = np.log(width[other] / self.step) if self.step else 0.0
-        log_volume[other] = log_derivative + stretch + self.coordinates.log_unit
+        log_volume[other] = log_derivative + self.coordinates.log_unit
+        if self.step:
+            bin_widths[other] = width[other] * np.exp(log_derivative)
+            # Times the step of the grid, a density is the probability of a cell.
+            log_volume[other] += np.log(width[other] / self.step)
         return self._label(column, index, level), encoded, bin_widths, log_volume
 
     @abstractmethod

@@ -78,6 +78,7 @@ def test_answers_of_a_detector(detector: FlowOutlierDetector) -> None:
     np.testing.assert_array_equal(reasons, detector.score_features(few))
 
 
+@pytest.mark.filterwarnings("ignore:.*were replaced as a whole")
 def test_repaired_rows_have_the_dtypes_of_any_batch(detector: FlowOutlierDetector) -> None:
     """Without missing values as with some: these columns have both."""
     task = BatchTask(detector, "repair")
