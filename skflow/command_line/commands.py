@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch.distributed as dist
 from pandas.api.types import is_numeric_dtype
 
 from skflow.archive.replacing import find_target, is_written_through
 from skflow.command_line import report
 from skflow.command_line.csv_files import CsvTable
-from skflow.command_line.formats import STANDARD
+from skflow.command_line.formats import STANDARD, files_of
 from skflow.command_line.matching import ModelColumns, as_inferred
 from skflow.command_line.messages import (
     CommandError,
@@ -28,6 +29,7 @@ from skflow.command_line.messages import (
 from skflow.command_line.streaming import (
     Table,
     Task,
+    import_parquet,
     open_table,
     open_writer,
     progress_bar,
@@ -50,16 +52,24 @@ def fit(arguments: Namespace) -> None:
             _refuse_unwritable(path, arguments.table)
     if arguments.checkpoint is not None:
         _refuse_same_target(arguments.checkpoint, arguments.model)
-    path, frame, weight = _read_training_table(arguments)
+    files = files_of(arguments.table)
+    is_launched = files is not None and os.environ.get("WORLD_SIZE", "1") != "1"
+    if is_launched:  # by torchrun
+        dist.init_process_group("gloo")
+    path, rows, weight = (
+        _read_training_table(arguments) if files is None else open_training_files(arguments, files)
+    )
     # Errors of the system during a fit come from writing its checkpoint.
     with (
         attach_filename(arguments.checkpoint or path),
         as_command_error(path, "To do so here: --drop, --categorical."),
     ):
         try:
-            estimator.fit(frame, sample_weight=weight)
+            estimator.fit(rows, sample_weight=weight)
         except ModelFileError as error:  # of the checkpoint, and names it
             raise CommandError(str(error)) from error
+    if is_launched and dist.get_rank():
+        return
     with as_command_error(arguments.model), attach_filename(arguments.model):
         estimator.save(arguments.model)
     if not arguments.quiet:
@@ -105,6 +115,27 @@ def _read_training_table(arguments: Namespace) -> tuple[str, pd.DataFrame, pd.Se
             "a number from 0 on is expected in each row."
         )
     return table.path, frame, of_rows
+
+
+def open_training_files(arguments: Namespace, files: list[str]) -> tuple[str, Any, None]:
+    """Return the name of several Parquet files in messages, and their columns but those dropped."""
+    path = arguments.table
+    for option in ("outliers", "weight", "sep"):
+        if getattr(arguments, option):
+            raise CommandError(f"--{option}: for one table in memory, not for {path}.")
+    dataset = import_parquet(path).open_dataset(files)
+    names = dataset.schema.names
+    for option in ("drop", "categorical"):
+        unknown = [name for name in getattr(arguments, option) if name not in names]
+        if unknown:
+            raise CommandError(
+                f"--{option}: {path} has no columns {spell_names(unknown)}; it has "
+                f"{spell_names(names)}."
+            )
+    kept = [name for name in names if name not in arguments.drop]
+    if not kept:
+        raise CommandError(f"--drop leaves no column of {path}.")
+    return path, dataset.replace_schema(dataset.schema.empty_table().select(kept).schema), None
 
 
 def _build_estimator(arguments: Namespace) -> Any:

@@ -1,5 +1,7 @@
 """Formats of tables by the endings of their paths: CSV, compressed or not, and Parquet."""
 
+import glob
+import os
 from pathlib import Path
 
 from skflow.command_line.messages import CommandError
@@ -7,6 +9,28 @@ from skflow.command_line.messages import CommandError
 STANDARD = "-"  # standard input and output
 DELIMITERS = {"": ",", ".csv": ",", ".tsv": "\t"}  # without an ending, as pipes are, it is CSV
 PARQUET = (".parquet", ".pq")
+
+
+def files_of(path: str) -> list[str] | None:
+    """Return the Parquet files of a folder, or of a pattern such as ``rows/*.parquet``, sorted.
+
+    None where the path is that of one file.
+
+    Raises
+    ------
+    CommandError
+        Where there are none.
+    """
+    if os.path.isdir(path):
+        pattern = os.path.join(glob.escape(path), "**", "*.parquet")
+    elif glob.has_magic(path) and not os.path.exists(path):
+        pattern = path
+    else:
+        return None
+    found = sorted(glob.glob(pattern, recursive=True))
+    if not found:
+        raise CommandError(f"{path}: there are no Parquet files.")
+    return found
 
 
 def format_of(path: str, delimiter: str | None = None) -> tuple[str | None, bool]:

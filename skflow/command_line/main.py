@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from skflow.archive.replacing import is_written_through
-from skflow.command_line.formats import STANDARD, format_of
+from skflow.command_line.formats import STANDARD, files_of, format_of
 from skflow.command_line.messages import CommandError, attach_filename, log
 from skflow.command_line.parser import build_parser
 
@@ -64,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _refuse_at_sight(parsed: Any) -> None:
     """Raise where files to read do not exist, or the endings of tables are unknown."""
+    if parsed.command == "fit" and files_of(parsed.table):
+        return
     for path in (getattr(parsed, name) for name in parsed.inputs):
         if path != STANDARD:
             os.stat(path)

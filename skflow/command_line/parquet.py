@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from skflow.command_line.csv_files import Batch, Labels, Write
@@ -96,3 +97,9 @@ def _lasting(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_decimal(kind):
         return pa.decimal128(38, max(kind.scale, DIGITS))
     return pa.string() if pa.types.is_null(kind) else kind
+
+
+def open_dataset(files: Sequence[str]) -> Any:
+    """Open several Parquet files as one table."""
+    with as_command_error(f"{files[0]} is no sound Parquet file"):
+        return ds.dataset(list(files), format="parquet")

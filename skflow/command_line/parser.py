@@ -37,6 +37,7 @@ examples:
   skflow fit visits.csv -o visits.skflow --sep ';'
   skflow fit survey.csv -o survey.skflow --weight design_weight
   skflow fit visits.parquet -o watch.skflow --outliers --robust
+  skflow fit 'visits/*.parquet' -o visits.skflow
   skflow fit large.csv -o large.skflow --max-time 3600 --checkpoint large.checkpoint"""
 
 SCORE = """\
@@ -95,7 +96,8 @@ example:
   skflow inspect visits.skflow"""
 
 HELP = {
-    "TABLE to fit": "training rows, held in memory",
+    "TABLE to fit": "training rows: a table, held in memory; or a folder or a pattern in quotes, "
+    "such as 'rows/*.parquet', which may be larger than memory",
     "TABLE": "rows with the model's columns, in any order; others are ignored",
     "MODEL": "what skflow fit, or save, wrote",
     "MODEL to write": "model file to write; .skflow is customary",

@@ -50,7 +50,7 @@ def open_table(path: str, delimiter: str | None = None) -> Iterator[Table]:
             table: Table = (
                 CsvTable(file, name, delimiter, packed=packed)
                 if delimiter is not None
-                else _import_parquet(path).ParquetTable(file, path)
+                else import_parquet(path).ParquetTable(file, path)
             )
         refuse_unclear_names([*table.index, *table.names], name)
         try:
@@ -80,7 +80,7 @@ def open_writer(path: str, types: Mapping[str, Any] | None = None) -> Iterator[W
         if delimiter is not None:
             yield csv_writer(file, delimiter)
             return
-        with _import_parquet(path).parquet_writer(file, path, types or {}) as write:
+        with import_parquet(path).parquet_writer(file, path, types or {}) as write:
             yield write
 
 
@@ -99,7 +99,8 @@ def _open_output(path: str, *, packed: bool) -> Iterator[BinaryIO]:
             yield cast(BinaryIO, compressed)
 
 
-def _import_parquet(path: str) -> Any:
+def import_parquet(path: str) -> Any:
+    """Import what reads and writes Parquet files."""
     try:
         return import_module("skflow.command_line.parquet")
     except ModuleNotFoundError as error:

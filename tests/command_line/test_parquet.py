@@ -162,3 +162,31 @@ def test_what_fails_on_the_way_leaves_nothing(
     assert main(command) == 2
     assert capsys.readouterr().err == "skflow: error: no more\n"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def write_months(folder: Path) -> pd.DataFrame:
+    """Write rows to three files, one of them in a folder below."""
+    (folder / "rows" / "late").mkdir(parents=True)
+    rows = pd.DataFrame({"x": np.arange(90) % 7, "y": np.arange(90) / 8, "key": np.arange(90)})
+    for k, name in enumerate(("0.parquet", "1.parquet", "late/2.parquet")):
+        rows[k * 30 : (k + 1) * 30].to_parquet(folder / "rows" / name)
+    return rows
+
+
+@pytest.mark.parametrize(("table", "n_rows"), [("rows", 90), ("rows/*.parquet", 60)])
+def test_folders_and_patterns_are_fitted_as_one_table(
+    table: str, n_rows: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write_months(tmp_path)
+    out = f"{tmp_path}/model"
+    quick = ["--max-iter", "1", "--random-state", "0", "--categorical", "x", "--drop", "key"]
+    assert main(["fit", f"{tmp_path}/{table}", "-o", out, *quick]) == 0
+    density = FlowDensity(max_iter=1, random_state=0, column_kinds={"x": "categorical"})
+    expected = density.fit(rows[:n_rows][["x", "y"]]).score_samples(rows[["x", "y"]])
+    np.testing.assert_array_equal(load(out).score_samples(rows[["x", "y"]]), expected)
+    assert main(["fit", f"{tmp_path}/{table}", "-o", out, "--outliers"]) == 2
+    assert "--outliers: for one table in memory" in capsys.readouterr().err
+    assert main(["fit", f"{tmp_path}/{table}", "-o", out, "--drop", "z"]) == 2
+    assert "has no columns 'z'" in capsys.readouterr().err
+    assert main(["fit", f"{tmp_path}/none*.parquet", "-o", out]) == 2
+    assert "there are no Parquet files" in capsys.readouterr().err
