@@ -246,7 +246,10 @@ class ConditionalDistribution:
         return self._columns[0].codec.stored.family.deviation(deviations)
 
     def mode(self) -> NDArray[Any]:
-        """Likeliest y: the likeliest level, or the densest value where values are likelier."""
+        """Likeliest y: the likeliest level, or the densest value where that is likelier.
+
+        On a grid, each value has a probability; elsewhere a level is compared to all values.
+        """
         return _to_array(self._only("mode").mode(), self._dtypes[0])
 
     def entropy(self) -> FloatArray:

@@ -236,25 +236,28 @@ class PredictedColumn:
         return (width * (left**2 + left * right + right**2)).sum(axis=1) / 3
 
     def mode(self) -> StoredColumn:
-        """Likeliest cell: a level, or the densest value where values are the likeliest event."""
-        labels = np.full(len(self), self.codec.labels.n_known)
-        if len(self.levels):
-            masses = np.column_stack((self.probabilities, self.value_probability))
-            labels = masses.argmax(axis=1)
+        """Likeliest cell: a level, or the densest value where that is likelier.
+
+        On a grid the two have probabilities; elsewhere a level is compared to all values together.
+        """
+        n_known, step = self.codec.labels.n_known, self.codec.step
+        labels = np.full(len(self), n_known)
         values, highest = np.full(len(self), np.nan), np.full(len(self), -np.inf)
         z = np.tile(np.linspace(-3, 3, N_LEVELS), (len(self), 1))
-        is_value = labels == self.codec.labels.n_known
         for level, own in enumerate(self.of_levels):
             nodes = self._inverse(own, z)
             log_density = self._log_prob_of_cells(own, nodes, level)
-            densest = log_density.argmax(axis=1), np.arange(len(self))
-            peak = log_density[densest[::-1]]
+            densest = np.arange(len(self)), log_density.argmax(axis=1)
             with np.errstate(divide="ignore"):
-                peak = peak + np.log(self.level_shares[:, level])
+                peak = log_density[densest] + np.log(self.level_shares[:, level])
             is_higher = peak > highest
-            values = np.where(is_higher, nodes[densest[::-1]], values)
-            labels = np.where(is_higher & is_value, self.codec.labels.n_known + level, labels)
+            values = np.where(is_higher, nodes[densest], values)
+            labels = np.where(is_higher, n_known + level, labels)
             highest = np.maximum(highest, peak)
+        if len(self.levels):
+            of_value = self.value_probability * (np.exp(highest) * step if step else 1.0)
+            is_value = of_value > self.probabilities.max(axis=1)
+            labels = np.where(is_value, labels, self.probabilities.argmax(axis=1))
         return self.codec.decode(labels, np.full(len(self), np.nan), values, on_grid=True)
 
     def entropy(self) -> FloatArray:

@@ -148,3 +148,16 @@ def test_polars_has_the_same_levels(alone: FlowDensity) -> None:
     assert other.score_samples(frame[:9]) == pytest.approx(
         alone.score_samples(table(3000, 0)[["price"]][:9])
     )
+
+
+def test_modes_are_the_likeliest_of_all_numbers() -> None:
+    generator = np.random.default_rng(5)
+    x = generator.normal(size=400)
+    step = generator.choice([1, 50, 500], 400, p=[0.2, 0.3, 0.5])
+    y = np.exp(7 + 0.5 * x + 0.3 * generator.normal(size=400))
+    y = (np.round(y / step) * step).astype(int)
+    predicted = FlowRegressor(FlowDensity(n_layers=0, n_components=2), random_state=0)
+    predicted = predicted.fit(x[:, None], y).predict_dist(x[:3, None])
+    every = np.arange(0, 5001)
+    of_every = predicted.pdf(np.tile(every, (3, 1)))
+    assert (predicted.pdf(predicted.mode()) >= 0.97 * of_every.max(axis=1)).all()
