@@ -3,7 +3,7 @@
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -83,15 +83,8 @@ def _read_training_table(arguments: Namespace) -> tuple[str, pd.DataFrame, pd.Se
     with open_table(arguments.table, arguments.sep) as table:
         if isinstance(table, CsvTable):
             _refuse_other_delimiter(table)
-        known = set(table.names)
         options = {"--drop": drop, "--categorical": categorical, "--weight": weight}
-        for option, names in options.items():
-            unknown = [name for name in names if name not in known]
-            if unknown:
-                raise CommandError(
-                    f"{option}: {table.path} has no columns {spell_names(unknown)}; "
-                    f"it has {spell_names(table.names)}."
-                )
+        refuse_unknown_columns(options, table.names, table.path)
         for one, other in combinations(options, 2):
             both = [name for name in options[other] if name in set(options[one])]
             if both:
@@ -117,6 +110,18 @@ def _read_training_table(arguments: Namespace) -> tuple[str, pd.DataFrame, pd.Se
     return table.path, frame, of_rows
 
 
+def refuse_unknown_columns(options: Mapping[str, list[str]], known: list[str], path: str) -> None:
+    """Raise where options name columns that a table does not have."""
+    every = set(known)
+    for option, names in options.items():
+        unknown = [name for name in names if name not in every]
+        if unknown:
+            raise CommandError(
+                f"{option}: {path} has no columns {spell_names(unknown)}; it has "
+                f"{spell_names(known)}."
+            )
+
+
 def open_training_files(arguments: Namespace, files: list[str]) -> tuple[str, Any, None]:
     """Return the name of several Parquet files in messages, and their columns but those dropped."""
     path = arguments.table
@@ -125,13 +130,8 @@ def open_training_files(arguments: Namespace, files: list[str]) -> tuple[str, An
             raise CommandError(f"--{option}: for one table in memory, not for {path}.")
     dataset = import_parquet(path).open_dataset(files)
     names = dataset.schema.names
-    for option in ("drop", "categorical"):
-        unknown = [name for name in getattr(arguments, option) if name not in names]
-        if unknown:
-            raise CommandError(
-                f"--{option}: {path} has no columns {spell_names(unknown)}; it has "
-                f"{spell_names(names)}."
-            )
+    options = {"--drop": arguments.drop, "--categorical": arguments.categorical}
+    refuse_unknown_columns(options, names, path)
     kept = [name for name in names if name not in arguments.drop]
     if not kept:
         raise CommandError(f"--drop leaves no column of {path}.")

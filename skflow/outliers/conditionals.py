@@ -85,9 +85,9 @@ def conditionals(
         for start in range(0, table.n_rows, size):
             block = slice(start, start + size)
             rows = codec.encode(table.take(block))
-            cells = rows if own is None else codec.encode(own.take(block))
+            cells = None if own is None else codec.encode(own.take(block))
             for j in range(n_columns):
-                whole = put_column(rows, cells, *codec.indices[j])
+                whole = rows if cells is None else put_column(rows, cells, *codec.indices[j])
                 yield block, j, Conditional(codec, joint, whole, j)
                 bar.update(len(rows.labels))
 
@@ -180,11 +180,12 @@ class Conditional:
 
         Values are one event, whatever their rounding level; the likeliest level has the median.
         """
-        known = self.log_probs[:, : self._column.labels.n_labels]
-        labels = known.argmax(axis=1)
+        labels = self.event_log_probs().argmax(axis=1)
         values = np.full(len(labels), np.nan)
         if self._values:
-            labels = np.where(self._is_value(), self._likeliest_level(), labels)
+            levels = np.array(list(self._values))
+            likeliest = levels[self.log_probs[:, levels].argmax(axis=1)]
+            labels = np.where(labels == levels[0], likeliest, labels)
         for label, of_label in self._values.items():
             values = np.where(labels == label, of_label.quantile(0.5), values)
         return labels, values
@@ -243,22 +244,12 @@ class Conditional:
         event, ends = log_probs.argmax(axis=1), self.quantiles((low, high))
         cells = [(event, np.full(len(event), np.nan))] * 2
         if ends is not None:
-            is_value = self._is_value()
+            is_value = event == next(iter(self._values))
             cells = [
                 (np.where(is_value, labels, event), np.where(is_value, values, np.nan))
                 for labels, values in zip(ends[0].T, ends[1].T, strict=True)
             ]
         return cells, np.exp(log_probs.max(axis=1))
-
-    def _is_value(self) -> NDArray[np.bool_]:
-        """Whether "a value", whatever its rounding level, is the likeliest event of each row."""
-        first = next(iter(self._values))
-        return np.asarray(self.event_log_probs().argmax(axis=1) == first)
-
-    def _likeliest_level(self) -> NDArray[np.int64]:
-        """Label of the likeliest rounding level of each row."""
-        labels = np.array(list(self._values))
-        return labels[self.log_probs[:, labels].argmax(axis=1)]
 
     def _log_mass_of(self, label: int, *, quantize: bool = False) -> FloatArray:
         """Log-probability of a label without a value, times the density of the other columns."""

@@ -37,7 +37,7 @@ class ColumnPicture:
     ----------
     name : str
     distance : float or None
-        Of the two distributions, from 0 to 1; None without rows.
+        Distance of the two distributions, from 0 to 1; None without rows.
     here, there : ndarray of intp or None
         Places of rows, and of drawn rows, from 0 to 1000.
     now, drawn : str
