@@ -7,7 +7,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.report.text import MISSING, SHORT, clean, spell_cells
+from skflow.fitted.reasons.words import MISSING, SHORT
+from skflow.report.text import clean, spell_cells
 from skflow.table.column_codec import ColumnCodec
 from skflow.table.storage import StoredColumn
 

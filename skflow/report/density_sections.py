@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from skflow.fitted.reasons.words import number_words
 from skflow.fitted.round_trip import InverseError
 from skflow.report.charts import column_chart, curve_chart
 from skflow.report.elements import MOST_LISTED, left_out, meter, section, table, tiles
-from skflow.report.text import clean, count, markup, spell_number, spell_share
+from skflow.report.text import clean, count, markup, spell_share
 from skflow.table.schema import Schema
 
 FloatArray = NDArray[np.float64]
@@ -136,7 +137,7 @@ class DensitySections:
             (
                 "training",
                 count(n_epochs, "epoch"),
-                f"{spell_number(seconds, 3)} seconds on {clean(self.device)}",
+                f"{number_words(seconds, 3)} seconds on {clean(self.device)}",
                 "n-epochs",
             ),
             (

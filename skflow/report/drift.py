@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency, false_discovery_control, ks_2samp, kstwobign
 
+from skflow.fitted.reasons.words import MISSING, ROUGH
 from skflow.outliers.tails import Tail
-from skflow.report.text import MISSING, ROUGH, clean, spell_cells, spell_list, spell_share
+from skflow.report.text import clean, spell_cells, spell_list, spell_share
 from skflow.table.codec import TableCodec
 from skflow.table.column_codec import ColumnCodec
 from skflow.table.storage import StoredColumn, StoredTable

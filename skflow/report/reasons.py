@@ -8,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 
 from skflow.fitted.detector import Detector
+from skflow.fitted.reasons.words import ROUGH
 from skflow.fitted.repair import repair
 from skflow.outliers.conditionals import Conditional, conditionals
 from skflow.outliers.joint_density import JointDensity
-from skflow.report.text import ROUGH, spell_cells, spell_list, spell_share
+from skflow.report.text import spell_cells, spell_list, spell_share
 from skflow.table.codec import TableCodec
 from skflow.table.number_codecs import ValueCodec
 from skflow.table.storage import StoredColumn, StoredTable

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skflow.fitted.detector import Detector
+from skflow.fitted.reasons.words import number_words
 from skflow.outliers.tails import Tail
 from skflow.report.charts import p_value_chart, score_chart
 from skflow.report.drift import ColumnChange, Uniformity
@@ -15,7 +16,7 @@ from skflow.report.elements import MOST_LISTED, left_out, meter, section, table,
 from skflow.report.page import read_part
 from skflow.report.reasons import MOST_REPAIRED
 from skflow.report.rows import OutlierRows, Request
-from skflow.report.text import clean, count, markup, spell_number, spell_share
+from skflow.report.text import clean, count, markup, spell_share
 
 FloatArray = NDArray[np.float64]
 
@@ -111,7 +112,7 @@ class OutlierSections:
             ("flagged", f"{s.n_flagged:,}", spell_share(s.n_flagged / n), "n-flagged"),
             (
                 "false alarms to expect",
-                f"{spell_number(round(expected, 1) if expected < 10 else round(expected))}",
+                f"{number_words(round(expected, 1) if expected < 10 else round(expected))}",
                 f"if all rows were normal: at most {spell_share(s.false_alarm_rate)}",
                 "n-expected",
             ),

@@ -1,26 +1,19 @@
 """Texts of a page: cells and names in any script, made harmless, and numbers in words."""
 
 import json
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from skflow.fitted.reasons.words import EXACT, cell_words
 from skflow.table.storage import StoredColumn
-
-FloatArray = NDArray[np.float64]
 
 LONGEST = 80  # letters of a cell or of a name
 LONG = 24  # from which on a text may break anywhere
 JOINERS = "\u200c\u200d\u00a0\u3000"  # not printable to Python, and part of words
 LEFT_TO_RIGHT = "\u200e"
-MISSING, BLANK = "missing", "(blank)"
-EXACT, FAIR, ROUGH, SHORT = 8, 6, 4, 3  # significant digits: of a cell, a repair, a range, a tick
-WHOLE = 1e15  # below it, numbers are spelled without a power of ten
-LARGEST_ODDS = 1e6  # spelled out: "1 in 1,000,000"
+BLANK = "(blank)"
+FAIR = 6  # significant digits of a repair
 
 
 def clean(text: str, longest: int = LONGEST) -> str:
@@ -66,21 +59,7 @@ def to_json(data: Any) -> str:
 
 def spell_cells(column: StoredColumn, digits: int = EXACT) -> list[str]:
     """Return each cell as text, numbers with at most so many digits."""
-    spell = SPELLERS.get(column.family.name, spell_objects)
-    texts = spell(column, digits)
-    return [
-        clean(text) if present else MISSING
-        for text, present in zip(texts, column.present, strict=True)
-    ]
-
-
-def spell_number(number: float, digits: int = ROUGH) -> str:
-    """Return a number with so many significant digits; up to 10^15 none before the point is cut."""
-    if isinstance(number, int) or (number.is_integer() and abs(number) < WHOLE):
-        return str(int(number))
-    if 10**digits <= abs(number) < WHOLE:
-        return f"{number:.0f}"
-    return f"{number:.{digits}g}"
+    return list(map(clean, cell_words(column, digits)))
 
 
 def spell_share(share: float) -> str:
@@ -91,37 +70,3 @@ def spell_share(share: float) -> str:
     if 99.95 <= percent < 100:
         return "> 99.9 %"
     return f"{percent:.2g} %" if percent < 10 else f"{percent:.3g} %"
-
-
-def spell_odds(log_prob: float) -> str:
-    """Return a probability as "1 in 200", from its logarithm; powers of ten where it is tiny."""
-    log_odds = -log_prob
-    if log_odds < math.log(LARGEST_ODDS):
-        odds = math.exp(log_odds)
-        return f"1 in {odds:.2g}" if odds < 10 else f"1 in {round(odds):,}"
-    return f"1 in 10^{round(log_odds / math.log(10))}"
-
-
-def spell_numbers(column: StoredColumn, digits: int) -> list[str]:
-    """Return numbers with so many digits."""
-    return [spell_number(number, digits) for number in column.values.tolist()]
-
-
-def spell_times(column: StoredColumn, digits: int) -> list[str]:
-    """Return dates and durations, with few digits to the second or the day."""
-    texts = column.family.spell_stored(column.values, column.tick)
-    cut = 10 if digits <= SHORT else 19 if digits <= ROUGH else None  # to days, or to seconds
-    return [text[:cut] if ":" in text else text for text in texts]
-
-
-def spell_objects(column: StoredColumn, digits: int) -> list[str]:
-    """Return objects as they print."""
-    return [str(value) for value in column.values.tolist()]
-
-
-#: How the cells of a family are spelled; those of others by ``str``.
-SPELLERS: dict[str, Callable[[StoredColumn, int], list[str]]] = {
-    "number": spell_numbers,
-    "date": spell_times,
-    "duration": spell_times,
-}

@@ -107,36 +107,31 @@ def infer_schema(
     if isinstance(column_kinds, Schema):
         pinned = _pin(summaries, column_kinds)
         _refuse_denials(pinned, categorical or (), limits)
-        return _mark_given(pinned.columns, conditions)
+        return Schema(
+            tuple(
+                # What has no density needs no rounding levels.
+                replace(c, is_given=j in conditions, rounding=() if j in conditions else c.rounding)
+                for j, c in enumerate(pinned.columns)
+            )
+        )
     kinds = read_kinds(column_kinds, columns)
     refuse_contradictions(columns, kinds, categorical or (), limits)
     refuse_outside(((summaries[j], limits[j]) for j in limits), "bounds")
     check_vocabularies(summary, accepted={*kinds, *(categorical or ())})
     inferred = []
     for j, column in enumerate(columns):
-        chosen = j in (categorical or ()) or (categorical is None and column.family.is_categorical)
-        schema = _infer_column(summaries[j], kinds.get(j, "categorical" if chosen else None))
+        is_categorical = column.family.is_categorical if categorical is None else j in categorical
+        kind = kinds.get(j, "categorical" if is_categorical else None)
+        schema = _infer_column(summaries[j], kind, is_given=j in conditions)
         if j in limits:
             schema = replace(schema, low=limits[j][0], high=limits[j][1])
         inferred.append(schema)
     _warn_of_lost_digits(columns, inferred, kinds)
-    return _mark_given(inferred, conditions)
+    return Schema(tuple(inferred))
 
 
-def _mark_given(columns: Sequence[ColumnSchema], conditions: Container[int]) -> Schema:
-    return Schema(
-        tuple(
-            # What has no density needs no rounding levels.
-            replace(c, is_given=True, rounding=())
-            if j in conditions
-            else replace(c, is_given=False)
-            for j, c in enumerate(columns)
-        )
-    )
-
-
-def _infer_column(summary: ColumnSummary, given: str | None) -> ColumnSchema:
-    """Return the schema of a column of the given kind, or of the first that applies."""
+def _infer_column(summary: ColumnSummary, name: str | None, *, is_given: bool) -> ColumnSchema:
+    """Return the schema of a column of the named kind, or of the first that applies."""
     column = summary.column
     draft = ColumnSchema(
         column.name,
@@ -144,12 +139,13 @@ def _infer_column(summary: ColumnSummary, given: str | None) -> ColumnSchema:
         "categorical",
         missing=summary.markers,
         family=column.family.name,
+        is_given=is_given,
     )
-    if given is not None and not summary.is_empty:
-        return KINDS[given].specify(draft, summary, is_given=True)
+    if name is not None and not summary.is_empty:
+        return KINDS[name].specify(draft, summary, is_chosen=True)
     possible = [KINDS[name] for name in kinds_of(column.family.name)]
     kind = next((kind for kind in possible if kind.applies(summary)), possible[-1])
-    return kind.specify(draft, summary, is_given=False)
+    return kind.specify(draft, summary, is_chosen=False)
 
 
 def _warn_of_lost_digits(

@@ -161,3 +161,17 @@ def test_modes_are_the_likeliest_of_all_numbers() -> None:
     every = np.arange(0, 5001)
     of_every = predicted.pdf(np.tile(every, (3, 1)))
     assert (predicted.pdf(predicted.mode()) >= 0.97 * of_every.max(axis=1)).all()
+
+
+def test_conditions_have_the_atoms_of_a_column_without_levels() -> None:
+    """A condition has no rounding levels: a number that they would explain is an atom."""
+    rng = np.random.default_rng(0)
+    n = 1200
+    smooth = rng.integers(0, 4000, n)
+    price = np.where(rng.random(n) < 0.6, 500 * rng.integers(0, 8, n), smooth)
+    rows = pd.DataFrame({"price": price, "size": np.log1p(price) + rng.normal(0, 1, n)})
+    settings = {"n_layers": 0, "n_components": 1, "random_state": 0}
+    joint_schema = FlowDensity(**settings).fit(rows).schema_.columns[0]
+    given_schema = FlowDensity(**settings, given=["price"]).fit(rows).schema_.columns[0]
+    assert joint_schema.rounding and not given_schema.rounding
+    assert set(given_schema.atoms) >= set(range(0, 4000, 500)) > set(joint_schema.atoms)

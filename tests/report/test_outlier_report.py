@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from skflow import FlowDensity, FlowOutlierDetector
+from skflow.fitted.reasons.words import number_words
 from skflow.report import OutlierReport, outliers, rows
-from skflow.report.text import FAIR, spell_number
+from skflow.report.text import FAIR
 from tests.report.conftest import Parsed, make_trips
 from tests.settings import ONE_GAUSSIAN
 
@@ -87,7 +88,7 @@ def test_repairs_are_those_of_repair(
             elif pd.isna(would_be):
                 assert changes[str(j)] == "missing"
             elif isinstance(would_be, float):
-                assert changes[str(j)] == spell_number(would_be, FAIR)
+                assert changes[str(j)] == number_words(would_be, FAIR)
             else:
                 assert changes[str(j)] == str(would_be).removesuffix(" 00:00:00")
 

@@ -19,7 +19,7 @@ from skflow.fitted.cells import in_fitted_dtypes
 from skflow.fitted.detector import Detector
 from skflow.fitted.reasons.replacements import Replacements, cells_of
 from skflow.fitted.reasons.strange import CellSurprises, Found, Group, find_strange
-from skflow.fitted.reasons.words import RANGE, range_words, usual_words, words_of
+from skflow.fitted.reasons.words import RANGE, cell_words, range_words, usual_words
 from skflow.outliers.conditionals import conditionals
 from skflow.outliers.joint_density import JointDensity
 from skflow.table.storage import StoredTable
@@ -77,7 +77,7 @@ def explain(
     parts = divide(replacements, table, scores, found, groups)
     conditional, usual = given_rest(detector, table, found.table, device, verbose)
     of_groups = usual_of_groups(replacements, table, found.strange, groups)
-    words = [words_of(column) for column in table.columns]
+    words = [cell_words(column) for column in table.columns]
     reasons = []
     for row, (own, own_parts) in enumerate(zip(groups, parts, strict=True)):
         shares = share_rest(found.scores[row], found.strange[row], cells.over_orders[row])

@@ -27,7 +27,7 @@ class Categorical(Kind):
         return summary.column.family.holds_objects or summary.is_empty
 
     def specify(
-        self, draft: Specification, summary: ColumnSummary, *, is_given: bool
+        self, draft: Specification, summary: ColumnSummary, *, is_chosen: bool
     ) -> Specification:
         """Return the schema, with all values as levels."""
         summary.refuse_many()

@@ -22,9 +22,9 @@ class Continuous(NumberKind):
         return None
 
     def _atoms(
-        self, distinct: Distinct, step: Number | None, *, is_given: bool
+        self, distinct: Distinct, step: Number | None, *, is_chosen: bool
     ) -> tuple[Number, ...]:
-        return () if is_given else super()._atoms(distinct, step, is_given=is_given)
+        return () if is_chosen else super()._atoms(distinct, step, is_chosen=is_chosen)
 
     def loses_digits(self, column: StoredColumn, schema: ColumnSpecification) -> bool:
         """Whether the values are integers."""

@@ -48,7 +48,7 @@ class Kind(ABC):
 
     @abstractmethod
     def specify(
-        self, draft: Specification, summary: ColumnSummary, *, is_given: bool
+        self, draft: Specification, summary: ColumnSummary, *, is_chosen: bool
     ) -> Specification:
         """Return the schema of a column of this kind.
 
@@ -58,7 +58,7 @@ class Kind(ABC):
             Name, dtype, family and missing markers.
         summary : ColumnSummary
             Values of the training rows.
-        is_given : bool
+        is_chosen : bool
             Whether an option names the kind, which the values may contradict.
 
         Raises
@@ -130,12 +130,12 @@ class LevelKind(Kind):
     families: ClassVar[tuple[str, ...]] = ("number", "boolean", "date", "duration")
 
     def specify(
-        self, draft: Specification, summary: ColumnSummary, *, is_given: bool
+        self, draft: Specification, summary: ColumnSummary, *, is_chosen: bool
     ) -> Specification:
         """Return the schema, with the numbers that repeat as levels."""
         summary.refuse_many()
         distinct = summary.distinct
-        if is_given:
+        if is_chosen:
             self._refuse_contradiction(draft.name, distinct)
         low, high = find_support(distinct)
         return replace(
@@ -178,27 +178,32 @@ class ValueKind(Kind):
     has_values = True
 
     def specify(
-        self, draft: Specification, summary: ColumnSummary, *, is_given: bool
+        self, draft: Specification, summary: ColumnSummary, *, is_chosen: bool
     ) -> Specification:
         """Return the schema, with the grid, rounding, support and atoms that values suggest."""
         distinct = summary.distinct
         step = self._step(draft.name, distinct)
         low, high = find_support(distinct)
-        found: dict[str, Any] = {
-            "step": step,
-            "rounding": find_rounding(distinct, step),
-            "atoms": self._atoms(distinct, step, is_given=is_given),
-        }
-        if step is not None and found["rounding"]:  # an atom is frequent among its own level
-            level = levels_of(distinct, step, found["rounding"])
-            found["atoms"] = find_atoms(distinct, level)
-        return replace(draft, kind=self.name, low=low, high=high, **found)
+        rounding = () if draft.is_given else find_rounding(distinct, step)
+        if step is not None and rounding:  # an atom is frequent among its own level
+            atoms = find_atoms(distinct, levels_of(distinct, step, rounding))
+        else:
+            atoms = self._atoms(distinct, step, is_chosen=is_chosen)
+        return replace(
+            draft,
+            kind=self.name,
+            step=step,
+            rounding=rounding,
+            low=low,
+            high=high,
+            atoms=atoms,
+        )
 
     def _step(self, name: str, distinct: Distinct) -> Number | None:
         return find_step(distinct)
 
     def _atoms(
-        self, distinct: Distinct, step: Number | None, *, is_given: bool
+        self, distinct: Distinct, step: Number | None, *, is_chosen: bool
     ) -> tuple[Number, ...]:
         return find_atoms(distinct)
 
@@ -245,10 +250,10 @@ class NumberKind(ValueKind):
     families = ("number",)
 
     def _atoms(
-        self, distinct: Distinct, step: Number | None, *, is_given: bool
+        self, distinct: Distinct, step: Number | None, *, is_chosen: bool
     ) -> tuple[Number, ...]:
         """Return each number that repeats where most are nearly levels, else the atoms."""
-        if not is_given and are_mostly_levels(distinct, gridded=step is not None):
+        if not is_chosen and are_mostly_levels(distinct, gridded=step is not None):
             return distinct.repeated()
         return find_atoms(distinct)
 
