@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skflow.rows import EncodedRows
 from skflow.table.column_codec import ColumnCodec, EncodedColumn
 from skflow.table.kinds import kind_of
-from skflow.table.number_codecs import LevelCodec, ValueCodec
+from skflow.table.number_codecs import ValueCodec
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredColumn, StoredTable, code_of
 
@@ -66,8 +66,8 @@ class TableCodec:
     columns : list of ColumnCodec
         Fitted, one for each column.
     are_conditions : bool, default=False
-        Whether these columns are conditions of others. Levels are then values as well as labels:
-        what depends on them may be smooth, or differ from each one to the next.
+        Whether these columns are conditions of others. Levels and atoms are then values as well as
+        labels: what depends on them may be smooth, or differ from each one to the next.
 
     Attributes
     ----------
@@ -103,11 +103,11 @@ class TableCodec:
         targets = [columns[j] for j in self.targets]
         self.value_codecs = [codec for codec in targets if isinstance(codec, ValueCodec)]
         labels, values = count(), count()
-        # Levels with distances; of two levels, the label says all.
-        are_levels = [isinstance(codec, LevelCodec) and codec.is_ordered for codec in columns]
-        self._have_numbers = [
-            are_conditions and has_order and codec.labels.n_known > 2
-            for codec, has_order in zip(columns, are_levels, strict=True)
+        self._have_numbers = [  # of two levels, the label says all
+            are_conditions
+            and codec.is_ordered
+            and (codec.labels.valued or codec.labels.n_known > 2)
+            for codec in columns
         ]
         self.indices = [
             ColumnIndex(
@@ -199,9 +199,7 @@ class TableCodec:
     def _encode_column(self, j: int, column: StoredColumn) -> EncodedColumn:
         codec = self.columns[j]
         encoded = codec.encode(column)
-        if isinstance(codec, LevelCodec) and self._have_numbers[j]:
-            return encoded._replace(values=codec.numbers(column))
-        return encoded
+        return encoded._replace(values=codec.numbers(column)) if self._have_numbers[j] else encoded
 
     def refuse_irreversible(self, table: StoredTable) -> None:
         """Raise where some cell has no latent that leads back to it.

@@ -264,3 +264,17 @@ def test_levels_of_a_condition_are_numbers_too() -> None:
     assert drawn[0].mean() == pytest.approx(3, abs=0.3)
     assert drawn[1].mean() == pytest.approx(9, abs=1)  # 3 is never seen, and lies between 2 and 4
     assert np.isfinite(drawn).all()
+
+
+def test_atoms_of_a_condition_are_numbers_too() -> None:
+    rng = np.random.default_rng(0)
+    x = np.where(rng.random(600) < 0.5, rng.integers(0, 8, 600) / 2, rng.uniform(0, 4, 600))
+    df = pd.DataFrame({"x": x, "y": 3 * x + rng.standard_normal(600) / 2})
+    flow = FlowDensity(given=["x"], **ONE_GAUSSIAN).fit(df)
+    atoms = np.arange(8) / 2
+    assert flow.schema_.columns[0].atoms == tuple(atoms)
+    rows = flow._density.container.read(pd.DataFrame({"x": [*atoms, 0.75], "y": 0.0}))
+    encoded = flow._density.codec.encode(rows).given
+    assert encoded.labels[:, 0].tolist() == [*range(8), 8]  # the last: "a value"
+    scale = encoded.values[-1, 0] / 0.75
+    np.testing.assert_array_equal(encoded.values[:-1, 0], scale * atoms)
