@@ -1,10 +1,12 @@
 """Small fits whose every number is pinned, printed as JSON; see :mod:`tests.guard.portable`."""
 
 import json
+import platform
 import sys
 import warnings
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,6 +130,15 @@ def arithmetic() -> list[float]:
     ]
 
 
+def processor() -> list[str]:
+    """Return the maker, family and model of this processor, where the system names them."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else [f"model : {platform.machine()}"]
+    named = dict(line.split(":", 1) for line in lines if ":" in line)
+    fields = {key.strip(): value.strip() for key, value in named.items()}
+    return [fields[key] for key in ("vendor_id", "cpu family", "model") if key in fields]
+
+
 def versions() -> dict[str, str]:
     """Return the versions of what computes."""
     return {name: version(name) for name in ("numpy", "scipy", "scikit-learn", "torch")}
@@ -138,7 +149,8 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     fits = {name: fit() for name, fit in FITS.items()}
-    json.dump({"versions": versions(), "arithmetic": arithmetic(), "fits": fits}, sys.stdout)
+    where = {"versions": versions(), "processor": processor(), "arithmetic": arithmetic()}
+    json.dump({**where, "fits": fits}, sys.stdout)
 
 
 if __name__ == "__main__":
