@@ -60,7 +60,7 @@ def main() -> None:
     for name in parser.parse_args().names or CLAIMS:
         claim = CLAIMS[name]()
         FIGURES.mkdir(exist_ok=True)
-        claim.figure.savefig(FIGURES / f"{name}.png", dpi=180)
+        claim.figure.savefig(FIGURES / f"{name}.png", dpi=180, bbox_inches="tight")
         plt.close(claim.figure)
         (FIGURES / f"{name}.rst").write_text(text_of(name, claim))
         print(f"{name}: {claim.sentence}\n")

@@ -25,8 +25,8 @@ pytestmark = [
 MEASURE = """() => {
     const wide = [];
     document.querySelectorAll("details").forEach(fold => { fold.open = true; });
-    const shown = "article :is(table, img, p, dt, dd, h1, h2, h3, td, th)";
-    for (const element of document.querySelectorAll(shown)) {
+    const shown = ":is(table, img, p, dt, dd, h1, h2, h3, td, th, pre):not(.sphx-glr-script-out *)";
+    for (const element of document.querySelectorAll(`article ${shown}`)) {
         const own = element.getBoundingClientRect();
         const column = element.closest("article").getBoundingClientRect();
         const outside = own.width && (own.right > column.right + 1 || own.left < column.left - 1);

@@ -17,6 +17,8 @@ GUIDE = DOCS / "user_guide"
 PAGES = [
     *(DOCS / "index.rst", DOCS / "get_started.rst", DOCS / "how_it_works.rst"),
     *(DOCS / "glossary.rst", DOCS / "how_detection_works.rst", DOCS / "package.rst"),
+    *(DOCS / "tutorial.rst", DOCS / "why.rst"),
+    *sorted((DOCS / "coming_from").glob("*.rst")),
     ROOT / "README.md",
     *sorted(GUIDE.glob("*.rst")),
     *sorted((ROOT / "examples").glob("*.py")),
