@@ -95,3 +95,16 @@ def test_the_age_of_figures() -> None:
     )
     assert first.startswith("Measured 2020-02-02 to 2020-03-03. ")
     assert all(day in first for day, _ in defaults.CHANGES)
+
+
+@pytest.mark.usefixtures("stubs")
+def test_tables_are_read_as_they_were_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = import_module("benchmarks.common.report")
+    monkeypatch.setattr(report, "PAGES", tmp_path)
+    header, rows = ("table", "nats"), [["a - b", "**1.5 ± 0.1**"], ["c", ""]]
+    report.write("page", "python", "All.", header, rows, footer="Measured 2026-01-01 with ``x``.")
+    read, measured = report.read("page")
+    assert read == [{"table": "a - b", "nats": "1.5 ± 0.1"}, {"table": "c", "nats": ""}]
+    assert measured == "Measured 2026-01-01 with ``x``."

@@ -13,24 +13,30 @@ sdist = pytest.importorskip("hatchling.builders.sdist", reason="needs hatchling"
 
 
 @pytest.fixture(scope="module")
-def tracked() -> set[str]:
-    """Files of the last commit and those that are staged."""
+def files() -> set[str]:
+    """Files of the checkout that git does not ignore."""
     if not (ROOT / ".git").exists():
         pytest.skip("needs a git checkout")
-    command = ["git", "ls-files", "-z"]
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return set(listed.stdout.split("\0")) - {""}
+    return {name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()}
 
 
-def test_the_wheel_is_the_package(tmp_path: Path, tracked: set[str]) -> None:
+def test_the_wheel_is_the_package(tmp_path: Path, files: set[str]) -> None:
     (path,) = wheel.WheelBuilder(str(ROOT)).build(directory=str(tmp_path))
     names = {name for name in ZipFile(path).namelist() if ".dist-info/" not in name}
-    assert names == {name for name in tracked if name.startswith("skflow/")}
+    assert names == {name for name in files if name.startswith("skflow/")}
     assert {"skflow/py.typed", "skflow/report/page/page.html"} <= names
 
 
-def test_the_sdist_is_the_checkout(tmp_path: Path, tracked: set[str]) -> None:
+def test_the_sdist_is_the_checkout(tmp_path: Path, files: set[str]) -> None:
     (path,) = sdist.SdistBuilder(str(ROOT)).build(directory=str(tmp_path))
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert names - {"PKG-INFO"} == tracked - {".readthedocs.yaml"}
+    folders = {name.partition("/")[0] for name in names if "/" in name}
+    assert folders == {".ci", "benchmarks", "docs", "examples", "skflow", "tests"}
+    assert {name for name in names if "/" in name} == {
+        name for name in files if name.partition("/")[0] in folders and "/" in name
+    }
+    top = {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "pyproject.toml", "PKG-INFO"}
+    assert top <= names
