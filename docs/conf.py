@@ -60,7 +60,7 @@ html_title = "skflow"
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "secondary_sidebar_items": {"[!b]*": ["page-toc"], "benchmarks/*": []},  # room for tables
+    "secondary_sidebar_items": {"[!b]**": ["page-toc"], "benchmarks/*": []},  # room for tables
 }
 html_show_sourcelink = False
 # The contents of a page are on its right. A second list on its left leaves no room for code.
