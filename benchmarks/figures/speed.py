@@ -21,36 +21,39 @@ from benchmarks.figures.claim import (
 
 def speed() -> Claim:
     """Draw steps beside matrix products, scoring and epochs as rows grow."""
-    steps, *measured = read("speed_step")
-    scoring, *measured[1:] = read("speed_scoring")
-    growth, *measured[2:] = read("speed_growth")
-    rates, *measured[3:] = read("speed_rates")
-    figure, (left, middle, right) = plt.subplots(
-        ncols=3, figsize=(WIDTH, 2.6), layout="constrained"
+    pages = [read(f"speed_{name}") for name in ("step", "scoring", "growth", "rates")]
+    steps, scoring, growth, rates = (rows for rows, _ in pages)
+    measured = " ".join(line.partition(" with ")[0] for _, line in pages)
+    figure, panel = plt.subplot_mosaic(
+        [["step", "step"], ["scoring", "growth"]],
+        figsize=(WIDTH, 4.2),
+        height_ratios=(1, 2.4),
+        layout="constrained",
     )
+    top, left, right = panel["step"], panel["scoring"], panel["growth"]
     training = [row for row in steps if row["work"].startswith("training")][1:]
     ratios = numbers(training, "times the matrix products")
     methods = [row["method"] for row in training]
-    dots(left, methods, {"": ratios}, ours="")
-    left.set_xlim(0, 1.1 * ratios.max())
-    left.set_xlabel("a training step, times\nits matrix products", fontsize=8)
+    dots(top, methods, {"": ratios}, ours="")
+    top.set_xlim(0, 1.1 * ratios.max())
+    top.set_xlabel("a training step, times its matrix products", fontsize=8)
     lines = {"KernelDensity": OTHERS[0], "FlowDensity": OURS, "GaussianMixture": OTHERS[1]}
     for method, style in lines.items():
         spent = numbers(scoring, f"{method}, µs per row")
-        middle.plot(numbers(scoring, "rows fitted"), spent, label=method, markersize=5, **style)
-    middle.legend(fontsize=7, frameon=False, loc="upper left")
-    middle.set_xlabel("rows fitted", fontsize=8)
-    middle.set_ylabel("µs per row scored", fontsize=8)
+        left.plot(numbers(scoring, "rows fitted"), spent, label=method, markersize=5, **style)
+    left.legend(fontsize=8, frameon=False, loc="upper left")
+    left.set_xlabel("rows fitted", fontsize=8)
+    left.set_ylabel("µs per row scored", fontsize=8)
     growth = [row for row in growth if row["columns"] == "10"]
     growth.sort(key=lambda row: number(row["rows"]))
     right.plot(numbers(growth, "rows"), numbers(growth, "seconds per epoch"), markersize=5, **OURS)
     right.set_xlabel("rows fitted, 10 columns", fontsize=8)
     right.set_ylabel("seconds per epoch", fontsize=8)
-    for axes in (middle, right):
+    for axes in (left, right):
         axes.set_xscale("log")
         axes.set_yscale("log")
-    middle.set_ylim(0.3, 1e7)
-    for axes in (left, middle, right):
+    left.set_ylim(0.3, 1e7)
+    for axes in (top, left, right):
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     sampled = [row for row in rates if row["work"].startswith("sampling") and row["zuko"]]
@@ -66,10 +69,10 @@ def speed() -> Claim:
         f"than the faster of zuko and nflows: {spread(share, '.2f')} times the rows per second."
     )
     alt = (
-        "Left, a training step of each library over its matrix products; middle, microseconds per "
+        "Above, a training step of each library over its matrix products; left, microseconds per "
         "scored row over rows fitted; right, seconds per epoch over rows, a straight line."
     )
-    return Claim(sentence, alt, figure, " ".join(line.partition(" with ")[0] for line in measured))
+    return Claim(sentence, alt, figure, measured)
 
 
 def selection() -> Claim:
