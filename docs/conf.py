@@ -23,10 +23,12 @@ extensions = [
     "sphinx.ext.extlinks",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
+    "fold",
     "mathml",
     "offline",
+    "tables",
 ]
-exclude_patterns = ["_build", "benchmarks/*"]  # tables, included by benchmarks.rst
+exclude_patterns = ["_build", "benchmarks/measured", "benchmarks/figures"]  # parts of pages
 
 extlinks = {
     "arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s"),
@@ -55,7 +57,11 @@ sphinx_gallery_conf = {
 html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "skflow"
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+html_theme_options = {
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": {"[!b]**": ["page-toc"], "benchmarks/*": []},  # room for tables
+}
 html_show_sourcelink = False
 # The contents of a page are on its right. A second list on its left leaves no room for code.
 html_sidebars = {"**": []}

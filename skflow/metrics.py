@@ -57,7 +57,9 @@ def log_density_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
 
 
 def crps_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
-    r"""Mean continuous ranked probability score of y given X, its sign changed [1]_.
+    r"""Mean continuous ranked probability score of y given X, its sign changed.
+
+    Defined in [1]_.
 
     .. math:: -\frac{1}{n} \sum_i \int (F_i(t) - [y_i \le t])^2 \, dt
 
@@ -93,7 +95,9 @@ def crps_scorer(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
 
 
 def interval_score(y_true: ArrayLike, interval: ArrayLike, *, coverage: float) -> float:
-    r"""Mean interval score: narrow intervals that cover score best [1]_.
+    r"""Mean interval score: narrow intervals that cover score best.
+
+    Defined in [1]_.
 
     .. math:: u - l + \frac{2}{\alpha} (l - y)_+ + \frac{2}{\alpha} (y - u)_+ ,
               \qquad \alpha = 1 - \text{coverage}
@@ -140,7 +144,9 @@ def interval_score(y_true: ArrayLike, interval: ArrayLike, *, coverage: float) -
 
 
 def coverage_error(pit: ArrayLike, *, n_bins: int = 10) -> float:
-    r"""Quantile interval coverage error (QICE) [1]_.
+    r"""Quantile interval coverage error (QICE).
+
+    Defined in [1]_.
 
     .. math:: \frac{1}{B} \sum_{b=1}^{B} \left| r_b - \frac{1}{B} \right|
 

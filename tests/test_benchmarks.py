@@ -71,3 +71,40 @@ def test_each_script_shows_its_help(
 def test_every_module_is_found_by_its_package_path() -> None:
     for path in FOLDER.rglob("*.py"):
         import_module(".".join(path.relative_to(FOLDER.parent).with_suffix("").parts))
+
+
+@pytest.mark.usefixtures("stubs")
+def test_sentences_of_pages_are_those_of_their_tables() -> None:
+    """Those of ``python -m benchmarks.draw``; its figures are drawn, but not compared."""
+    draw = import_module("benchmarks.draw")
+    for name, claim in draw.CLAIMS.items():
+        written = (draw.FIGURES / f"{name}.rst").read_text()
+        assert draw.text_of(name, claim()) == written, f"python -m benchmarks.draw {name}"
+        assert (draw.FIGURES / f"{name}.png").exists()
+    draw.plt.close("all")
+
+
+@pytest.mark.usefixtures("stubs")
+def test_the_age_of_figures() -> None:
+    defaults = import_module("benchmarks.common.defaults")
+    last, change = defaults.CHANGES[-1]
+    assert defaults.age("Measured 2999-01-01 with ``x``").endswith("defaults of this version.")
+    assert f"{change} ({last})." in defaults.age(f"Measured {last} with ``x 2999-01-01``")
+    first = defaults.age(
+        "Measured (FlowDensity 2020-02-02 to 2020-03-03, the others 2019-01-01) with"
+    )
+    assert first.startswith("Measured 2020-02-02 to 2020-03-03. ")
+    assert all(day in first for day, _ in defaults.CHANGES)
+
+
+@pytest.mark.usefixtures("stubs")
+def test_tables_are_read_as_they_were_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = import_module("benchmarks.common.report")
+    monkeypatch.setattr(report, "PAGES", tmp_path)
+    header, rows = ("table", "nats"), [["a - b", "**1.5 ± 0.1**"], ["c", ""]]
+    report.write("page", "python", "All.", header, rows, footer="Measured 2026-01-01 with ``x``.")
+    read, measured = report.read("page")
+    assert read == [{"table": "a - b", "nats": "1.5 ± 0.1"}, {"table": "c", "nats": ""}]
+    assert measured == "Measured 2026-01-01 with ``x``."

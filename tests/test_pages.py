@@ -16,7 +16,10 @@ DOCS = ROOT / "docs"
 GUIDE = DOCS / "user_guide"
 PAGES = [
     *(DOCS / "index.rst", DOCS / "get_started.rst", DOCS / "how_it_works.rst"),
-    *(DOCS / "glossary.rst", ROOT / "README.md"),
+    *(DOCS / "glossary.rst", DOCS / "how_detection_works.rst", DOCS / "package.rst"),
+    *(DOCS / "tutorial.rst", DOCS / "why.rst"),
+    *sorted((DOCS / "coming_from").glob("*.rst")),
+    ROOT / "README.md",
     *sorted(GUIDE.glob("*.rst")),
     *sorted((ROOT / "examples").glob("*.py")),
 ]
@@ -70,6 +73,17 @@ def test_fonts_that_a_style_sheet_loads(tmp_path: Path) -> None:
     assert extension("offline").loads_elsewhere(path) == ["https://f.example/f.woff2"]
 
 
+def test_cells_of_tables_know_their_column() -> None:
+    head = "<thead><tr><th>name</th><th>f(x)</th></tr></thead>"
+    table = f"<table>{head}<tbody><tr><td>a</td><td>1 &lt; 2</td></tr></tbody></table>"
+    named = extension("tables").name_cells(table)
+    assert '<td data-column="name">a</td><td data-column="f(x)">1 &lt; 2</td>' in named
+    assert "<th>f<wbr/>(x)</th>" in named
+    assert 'class="narrow-table"' in named
+    headless = table.replace(head, "")
+    assert extension("tables").name_cells(headless) == headless
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_a_page_names_exist(page: Path) -> None:
     named = re.findall(r"\b(?:skflow|tests|docs|examples)/[\w/]*\.\w+", page.read_text())
@@ -78,7 +92,8 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
 
 def test_how_it_works_names_files_of_every_folder() -> None:
     folders = {path.parent.name for path in (ROOT / "skflow").glob("*/__init__.py")}
-    named = re.findall(r"``skflow/(\w+)[/`]", (DOCS / "how_it_works.rst").read_text())
+    pages = [DOCS / name for name in ("how_it_works.rst", "how_detection_works.rst", "package.rst")]
+    named = re.findall(r"``skflow/(\w+)[/`]", "".join(page.read_text() for page in pages))
     assert folders <= set(named)
 
 

@@ -64,6 +64,21 @@ def test_set_up_commands_are_those_that_are_run() -> None:
     assert run.count("eval ") == len(SET_UP) == 2
 
 
+def test_figures_are_those_of_the_pages_they_link_to() -> None:
+    links = re.findall(r"\[([^\]]*\d[^\]]*)\]\((docs/benchmarks/\w+\.rst)\)", README)
+    assert len(links) >= 6
+    for words, page in links:
+        included = re.findall(r"include:: (figures/\w+\.rst)", (ROOT / page).read_text())
+        texts = [(ROOT / "docs" / "benchmarks" / name).read_text() for name in included]
+        known = re.findall(r"\d+(?:\.\d+)?", " ".join(texts))
+        assert set(re.findall(r"\d+(?:\.\d+)?", words)) <= set(known), page
+
+
+def test_links_lead_to_files() -> None:
+    links = re.findall(r"\]\(((?!http)[^)]+)\)", README)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
 def test_the_size_of_a_download_is_said_before_it_begins() -> None:
     assert README.index("**Download size.**") < README.index("pip install")
     assert README.index("/whl/cpu") < min(README.index(command) for command in SET_UP)

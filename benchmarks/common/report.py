@@ -2,13 +2,14 @@
 
 import os
 import platform
+import re
 import sys
 from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
+PAGES = Path(__file__).parents[2] / "docs" / "benchmarks" / "measured"
 LIBRARIES = ("skflow", "scikit-learn", "torch", "numpy")
 
 
@@ -21,30 +22,43 @@ def write(
     peers: Sequence[str] = (),
     device: str = "no GPU used",
     footer: str | None = None,
-    figure: tuple[str, str] | None = None,
 ) -> None:
-    """Print a table and write it to ``docs/benchmarks/<name>.rst``.
+    """Print a table and write it to ``docs/benchmarks/measured/<name>.rst``.
 
     ``peers`` are further libraries whose versions belong to the figures, ``device``
     what computed them besides the processor. ``footer`` is how they were measured;
-    without it, they were now and here with ``command``. ``figure`` is a picture in the same
-    folder, which comes first: its file, and what it shows.
+    without it, they were now and here with ``command``.
     """
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
     print(summary)
-    picture = [] if figure is None else _picture(*figure)
-    lines = [*picture, summary, "", ".. list-table::", "   :header-rows: 1", ""]
+    content = [summary, "", ".. list-table::", "   :header-rows: 1", ""]
     for row in (header, *rows):
-        lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
-    lines += ["", footer or _measured_now(command, peers, device), ""]
+        content += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
+    content += ["", footer or _measured_now(command, peers, device)]
     PAGES.mkdir(exist_ok=True)
-    (PAGES / f"{name}.rst").write_text("\n".join(lines))
+    (PAGES / f"{name}.rst").write_text(fold(f"All figures, {len(rows)} rows", content))
 
 
-def _picture(file: str, shows: str) -> list[str]:
-    return [f".. image:: /benchmarks/{file}", f"   :alt: {shows}", ""]
+def fold(title: str, lines: Sequence[str]) -> str:
+    """Return content behind a title to click."""
+    inside = "".join(f"   {line}".rstrip() + "\n" for line in lines)
+    return f".. fold:: {title}\n\n{inside}"
+
+
+def read(name: str) -> tuple[list[dict[str, str]], str]:
+    """Return the rows of a page that :func:`write` wrote, by column, and its line "Measured"."""
+    text = (PAGES / f"{name}.rst").read_text()
+    cells = re.findall(r"^ +(\*| ) -(?: (.*))?$", text, re.MULTILINE)
+    rows: list[list[str]] = []
+    for mark, cell in cells:
+        if mark == "*":
+            rows.append([])
+        rows[-1].append(cell.strip("* "))
+    header, *others = rows
+    measured = re.findall(r"^ +(Measured .*)", text, re.MULTILINE)[-1]
+    return [dict(zip(header, row, strict=True)) for row in others], measured
 
 
 def footer_of(records: Sequence[dict], command: str) -> str:

@@ -37,12 +37,17 @@ class Comparison:
 
     def write(self, records: Sequence[dict], command: str) -> None:
         """Print and write the two pages."""
+        tables = self.tables(records)
+        footer = report.footer_of(records, command)
+        self._write_tables(tables, command, footer)
+        self._write_summary(tables, command, footer)
+
+    def tables(self, records: Sequence[dict]) -> "list[Table]":
+        """Return the results of the detector's part, table by table."""
         found: dict[str, Table] = {}
         for record in records:
             found.setdefault(record["table"], Table(record, self.compared)).add(record)
-        footer = report.footer_of(records, command)
-        self._write_tables(list(found.values()), command, footer)
-        self._write_summary(list(found.values()), command, footer)
+        return list(found.values())
 
     def _write_summary(self, tables: "list[Table]", command: str, footer: str) -> None:
         complete = [table for table in tables if table.has(self.compared)]

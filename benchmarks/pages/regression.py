@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from benchmarks.common import report
 
 OURS = "FlowRegressor"
-FIGURE = "regression.png"
 FIGURES = (("nll", 3), ("crps", 3), ("rmse", 3), ("qice", 3), ("coverage", 3), ("seconds", 0))
 HEADER = (
     *("table", "method", "splits", "NLL", "CRPS", "RMSE", "QICE", "90 % coverage", "seconds"),
@@ -38,13 +36,9 @@ def write(
                 cells = [_mean(own, name, places) for name, places in FIGURES]
                 of_table = [f"{best:.2f} ({source})", limit]
                 rows.append([table, method, str(len(own)), *cells, *of_table])
-    peers = [method for method in methods if not method.startswith(OURS)]
-    ratios = {peer: [_ratio(of_pair, table, peer) for table in tables] for peer in peers}
-    _draw(tables, ratios)
     beaten = {
-        peer: f"{sum(r > 1 for r in own)} of {sum(np.isfinite(own))}"
-        for peer, own in ratios.items()
-        if np.isfinite(own).any()
+        peer: f"{sum(ratio > 1 for ratio in own.values())} of {len(own)}"
+        for peer, own in crps_ratios(records).items()
     }
     nll = [np.mean([r["nll"] for r in of_pair[table, OURS].values()]) for table in tables]
     n_published = sum(own < published[table][0] for own, table in zip(nll, tables, strict=True))
@@ -64,7 +58,6 @@ def write(
         HEADER,
         rows,
         footer=footer,
-        figure=(FIGURE, f"CRPS of other regressors over that of {OURS}, for each table"),
     )
 
 
@@ -73,29 +66,16 @@ def _mean(records: Sequence[dict], name: str, places: int) -> str:
     return f"{np.mean(values):.{places}f}" if values else ""
 
 
-def _ratio(of_pair: Mapping[tuple[str, str], dict], table: str, peer: str) -> float:
-    """CRPS of a peer over ours on the splits that both have; nan where there is none."""
-    ours, theirs = of_pair[table, OURS], of_pair.get((table, peer), {})
-    common = sorted(ours.keys() & theirs.keys())
-    if not common:
-        return np.nan
-    means = [np.mean([part[split]["crps"] for split in common]) for part in (theirs, ours)]
-    return float(means[0] / means[1])
-
-
-def _draw(tables: Sequence[str], ratios: Mapping[str, Sequence[float]]) -> None:
-    figure, axes = plt.subplots(figsize=(7, 0.5 * len(tables) + 1.4), layout="constrained")
-    places = np.arange(len(tables))[::-1]
-    for (peer, own), marker in zip(ratios.items(), "osD^vP*", strict=False):
-        if np.isfinite(own).any():
-            axes.plot(own, places, marker, label=peer, alpha=0.8)
-    axes.axvline(1, color="black", linewidth=1)
-    axes.set_xscale("log")
-    ticks = (0.7, 1, 1.5, 2, 3, 5, 10)
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
-    axes.set_yticks(places, tables)
-    axes.set_xlabel(f"CRPS over that of {OURS}: right of 1 is worse than {OURS}")
-    axes.legend(fontsize="small", loc="upper right")
-    figure.savefig(report.PAGES / FIGURE, dpi=120)
-    plt.close(figure)
+def crps_ratios(records: Sequence[dict]) -> dict[str, dict[str, float]]:
+    """Return the CRPS of each peer over ours for each table, on the splits that both have."""
+    crps: dict[tuple[str, str], dict[int, float]] = {}
+    for record in records:
+        crps.setdefault((record["method"], record["table"]), {})[record["split"]] = record["crps"]
+    ratios: dict[str, dict[str, float]] = {}
+    for (method, table), theirs in crps.items():
+        ours = crps.get((OURS, table), {})
+        common = sorted(ours.keys() & theirs.keys())
+        if common and not method.startswith(OURS):
+            means = [np.mean([part[split] for split in common]) for part in (theirs, ours)]
+            ratios.setdefault(method, {})[table] = float(means[0] / means[1])
+    return ratios

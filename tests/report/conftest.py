@@ -1,7 +1,6 @@
 """A detector, new rows of which some are wrong, and the report on them; and a browser."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
@@ -12,10 +11,8 @@ import pytest
 
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow.report import OutlierReport
+from tests.browser import chromium
 from tests.settings import TWO_GAUSSIANS
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-NO_CHROMIUM = "needs Chromium: apt-get install chromium"
 
 
 def make_trips(n_rows: int, seed: int) -> pd.DataFrame:
@@ -98,11 +95,6 @@ def page(report: OutlierReport) -> Parsed:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    """Chromium, driven by Playwright; skipped by name where one of them is missing."""
-    if CHROMIUM is None:
-        pytest.skip(NO_CHROMIUM)
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    """Chromium, driven by Playwright."""
+    with chromium() as started:
+        yield started

@@ -186,3 +186,15 @@ def test_any_number_comes_back(data: st.DataObject) -> None:
     # Beside a number that is left out, what lies off the grid is pressed together by half.
     fitted = assert_comes_back(table, after=after, noise=LESS_NOISE / 2)
     assert fitted.column.rounding
+
+
+def test_the_nearest_cell_of_any_float_is_finite() -> None:
+    """Beyond the precision of floats it is the number itself."""
+    prices = np.random.default_rng(0).integers(100, 90_000, 900) / 100
+    prices[::2] = np.rint(prices[::2])
+    codec = fit_column(prices).codec.columns[0]
+    assert codec.cells.n_levels > 1
+    far = np.array([-1.7e308, -1e200, 1e30, 1.7e308])
+    assert (codec.cells.nearest(far, np.zeros(len(far), dtype=np.int64)) == far).all()
+    near = codec.cells.nearest(np.array([51.504, 51.9]), np.array([0, 1]))
+    assert (np.abs(near - [51.504, 51.9]) < [0.011, 0.5]).all()

@@ -116,7 +116,11 @@ class Cells:
         """Return the nearest middles of cells, those of atoms included."""
         if not self._is_rounded:
             return round_to_step(position, self._step)
-        return self._levels.nearest(position / self._step, level) * self._step
+        # Beyond 2^53 steps floats are coarser than cells.
+        farthest = 2.0**53 * self._step
+        steps = position.clip(-farthest, farthest) / self._step
+        middle = self._levels.nearest(steps, level) * self._step
+        return np.where(np.abs(position) < farthest, middle, position)
 
     def ends_up_to(self, counts: FloatArray, level: int) -> FloatArray:
         """Return the upper ends of the last cells of a level up to numbers of steps.

@@ -1,0 +1,30 @@
+"""Changes of defaults that move figures, and which measurements are older."""
+
+import re
+
+# Day and change, the newest last. Records hold the day on which they were measured.
+CHANGES = (
+    ("2026-11-25", "smaller blocks of rows and a faster root search in sampling and inversion"),
+    (
+        "2026-11-28",
+        "weight decay from 3,300 rows on, epochs and steps from 10,000 to 20,000 rows, fewer rows "
+        "left out by robust=True",
+    ),
+    ("2026-11-29", "rounding levels in columns with round numbers"),
+)
+
+
+def age(measured: str) -> str:
+    """Return which defaults the figures of a page's line "Measured ..." have.
+
+    A change on the day of a measurement counts as one after it. Figures that a later change
+    does not bear on are not measured again.
+    """
+    when = measured.partition(" with ")[0].partition("the others")[0]
+    days = sorted(re.findall(r"\d{4}-\d\d-\d\d", when))
+    span = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+    later = [f"{change} ({day})" for day, change in CHANGES if day >= days[0]]
+    if not later:
+        return f"Measured {span}, with the defaults of this version."
+    days_of = "that day" if days[0] == days[-1] else "the first of these days"
+    return f"Measured {span}. Defaults that changed on {days_of} or since: {'; '.join(later)}."

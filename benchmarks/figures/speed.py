@@ -1,0 +1,122 @@
+"""Speed of a step, of scoring and of growth; what a search costs and gains."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from benchmarks.common.report import read
+from benchmarks.figures.claim import (
+    OTHERS,
+    OURS,
+    WIDTH,
+    Claim,
+    dots,
+    listed,
+    name_series,
+    number,
+    numbers,
+    panels,
+    spread,
+)
+
+
+def speed() -> Claim:
+    """Draw steps beside matrix products, scoring and epochs as rows grow."""
+    pages = [read(f"speed_{name}") for name in ("step", "scoring", "growth", "rates")]
+    steps, scoring, growth, rates = (rows for rows, _ in pages)
+    measured = " ".join(line.partition(" with ")[0] for _, line in pages)
+    figure, panel = plt.subplot_mosaic(
+        [["step", "step"], ["scoring", "growth"]],
+        figsize=(WIDTH, 4.2),
+        height_ratios=(1, 2.4),
+        layout="constrained",
+    )
+    top, left, right = panel["step"], panel["scoring"], panel["growth"]
+    training = [row for row in steps if row["work"].startswith("training")][1:]
+    ratios = numbers(training, "times the matrix products")
+    methods = [row["method"] for row in training]
+    dots(top, methods, {"": ratios}, ours="")
+    top.set_xlim(0, 1.1 * ratios.max())
+    top.set_xlabel("a training step, times its matrix products", fontsize=8)
+    lines = {"KernelDensity": OTHERS[0], "FlowDensity": OURS, "GaussianMixture": OTHERS[1]}
+    for method, style in lines.items():
+        spent = numbers(scoring, f"{method}, µs per row")
+        left.plot(numbers(scoring, "rows fitted"), spent, label=method, markersize=5, **style)
+    left.legend(fontsize=8, frameon=False, loc="upper left")
+    left.set_xlabel("rows fitted", fontsize=8)
+    left.set_ylabel("µs per row scored", fontsize=8)
+    growth = [row for row in growth if row["columns"] == "10"]
+    growth.sort(key=lambda row: number(row["rows"]))
+    right.plot(numbers(growth, "rows"), numbers(growth, "seconds per epoch"), markersize=5, **OURS)
+    right.set_xlabel("rows fitted, 10 columns", fontsize=8)
+    right.set_ylabel("seconds per epoch", fontsize=8)
+    for axes in (left, right):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+    left.set_ylim(0.3, 1e7)
+    for axes in (top, left, right):
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    sampled = [row for row in rates if row["work"].startswith("sampling") and row["zuko"]]
+    share = [
+        number(row["skflow"]) / np.nanmax([number(row["zuko"]), number(row["nflows"])])
+        for row in sampled
+    ]
+    sentence = (
+        "A training step takes "
+        + ", ".join(f"{m} {r:.2f}" for m, r in zip(methods, ratios, strict=True))
+        + " times its matrix products. From 1,000 rows on, FlowDensity scores faster than "
+        "KernelDensity, and slower than GaussianMixture whatever the rows. It samples slower "
+        f"than the faster of zuko and nflows: {spread(share, '.2f')} times the rows per second."
+    )
+    alt = (
+        "Above, a training step of each library over its matrix products; left, microseconds per "
+        "scored row over rows fitted; right, seconds per epoch over rows, a straight line."
+    )
+    return Claim(sentence, alt, figure, measured)
+
+
+def selection() -> Claim:
+    """Draw what a search gains over the defaults."""
+    rows, measured = read("selection_gain")
+    names = [f"{row['table']}: {row['ratio']} times the seconds" for row in rows]
+    series = {
+        "chosen by the search": numbers(rows, "its gain per column"),
+        "best on the test rows themselves": numbers(rows, "gain of the best on the test rows"),
+    }
+    figure, (axes,) = panels(1, len(rows))
+    axes.axvline(0, color=OURS["color"], linewidth=2, label="the defaults")
+    dots(axes, names, series)
+    axes.set_xlabel("held-out nats per column, gained over the defaults", fontsize=9)
+    name_series(figure, axes)
+    gains = [
+        f"{gain:+.3f} nats per column on {row['table']}, at {number(row['ratio']):.0f} times the "
+        "seconds"
+        for row, gain in zip(rows, series["chosen by the search"], strict=True)
+    ]
+    sentence = f"A search over eight candidates changes the score by {listed(gains)}."
+    alt = f"Gains of a search over the defaults, on {len(rows)} tables."
+    return Claim(sentence, alt, figure, measured)
+
+
+def first_fit() -> Claim:
+    """Draw the seconds of a first fit, import included."""
+    rows, measured = read("fit_time")
+    names = [row["rows x columns"] for row in rows]
+    series = {
+        "FlowDensity": numbers(rows, "first fit"),
+        "GaussianMixture(16)": numbers(rows, "GaussianMixture(16)"),
+        "import skflow": numbers(rows, "import skflow"),
+    }
+    figure, (axes,) = panels(1, len(rows))
+    dots(axes, names, series, ours="FlowDensity")
+    axes.set_xlim(left=0)
+    axes.set_xlabel("seconds in a fresh process", fontsize=9)
+    name_series(figure, axes)
+    found = [
+        f"{number(row['first fit']):.1f} s for {row['rows x columns']}, "
+        f"{number(row['ratio of fits']):.0f} times those of GaussianMixture(16)"
+        for row in rows
+    ]
+    sentence = f"The first fit in a fresh process takes {'; '.join(found)}."
+    alt = "Seconds of a first fit of FlowDensity and of a mixture, and of the import."
+    return Claim(sentence, alt, figure, measured)
