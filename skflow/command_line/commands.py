@@ -125,7 +125,7 @@ def refuse_unknown_columns(options: Mapping[str, list[str]], known: list[str], p
 def open_training_files(arguments: Namespace, files: list[str]) -> tuple[str, Any, None]:
     """Return the name of several Parquet files in messages, and their columns but those dropped."""
     path = arguments.table
-    for option in ("outliers", "weight", "sep"):
+    for option in ("weight", "sep"):
         if getattr(arguments, option):
             raise CommandError(f"--{option}: for one table in memory, not for {path}.")
     dataset = import_parquet(path).open_dataset(files)
