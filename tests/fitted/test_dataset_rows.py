@@ -245,17 +245,6 @@ def test_the_cache_goes_with_the_fit(
     assert again.schema_ == flow.schema_
 
 
-def test_a_full_disk(in_windows: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset = write(tmp_path, ROWS[:2000], [])
-
-    def fail(*arguments: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(pa.ipc, "new_file", fail)
-    with pytest.raises(OSError, match=r"No space left on device\. Set .* TMPDIR"):
-        FlowDensity(n_layers=0, n_components=1).fit(dataset)
-
-
 def test_partitions_and_dictionaries(out_of_core: None, tmp_path: Path) -> None:
     frame = ROWS[["decimal", "size", "colour"]].assign(year=np.repeat([2024, 2025], 3000))
     pq.write_to_dataset(pa.Table.from_pandas(frame), tmp_path, partition_cols=["year"])
