@@ -1,11 +1,8 @@
 """Prints the rows of a dataset that an estimator is fitted to, and the peak in bytes.
 
-    python -m tests.scripts.peak_of_a_dataset FOLDER CLASS [LIMIT]
-
-``LIMIT`` is of the bytes that the process may ask the system for; beyond, the fit fails.
+python -m tests.scripts.peak_of_a_dataset FOLDER density|detector
 """
 
-import resource
 import sys
 
 import pyarrow.dataset as ds
@@ -16,11 +13,9 @@ from skflow.estimators import training_rows
 from tests.scripts.memory import peak_memory
 
 if __name__ == "__main__":
-    folder, kind, *limit = sys.argv[1:]
+    folder, kind = sys.argv[1:]
     training_rows.MOST_BYTES_IN_MEMORY = 0
     torch.set_num_threads(1)
-    if limit:
-        resource.setrlimit(resource.RLIMIT_DATA, (int(limit[0]), int(limit[0])))
     dataset = ds.dataset(folder)
     density = FlowDensity(n_layers=0, n_components=1, random_state=0)
     detector = FlowOutlierDetector(density, contamination=0.02, random_state=0)
