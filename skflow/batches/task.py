@@ -11,7 +11,13 @@ import numpy as np
 import pandas as pd
 
 from skflow.batches.answers import answer, columns_of
-from skflow.batches.columns import Dtypes, build_frame, select_columns
+from skflow.batches.columns import (
+    Dtypes,
+    build_frame,
+    dtypes_of_rows,
+    select_columns,
+    split_columns,
+)
 from skflow.batches.models import LOADED, ModelSource
 from skflow.batches.spark import spell_column
 from skflow.device import one_thread
@@ -205,6 +211,56 @@ class BatchTask:
                 yield answers
             else:
                 yield from answers.to_batches()
+
+    def sample(self, part: int, n_samples: int, random_state: int) -> pd.DataFrame:
+        """Draw one part of a sample that several processes draw together.
+
+        Parts are independent of each other, and each is the same wherever and whenever it is
+        drawn.
+
+        Parameters
+        ----------
+        part : int
+            Number of the part, from 0 on.
+        n_samples : int
+            Rows of this part; with 0 the frame has its columns and dtypes, as ``meta`` does.
+        random_state : int
+            Seed of the whole sample.
+
+        Returns
+        -------
+        rows : pandas DataFrame of n_samples rows
+            With the columns that were fitted; integers and booleans are nullable.
+
+        Raises
+        ------
+        TypeError
+            Where the model has no joint density to draw from.
+
+        Examples
+        --------
+        >>> import numpy as np, skflow
+        >>> X = np.random.default_rng(0).normal(size=(60, 2))
+        >>> task = skflow.BatchTask(skflow.FlowDensity(n_layers=0, random_state=0).fit(X))
+        >>> [len(task.sample(part, 1000, random_state=0)) for part in range(3)]
+        [1000, 1000, 1000]
+        """
+        density = self._load()
+        density = getattr(density, "density_", density)
+        if density.given is not None:
+            raise TypeError(
+                "sample draws whole rows, from a FlowDensity without given= or from a "
+                "FlowOutlierDetector. Call sample(given=rows) of the model itself."
+            )
+        dtypes = dtypes_of_rows(density)
+        seed = np.random.SeedSequence(random_state, spawn_key=(part,))
+        blocks = [build_frame([[]] * len(dtypes), dtypes)]
+        with one_thread() if self.threads == 1 else nullcontext():
+            generator = np.random.RandomState(np.random.MT19937(seed))
+            for start in range(0, n_samples, self.batch_rows):
+                rows = density.sample(min(self.batch_rows, n_samples - start), generator)
+                blocks.append(build_frame(split_columns(rows, list(dtypes.values())), dtypes))
+        return pd.concat(blocks[1:] or blocks, ignore_index=True)
 
     @property
     def meta(self) -> pd.DataFrame:

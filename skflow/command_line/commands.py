@@ -26,6 +26,7 @@ from skflow.command_line.messages import (
     log,
     spell_names,
 )
+from skflow.command_line.several_files import answer_each
 from skflow.command_line.streaming import (
     Table,
     Task,
@@ -125,7 +126,7 @@ def refuse_unknown_columns(options: Mapping[str, list[str]], known: list[str], p
 def open_training_files(arguments: Namespace, files: list[str]) -> tuple[str, Any, None]:
     """Return the name of several Parquet files in messages, and their columns but those dropped."""
     path = arguments.table
-    for option in ("outliers", "weight", "sep"):
+    for option in ("weight", "sep"):
         if getattr(arguments, option):
             raise CommandError(f"--{option}: for one table in memory, not for {path}.")
     dataset = import_parquet(path).open_dataset(files)
@@ -253,17 +254,26 @@ def _match(arguments: Namespace, estimator: Any, table: Table) -> ModelColumns:
 
 
 def _stream(arguments: Namespace, estimator: Any, task: Task) -> None:
-    """Answer a table batch by batch."""
+    """Answer a table, or several ones, batch by batch."""
+    files = files_of(arguments.table)
+    answer = partial(answer_table, estimator=estimator, task=task, shown=set())
+    if files is None:
+        answer(arguments)
+    else:
+        answer_each(arguments, files, answer)
+
+
+def answer_table(arguments: Namespace, estimator: Any, task: Task, shown: set[str]) -> None:
+    """Answer a table batch by batch; notes that were ``shown`` before are not repeated."""
     for path in (arguments.model, arguments.table):
         _refuse_same_file(arguments.output, path)
     with open_table(arguments.table, arguments.sep) as table:
         columns = _match(arguments, estimator, table)
         ignored = [name for name in columns.ignored if name not in table.index]
-        if ignored and not arguments.keep and not arguments.quiet:
-            log(
-                "note",
-                f"columns that the model does not know are ignored: {spell_names(ignored)}.",
-            )
+        note = f"columns that the model does not know are ignored: {spell_names(ignored)}."
+        if ignored and not arguments.keep and not arguments.quiet and note not in shown:
+            log("note", note)
+            shown.add(note)
         types = dict(columns.types) | dict(table.types) if arguments.keep else {}
         with open_writer(arguments.output, types) as write:
             stream(table, columns, estimator, task, write, arguments)

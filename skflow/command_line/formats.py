@@ -12,7 +12,7 @@ PARQUET = (".parquet", ".pq")
 
 
 def files_of(path: str) -> list[str] | None:
-    """Return the Parquet files of a folder, or of a pattern such as ``rows/*.parquet``, sorted.
+    """Return the Parquet files of a folder, or those of a pattern such as ``*.parquet``, sorted.
 
     None where the path is that of one file.
 
@@ -27,9 +27,9 @@ def files_of(path: str) -> list[str] | None:
         pattern = path
     else:
         return None
-    found = sorted(glob.glob(pattern, recursive=True))
+    found = sorted(filter(os.path.isfile, glob.glob(pattern, recursive=True)))
     if not found:
-        raise CommandError(f"{path}: there are no Parquet files.")
+        raise CommandError(f"{path}: there are no {'' if pattern == path else 'Parquet '}files.")
     return found
 
 

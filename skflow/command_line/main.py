@@ -64,12 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _refuse_at_sight(parsed: Any) -> None:
     """Raise where files to read do not exist, or the endings of tables are unknown."""
-    if parsed.command == "fit" and files_of(parsed.table):
-        return
-    for path in (getattr(parsed, name) for name in parsed.inputs):
-        if path != STANDARD:
-            os.stat(path)
-    for name in parsed.tables:
+    several: tuple[str, ...] = ()
+    if parsed.command in ("fit", "score", "outliers") and files_of(parsed.table):
+        several = ("table", "output")
+    for name in parsed.inputs:
+        if name not in several and getattr(parsed, name) != STANDARD:
+            os.stat(getattr(parsed, name))
+    for name in set(parsed.tables).difference(several):
         format_of(getattr(parsed, name), parsed.sep if name == "table" else None)
 
 
@@ -90,6 +91,8 @@ def _spell_interrupt(parsed: Any) -> str:
     if checkpoint is not None and os.path.exists(checkpoint):
         return f"interrupted; the same command goes on from {checkpoint}."
     output = getattr(parsed, "output", None)
+    if output is not None and os.path.isdir(output):
+        return "interrupted; the same command goes on where it was."
     streamed = output is not None and (output == STANDARD or is_written_through(output))
     return "interrupted." if streamed else "interrupted; nothing was written."
 

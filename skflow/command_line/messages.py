@@ -11,6 +11,10 @@ class CommandError(Exception):
     """An error that the user can correct; its message says how."""
 
 
+class EmptyTableError(CommandError):
+    """A table has columns, but no rows."""
+
+
 def log(kind: str, message: object) -> None:
     """Write a line on standard error, above a progress bar where there is one.
 

@@ -52,6 +52,7 @@ examples:
   skflow score visits.skflow new.csv -o nats.csv
   skflow score visits.skflow large.parquet -o nats.parquet --n-jobs 4
   skflow score visits.skflow new.csv.gz --sep ';' --keep -o scored.csv
+  skflow score visits.skflow 'new/*.parquet' -o nats/   a file for each, resumable
   tail -n +1 new.csv | skflow score visits.skflow - | sort -n | head"""
 
 OUTLIERS = """\
@@ -99,6 +100,9 @@ HELP = {
     "TABLE to fit": "training rows: a table, held in memory; or a folder or a pattern in quotes, "
     "such as 'rows/*.parquet', which may be larger than memory",
     "TABLE": "rows with the model's columns, in any order; others are ignored",
+    "TABLES": "rows with the model's columns, in any order; others are ignored. Or a folder of "
+    "Parquet files, or a pattern in quotes: FILE is then a folder, and answers that are there are "
+    "skipped, unless the model or the rows have changed",
     "MODEL": "what skflow fit, or save, wrote",
     "MODEL to write": "model file to write; .skflow is customary",
     "drop": "leave out",
@@ -162,11 +166,11 @@ def build_parser() -> Parser:
 
     _add_fit(command("fit", "learn what rows are like", FIT, FIT_EXAMPLES))
     score = command("score", "log-density of each row", SCORE, SCORE_EXAMPLES)
-    _add_model_and_table(score)
+    _add_model_and_table(score, "TABLES")
     score.set_defaults(only=False, top=None)
     _add_streaming(score)
     outliers = command("outliers", "strange rows, and why", OUTLIERS, OUTLIERS_EXAMPLES)
-    _add_model_and_table(outliers)
+    _add_model_and_table(outliers, "TABLES")
     _add_outliers(outliers)
     _add_streaming(outliers)
     _add_report(command("report", "page about strange rows", REPORT, REPORT_EXAMPLES))
@@ -200,11 +204,11 @@ def _add_fit(command: Parser) -> None:
     _add_device(command)
 
 
-def _add_model_and_table(command: Parser) -> None:
+def _add_model_and_table(command: Parser, tables: str = "TABLE") -> None:
     command.set_defaults(inputs=["model", "table"], tables=["table", "output"])
     add = command.add_argument
     add("model", metavar="MODEL", help=HELP["MODEL"])
-    add("table", metavar="TABLE", help=HELP["TABLE"])
+    add("table", metavar="TABLE", help=HELP[tables])
     add("--sep", type=_delimiter, metavar="CHARACTER", help=HELP["sep"])
 
 

@@ -18,7 +18,12 @@ from skflow.archive.replacing import replacing
 from skflow.command_line.csv_files import MISSING, Batch, CsvTable, Labels, Write, csv_writer
 from skflow.command_line.formats import STANDARD, format_of
 from skflow.command_line.matching import ModelColumns
-from skflow.command_line.messages import CommandError, as_command_error, attach_filename
+from skflow.command_line.messages import (
+    CommandError,
+    EmptyTableError,
+    as_command_error,
+    attach_filename,
+)
 from skflow.exceptions import StrangeLabelsWarning
 
 if TYPE_CHECKING:  # of an extra, and imported when a file needs it
@@ -158,7 +163,7 @@ def stream(
                 write(result.frame)
             advance(result.size)
     if is_empty:
-        raise CommandError(f"{table.path} has columns, but no rows.")
+        raise EmptyTableError(f"{table.path} has columns, but no rows.")
     if ranked is not None:
         write(ranked)
     for name in [name for name, found in known.items() if not found]:

@@ -8,7 +8,8 @@ table. Buckets are Arrow IPC files.
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,24 +86,30 @@ class RowCache:
         """Write what is left; the rows can be read from now on."""
         for bucket in range(len(self.sizes)):
             self._flush(bucket)
-        for writer in self._writers.values():
-            writer.close()
+        with self._naming_the_folder():
+            for writer in self._writers.values():
+                writer.close()
         self._writers.clear()
+
+    @contextmanager
+    def _naming_the_folder(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OSError(
+                f"Encoded rows cannot be written to {self.folder}: {error}. Set the environment "
+                "variable TMPDIR to a folder of another disk."
+            ) from error
 
     def _flush(self, bucket: int) -> None:
         if not self._waiting[bucket]:
             return
         rows = concatenate(self._waiting[bucket])
         batch = pa.RecordBatch.from_pydict(_flatten(rows, self.quantized_columns))
-        try:
+        with self._naming_the_folder():
             if bucket not in self._writers:
                 self._writers[bucket] = pa.ipc.new_file(self._path(bucket), batch.schema)
             self._writers[bucket].write_batch(batch)
-        except OSError as error:
-            raise OSError(
-                f"Encoded rows cannot be written to {self.folder}: {error}. Set the environment "
-                "variable TMPDIR to a folder of another disk."
-            ) from error
         self.sizes[bucket] += len(rows)
         self._waiting[bucket], self._n_waiting[bucket] = [], 0
 

@@ -41,6 +41,7 @@ class ParquetTable:
         self.fragments = sorted(dataset.get_fragments(), key=lambda part: getattr(part, "path", ""))
         refuse_disagreement(self.fragments, schema, self.names)
         self.n_rows = sum(fragment.count_rows() for fragment in self.fragments)
+        self._marks = self._mark()
 
     @property
     def n_bytes(self) -> int:
@@ -60,6 +61,11 @@ class ParquetTable:
         """Yield the number of the first row of each batch, and its rows; of some columns, or all.
 
         All calls yield the same batches, none of them empty.
+
+        Raises
+        ------
+        OSError
+            Where a file cannot be read, or has changed since the table was made.
         """
         start = 0
         options = {
@@ -74,12 +80,43 @@ class ParquetTable:
         columns = self.names if names is None else list(names)
         for fragment in self.fragments:
             own = options if isinstance(fragment, ds.ParquetFileFragment) else {}
-            for batch in fragment.to_batches(
+            batches = fragment.to_batches(
                 self.schema, columns=columns, batch_size=BATCH_ROWS, **own
-            ):
+            )
+            while (batch := self._next(batches, fragment)) is not None:
                 if batch.num_rows:
                     yield start, _to_masked(batch)
                     start += batch.num_rows
+        self._refuse_changed()
+
+    def _next(self, batches: Iterator[pa.RecordBatch], fragment: Any) -> pa.RecordBatch | None:
+        """Return the next batch of a file; None at its end."""
+        try:
+            return next(batches, None)
+        except (pa.ArrowException, OSError) as error:
+            self._refuse_changed()
+            path = getattr(fragment, "path", "The dataset")
+            raise OSError(f"{path} cannot be read as a Parquet file: {error}") from error
+
+    def _mark(self) -> dict[str, tuple[Any, ...]]:
+        """Return what changes when a file does, by its path."""
+        marks = {}
+        for fragment in self.fragments:
+            if hasattr(fragment, "path"):
+                found = fragment.filesystem.get_file_info(fragment.path)
+                marks[fragment.path] = (found.type, found.size, found.mtime_ns)
+        return marks
+
+    def _refuse_changed(self) -> None:
+        """Raise where files are no longer those that the table was made of."""
+        now = self._mark()
+        changed = [path for path, mark in self._marks.items() if now[path] != mark]
+        if changed:
+            more = f" and {len(changed) - 1} more files" if len(changed) > 1 else ""
+            raise OSError(
+                f"{changed[0]}{more} changed during the fit, which reads each file several times. "
+                "Write new rows to new files, and fit again."
+            )
 
     def read(self) -> pd.DataFrame:
         """Read all rows; integers and booleans without missing values are NumPy's."""

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from skflow.clock import Clock
 from skflow.estimators.density import FlowDensity
+from skflow.estimators.training_rows import take_names
 from skflow.fitted.detector import FittedScorers
 from skflow.fitted.fit import FitChoices
 from skflow.fitted.table_rows import EncodableTable, TableRows
@@ -88,8 +89,7 @@ def sibling(density: FlowDensity, number: int, seed: int) -> FlowDensity:
     """Return an unfitted clone for the same columns, with a seed and a checkpoint of its own."""
     own: FlowDensity = clone(density)
     own.set_params(warm_start=False, random_state=seed + 1 + number)
-    for name in {"n_features_in_", "feature_names_in_"} & vars(density).keys():
-        setattr(own, name, getattr(density, name))
+    take_names(own, density)
     if density.checkpoint_path is not None:
         own.set_params(checkpoint_path=f"{os.fspath(density.checkpoint_path)}.{number}")
     return own
@@ -113,5 +113,5 @@ def measure_held_out(
     density: FlowDensity, rows: TableRows, *, seed: int, held_out: StoredTable
 ) -> NDArray[np.float64]:
     """Measures, by a fit to some rows, of rows that it holds out."""
-    scorers = FittedScorers.fit(density._density, rows.stored(slice(None)), seed)
+    scorers = FittedScorers.fit(density._density, rows, seed)
     return scorers.measure(held_out, density.device)

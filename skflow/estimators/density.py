@@ -21,7 +21,7 @@ from skflow.estimators.display import SchemaDisplay
 from skflow.estimators.failures import explained_exhaustion, keep_earlier_fit
 from skflow.estimators.persistence import SaveableDensity
 from skflow.estimators.questions import JointQuestions
-from skflow.estimators.training_rows import is_dataset, read_training_rows
+from skflow.estimators.training_rows import in_memory, is_dataset, read_training_rows
 from skflow.estimators.validation import (
     check_latents,
     check_table,
@@ -303,7 +303,8 @@ class FlowDensity(
             Sizes that are "auto", and how far the fit trusts the rows, follow from the
             effective number of rows, ``sum(w) ** 2 / sum(w ** 2)``.
         X_val : array-like of shape (n_samples_val, n_features), default=None
-            Rows for early stopping, instead of a share of ``X``; they weigh alike.
+            Rows for early stopping, or a dataset of them, instead of a share of ``X``; they weigh
+            alike.
 
         Returns
         -------
@@ -317,7 +318,7 @@ class FlowDensity(
             the columns, or weights are negative, not finite or all 0. An earlier fit is
             then left as it was.
         TypeError
-            Where a column holds what is no number, date or label.
+            Where a column holds what is no number, date or label, or a dataset has weights.
         MemoryError
             Where layers so large do not fit into memory.
 
@@ -333,10 +334,9 @@ class FlowDensity(
         with keep_earlier_fit(self):
             clock, validation = Clock(self.max_time), None
             workers = Workers.join() if is_dataset(X) else ALONE
-            warm = self.warm_start and hasattr(self, "_density")
-            encodable, weight = read_training_rows(self, X, sample_weight, FEWEST_ROWS, warm=warm)
+            encodable, weight = read_training_rows(self, self, X, sample_weight, FEWEST_ROWS)
             if X_val is not None:
-                rows = encodable.container.read(check_table(self, X_val, reset=False))
+                rows = encodable.container.read(check_table(self, in_memory(X_val), reset=False))
                 # The initialization may join them to the training rows, which have weights.
                 ones = None if weight is None else np.ones(rows.n_rows)
                 validation = TableRows.all_of(encodable.codec, replace(rows, weight=ones))

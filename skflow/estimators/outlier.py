@@ -1,7 +1,6 @@
 """FlowOutlierDetector: conformal p-values of rows, reasons and repairs."""
 
 import copy
-from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -20,20 +19,21 @@ from skflow.estimators.display import flagged_where
 from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import DENSITY, MetaEstimator, clone_density
 from skflow.estimators.persistence import SaveableDetector
-from skflow.estimators.validation import check_table, numbers_like, weighted_rows
+from skflow.estimators.training_rows import is_dataset, read_training_rows
+from skflow.estimators.validation import check_table, numbers_like
 from skflow.exceptions import warn_caller
-from skflow.fitted.detector import Detector, FittedScorers, plan_calibration
+from skflow.fitted.detector import CalibrationPlan, Detector, FittedScorers
 from skflow.fitted.reasons.explanation import explain, in_columns
 from skflow.fitted.repair import repair
 from skflow.fitted.table_rows import EncodableTable
 from skflow.outliers.tails import quantile
-from skflow.outliers.trimming import FITTED, NORMAL, log_tail_probs
 from skflow.report.outliers import OutlierReport, report_outliers
 from skflow.report.rows import Request
 from skflow.table.frames import new_frame
 from skflow.table.objects import brief
 from skflow.table.storage import StoredTable
 from skflow.torch_state import usual_torch
+from skflow.training.workers import ALONE, Workers
 
 FloatArray = NDArray[np.float64]
 
@@ -164,12 +164,15 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            A pandas or polars DataFrame of any columns, or an array.
+            A pandas or polars DataFrame of any columns, an array, or a ``pyarrow.dataset.Dataset``
+            of Parquet files. Of a dataset that is larger than memory a sample of about 200,000
+            rows determines the clusters, the calibration rows (5,000, fitted to by nothing) and
+            the threshold of a ``contamination`` that is a number.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             How much each row counts in all fits, in the calibration and in ``contamination``;
-            see :meth:`FlowDensity.fit`. None weighs all rows alike.
+            see :meth:`FlowDensity.fit`. None weighs all rows alike. Not for a dataset.
 
         Returns
         -------
@@ -182,47 +185,34 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
             it was.
         """
         with keep_earlier_fit(self):
-            table = check_table(self, X, reset=True, fewest_rows=FEWEST_ROWS)
-            table, weight = weighted_rows(self, table, sample_weight, FEWEST_ROWS)
-            density, seed = clone_density(self)
+            workers = Workers.join() if is_dataset(X) else ALONE
+            density, own_seed = clone_density(self)
+            seed = workers.agree(own_seed)
+            density.set_params(random_state=seed)
             if density.warm_start and hasattr(self, "density_"):
                 # The fitted state of before, under the parameters of now.
                 density = copy.deepcopy(self.density_).set_params(**density.get_params())
-            else:
-                for name in {"n_features_in_", "feature_names_in_"} & vars(self).keys():
-                    setattr(density, name, getattr(self, name))
-            if hasattr(density, "_density"):
-                checked = check_table(density, table, reset=False)
-                known = EncodableTable.read(density._density, checked, weight)
-            else:
-                known = EncodableTable.learn(density, table, weight)
-            self._fit(density, known, seed)
+            known, _ = read_training_rows(self, density, X, sample_weight, FEWEST_ROWS)
+            self._fit(density, known, seed, workers)
         return self
 
     @usual_torch()
-    def _fit(self, density: FlowDensity, known: EncodableTable, seed: int) -> None:
-        every = np.arange(known.table.n_rows)
-        fitted = normal = every
-        if self.robust:
-            log_probs = log_tail_probs(known.codec, known.table, seed)
-            fitted = np.flatnonzero(log_probs >= np.log(FITTED))
-            normal = np.flatnonzero(log_probs >= np.log(NORMAL))
-        parts = plan_calibration(known.table, np.random.default_rng(seed))
-        kept = [replace(known.rows, rows=np.setdiff1d(fitted, part)) for part in parts]
-        of_parts = [np.intersect1d(part, normal) for part in parts]
-        calibrating = [known.table.take(rows) for rows in of_parts]
-        is_split = len(parts) == 1
-        rows = kept[0] if is_split else replace(known.rows, rows=fitted)
-        title, clock = f"fit 1 of {1 if is_split else 1 + len(parts)}", Clock(density.max_time)
-        choices = density._fit(known, rows, None, clock, title)
-        scorers = FittedScorers.fit(density._density, rows.stored(slice(None)), seed)
-        if is_split:
-            of_fits = [scorers.measure(calibrating[0], density.device)]
+    def _fit(self, density: FlowDensity, known: Any, seed: int, workers: Workers) -> None:
+        in_memory = isinstance(known, EncodableTable)
+        plan_fits = CalibrationPlan.of_table if in_memory else CalibrationPlan.of_dataset
+        plan = plan_fits(known, seed, robust=self.robust)
+        title, clock = f"fit 1 of {1 + len(plan.cross_fitted)}", Clock(density.max_time)
+        choices = density._fit(known, plan.fitted, None, clock, title, workers=workers)
+        scorers = FittedScorers.fit(density._density, plan.fitted, seed)
+        held_out, fitted = plan.calibrating, plan.cross_fitted
+        if fitted:
+            uses = [partial(measure_held_out, seed=seed, held_out=table) for table in held_out]
+            of_fits = cross_fit(density, known, fitted, uses, self.n_jobs, choices, seed)
         else:
-            uses = [partial(measure_held_out, seed=seed, held_out=table) for table in calibrating]
-            of_fits = cross_fit(density, known, kept, uses, self.n_jobs, choices, seed)
-        measures, weight = np.concatenate(of_fits), known.table.weight
-        own = None if weight is None else weight[np.concatenate(of_parts)]
+            of_fits = [scorers.measure(table, density.device) for table in held_out]
+        measures, weight = np.concatenate(of_fits), plan.sample.weight
+        weights = [table.weight for table in held_out if table.weight is not None]
+        own = np.concatenate(weights) if weights else None
         self.density_ = density
         self._detector = Detector.calibrate(scorers, measures, own)
         self.n_calibration_ = len(measures)
@@ -230,7 +220,7 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
         if isinstance(self.contamination, str):
             self.offset_ = self._detector.calibration.threshold(FALSE_ALARMS)
         else:
-            scores = self._detector.score(known.table, density.device)
+            scores = self._detector.score(plan.sample, density.device)
             self.offset_ = quantile(scores, self.contamination, weight)
 
     def score_samples(self, X: ArrayLike) -> FloatArray:

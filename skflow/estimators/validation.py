@@ -205,10 +205,12 @@ def _remedy(X: Any) -> str | None:
             'fit(pyarrow.dataset.dataset("rows/")).'
         )
     if library in CONVERSIONS:
-        is_dataset = library == "pyarrow" and hasattr(X, "to_table")
-        return (
-            f"Convert it: X = {'X.to_table().to_pandas()' if is_dataset else CONVERSIONS[library]}."
-        )
+        if library == "pyarrow" and hasattr(X, "to_table"):
+            return (
+                "Convert it: X = X.to_table().to_pandas(). A fitted model answers a dataset that "
+                "is larger than memory by a task: map(skflow.BatchTask(model), X.to_batches())."
+            )
+        return f"Convert it: X = {CONVERSIONS[library]}."
     if isinstance(X, np.ndarray):
         if np.ma.is_masked(X):
             return "It has masked entries: fill them, as with X.astype(float).filled(np.nan)."

@@ -5,8 +5,8 @@ Passes over the files: one for the schema, and another where frequent values amo
 to the disk and in random order.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -45,8 +45,8 @@ class EncodableDataset:
     codec : TableCodec
         Counts, ends and vocabularies are those of all rows, scales those of a sample.
     table : ParquetTable
-    sampled : DataFrame
-        Sample of the rows.
+    sample : StoredTable
+        About 200,000 of the rows, or all.
     numbers : ndarray of int64
         Which rows these are.
     """
@@ -54,13 +54,13 @@ class EncodableDataset:
     container: Container
     codec: TableCodec
     table: ParquetTable
-    sampled: Any
+    sample: StoredTable
     numbers: NDArray[np.int64]
 
     @classmethod
     def learn(cls, estimator: Any, table: ParquetTable) -> Self:
         """Infer the columns from all rows, as the estimator's parameters say."""
-        sampled, numbers = sample_rows(table)
+        sampled, numbers = sample_rows(table, SAMPLE_ROWS)
         # Each batch by itself: an object may be a number in one and a category in another.
         summary = summarise(
             lambda: (Container.fit(frame, table.names).read(frame) for _, frame in table.frames())
@@ -76,18 +76,23 @@ class EncodableDataset:
             bounds=estimator.bounds,
             given=estimator.given,
         )
-        rows = container.read(sampled).columns
+        sample = container.read(sampled)
         columns = [
             kind_of(own).fit(add_ends(column, part), own)
-            for column, part, own in zip(rows, summary.columns, schema.columns, strict=True)
+            for column, part, own in zip(
+                sample.columns, summary.columns, schema.columns, strict=True
+            )
         ]
         count_labels(columns, summary, container, table)
-        return cls(container, TableCodec(schema, columns), table, sampled, numbers)
+        return cls(container, TableCodec(schema, columns), table, sample, numbers)
 
     @classmethod
     def read(cls, density: TableDensity, table: ParquetTable) -> Self:
         """Take the columns of an earlier fit, which a warm start goes on from."""
-        return cls(density.container, density.codec, table, *sample_rows(table))
+        sampled, numbers = sample_rows(table, SAMPLE_ROWS)
+        return cls(
+            density.container, density.codec, table, density.container.read(sampled), numbers
+        )
 
     @property
     def rows(self) -> "DatasetRows":
@@ -97,12 +102,24 @@ class EncodableDataset:
 
 @dataclass(frozen=True)
 class DatasetRows:
-    """All rows of a dataset, to be split and encoded."""
+    """Rows of a dataset, to be split and encoded.
+
+    Attributes
+    ----------
+    known : EncodableDataset
+    excluded : ndarray of int
+        Places in the sample of rows that these are without.
+    is_fitted : callable, optional
+        Mask of the rows of a table that are fitted to; None fits to all.
+    """
 
     known: EncodableDataset
+    excluded: NDArray[np.integer] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    is_fitted: Callable[[StoredTable], NDArray[np.bool_]] | None = None
 
     def __len__(self) -> int:
-        return self.known.table.n_rows
+        """Return the number of rows, those that are not fitted to included."""
+        return self.known.table.n_rows - len(self.excluded)
 
     @property
     def mass(self) -> float:
@@ -112,6 +129,15 @@ class DatasetRows:
     def keep(self) -> Self:
         """Return the rows as they are: there are too many to keep them."""
         return self
+
+    def stored(self, rows: Any) -> StoredTable:
+        """Return some of the rows that are of the sample, as they are stored."""
+        return self._sample(0.0, seed=0).stored(rows)
+
+    def blocks(self) -> Iterator[EncodedRows]:
+        """Encode all rows, batch by batch."""
+        for _, frame in self._read():
+            yield self.known.codec.encode(self.known.container.read(frame))
 
     def unsplit(self) -> "CachedRows":
         """Encode all rows."""
@@ -124,22 +150,37 @@ class DatasetRows:
         return self._encode(share, seed)
 
     def _encode(self, share: float, seed: int) -> tuple["CachedRows", TableRows]:
-        container, codec, table = self.known.container, self.known.codec, self.known.table
+        container, codec = self.known.container, self.known.codec
         cache = RowCache(-(-len(self) // BUCKET_ROWS), codec.quantized_columns)
-        apart = [table.empty()]
-        for start, frame in table.frames():
-            numbers = np.arange(start, start + len(frame))
+        apart = [self.known.table.empty()]
+        for numbers, frame in self._read():
             held_out = share_of_rows(numbers, seed, share)
             apart.append(frame[held_out])
             buckets = hash_rows(numbers[~held_out], seed + 1) % np.uint64(len(cache.sizes))
             encoded = codec.encode(container.read(frame[~held_out]))
             cache.write(encoded, buckets.astype(np.int64))
         cache.close()
-        of_train = ~share_of_rows(self.known.numbers, seed, share)
-        sampled = container.read(self.known.sampled[of_train])
-        sample = TableRows.all_of(codec, sampled).keep()
-        rows = container.read(join_frames(apart))
-        return CachedRows(cache, sample, seed), TableRows.all_of(codec, rows)
+        rows = TableRows.all_of(codec, container.read(join_frames(apart)))
+        return CachedRows(cache, self._sample(share, seed).keep(), seed), rows
+
+    def _read(self) -> Iterator[tuple[NDArray[np.int64], Any]]:
+        """Read the rows batch by batch: their numbers and frames of them."""
+        excluded = self.known.numbers[self.excluded]
+        for start, frame in self.known.table.frames():
+            numbers = np.arange(start, start + len(frame))
+            is_kept = ~np.isin(numbers, excluded)
+            if self.is_fitted is not None:
+                is_kept &= self.is_fitted(self.known.container.read(frame))
+            yield numbers[is_kept], frame[is_kept]
+
+    def _sample(self, share: float, seed: int) -> TableRows:
+        """Return those rows of the sample that are not held out."""
+        numbers, sample = self.known.numbers, self.known.sample
+        is_kept = ~share_of_rows(numbers, seed, share)
+        is_kept[self.excluded] = False
+        if self.is_fitted is not None:
+            is_kept &= self.is_fitted(sample)
+        return TableRows.all_of(self.known.codec, sample.take(is_kept))
 
 
 class CachedRows(WindowedRows):
@@ -188,12 +229,12 @@ class CachedRows(WindowedRows):
         return CachedWindow(self.cache, order.tolist(), place * size, (place + 1) * size, seed)
 
 
-def sample_rows(table: ParquetTable) -> tuple[Any, NDArray[np.int64]]:
-    """Return about 200,000 rows, drawn by their hashes, and their numbers."""
+def sample_rows(table: ParquetTable, n_rows: int) -> tuple[Any, NDArray[np.int64]]:
+    """Return about ``n_rows`` rows, drawn by their hashes, and their numbers."""
     parts, numbers = [table.empty()], [np.empty(0, dtype=np.int64)]
     for start, frame in table.frames():
         rows = np.arange(start, start + len(frame))
-        chosen = share_of_rows(rows, SAMPLE_SEED, SAMPLE_ROWS / table.n_rows)
+        chosen = share_of_rows(rows, SAMPLE_SEED, n_rows / table.n_rows)
         parts.append(frame[chosen])
         numbers.append(rows[chosen])
     return join_frames(parts), np.concatenate(numbers)

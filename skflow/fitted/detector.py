@@ -1,19 +1,19 @@
 """Fitted detector: scorers of rows, and their conformal calibration."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from skflow.fitted.table_density import TableDensity
+from skflow.fitted.table_rows import EncodableTable, TableRows
 from skflow.outliers.conditionals import tail_log_probs
 from skflow.outliers.ensemble import ClusterEnsemble, TailCombiner
 from skflow.outliers.joint_density import JointDensity
 from skflow.outliers.tails import Tail
-from skflow.rows import row_blocks
+from skflow.outliers.trimming import FITTED, NORMAL, Trimmer, log_tail_probs
 from skflow.table.codec import TableCodec
 from skflow.table.storage import StoredTable
 from skflow.torch_state import usual_torch
@@ -47,10 +47,13 @@ class FittedScorers:
     unfitted: NDArray[np.bool_]
 
     @classmethod
-    def fit(cls, density: TableDensity, table: StoredTable, seed: int) -> Self:
-        """Fit clusters to the rows of a table that the density was fitted to."""
-        clusters = ClusterEnsemble.fit(density.codec, table, seed)
-        return cls(density, clusters, ~_fitted_labels(density.codec, table))
+    def fit(cls, density: TableDensity, rows: Any, seed: int) -> Self:
+        """Fit clusters to rows that the density was fitted to, TableRows or DatasetRows.
+
+        Those of a dataset are fitted to its sample.
+        """
+        clusters = ClusterEnsemble.fit(density.codec, rows.stored(slice(None)), seed)
+        return cls(density, clusters, ~_fitted_labels(density.codec, rows))
 
     def measure(self, table: StoredTable, device: Device, *, warns: bool = False) -> FloatArray:
         """All measures of each row, ``(n_rows, n_measures)``; higher is more normal.
@@ -59,15 +62,11 @@ class FittedScorers:
         ones: otherwise these could not be compared.
         """
         of_density = self.density.standardized_scores(table, device, self.unfitted, warns=warns)
-        n_axes = self.clusters.coordinates.n_axes
-        blocks = [
-            self.clusters.log_density(table.take(rows)) for rows in row_blocks(table.n_rows, n_axes)
-        ]
-        return np.column_stack((np.concatenate(blocks), of_density))
+        return np.column_stack((self.clusters.log_density(table), of_density))
 
 
-def _fitted_labels(codec: TableCodec, table: StoredTable) -> NDArray[np.bool_]:
-    """Mask of the labels that rows of the table have; of columns with values, all labels.
+def _fitted_labels(codec: TableCodec, rows: Any) -> NDArray[np.bool_]:
+    """Mask of the labels that rows have; of columns with values, all labels.
 
     Those of columns with values are few, and "never seen" is next to impossible there.
     """
@@ -76,8 +75,9 @@ def _fitted_labels(codec: TableCodec, table: StoredTable) -> NDArray[np.bool_]:
     valued = [index.value is not None for index in codec.indices if index.label is not None]
     is_fitted = np.repeat(valued, n_labels + 1).astype(bool)
     is_fitted[first + n_labels] = True
-    for block in row_blocks(table.n_rows, len(codec.columns)):
-        is_fitted[(codec.encode(table.take(block)).labels + first).ravel()] = True
+    if not is_fitted.all():
+        for block in rows.blocks():
+            is_fitted[(block.labels + first).ravel()] = True
     return is_fitted
 
 
@@ -135,16 +135,70 @@ class Detector:
         return tail_log_probs(codec, joint, table, verbose)
 
 
-def plan_calibration(table: StoredTable, generator: np.random.Generator) -> Sequence[NDArray]:
-    """Calibration rows: one part of many rows, or all of few rows, in several parts.
+@dataclass(frozen=True)
+class CalibrationPlan:
+    """Which rows a detector is fitted to, and which calibrate it.
 
-    The one part is held out of the only fit, as in split conformal prediction. Few rows are
-    cross-fitted: each part is scored by a fit to the others. Where rows have weights, their
-    effective number counts.
+    Attributes
+    ----------
+    fitted : TableRows or DatasetRows
+        Rows of the fit whose density the detector has.
+    cross_fitted : list of TableRows
+        Rows of fits that calibrate alone; none where the first fit does.
+    calibrating : list of StoredTable
+        Rows that each of these fits scores: those that it holds out.
+    sample : StoredTable
+        All training rows, or a sample of a dataset's.
     """
-    n_rows = table.n_rows
-    order = generator.permutation(n_rows)
-    if table.mass >= MANY_ROWS:
-        return [np.sort(order[: min(MOST_HELD_OUT, round(HELD_OUT * n_rows))])]
-    n_parts = min(N_PARTS if table.mass < SOME_ROWS else N_PARTS_OF_SOME, n_rows)
-    return [np.sort(part) for part in np.array_split(order, n_parts)]
+
+    fitted: Any
+    cross_fitted: list[TableRows]
+    calibrating: list[StoredTable]
+    sample: StoredTable
+
+    @classmethod
+    def of_table(cls, known: EncodableTable, seed: int, *, robust: bool) -> Self:
+        """Plan the fits to rows in memory: one to many rows, cross-fits as well to few.
+
+        A part of many rows is held out of the only fit, as in split conformal prediction. Few
+        rows are cross-fitted: each part is scored by a fit to the others. Where rows have
+        weights, their effective number counts. With ``robust``, rows that are improbable under
+        others are left out.
+        """
+        table = known.table
+        fitted = normal = np.arange(table.n_rows)
+        if robust:
+            log_probs = log_tail_probs(known.codec, table, seed)
+            fitted = np.flatnonzero(log_probs >= np.log(FITTED))
+            normal = np.flatnonzero(log_probs >= np.log(NORMAL))
+        order = np.random.default_rng(seed).permutation(table.n_rows)
+        if table.mass >= MANY_ROWS:
+            parts = [np.sort(order[: min(MOST_HELD_OUT, round(HELD_OUT * table.n_rows))])]
+        else:
+            n_parts = min(N_PARTS if table.mass < SOME_ROWS else N_PARTS_OF_SOME, table.n_rows)
+            parts = [np.sort(part) for part in np.array_split(order, n_parts)]
+        calibrating = [table.take(np.intersect1d(part, normal)) for part in parts]
+        kept = [replace(known.rows, rows=np.setdiff1d(fitted, part)) for part in parts]
+        if len(parts) == 1:
+            return cls(kept[0], [], calibrating, table)
+        return cls(replace(known.rows, rows=fitted), kept, calibrating, table)
+
+    @classmethod
+    def of_dataset(cls, known: Any, seed: int, *, robust: bool) -> Self:
+        """Plan the fit to an EncodableDataset: some rows of its sample are held out of it.
+
+        With ``robust``, the sample decides which rows are improbable.
+        """
+        sample, rows = known.sample, known.rows
+        order = np.random.default_rng(seed).permutation(sample.n_rows)
+        part = np.sort(order[: min(MOST_HELD_OUT, round(HELD_OUT * sample.n_rows))])
+        calibrating = sample.take(part)
+        rows = replace(rows, excluded=part)
+        if robust:
+            trimmer = Trimmer.fit(known.codec, sample, seed)
+            is_normal = trimmer.log_tail_probs(calibrating) >= np.log(NORMAL)
+            calibrating = calibrating.take(is_normal)
+            rows = replace(
+                rows, is_fitted=lambda own: trimmer.log_tail_probs(own) >= np.log(FITTED)
+            )
+        return cls(rows, [], [calibrating], sample)

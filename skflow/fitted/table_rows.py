@@ -1,5 +1,6 @@
 """Rows of a table that a model is fitted to, encoded when they are read, or once."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -120,6 +121,11 @@ class TableRows:
         """Return some of the rows, as they are stored."""
         return self.table.take(self.rows[rows])
 
+    def blocks(self) -> Iterator[EncodedRows]:
+        """Encode all rows, block by block."""
+        for _, rows in encoded_blocks(self, self.codec.n_encoded):
+            yield rows
+
     def take(self, rows: Any) -> EncodedRows:
         """Return some of the rows encoded, by slice or index."""
         if self.kept is not None:
@@ -136,7 +142,7 @@ class TableRows:
         most_rows = max(MOST_ROWS_KEPT, MOST_BYTES_KEPT // (8 * (2 * n_columns + 1)))
         if self.kept is not None or len(self) > most_rows:
             return self
-        kept = concatenate([rows for _, rows in encoded_blocks(self, n_columns)])
+        kept = concatenate(list(self.blocks()))
         return replace(self.all_of(self.codec, self.stored(slice(None))), kept=kept)
 
     def unsplit(self) -> Self:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from skflow.outliers.clusters import SmoothedClusters
 from skflow.outliers.coordinates import Coordinates
 from skflow.outliers.tails import Tail, log_harmonic_mean
+from skflow.rows import row_blocks
 from skflow.table.codec import TableCodec
 from skflow.table.storage import StoredTable
 
@@ -83,9 +84,12 @@ class ClusterEnsemble:
 
     def log_density(self, table: StoredTable) -> FloatArray:
         """Log-density of each row under each member, ``(n_rows, n_measures)``, in nats."""
-        points = self.coordinates(table)
-        each = {k: clusters.log_density(points) for k, clusters in self.clusters.items()}
-        return np.concatenate([each[k] for k in self.n_clusters], axis=1)
+        blocks = []
+        for block in row_blocks(table.n_rows, self.coordinates.n_axes):
+            points = self.coordinates(table.take(block))
+            each = {k: clusters.log_density(points) for k, clusters in self.clusters.items()}
+            blocks.append(np.concatenate([each[k] for k in self.n_clusters], axis=1))
+        return np.concatenate(blocks)
 
 
 class TailCombiner:

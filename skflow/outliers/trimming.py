@@ -10,7 +10,9 @@ its rows would be left out as a whole, they are compared to each other.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,32 +51,121 @@ def log_tail_probs(codec: TableCodec, table: StoredTable, seed: int) -> FloatArr
     """
     if table.n_rows < FEWEST_ROWS:
         return np.zeros(table.n_rows)
+    core, parts = find_core(codec, table, seed)
+    scores = _cross_scores(codec, table, core, parts, seed)
+    labels = codec.encode(table).labels
+    return TrimmedTails.fit(scores, labels, table.weight).log_probs(scores, labels)
+
+
+def find_core(codec: TableCodec, table: StoredTable, seed: int) -> tuple[NDArray, list[Rows]]:
+    """Return the mask of the more normal rows, and the parts that were compared to each other."""
     parts = np.array_split(np.random.default_rng(seed).permutation(table.n_rows), N_PARTS)
-    core, weight = np.ones(table.n_rows, dtype=bool), table.weight
+    core = np.ones(table.n_rows, dtype=bool)
     for _ in range(N_ROUNDS):
         scores = _cross_scores(codec, table, core, parts, seed)
-        core = scores >= quantile(scores, 1 - CORE, weight)
-    scores = _cross_scores(codec, table, core, parts, seed)
-    log_probs = _from_quantiles(scores, weight)
-    is_left_out = log_probs < math.log(FITTED)
-    for rows in _common_labels(codec, table):
-        own = None if weight is None else weight[rows]
-        if np.average(is_left_out[rows], weights=own) > WHOLE:
-            log_probs[rows] = np.maximum(log_probs[rows], _from_quantiles(scores[rows], own))
-    return log_probs
+        core = scores >= quantile(scores, 1 - CORE, table.weight)
+    return core, parts
 
 
-def _from_quantiles(scores: FloatArray, weight: FloatArray | None) -> FloatArray:
-    edge, median = (quantile(scores, share, weight) for share in (1 - CORE, 0.5))
-    depth = (median - edge) / math.log(0.5 / (1 - CORE))
-    return math.log(0.5) - (median - scores) / max(depth, LEAST_DEPTH)
+@dataclass(frozen=True)
+class Trimmer:
+    """Which rows are normal, by a sample of them.
+
+    The clusters hold at most 10,000 rows of the sample's core; so few of many rows score
+    themselves that there is no need to hold them out.
+
+    Attributes
+    ----------
+    codec : TableCodec
+    clusters : ClusterEnsemble
+    measured : list of Tail
+        Tail of each measure of the clusters, among the core of the sample.
+    tails : TrimmedTails
+    """
+
+    codec: TableCodec
+    clusters: ClusterEnsemble
+    measured: list[Tail]
+    tails: "TrimmedTails"
+
+    @classmethod
+    def fit(cls, codec: TableCodec, sample: StoredTable, seed: int) -> Self:
+        """Fit to a sample of rows, of which some may be outliers."""
+        core, _ = find_core(codec, sample, seed)
+        normal = sample.take(core)
+        clusters = ClusterEnsemble.fit(codec, normal, seed, N_CLUSTERS, BANDWIDTHS)
+        measures = clusters.log_density(sample)
+        measured = [Tail(measure[core]) for measure in measures.T]
+        tails = TrimmedTails.fit(_mean_log_prob(measured, measures), codec.encode(sample).labels)
+        return cls(codec, clusters, measured, tails)
+
+    def log_tail_probs(self, table: StoredTable) -> FloatArray:
+        """Log tail probability of each row among the normal ones, ``(n_rows,)``."""
+        scores = _mean_log_prob(self.measured, self.clusters.log_density(table))
+        return self.tails.log_probs(scores, self.codec.encode(table).labels)
 
 
-def _common_labels(codec: TableCodec, table: StoredTable) -> Iterator[Rows]:
-    """Rows of each common label."""
-    for labels in codec.encode(table).labels.T:
-        for label in np.flatnonzero(np.bincount(labels, table.weight) >= COMMON * table.mass):
-            yield np.flatnonzero(labels == label)
+class ExponentialTail(NamedTuple):
+    """Exponential through two quantiles of scores; see :func:`log_tail_probs`."""
+
+    edge: float
+    median: float
+
+    @classmethod
+    def fit(cls, scores: FloatArray, weight: FloatArray | None) -> Self:
+        """Find the quantiles of scores."""
+        return cls(*(quantile(scores, share, weight) for share in (1 - CORE, 0.5)))
+
+    def log_prob(self, scores: FloatArray) -> FloatArray:
+        """Log tail probability of scores."""
+        depth = (self.median - self.edge) / math.log(0.5 / (1 - CORE))
+        return math.log(0.5) - (self.median - scores) / max(depth, LEAST_DEPTH)
+
+
+@dataclass(frozen=True)
+class TrimmedTails:
+    """Tail of all scores, and those of common labels whose rows lie below it as a whole.
+
+    Attributes
+    ----------
+    overall : ExponentialTail
+    of_labels : list of (int, int, ExponentialTail)
+        Labelled column and label of each.
+    """
+
+    overall: ExponentialTail
+    of_labels: list[tuple[int, int, ExponentialTail]]
+
+    @classmethod
+    def fit(
+        cls, scores: FloatArray, labels: NDArray[np.int64], weight: FloatArray | None = None
+    ) -> Self:
+        """Fit to scores, labels ``(n_rows, n_labelled)`` and weights of rows."""
+        overall = ExponentialTail.fit(scores, weight)
+        is_left_out = overall.log_prob(scores) < math.log(FITTED)
+        mass = len(scores) if weight is None else weight.sum()
+        of_labels = []
+        for j, own_labels in enumerate(labels.T):
+            for label in np.flatnonzero(np.bincount(own_labels, weight) >= COMMON * mass):
+                rows = np.flatnonzero(own_labels == label)
+                own = None if weight is None else weight[rows]
+                if np.average(is_left_out[rows], weights=own) > WHOLE:
+                    of_labels.append((j, int(label), ExponentialTail.fit(scores[rows], own)))
+        return cls(overall, of_labels)
+
+    def log_probs(self, scores: FloatArray, labels: NDArray[np.int64]) -> FloatArray:
+        """Log tail probability of rows, by all tails that are theirs the largest."""
+        log_probs = self.overall.log_prob(scores)
+        for j, label, tail in self.of_labels:
+            rows = np.flatnonzero(labels[:, j] == label)
+            log_probs[rows] = np.maximum(log_probs[rows], tail.log_prob(scores[rows]))
+        return log_probs
+
+
+def _mean_log_prob(tails: Sequence[Tail], measures: FloatArray) -> FloatArray:
+    log_probs = [tail.log_prob(own) for tail, own in zip(tails, measures.T, strict=True)]
+    mean: FloatArray = np.mean(log_probs, axis=0)
+    return mean
 
 
 def _cross_scores(
@@ -92,6 +183,6 @@ def _cross_scores(
         measures = clusters.log_density(table.take(part))
         normal = core[part] if core[part].sum() > 1 else slice(None)
         own = None if table.weight is None else table.weight[part][normal]
-        log_probs = [Tail(measure[normal], own).log_prob(measure) for measure in measures.T]
-        scores[part] = np.mean(log_probs, axis=0)
+        tails = [Tail(measure[normal], own) for measure in measures.T]
+        scores[part] = _mean_log_prob(tails, measures)
     return scores

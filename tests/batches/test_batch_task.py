@@ -66,6 +66,25 @@ def test_several_methods_and_kept_columns(flow: FlowDensity) -> None:
     np.testing.assert_allclose(answers[latents], flow.transform(ROWS), rtol=1e-9, atol=1e-9)
 
 
+def test_parts_of_a_sample(flow: FlowDensity, detector: FlowOutlierDetector) -> None:
+    """They have the same dtypes, repeat in any process, and differ from each other."""
+    for model in (flow, detector):
+        task = BatchTask(model, batch_rows=30)
+        empty = task.sample(0, 0, random_state=0)
+        first, second = (task.sample(part, 50, random_state=0) for part in range(2))
+        assert len(empty) == 0
+        assert len(first) == len(second) == 50
+        for part in (first, second):
+            pd.testing.assert_series_equal(part.dtypes, empty.dtypes)
+        again = pickle.loads(pickle.dumps(task)).sample(1, 50, random_state=0)
+        pd.testing.assert_frame_equal(again, second)
+        assert not set(first["digits"]) & set(second["digits"])
+        assert not set(task.sample(0, 50, random_state=1)["digits"]) & set(first["digits"])
+    conditional = FlowDensity(**ONE_GAUSSIAN, given=["flag"]).fit(ROWS)
+    with pytest.raises(TypeError, match="sample draws whole rows"):
+        BatchTask(conditional).sample(0, 5, random_state=0)
+
+
 def test_answers_of_a_detector(detector: FlowOutlierDetector) -> None:
     few = ROWS[:12]
     methods = ["p_values", "predict", "score_samples", "decision_function", "score_features"]

@@ -184,9 +184,11 @@ def test_folders_and_patterns_are_fitted_as_one_table(
     density = FlowDensity(max_iter=1, random_state=0, column_kinds={"x": "categorical"})
     expected = density.fit(rows[:n_rows][["x", "y"]]).score_samples(rows[["x", "y"]])
     np.testing.assert_array_equal(load(out).score_samples(rows[["x", "y"]]), expected)
-    assert main(["fit", f"{tmp_path}/{table}", "-o", out, "--outliers"]) == 2
-    assert "--outliers: for one table in memory" in capsys.readouterr().err
+    assert main(["fit", f"{tmp_path}/{table}", "-o", out, "--outliers", *quick]) == 0
+    assert load(out).n_calibration_ == n_rows
+    assert main(["fit", f"{tmp_path}/{table}", "-o", out, "--weight", "y"]) == 2
+    assert "--weight: for one table in memory" in capsys.readouterr().err
     assert main(["fit", f"{tmp_path}/{table}", "-o", out, "--drop", "z"]) == 2
     assert "has no columns 'z'" in capsys.readouterr().err
     assert main(["fit", f"{tmp_path}/none*.parquet", "-o", out]) == 2
-    assert "there are no Parquet files" in capsys.readouterr().err
+    assert "there are no files" in capsys.readouterr().err

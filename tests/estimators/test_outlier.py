@@ -89,9 +89,9 @@ def test_calibration_rows_are_fitted_by_nothing(monkeypatch) -> None:
     fit = FlowDensity._fit
     measure = FittedScorers.measure
 
-    def spy_fit(self, known, rows, *args):
+    def spy_fit(self, known, rows, *args, **options):
         fitted.append(set(rows.stored(slice(None)).columns[0].values))
-        return fit(self, known, rows, *args)
+        return fit(self, known, rows, *args, **options)
 
     def spy_measure(self, table, device):
         judged.append(set(table.columns[0].values))
@@ -394,7 +394,9 @@ def test_a_warm_start_of_the_density_goes_on() -> None:
     first = detector.density_.history_["train_score"]
     second = detector.fit(X).density_.history_["train_score"]
     assert second[0] > first[0]
-    with pytest.raises(ValueError, match="X has 4 features, but FlowDensity is expecting 5"):
+    with pytest.raises(
+        ValueError, match="X has 4 features, but FlowOutlierDetector is expecting 5"
+    ):
         detector.fit(X[:, :4])
 
 

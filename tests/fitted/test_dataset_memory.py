@@ -14,7 +14,7 @@ from tests.settings import ROOT, script
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
-N_ROWS, GROUP_ROWS = 2_000_000, 250_000
+GROUP_ROWS = 250_000
 MOST_BYTES = 1_200_000_000
 
 
@@ -41,14 +41,15 @@ def write_rows(path: Path, n_rows: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
-def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
-    """From one window on: 2 and 4 million rows."""
+@pytest.mark.parametrize(("kind", "first"), [("density", 2_000_000), ("detector", 1_000_000)])
+def test_memory_does_not_grow_with_the_rows(kind: str, first: int, tmp_path: Path) -> None:
+    """From one window of 2^20 rows on."""
     peaks = []
-    for n_rows in (N_ROWS, 2 * N_ROWS):
+    for n_rows in (first, 2 * first):
         folder = tmp_path / str(n_rows)
         folder.mkdir()
         write_rows(folder / "0.parquet", n_rows)
-        command = script("peak_of_a_dataset", folder)
+        command = script("peak_of_a_dataset", folder, kind)
         done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
         n_read, peak = map(int, done.stdout.split())
         assert n_read == n_rows

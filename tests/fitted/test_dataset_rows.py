@@ -12,11 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skflow import FlowDensity, FlowOutlierDetector
+from skflow import FlowDensity, FlowImputer, FlowOutlierDetector
 from skflow.fitted.checkpoint import Checkpoint
 from skflow.fitted.table_rows import EncodableTable
 from skflow.flow.recipe import model_state
 from skflow.rows import EncodedRows
+from tests.files import write
 from tests.mixed import every_kind
 from tests.settings import TWO_LAYERS
 from tests.table.test_summaries import draw_column
@@ -33,28 +34,6 @@ from skflow.fitted.dataset_rows import EncodableDataset, ParquetTable  # noqa: E
 from skflow.table import distinct  # noqa: E402
 
 ROWS = every_kind(6000).drop(columns=["object", "float16"])
-
-
-def write(folder: Path, frame: pd.DataFrame, cuts: list[int], group_rows: int = 500) -> Any:
-    """Write parts of a frame to files, and return them as a dataset."""
-    ends = [*sorted(cuts), len(frame)]
-    for k, (start, stop) in enumerate(zip([0, *ends], ends, strict=False)):
-        table = pa.Table.from_pandas(frame[start:stop], preserve_index=False)
-        pq.write_table(table, folder / f"{k:03}.parquet", row_group_size=group_rows)
-    return ds.dataset(folder, format="parquet")
-
-
-@pytest.fixture
-def out_of_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is read into memory as a whole, however small."""
-    monkeypatch.setattr(training_rows, "MOST_BYTES_IN_MEMORY", 0)
-    monkeypatch.setattr(parquet_table, "BATCH_ROWS", 700)
-    monkeypatch.setattr(dataset_rows, "BUCKET_ROWS", 600)
-
-
-@pytest.fixture
-def in_windows(out_of_core: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset_rows, "WINDOW_ROWS", 2000)
 
 
 def facts(known: Any) -> list[Any]:
@@ -126,7 +105,7 @@ def test_scales_reach_values_that_no_sample_holds(
     frame.loc[7, "x"] = 1e5
     known = EncodableDataset.learn(FlowDensity(), ParquetTable(write(tmp_path, frame, [])))
     assert known.codec.columns[0].state()["scaling"]["exponent"] == 17
-    assert 20 < len(known.sampled) < 100
+    assert 20 < known.sample.n_rows < 100
 
 
 def assert_rows_equal(one: EncodedRows, other: EncodedRows) -> None:
@@ -206,6 +185,21 @@ def weights(flow: FlowDensity) -> dict[str, np.ndarray]:
     return model_state(flow._density.model)
 
 
+def test_rows_for_early_stopping_may_be_a_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_out = write(tmp_path, ROWS[3000:], [])
+    flow = FlowDensity(n_layers=0, n_components=1, random_state=0)
+    frame = ParquetTable(held_out).read()
+    expected = flow.fit(ROWS[:300], X_val=frame).best_validation_score_
+    assert flow.fit(ROWS[:300], X_val=held_out).best_validation_score_ == expected
+    monkeypatch.setattr(training_rows, "MOST_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr(dataset_rows, "MOST_HELD_OUT", 1000)
+    assert abs(len(training_rows.in_memory(held_out)) - 1000) < 150
+    sampled = flow.fit(ROWS[:300], X_val=held_out).best_validation_score_
+    assert 0 < abs(sampled - expected) < 1
+
+
 def test_an_interrupted_fit_goes_on(
     in_windows: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,17 +245,6 @@ def test_the_cache_goes_with_the_fit(
     assert again.schema_ == flow.schema_
 
 
-def test_a_full_disk(in_windows: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset = write(tmp_path, ROWS[:2000], [])
-
-    def fail(*arguments: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(pa.ipc, "new_file", fail)
-    with pytest.raises(OSError, match=r"No space left on device\. Set .* TMPDIR"):
-        FlowDensity(n_layers=0, n_components=1).fit(dataset)
-
-
 def test_partitions_and_dictionaries(out_of_core: None, tmp_path: Path) -> None:
     frame = ROWS[["decimal", "size", "colour"]].assign(year=np.repeat([2024, 2025], 3000))
     pq.write_to_dataset(pa.Table.from_pandas(frame), tmp_path, partition_cols=["year"])
@@ -303,10 +286,11 @@ def dataset(tmp_path: Path) -> Iterator[Any]:
 
 
 def test_what_a_dataset_cannot_do(out_of_core: None, dataset: Any) -> None:
-    with pytest.raises(ValueError, match="sample_weight must be None"):
-        FlowDensity().fit(dataset, sample_weight=np.ones(50))
+    for estimator in (FlowDensity(), FlowOutlierDetector()):
+        with pytest.raises(TypeError, match=r"sample_weight must be None where X is a dataset"):
+            estimator.fit(dataset, sample_weight=np.ones(50))
     with pytest.raises(TypeError, match=r"Dataset\. Convert it"):
-        FlowOutlierDetector().fit(dataset)
+        FlowImputer().fit(dataset)
     flow = FlowDensity(n_layers=0, n_components=1).fit(dataset)
     with pytest.raises(TypeError, match=r"X = X\.to_table\(\)\.to_pandas\(\)"):
         flow.score_samples(dataset)

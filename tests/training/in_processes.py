@@ -17,8 +17,9 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 
-from skflow import FlowDensity
+from skflow import FlowDensity, FlowOutlierDetector
 from skflow.clock import Clock
+from skflow.estimators import training_rows
 from skflow.flow.batch import Batch
 from skflow.flow.recipe import model_state
 from skflow.training.objective import Objective
@@ -75,6 +76,16 @@ def fit(folder: Path, seed: int) -> dict[str, NDArray]:
     return arrays | {"history": np.array(density.history_["validation_score"])}
 
 
+def judge(folder: Path, seed: int) -> dict[str, NDArray]:
+    """Fit a detector to a dataset as if it were larger than memory; return what it says."""
+    training_rows.MOST_BYTES_IN_MEMORY = 0
+    density = FlowDensity(n_layers=0, n_components=1)
+    random_state = np.random.RandomState(seed)
+    dataset = ds.dataset(folder / "rows")
+    detector = FlowOutlierDetector(density, random_state=random_state).fit(dataset)
+    return {"scores": detector.score_samples(dataset.to_table().to_pandas())}
+
+
 def end_after(n_epochs: int) -> None:
     """End this process after some epochs of a part of a model."""
     finish, n_finished = Objective.finish_epoch, 0
@@ -99,7 +110,8 @@ def main() -> None:
     if lost_after and rank == size - 1:
         end_after(*lost_after)
     fitted = {f"fitted {name}": array for name, array in fit(folder, seed=rank).items()}
-    np.savez(folder / f"{rank}.npz", **trained, **fitted)
+    judged = {f"judged {name}": array for name, array in judge(folder, seed=rank).items()}
+    np.savez(folder / f"{rank}.npz", **trained, **fitted, **judged)
     dist.destroy_process_group()
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +31,11 @@ def write_rows(folder: Path) -> None:
         pq.write_table(table, folder / "rows" / f"{k}.parquet")
 
 
-def launch(folder: Path, n_processes: int, *arguments: str) -> list[tuple[int, str]]:
-    """Start processes; return the exit status of each, and what it wrote as errors."""
+def begin(folder: Path, n_processes: int, *arguments: str) -> list[subprocess.Popen[str]]:
+    """Start processes."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.training.in_processes", str(folder)]
-    processes = [
+    return [
         subprocess.Popen(
             [*command, str(rank), str(n_processes), *arguments],
             cwd=ROOT,
@@ -44,6 +45,11 @@ def launch(folder: Path, n_processes: int, *arguments: str) -> list[tuple[int, s
         )
         for rank in range(n_processes)
     ]
+
+
+def launch(folder: Path, n_processes: int, *arguments: str) -> list[tuple[int, str]]:
+    """Start processes; return the exit status of each, and what it wrote as errors."""
+    processes = begin(folder, n_processes, *arguments)
     errors = [process.communicate(timeout=300)[1] for process in processes]
     return [(process.returncode, own) for process, own in zip(processes, errors, strict=True)]
 
@@ -83,6 +89,23 @@ def test_a_lost_process_is_named_and_the_fit_resumed(tmp_path: Path) -> None:
     whole = np.load(tmp_path / "0.npz")
     for name in resumed.files:
         np.testing.assert_array_equal(resumed[name], whole[name], err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_process_ends_the_other_ones(killed: int, tmp_path: Path) -> None:
+    write_rows(tmp_path)
+    processes = begin(tmp_path, 2)
+    while not (tmp_path / "checkpoint").exists():  # each is in the fit of the density
+        assert processes[killed].poll() is None
+        time.sleep(0.01)
+    processes[killed].kill()
+    _, errors = processes[1 - killed].communicate(timeout=120)
+    processes[killed].communicate()
+    assert processes[1 - killed].returncode not in (0, None)
+    assert f"LostProcessError: Process {1 - killed} of 2" in errors
+    assert f"has lost others: {killed}." in errors
 
 
 def test_two_processes_fit_as_one_does(tmp_path: Path) -> None:
