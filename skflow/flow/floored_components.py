@@ -36,7 +36,8 @@ class Components(NamedTuple):
 
     Attributes
     ----------
-    coefficients : Tensor of shape (K, d, m)
+    coefficients : Tensor of shape (K, d, m) or (1, d, m)
+        Those of all components, in the second case.
     intercept, scale : Tensor of shape (K, d)
     floor : Tensor of shape (d,)
     """
@@ -99,12 +100,17 @@ class _LogProb(torch.autograd.Function):
         of_scale = precision * (-weighted.sum(dim=2))
         of_mean = weighted.mul_(standardised)  # times the scale
         of_scale += precision * torch.linalg.vecdot(of_mean, standardised, dim=2)
-        flat = of_mean.flatten(0, 1)
-        of_coefficients = (flat @ regressors.T).unflatten(0, precision.shape)
-        of_coefficients = of_coefficients * precision[:, :, None]
-        of_regressors = -(weight.T @ flat)
         of_intercept = of_mean.sum(dim=2) * precision
-        of_y = -of_mean.mul_(precision[:, :, None]).sum(dim=0)
+        if len(weight) < precision.numel():
+            of_y = -of_mean.mul_(precision[:, :, None]).sum(dim=0)
+            of_coefficients = -(of_y @ regressors.T)[None]
+            of_regressors = -(weight.T @ of_y)
+        else:
+            flat = of_mean.flatten(0, 1)
+            of_coefficients = (flat @ regressors.T).unflatten(0, precision.shape)
+            of_coefficients = of_coefficients * precision[:, :, None]
+            of_regressors = -(weight.T @ flat)
+            of_y = -of_mean.mul_(precision[:, :, None]).sum(dim=0)
         of_floor = (of_broad / floor[:, None] - of_normal / (1 - floor[:, None])).sum(dim=1)
         of_parameters = (of_coefficients, of_intercept, of_scale, of_floor)
         return of_y, of_broad / broad, of_regressors, None, *of_parameters
@@ -113,9 +119,16 @@ class _LogProb(torch.autograd.Function):
 def _standardise(
     y: Tensor, regressors: Tensor, components: Components
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return t, ``(K, d, n_rows)``, the weight of regressors in it, and the precisions."""
+    """Return t, ``(K, d, n_rows)``, the weight of regressors in it, and the precisions.
+
+    Where components share coefficients, the weight is that in y less the mean, ``(d, m)``.
+    """
     coefficients, intercept, scale, _ = components
     precision = 1 / scale
+    if len(coefficients) < len(precision):
+        deviations = torch.addmm(y, coefficients[0], regressors, alpha=-1)
+        standardised = (deviations - intercept[:, :, None]).mul_(precision[:, :, None])
+        return standardised, -coefficients[0], precision
     weight = (-coefficients * precision[:, :, None]).flatten(0, 1)
     offset = (-intercept * precision).view(-1, 1)
     standardised = torch.addmm(offset, weight, regressors)

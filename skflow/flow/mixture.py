@@ -58,6 +58,7 @@ from skflow.flow.univariate_mixture import ComponentWeights, UnivariateMixture
 MIN_SCALE = 1e-4
 MIN_FLOOR = 1e-3
 START_FLOOR = 5e-3
+ELLIPTICAL_FLOOR = 1.5e-3  # radii hold the tails; of many columns, each floor costs
 
 
 class GaussianComponents(NamedTuple):
@@ -66,6 +67,18 @@ class GaussianComponents(NamedTuple):
     weights: Tensor
     means: Tensor
     covariances: Tensor
+
+
+class EllipticalComponents(NamedTuple):
+    """Weights ``(K,)``, radii ``(K,)``, one mean ``(d,)`` and one covariance ``(d, d)``.
+
+    Component k has this covariance times its squared radius.
+    """
+
+    weights: Tensor
+    radii: Tensor
+    mean: Tensor
+    covariance: Tensor
 
 
 class Mixture(Bijection):
@@ -86,6 +99,9 @@ class Mixture(Bijection):
         Otherwise it is 0.
     n_given : int
         Leading columns that are conditions, read from ``context.condition``.
+    is_elliptical : bool
+        Whether all components have the same regressions and the same embedding of missing values,
+        and so cost the work of one.
     """
 
     def __init__(
@@ -97,9 +113,11 @@ class Mixture(Bijection):
         *,
         has_missing: bool = False,
         n_given: int = 0,
+        is_elliptical: bool = False,
     ) -> None:
         super().__init__()
         self.n_given = n_given
+        n_regressions = 1 if is_elliptical else n_components
 
         def zeros(*size: int) -> nn.Parameter:
             return nn.Parameter(torch.zeros(size, dtype=torch.float64))
@@ -107,16 +125,16 @@ class Mixture(Bijection):
         self.bound = bound
         self.log_weights = zeros(n_components)
         self.intercept = zeros(n_components, n_columns)
-        self.coefficients = zeros(n_components, n_columns, n_columns)
+        self.coefficients = zeros(n_regressions, n_columns, n_columns)
         self.log_scale = zeros(n_components, n_columns)
         self.floor_logit = zeros(n_columns)
-        self.missing_embedding = zeros(n_components, n_columns) if has_missing else None
+        self.missing_embedding = zeros(n_regressions, n_columns) if has_missing else None
         self.effects = nn.ModuleList(effects)
 
     @classmethod
     def from_components(
         cls,
-        components: GaussianComponents,
+        components: GaussianComponents | EllipticalComponents,
         bound: float,
         effects: Iterable[nn.Module] = (),
         *,
@@ -124,7 +142,12 @@ class Mixture(Bijection):
         n_given: int = 0,
     ) -> "Mixture":
         """Return the mixture of Gaussian components, usually found by expectation maximization."""
-        weights, means, covariances = components
+        if isinstance(components, EllipticalComponents):
+            weights, radii, mean, covariance = components
+            means, covariances = mean[None], covariance[None]
+        else:
+            weights, means, covariances = components
+            radii = torch.ones_like(weights)
         identity = torch.eye(means.shape[1], dtype=means.dtype, device=means.device)
         # Regression of each column on those before it, from the Cholesky factor L of the
         # covariance: row j of L^-1, scaled to 1 on the diagonal, is the residual of column j.
@@ -133,19 +156,22 @@ class Mixture(Bijection):
         scale = factor.diagonal(dim1=1, dim2=2)
         coefficients = -(whitening * scale[:, :, None]).tril(-1)
         intercept = means - (coefficients @ means[:, :, None]).squeeze(2)
-        floor = torch.full_like(means[0], START_FLOOR - MIN_FLOOR)
+        is_elliptical = isinstance(components, EllipticalComponents)
+        start_floor = ELLIPTICAL_FLOOR if is_elliptical else START_FLOOR
+        floor = torch.full_like(means[0], start_floor - MIN_FLOOR)
         layer = cls(
-            len(means),
+            len(weights),
             means.shape[1],
             bound,
             effects,
             has_missing=has_missing,
             n_given=n_given,
+            is_elliptical=is_elliptical,
         )
         layer.log_weights = nn.Parameter(weights.log())
-        layer.intercept = nn.Parameter(intercept)
+        layer.intercept = nn.Parameter(intercept.repeat(len(weights) // len(means), 1))
         layer.coefficients = nn.Parameter(coefficients)
-        layer.log_scale = nn.Parameter(scale.log())
+        layer.log_scale = nn.Parameter(scale.log() + radii.log()[:, None])
         layer.floor_logit = nn.Parameter(torch.logit(floor))
         if has_missing:
             layer.missing_embedding = nn.Parameter(means.clone())

@@ -31,6 +31,7 @@ PARENTS = "labels.parents"
 MARGINALS = "marginals.x_knots"
 GIVEN_MARGINALS = "given_marginals.x_knots"
 MIXTURE = "flow.mixture.log_weights"
+REGRESSIONS = "flow.mixture.coefficients"
 MISSING_EMBEDDING = "flow.mixture.missing_embedding"
 
 
@@ -278,7 +279,7 @@ def restore_model(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
 
 def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
     """Build a model for the state to be assigned to; what is loaded takes no memory."""
-    for name in (PARENTS, MARGINALS, MIXTURE):
+    for name in (PARENTS, MARGINALS, MIXTURE, REGRESSIONS):
         if name not in state or not state[name].ndim:
             raise ValueError(f"{name} is missing, or a single number")
     if state[PARENTS].shape != (len(recipe.n_labels),):
@@ -314,6 +315,7 @@ def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
             effects,
             has_missing=MISSING_EMBEDDING in state,
             n_given=recipe.n_given,
+            is_elliptical=len(state[REGRESSIONS]) == 1,
         )
     return recipe.build(labels, marginals, mixture, None, given_marginals)
 

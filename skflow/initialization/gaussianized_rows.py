@@ -13,6 +13,8 @@ from skflow.flow.mixture import Mixture
 from skflow.initialization.joint_marginals import JointMarginals
 from skflow.rows import EncodedRows, row_blocks, weighted_mean
 
+WIDE = 64  # columns from which the joint sum stands for the density, which takes a step per column
+
 
 @dataclass(frozen=True)
 class GaussianizedRows:
@@ -44,11 +46,11 @@ class GaussianizedRows:
 
     def mean_log_density(self, mixture: Mixture) -> float:
         """Return the weighted mean of the log-density, in nats per row."""
-        log_prob = np.empty(len(self.log_det))
+        log_prob, quantize = np.empty(len(self.log_det)), len(self.y) < WIDE
         for block in row_blocks(len(log_prob), mixture.intercept.numel()):
             codes = None if self.codes is None else self.codes[:, block]
             condition, own = self.y[: self.n_given, block], self.y[self.n_given :, block]
             with torch.inference_mode():
-                of_mixture = mixture.log_prob(own, Context(codes, condition=condition))
+                of_mixture = mixture.log_prob(own, Context(codes, condition=condition, quantize=quantize))
             log_prob[block] = self.log_det[block] + of_mixture.numpy()
         return float(weighted_mean(log_prob, self.weight))

@@ -11,7 +11,8 @@ from torch import Tensor
 from skflow.clock import Clock
 from skflow.flow.context import Vocabulary, sum_embeddings
 from skflow.flow.effects import LabelEffects
-from skflow.flow.mixture import GaussianComponents, Mixture
+from skflow.flow.mixture import EllipticalComponents, GaussianComponents, Mixture
+from skflow.initialization.elliptical import fit_elliptical, radius_responsibilities
 from skflow.initialization.folds import MANY_ROWS, Fold, make_folds
 from skflow.initialization.gaussian_mixture import (
     PriorStrength,
@@ -19,7 +20,7 @@ from skflow.initialization.gaussian_mixture import (
     fit_gaussian_mixture,
     responsibilities,
 )
-from skflow.initialization.gaussianized_rows import GaussianizedRows
+from skflow.initialization.gaussianized_rows import WIDE, GaussianizedRows
 from skflow.initialization.imputation import impute
 from skflow.initialization.joint_marginals import JointMarginals
 from skflow.initialization.label_effects import fit_mean_effects, fit_weight_effects
@@ -196,11 +197,11 @@ class MarginalChoice:
 
 @dataclass(frozen=True)
 class InitialConfig:
-    """What is chosen on held-out rows."""
+    """What is chosen on held-out rows; without a prior's strength the components are elliptical."""
 
     view: MarginalChoice
     n_components: int
-    strength: PriorStrength
+    strength: PriorStrength | None
 
 
 class _Search:
@@ -232,9 +233,16 @@ class _Search:
         few = [k for k in ladder if k in FEW_COMPONENTS] or ladder
         more = [k for k in ladder if k not in few]
         scores: dict[InitialConfig, float] = {}
+        is_wide = self.n_components is None and n_columns >= WIDE
+        if is_wide and len(ladder) == 1:  # a sum over so many columns tells views apart
+            folds = folds[:1]
         for n_bins in (1, gaussianizing_bins(n_rows)):
             view = MarginalChoice(n_bins, shifts=True)
-            scores |= self._grow_components(folds, view, few, [priors["shared"], priors["narrow"]])
+            if is_wide:
+                scores |= self._grow_components(folds, view, [1], [None])
+            if len(ladder) > 1 or not is_wide:
+                strengths = [priors["shared"], priors["narrow"]]
+                scores |= self._grow_components(folds, view, few, strengths)
         n_bins = max(scores, key=scores.__getitem__).view.n_bins
         scores |= self._grow_components(
             folds, MarginalChoice(n_bins, shifts=True), more, list(priors.values())
@@ -251,7 +259,7 @@ class _Search:
         folds: list[Fold],
         view: MarginalChoice,
         ladder: list[int],
-        priors: list[PriorStrength],
+        priors: Sequence[PriorStrength | None],
     ) -> dict[InitialConfig, float]:
         """Raise the number of components under each prior until its score falls.
 
@@ -336,19 +344,31 @@ class _Search:
         has_absent = bool(y.isnan().any())
         return _Prepared(marginals, codes, effects, filled, weight, statistics, has_absent)
 
-    def _fit_mixture(self, prepared: _Prepared, candidate: InitialConfig, n_iter: int) -> Mixture:
+    def _fit_components(
+        self, prepared: _Prepared, candidate: InitialConfig, n_iter: int
+    ) -> GaussianComponents | EllipticalComponents:
+        rows = prepared.statistics
+        if candidate.strength is None:
+            parts = fit_elliptical(rows.y, rows.weight)
+            return EllipticalComponents(*(part.to(CPU) for part in parts))
         components = fit_gaussian_mixture(
-            prepared.statistics,
-            min(candidate.n_components, prepared.statistics.y.shape[1]),
+            rows,
+            min(candidate.n_components, rows.y.shape[1]),
             strength=candidate.strength,
             n_iter=n_iter,
             generator=torch.Generator().manual_seed(self.seed),
             has_time=lambda: not self.design.clock.is_over,
         )
-        components = GaussianComponents(*(part.to(CPU) for part in components))
+        return GaussianComponents(*(part.to(CPU) for part in components))
+
+    def _fit_mixture(self, prepared: _Prepared, candidate: InitialConfig, n_iter: int) -> Mixture:
+        components = self._fit_components(prepared, candidate, n_iter)
         effects = []
         if self.design.n_entries:
-            given = responsibilities(prepared.residuals, components)
+            if isinstance(components, EllipticalComponents):
+                given = radius_responsibilities(prepared.residuals, components)
+            else:
+                given = responsibilities(prepared.residuals, components)
             on_weights = fit_weight_effects(
                 given, prepared.codes, self.design.n_entries, prepared.weight
             )
