@@ -75,7 +75,10 @@ class FitSettings:
             **{name: getattr(estimator, name) for name in OF_RECIPE},
         )
         options = choose_options(
-            n_rows, clock=clock, **{name: getattr(estimator, name) for name in OF_TRAINING}
+            n_rows,
+            clock=clock,
+            n_columns=len(layout.value_labels),
+            **{name: getattr(estimator, name) for name in OF_TRAINING},
         )
         if layout.given is not None:
             recipe = replace(recipe, given=ConditionSizes(*layout.given))

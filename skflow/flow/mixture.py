@@ -50,35 +50,18 @@ from skflow.flow import floored_components
 from skflow.flow.bijection import Bijection, split_absent
 from skflow.flow.conditioner import quantize_inputs
 from skflow.flow.context import NO_CONTEXT, Context
-from skflow.flow.floored_components import LOG_SQRT_2PI, Components
+from skflow.flow.floored_components import (
+    LOG_SQRT_2PI,
+    MIN_FLOOR,
+    MIN_SCALE,
+    Components,
+    EllipticalComponents,
+    GaussianComponents,
+    regress,
+)
 from skflow.flow.heavy_tails import broad_density
 from skflow.flow.residuals import Residuals
 from skflow.flow.univariate_mixture import ComponentWeights, UnivariateMixture
-
-MIN_SCALE = 1e-4
-MIN_FLOOR = 1e-3
-START_FLOOR = 5e-3
-ELLIPTICAL_FLOOR = 1.5e-3  # radii hold the tails; of many columns, each floor costs
-
-
-class GaussianComponents(NamedTuple):
-    """Weights ``(K,)``, means ``(K, d)`` and covariances ``(K, d, d)``."""
-
-    weights: Tensor
-    means: Tensor
-    covariances: Tensor
-
-
-class EllipticalComponents(NamedTuple):
-    """Weights ``(K,)``, radii ``(K,)``, one mean ``(d,)`` and one covariance ``(d, d)``.
-
-    Component k has this covariance times its squared radius.
-    """
-
-    weights: Tensor
-    radii: Tensor
-    mean: Tensor
-    covariance: Tensor
 
 
 class Mixture(Bijection):
@@ -142,39 +125,23 @@ class Mixture(Bijection):
         n_given: int = 0,
     ) -> "Mixture":
         """Return the mixture of Gaussian components, usually found by expectation maximization."""
-        if isinstance(components, EllipticalComponents):
-            weights, radii, mean, covariance = components
-            means, covariances = mean[None], covariance[None]
-        else:
-            weights, means, covariances = components
-            radii = torch.ones_like(weights)
-        identity = torch.eye(means.shape[1], dtype=means.dtype, device=means.device)
-        # Regression of each column on those before it, from the Cholesky factor L of the
-        # covariance: row j of L^-1, scaled to 1 on the diagonal, is the residual of column j.
-        factor = torch.linalg.cholesky(covariances + MIN_SCALE**2 * identity)
-        whitening = torch.linalg.solve_triangular(factor, identity, upper=False)
-        scale = factor.diagonal(dim1=1, dim2=2)
-        coefficients = -(whitening * scale[:, :, None]).tril(-1)
-        intercept = means - (coefficients @ means[:, :, None]).squeeze(2)
-        is_elliptical = isinstance(components, EllipticalComponents)
-        start_floor = ELLIPTICAL_FLOOR if is_elliptical else START_FLOOR
-        floor = torch.full_like(means[0], start_floor - MIN_FLOOR)
+        coefficients, intercept, scale, floor = regress(components)
         layer = cls(
-            len(weights),
-            means.shape[1],
+            len(intercept),
+            len(floor),
             bound,
             effects,
             has_missing=has_missing,
             n_given=n_given,
-            is_elliptical=is_elliptical,
+            is_elliptical=len(coefficients) == 1,
         )
-        layer.log_weights = nn.Parameter(weights.log())
-        layer.intercept = nn.Parameter(intercept.repeat(len(weights) // len(means), 1))
+        layer.log_weights = nn.Parameter(components.weights.log())
+        layer.intercept = nn.Parameter(intercept)
         layer.coefficients = nn.Parameter(coefficients)
-        layer.log_scale = nn.Parameter(scale.log() + radii.log()[:, None])
-        layer.floor_logit = nn.Parameter(torch.logit(floor))
+        layer.log_scale = nn.Parameter(scale.log())
+        layer.floor_logit = nn.Parameter(torch.logit(floor - MIN_FLOOR))
         if has_missing:
-            layer.missing_embedding = nn.Parameter(means.clone())
+            layer.missing_embedding = nn.Parameter(components.means.clone())
         return layer
 
     def sharpness(self) -> Tensor:

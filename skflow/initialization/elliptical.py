@@ -33,7 +33,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from skflow.flow.mixture import EllipticalComponents
+from skflow.flow.floored_components import EllipticalComponents
 from skflow.rows import weighted_mean
 
 SHRINKAGES = (0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 0.97)
@@ -91,7 +91,7 @@ def fit_elliptical(y: Tensor, weight: Tensor | None = None) -> EllipticalCompone
         influence = radii.precision / weighted_mean(radii.precision, weight)
     target = loadings @ loadings.T + unique.diag()
     covariance = deviations * torch.lerp(rows @ rows.T, target, shrinkage) * deviations.T
-    return EllipticalComponents(radii.weights, radii.squares.sqrt(), mean, covariance)
+    return EllipticalComponents(radii.weights, radii.squares.sqrt(), mean[None], covariance[None])
 
 
 def fit_factors(rows: Tensor, mass: float) -> tuple[Tensor, Tensor]:
@@ -117,7 +117,10 @@ def fit_factors(rows: Tensor, mass: float) -> tuple[Tensor, Tensor]:
     found = scipy.linalg.eigh(gram.cpu().numpy(), subset_by_value=(edge, math.inf))
     size, vectors = (torch.as_tensor(part).to(rows) for part in found)
     most = int(mass) // ROWS_PER_FACTOR
-    size, vectors = size[-most:] if most else size[:0], vectors[:, -most:] if most else vectors[:, :0]
+    size, vectors = (
+        size[-most:] if most else size[:0],
+        vectors[:, -most:] if most else vectors[:, :0],
+    )
     vectors = rows @ vectors / size.sqrt() if is_wide else vectors
     total = rows.square().sum(dim=1)
     noise = (total.sum() - size.sum()) / (n_columns - len(size))
@@ -196,9 +199,9 @@ def _fit_radii(distance: Tensor, n_columns: int, weight: Tensor) -> _Radii:
 
 def radius_responsibilities(y: Tensor, components: EllipticalComponents) -> Tensor:
     """Posterior probability of each radius, ``(K, n_rows)``, for rows of ``y``."""
-    weights, radii, mean, covariance = components
-    factor = torch.linalg.cholesky(covariance)
-    white = torch.linalg.solve_triangular(factor, y - mean[:, None], upper=False)
+    weights, radii, means, covariances = components
+    factor = torch.linalg.cholesky(covariances[0])
+    white = torch.linalg.solve_triangular(factor, y - means[0, :, None], upper=False)
     distance = white.square().sum(dim=0)
-    logs = weights.log() - len(mean) * radii.log()
+    logs = weights.log() - len(y) * radii.log()
     return torch.softmax(logs[:, None] - distance / 2 / radii.square()[:, None], dim=0)
