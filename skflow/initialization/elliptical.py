@@ -85,7 +85,7 @@ def fit_elliptical(y: Tensor, weight: Tensor | None = None) -> EllipticalCompone
         deviations = rows.square().sum(dim=1).sqrt().clamp_min(1e-12)[:, None]
         rows = rows / deviations
         loadings, unique = fit_factors(rows, float(weight.sum()))
-        shrinkage, radii = _choose_shrinkage(rows, weight, influence, loadings, unique)
+        shrinkage, radii = choose_shrinkage(rows, weight, influence, loadings, unique)
         if len(radii.squares) == 1 or step == FITS - 1:
             break
         influence = radii.precision / weighted_mean(radii.precision, weight)
@@ -138,7 +138,7 @@ def fit_factors(rows: Tensor, mass: float) -> tuple[Tensor, Tensor]:
     return loadings, unique
 
 
-def _choose_shrinkage(
+def choose_shrinkage(
     rows: Tensor, weight: Tensor, influence: Tensor, loadings: Tensor, unique: Tensor
 ) -> tuple[float, _Radii]:
     """Return the likeliest shrinkage, and radii, of rows that fits leave out one by one."""
@@ -164,7 +164,7 @@ def _choose_shrinkage(
         distance = distance / left_out * (mass / max(mass - 1, 1.0)) ** 2
         log_dets = log_det + spectrum.log().sum() + left_out.log()
         log_dets = log_dets + (n_columns - len(size)) * math.log(shrinkage)
-        radii = _fit_radii(distance, n_columns, weight)
+        radii = fit_radii(distance, n_columns, weight)
         score = float(weighted_mean(radii.log_prob - log_dets / 2, weight))
         if score > best:
             best, chosen = score, (shrinkage, radii)
@@ -172,7 +172,7 @@ def _choose_shrinkage(
     return chosen
 
 
-def _fit_radii(distance: Tensor, n_columns: int, weight: Tensor) -> _Radii:
+def fit_radii(distance: Tensor, n_columns: int, weight: Tensor) -> _Radii:
     """Fit scales to squared distances of rows: more of them, the more these spread."""
     each = distance / n_columns
     low, centre, high = each.quantile(each.new_tensor([0.01, 0.5, 0.99])).tolist()

@@ -46,7 +46,7 @@ class GaussianizedRows:
     def mean_log_density(self, mixture: Mixture) -> float:
         """Return the weighted mean of the log-density, in nats per row.
 
-        Of many columns the joint sum is taken, which needs no step per column.
+        For many columns the joint sum is taken, which needs no step per column.
         """
         log_prob, quantize = np.empty(len(self.log_det)), len(self.y) <= WIDE
         for block in row_blocks(len(log_prob), mixture.intercept.numel()):

@@ -348,9 +348,10 @@ class _Search:
         has_absent = bool(y.isnan().any())
         return _Prepared(marginals, codes, effects, filled, weight, statistics, has_absent)
 
-    def _fit_components(
+    def fit_components(
         self, prepared: _Prepared, candidate: InitialConfig, n_iter: int
     ) -> GaussianComponents | EllipticalComponents:
+        """Fit the components of a candidate, on the CPU in the end."""
         rows = prepared.statistics
         if candidate.strength is None:
             parts = fit_elliptical(rows.y, rows.weight)
@@ -366,7 +367,7 @@ class _Search:
         return GaussianComponents(*(part.to(CPU) for part in components))
 
     def _fit_mixture(self, prepared: _Prepared, candidate: InitialConfig, n_iter: int) -> Mixture:
-        components = self._fit_components(prepared, candidate, n_iter)
+        components = self.fit_components(prepared, candidate, n_iter)
         effects = []
         if self.design.n_entries:
             if isinstance(components, EllipticalComponents):

@@ -7,7 +7,7 @@ from skflow.clock import Clock
 from skflow.flow.recipe import WIDE, unless_auto
 from skflow.training.workers import ALONE, Workers
 
-LEAST_PATIENCE = 5
+LEAST_PATIENCE = 5  # epochs
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,12 @@ def choose_options(
     weight_decay: float | str,
     n_iter_no_change: int | str,
     tol: float,
-    n_columns: int = 0,
 ) -> TrainingOptions:
-    """Fill in what is "auto" from the number of training rows, and of columns of values."""
+    """Fill in what is "auto" from the number of training rows."""
     epochs = 200 if n_rows < 2_000 else 100 if n_rows < 20_000 else 60
     # A power of 2 that grows as the square root of the rows, from 64 to 256, later 1,024. Up to
     # 20,000 rows an epoch has few steps, and more of them gain more than larger ones.
     power = min(max(round(math.log2(4 * math.sqrt(n_rows))), 6), 8 if n_rows < 20_000 else 10)
-    # Of many columns an epoch takes long, and layers that gain at all gain in the first ones.
-    patience = epochs // 5
-    if n_columns > WIDE:
-        patience = max(LEAST_PATIENCE, patience * WIDE // n_columns)
     return TrainingOptions(
         max_iter=unless_auto(max_iter, epochs),
         clock=clock,
@@ -81,9 +76,17 @@ def choose_options(
         learning_rate=unless_auto(learning_rate, 4e-3),
         weight_decay=unless_auto(weight_decay, min(3.0, 10_000 / n_rows)),
         label_weight_decay=unless_auto(weight_decay, min(1.0, 30 / n_rows)),
-        n_iter_no_change=unless_auto(n_iter_no_change, patience),
+        n_iter_no_change=unless_auto(n_iter_no_change, epochs // 5),
         tol=float(tol),
     )
+
+
+def wide_patience(epochs: int, n_columns: int) -> int:
+    """Epochs without a gain for a table of so many columns of values, from those of a narrow one.
+
+    An epoch of many columns takes long, and layers that gain at all gain in the first epochs.
+    """
+    return epochs if n_columns <= WIDE else max(LEAST_PATIENCE, epochs * WIDE // n_columns)
 
 
 def conditional_label_decay(n_rows: int) -> float:

@@ -56,7 +56,7 @@ def test_distances_are_those_from_fits_without_the_row(
     rows = (rows - rows.mean(dim=1, keepdim=True)) / n_rows**0.5
     loadings, unique = 0.3 * rows[:, :2], rows.square().sum(dim=1)
     ones = torch.ones(n_rows, dtype=torch.float64)
-    _, radii = elliptical._choose_shrinkage(rows, ones, ones, loadings, unique)
+    _, radii = elliptical.choose_shrinkage(rows, ones, ones, loadings, unique)
     square = float(radii.squares)
     found = -2 * square * (radii.log_prob + n_columns / 2 * np.log(square))
     target = (loadings @ loadings.T + unique.diag()).numpy()
