@@ -63,6 +63,8 @@ from skflow.flow.heavy_tails import broad_density
 from skflow.flow.residuals import Residuals
 from skflow.flow.univariate_mixture import ComponentWeights, UnivariateMixture
 
+FAR = 4  # bounds of an elliptical mixture, in terms of those of splines
+
 
 class Mixture(Bijection):
     """Floored mixture of triangular Gaussian regressions; see the module's text.
@@ -105,7 +107,8 @@ class Mixture(Bijection):
         def zeros(*size: int) -> nn.Parameter:
             return nn.Parameter(torch.zeros(size, dtype=torch.float64))
 
-        self.bound = bound
+        # Radii take whole rows out far, where clamped columns would mislead all later ones.
+        self.bound = bound * (FAR if is_elliptical and n_components > 1 else 1)
         self.log_weights = zeros(n_components)
         self.intercept = zeros(n_components, n_columns)
         self.coefficients = zeros(n_regressions, n_columns, n_columns)

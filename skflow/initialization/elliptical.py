@@ -19,11 +19,12 @@ The distance of a row is that from a fit without it, in closed form (Sherman and
 
     q_{-i} = \frac{q_i}{1 - a q_i}, \quad
     \log \det \Sigma_{-i} = \log \det \Sigma + \log(1 - a q_i), \quad
-    q_i = x_i^T \Sigma^{-1} x_i, \quad a = (1 - \lambda) u_i / n .
+    q_i = x_i^T \Sigma^{-1} x_i, \quad a = (1 - \lambda) \frac{p_i}{1 - p_i}, \quad p_i = u_i / n ,
 
-One eigendecomposition gives it for all :math:`\lambda`, of which the likeliest is taken. Rows then
-weigh :math:`u_i = E[1 / c \mid x_i]` in a second fit, as in a fit of a multivariate t distribution:
-far rows say less about the covariance.
+where :math:`x_i` is the row less the mean of all; less that of the others it is
+:math:`x_i / (1 - p_i)`. One eigendecomposition gives it for all :math:`\lambda`, of
+which the likeliest is taken. Rows then weigh :math:`u_i = E[1 / c \mid x_i]` in a second fit, as in
+a fit of a multivariate t distribution: far rows say less about the covariance.
 """
 
 import math
@@ -36,11 +37,27 @@ from torch import Tensor
 from skflow.flow.floored_components import EllipticalComponents
 from skflow.rows import weighted_mean
 
-SHRINKAGES = (0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 0.97)
+SHRINKAGES = (
+    0.01,
+    0.02,
+    0.035,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.4,
+    0.55,
+    0.7,
+    0.85,
+    0.97,
+    0.995,
+)
 FITS = 2
 FACTOR_STEPS = 20
 ROWS_PER_FACTOR = 8
-LEAST_UNIQUE = 0.02  # share of a column's variance that factors leave
+LEAST_UNIQUE = 0.005  # share of a column's variance that factors leave
 MOST_RADII = 8
 RADII_STEPS = 60
 STEP = 0.35  # between logarithms of squared radii, where the search for them begins
@@ -155,13 +172,13 @@ def choose_shrinkage(
         size, vectors = torch.linalg.eigh(white @ white.T)
         squares = (vectors.T @ white).square()
     squares = squares * (mass / (weight * influence))
+    own = influence * weight.clamp_max(1.0) / mass  # share of a single row
     best, chosen = -math.inf, None
     for shrinkage in SHRINKAGES:
         spectrum = torch.lerp(size.clamp_min(0), torch.ones_like(size), shrinkage)
         distance = (1 / spectrum) @ squares
-        own = (1 - shrinkage) * influence * weight.clamp_max(1.0) / mass
-        left_out = (1 - own * distance).clamp_min(1e-12)
-        distance = distance / left_out * (mass / max(mass - 1, 1.0)) ** 2
+        left_out = (1 - (1 - shrinkage) * own / (1 - own) * distance).clamp_min(1e-12)
+        distance = distance / left_out / (1 - own).square()
         log_dets = log_det + spectrum.log().sum() + left_out.log()
         log_dets = log_dets + (n_columns - len(size)) * math.log(shrinkage)
         radii = fit_radii(distance, n_columns, weight)

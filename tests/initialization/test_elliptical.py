@@ -61,9 +61,11 @@ def test_distances_are_those_from_fits_without_the_row(
     found = -2 * square * (radii.log_prob + n_columns / 2 * np.log(square))
     target = (loadings @ loadings.T + unique.diag()).numpy()
     for i, row in enumerate(rows.numpy().T):
-        others = rows.numpy() @ rows.numpy().T - np.outer(row, row)
-        covariance = (1 - shrinkage) * others + shrinkage * target
-        deviation = np.sqrt(n_rows) * row * n_rows / (n_rows - 1)
+        others = np.delete(rows.numpy(), i, axis=1)
+        mean = others.mean(axis=1)
+        scatter = (others - mean[:, None]) @ (others - mean[:, None]).T
+        covariance = (1 - shrinkage) * scatter + shrinkage * target
+        deviation = np.sqrt(n_rows) * (row - mean)
         expected = deviation @ np.linalg.solve(covariance, deviation)
         np.testing.assert_allclose(float(found[i]), expected, rtol=1e-8)
 
