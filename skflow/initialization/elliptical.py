@@ -37,23 +37,7 @@ from torch import Tensor
 from skflow.flow.floored_components import EllipticalComponents
 from skflow.rows import weighted_mean
 
-SHRINKAGES = (
-    0.01,
-    0.02,
-    0.035,
-    0.05,
-    0.075,
-    0.1,
-    0.15,
-    0.2,
-    0.3,
-    0.4,
-    0.55,
-    0.7,
-    0.85,
-    0.97,
-    0.995,
-)
+SHRINKAGES = (0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 0.95, 0.99)
 FITS = 2
 FACTOR_STEPS = 20
 ROWS_PER_FACTOR = 8
