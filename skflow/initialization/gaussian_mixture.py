@@ -161,6 +161,8 @@ def _step(
 
 def responsibilities(y: Tensor, components: GaussianComponents) -> Tensor:
     """Posterior probability of each component, ``(K, n_rows)``, for rows of ``y``."""
+    if len(components.weights) == 1:
+        return torch.ones_like(y[:1])
     natural = natural_parameters(components)
     blocks = y.split(max(1, BLOCK // sum(natural.shape)), dim=1)
     log_joint = [natural @ sufficient_statistics(block) for block in blocks]
