@@ -16,8 +16,9 @@ from skflow.flow.bijection import Bijection, Chain
 from skflow.flow.context import Context, ContextEncoder
 from skflow.flow.coupling import Coupling
 from skflow.flow.effects import ConditionEffects, LabelEffects
+from skflow.flow.floored_components import EllipticalComponents, GaussianComponents
 from skflow.flow.marginals import Marginals
-from skflow.flow.mixture import GaussianComponents, Mixture
+from skflow.flow.mixture import Mixture
 from skflow.initialization.marginals import fit_marginals
 
 N_COLUMNS = 4
@@ -191,8 +192,12 @@ def mixture(
     n_columns: int = N_COLUMNS,
     case: Case = PLAIN,
     n_given: int = 0,
+    *,
+    elliptical: bool = False,
 ) -> Mixture:
     """Components of a given width around scattered centres, each correlated its own way.
+
+    Elliptical ones share centre and correlations, and differ in their radii.
 
     The first ``n_given`` of their columns are those of a condition.
     """
@@ -205,7 +210,12 @@ def mixture(
     factor = draw(n_components, n_columns, n_columns).tril() / 2 + torch.eye(n_columns)
     covariances = scale**2 * factor @ factor.transpose(1, 2)
     weights = torch.softmax(draw(n_components), dim=0)
-    components = GaussianComponents(weights, draw(n_components, n_columns), covariances)
+    means = draw(n_components, n_columns)
+    components: GaussianComponents | EllipticalComponents
+    components = GaussianComponents(weights, means, covariances)
+    if elliptical:
+        radii = draw(n_components).exp()
+        components = EllipticalComponents(weights, radii, means[:1], covariances[:1])
     effects: list[nn.Module] = []
     if case.labels:
         effects.append(LabelEffects(draw(N_ENTRIES, n_components + n_columns) / 2))
@@ -251,6 +261,7 @@ BIJECTIONS: dict[str, Callable[[Case], Bijection]] = {
     "mixture, one component": lambda case: mixture(1.0, n_components=1, case=case),
     "mixture, broad": lambda case: mixture(1.0, case=case),
     "mixture, narrow": lambda case: mixture(0.02, case=case),
+    "mixture, elliptical": lambda case: mixture(0.5, case=case, elliptical=True),
     "mixture, without embedding": mixture_without_embedding,
     "mixture, after conditions": mixture_after_conditions,
     "chain of all": chain,

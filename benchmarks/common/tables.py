@@ -26,7 +26,7 @@ def load_tables(data: Path) -> dict[str, FloatArray]:
     if POWER in tables:
         tables[POWER] = _prepare_power(tables[POWER], np.random.default_rng(0))
     prepared = {
-        name: _drop_duplicates(_blur(table, np.random.default_rng(0)))
+        name: drop_duplicates(blur(table, np.random.default_rng(0)))
         for name, table in tables.items()
     }
     return dict(sorted(prepared.items(), key=lambda item: item[1].size))
@@ -62,7 +62,8 @@ def _prepare_power(table: FloatArray, rng: np.random.Generator) -> FloatArray:
     return kept + rng.uniform(0, list(POWER_NOISE.values()), kept.shape)
 
 
-def _blur(table: FloatArray, rng: np.random.Generator) -> FloatArray:
+def blur(table: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Add uniform noise one grid step wide to columns of repeated values; drop constant ones."""
     columns = []
     for values in table.T:
         distinct = np.unique(values)
@@ -76,7 +77,8 @@ def _blur(table: FloatArray, rng: np.random.Generator) -> FloatArray:
     return np.column_stack(columns)
 
 
-def _drop_duplicates(table: FloatArray) -> FloatArray:
+def drop_duplicates(table: FloatArray) -> FloatArray:
+    """Drop columns that correlate to 1 with an earlier one."""
     correlation = np.abs(np.corrcoef(table.T))
     earlier = np.triu(correlation, k=1).max(axis=0)
     return table[:, earlier < NEARLY_EQUAL]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from skflow.flow.mixture import GaussianComponents
+from skflow.flow.floored_components import GaussianComponents
 from skflow.initialization.gaussian_mixture import (
     RIDGE,
     natural_parameters,

@@ -13,7 +13,7 @@ from torch import Tensor
 from skflow.conditioning.components import MixedComponents
 from skflow.flow.batch import Batch
 from skflow.flow.context import Vocabulary
-from skflow.flow.mixture import GaussianComponents
+from skflow.flow.floored_components import GaussianComponents
 from skflow.flow.model import Latents, Model
 from skflow.initialization.gaussian_mixture import (
     ComponentPrior,

@@ -205,7 +205,7 @@ def _pack(state: FitState, head: dict[str, Any]) -> tuple[dict[str, Any], Arrays
             "n_bins": config.view.n_bins,
             "shifts": config.view.shifts,
             "n_components": config.n_components,
-            "strength": [float(rows) for rows in config.strength],
+            "strength": [float(rows) for rows in config.strength or ()],
         },
         "best_scores": [pack_scalar(history.best_score) for history in histories.values()],
         "n_iter": [] if first is None else first.n_iter,
@@ -240,7 +240,7 @@ def _unpack(fields: _StateFields, arrays: Arrays, recipe: FlowRecipe) -> FitStat
     config = None
     if fields.config is not None:
         choice = MarginalChoice(fields.config.n_bins, fields.config.shifts)
-        strength = PriorStrength(*fields.config.strength)
+        strength = PriorStrength(*fields.config.strength) if fields.config.strength else None
         config = InitialConfig(choice, fields.config.n_components, strength)
     state = FitState(
         initial=take_prefixed("initial", arrays),

@@ -14,6 +14,7 @@ from skflow.training.options import (
     TrainingOptions,
     choose_options,
     conditional_label_decay,
+    wide_patience,
 )
 
 # Parameters of the estimator that are sizes of the model, and options of its training.
@@ -77,6 +78,9 @@ class FitSettings:
         options = choose_options(
             n_rows, clock=clock, **{name: getattr(estimator, name) for name in OF_TRAINING}
         )
+        patience = wide_patience(options.n_iter_no_change, len(layout.value_labels))
+        patience = unless_auto(estimator.n_iter_no_change, patience)
+        options = replace(options, n_iter_no_change=patience)
         if layout.given is not None:
             recipe = replace(recipe, given=ConditionSizes(*layout.given))
             decay = unless_auto(estimator.weight_decay, conditional_label_decay(n_rows))

@@ -29,6 +29,30 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
+MIN_SCALE = 1e-4
+MIN_FLOOR = 1e-3
+START_FLOOR = 5e-3
+ELLIPTICAL_FLOOR = 1.5e-3  # radii hold the tails; of many columns, each floor costs
+
+
+class GaussianComponents(NamedTuple):
+    """Weights ``(K,)``, means ``(K, d)`` and covariances ``(K, d, d)``."""
+
+    weights: Tensor
+    means: Tensor
+    covariances: Tensor
+
+
+class EllipticalComponents(NamedTuple):
+    """Weights ``(K,)``, radii ``(K,)``, one mean ``(1, d)`` and one covariance ``(1, d, d)``.
+
+    Component k has this mean, and this covariance times its squared radius.
+    """
+
+    weights: Tensor
+    radii: Tensor
+    means: Tensor
+    covariances: Tensor
 
 
 class Components(NamedTuple):
@@ -36,7 +60,8 @@ class Components(NamedTuple):
 
     Attributes
     ----------
-    coefficients : Tensor of shape (K, d, m)
+    coefficients : Tensor of shape (K, d, m) or (1, d, m)
+        Those of all components, in the second case.
     intercept, scale : Tensor of shape (K, d)
     floor : Tensor of shape (d,)
     """
@@ -45,6 +70,27 @@ class Components(NamedTuple):
     intercept: Tensor
     scale: Tensor
     floor: Tensor
+
+
+def regress(components: GaussianComponents | EllipticalComponents) -> Components:
+    """Regress each column on those before it, under each component.
+
+    The coefficients of elliptical components are those of one, ``(1, d, d)``.
+    """
+    means, covariances = components.means, components.covariances
+    identity = torch.eye(means.shape[1], dtype=means.dtype, device=means.device)
+    # From the Cholesky factor L of the covariance: row j of L^-1, scaled to 1 on the diagonal, is
+    # the residual of column j.
+    factor = torch.linalg.cholesky(covariances + MIN_SCALE**2 * identity)
+    whitening = torch.linalg.solve_triangular(factor, identity, upper=False)
+    scale = factor.diagonal(dim1=1, dim2=2)
+    coefficients = -(whitening * scale[:, :, None]).tril(-1)
+    intercept = means - (coefficients @ means[:, :, None]).squeeze(2)
+    start_floor = START_FLOOR
+    if isinstance(components, EllipticalComponents):
+        scale, start_floor = components.radii[:, None] * scale, ELLIPTICAL_FLOOR
+        intercept = intercept.repeat(len(scale), 1)
+    return Components(coefficients, intercept, scale, torch.full_like(means[0], start_floor))
 
 
 def log_prob(
@@ -99,12 +145,17 @@ class _LogProb(torch.autograd.Function):
         of_scale = precision * (-weighted.sum(dim=2))
         of_mean = weighted.mul_(standardised)  # times the scale
         of_scale += precision * torch.linalg.vecdot(of_mean, standardised, dim=2)
-        flat = of_mean.flatten(0, 1)
-        of_coefficients = (flat @ regressors.T).unflatten(0, precision.shape)
-        of_coefficients = of_coefficients * precision[:, :, None]
-        of_regressors = -(weight.T @ flat)
         of_intercept = of_mean.sum(dim=2) * precision
-        of_y = -of_mean.mul_(precision[:, :, None]).sum(dim=0)
+        if len(weight) < precision.numel():
+            of_y = -of_mean.mul_(precision[:, :, None]).sum(dim=0)
+            of_coefficients = -(of_y @ regressors.T)[None]
+            of_regressors = weight.T @ of_y
+        else:
+            flat = of_mean.flatten(0, 1)
+            of_coefficients = (flat @ regressors.T).unflatten(0, precision.shape)
+            of_coefficients = of_coefficients * precision[:, :, None]
+            of_regressors = -(weight.T @ flat)
+            of_y = -of_mean.mul_(precision[:, :, None]).sum(dim=0)
         of_floor = (of_broad / floor[:, None] - of_normal / (1 - floor[:, None])).sum(dim=1)
         of_parameters = (of_coefficients, of_intercept, of_scale, of_floor)
         return of_y, of_broad / broad, of_regressors, None, *of_parameters
@@ -113,9 +164,16 @@ class _LogProb(torch.autograd.Function):
 def _standardise(
     y: Tensor, regressors: Tensor, components: Components
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return t, ``(K, d, n_rows)``, the weight of regressors in it, and the precisions."""
+    """Return t, ``(K, d, n_rows)``, the weight of regressors in it, and the precisions.
+
+    Where components share coefficients, the weight is that in y less the mean, ``(d, m)``.
+    """
     coefficients, intercept, scale, _ = components
     precision = 1 / scale
+    if len(coefficients) < len(precision):
+        deviations = torch.addmm(y, coefficients[0], regressors, alpha=-1)
+        standardised = (deviations - intercept[:, :, None]).mul_(precision[:, :, None])
+        return standardised, -coefficients[0], precision
     weight = (-coefficients * precision[:, :, None]).flatten(0, 1)
     offset = (-intercept * precision).view(-1, 1)
     standardised = torch.addmm(offset, weight, regressors)

@@ -50,22 +50,20 @@ from skflow.flow import floored_components
 from skflow.flow.bijection import Bijection, split_absent
 from skflow.flow.conditioner import quantize_inputs
 from skflow.flow.context import NO_CONTEXT, Context
-from skflow.flow.floored_components import LOG_SQRT_2PI, Components
+from skflow.flow.floored_components import (
+    LOG_SQRT_2PI,
+    MIN_FLOOR,
+    MIN_SCALE,
+    Components,
+    EllipticalComponents,
+    GaussianComponents,
+    regress,
+)
 from skflow.flow.heavy_tails import broad_density
 from skflow.flow.residuals import Residuals
 from skflow.flow.univariate_mixture import ComponentWeights, UnivariateMixture
 
-MIN_SCALE = 1e-4
-MIN_FLOOR = 1e-3
-START_FLOOR = 5e-3
-
-
-class GaussianComponents(NamedTuple):
-    """Weights ``(K,)``, means ``(K, d)`` and covariances ``(K, d, d)``."""
-
-    weights: Tensor
-    means: Tensor
-    covariances: Tensor
+FAR = 4  # bounds of an elliptical mixture, in terms of those of splines
 
 
 class Mixture(Bijection):
@@ -86,6 +84,9 @@ class Mixture(Bijection):
         Otherwise it is 0.
     n_given : int
         Leading columns that are conditions, read from ``context.condition``.
+    is_elliptical : bool
+        Whether all components have the same regressions and the same embedding of missing values,
+        and so cost the work of one.
     """
 
     def __init__(
@@ -97,26 +98,29 @@ class Mixture(Bijection):
         *,
         has_missing: bool = False,
         n_given: int = 0,
+        is_elliptical: bool = False,
     ) -> None:
         super().__init__()
         self.n_given = n_given
+        n_regressions = 1 if is_elliptical else n_components
 
         def zeros(*size: int) -> nn.Parameter:
             return nn.Parameter(torch.zeros(size, dtype=torch.float64))
 
-        self.bound = bound
+        # Radii take whole rows out far, where clamped columns would mislead all later ones.
+        self.bound = bound * (FAR if is_elliptical and n_components > 1 else 1)
         self.log_weights = zeros(n_components)
         self.intercept = zeros(n_components, n_columns)
-        self.coefficients = zeros(n_components, n_columns, n_columns)
+        self.coefficients = zeros(n_regressions, n_columns, n_columns)
         self.log_scale = zeros(n_components, n_columns)
         self.floor_logit = zeros(n_columns)
-        self.missing_embedding = zeros(n_components, n_columns) if has_missing else None
+        self.missing_embedding = zeros(n_regressions, n_columns) if has_missing else None
         self.effects = nn.ModuleList(effects)
 
     @classmethod
     def from_components(
         cls,
-        components: GaussianComponents,
+        components: GaussianComponents | EllipticalComponents,
         bound: float,
         effects: Iterable[nn.Module] = (),
         *,
@@ -124,31 +128,23 @@ class Mixture(Bijection):
         n_given: int = 0,
     ) -> "Mixture":
         """Return the mixture of Gaussian components, usually found by expectation maximization."""
-        weights, means, covariances = components
-        identity = torch.eye(means.shape[1], dtype=means.dtype, device=means.device)
-        # Regression of each column on those before it, from the Cholesky factor L of the
-        # covariance: row j of L^-1, scaled to 1 on the diagonal, is the residual of column j.
-        factor = torch.linalg.cholesky(covariances + MIN_SCALE**2 * identity)
-        whitening = torch.linalg.solve_triangular(factor, identity, upper=False)
-        scale = factor.diagonal(dim1=1, dim2=2)
-        coefficients = -(whitening * scale[:, :, None]).tril(-1)
-        intercept = means - (coefficients @ means[:, :, None]).squeeze(2)
-        floor = torch.full_like(means[0], START_FLOOR - MIN_FLOOR)
+        coefficients, intercept, scale, floor = regress(components)
         layer = cls(
-            len(means),
-            means.shape[1],
+            len(intercept),
+            len(floor),
             bound,
             effects,
             has_missing=has_missing,
             n_given=n_given,
+            is_elliptical=len(coefficients) == 1,
         )
-        layer.log_weights = nn.Parameter(weights.log())
+        layer.log_weights = nn.Parameter(components.weights.log())
         layer.intercept = nn.Parameter(intercept)
         layer.coefficients = nn.Parameter(coefficients)
         layer.log_scale = nn.Parameter(scale.log())
-        layer.floor_logit = nn.Parameter(torch.logit(floor))
+        layer.floor_logit = nn.Parameter(torch.logit(floor - MIN_FLOOR))
         if has_missing:
-            layer.missing_embedding = nn.Parameter(means.clone())
+            layer.missing_embedding = nn.Parameter(components.means.clone())
         return layer
 
     def sharpness(self) -> Tensor:

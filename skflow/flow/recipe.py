@@ -23,6 +23,8 @@ from skflow.torch_state import usual_torch
 
 Number = TypeVar("Number", int, float)
 
+WIDE = 64  # columns of values from which a table is wide
+ROWS_PER_COLUMN = 4  # fewer rows of a wide table could only mislead layers
 MOST_FEATURES = 64
 LAYERS_OF_ONE_COLUMN = 2  # each transforms it given its labels and condition
 
@@ -31,6 +33,7 @@ PARENTS = "labels.parents"
 MARGINALS = "marginals.x_knots"
 GIVEN_MARGINALS = "given_marginals.x_knots"
 MIXTURE = "flow.mixture.log_weights"
+REGRESSIONS = "flow.mixture.coefficients"
 MISSING_EMBEDDING = "flow.mixture.missing_embedding"
 
 
@@ -278,7 +281,7 @@ def restore_model(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
 
 def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
     """Build a model for the state to be assigned to; what is loaded takes no memory."""
-    for name in (PARENTS, MARGINALS, MIXTURE):
+    for name in (PARENTS, MARGINALS, MIXTURE, REGRESSIONS):
         if name not in state or not state[name].ndim:
             raise ValueError(f"{name} is missing, or a single number")
     if state[PARENTS].shape != (len(recipe.n_labels),):
@@ -314,6 +317,7 @@ def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
             effects,
             has_missing=MISSING_EMBEDDING in state,
             n_given=recipe.n_given,
+            is_elliptical=len(state[REGRESSIONS]) == 1,
         )
     return recipe.build(labels, marginals, mixture, None, given_marginals)
 
@@ -329,9 +333,11 @@ def choose_recipe(
     n_bins: int,
     dropout: float | str,
 ) -> FlowRecipe:
-    """Fill in what is "auto" from the number of training rows."""
+    """Fill in what is "auto" from the number of training rows, and of columns of values."""
+    n_columns = len(value_labels)
     # So few rows could only mislead layers.
-    layers = 0 if n_rows < 80 else 3
+    is_short = n_columns > WIDE and n_rows < ROWS_PER_COLUMN * n_columns
+    layers = 0 if n_rows < 80 or is_short else 3
     # Groups of columns share the units: fewer would leave too few for each.
     units = 64 if n_rows < 600 else 128 if n_rows < 16_000 else 256
     # All but the outermost of as many normal draws lie within.

@@ -6,10 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skflow.flow.mixture import GaussianComponents
+from skflow.flow.floored_components import GaussianComponents
 from skflow.rows import weighted_mean
 
 RIDGE = 1e-8
+UNCORRELATED = 1e4  # rows of prior that leave components a diagonal covariance
 MEAN_ROWS = 0.05  # rows of prior in each mean: none is the value of a single row
 BLOCK = 500_000  # entries of the arrays worked on at once: they stay in the cache
 KEPT = 8_000_000  # entries of statistics that are made once and kept
@@ -20,6 +21,17 @@ class PriorStrength(NamedTuple):
 
     pooled_rows: float
     diagonal_rows: float
+
+
+def prior_strengths(n_columns: int) -> dict[str, PriorStrength]:
+    """From components that share the shape of all rows to free, narrow, diagonal ones."""
+    return {
+        "shared": PriorStrength(pooled_rows=n_columns + 2.0, diagonal_rows=0.0),
+        "shrunk": PriorStrength(pooled_rows=1.0, diagonal_rows=1.0 * n_columns),
+        "free": PriorStrength(pooled_rows=0.1, diagonal_rows=1.0 * n_columns),
+        "narrow": PriorStrength(pooled_rows=0.02, diagonal_rows=4.0 * n_columns),
+        "diagonal": PriorStrength(pooled_rows=0.02, diagonal_rows=UNCORRELATED),
+    }
 
 
 class ComponentPrior(NamedTuple):
@@ -149,6 +161,8 @@ def _step(
 
 def responsibilities(y: Tensor, components: GaussianComponents) -> Tensor:
     """Posterior probability of each component, ``(K, n_rows)``, for rows of ``y``."""
+    if len(components.weights) == 1:
+        return torch.ones_like(y[:1])
     natural = natural_parameters(components)
     blocks = y.split(max(1, BLOCK // sum(natural.shape)), dim=1)
     log_joint = [natural @ sufficient_statistics(block) for block in blocks]

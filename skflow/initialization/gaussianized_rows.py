@@ -10,6 +10,7 @@ from torch import Tensor
 
 from skflow.flow.context import Context
 from skflow.flow.mixture import Mixture
+from skflow.flow.recipe import WIDE
 from skflow.initialization.joint_marginals import JointMarginals
 from skflow.rows import EncodedRows, row_blocks, weighted_mean
 
@@ -43,12 +44,17 @@ class GaussianizedRows:
         return cls(y, marginals.n_given, log_det.numpy(), codes, rows.weight)
 
     def mean_log_density(self, mixture: Mixture) -> float:
-        """Return the weighted mean of the log-density, in nats per row."""
-        log_prob = np.empty(len(self.log_det))
+        """Return the weighted mean of the log-density, in nats per row.
+
+        For many columns the joint sum is taken, which needs no step per column.
+        """
+        log_prob, quantize = np.empty(len(self.log_det)), len(self.y) <= WIDE
         for block in row_blocks(len(log_prob), mixture.intercept.numel()):
             codes = None if self.codes is None else self.codes[:, block]
             condition, own = self.y[: self.n_given, block], self.y[self.n_given :, block]
             with torch.inference_mode():
-                of_mixture = mixture.log_prob(own, Context(codes, condition=condition))
+                of_mixture = mixture.log_prob(
+                    own, Context(codes, condition=condition, quantize=quantize)
+                )
             log_prob[block] = self.log_det[block] + of_mixture.numpy()
         return float(weighted_mean(log_prob, self.weight))

@@ -40,14 +40,16 @@ def impute(
     filled = torch.where(absent, mean + deviation * _normal_like(y, generator), y)
     for _ in range(SWEEPS if len(y) > 1 else 0):
         mean = weighted_mean(filled, weight)[:, None]
-        precision = _ridged_precision(filled - mean, weight)
+        centred = filled - mean
+        precision = _ridged_precision(centred, weight)
         for j in absent.any(dim=1).nonzero().flatten().tolist():
             if clock is not None and clock.is_over:
                 return filled
             # One column after the other: values that are missing together stay correlated.
-            pull = (precision[j] @ (filled - mean)) / precision[j, j]
+            pull = (precision[j] @ centred) / precision[j, j]
             noise = _normal_like(y[j], generator) / precision[j, j].sqrt()
             filled[j] = torch.where(absent[j], filled[j] - pull + noise, y[j])
+            centred[j] = filled[j] - mean[j]
     return filled
 
 

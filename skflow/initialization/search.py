@@ -11,12 +11,16 @@ from torch import Tensor
 from skflow.clock import Clock
 from skflow.flow.context import Vocabulary, sum_embeddings
 from skflow.flow.effects import LabelEffects
-from skflow.flow.mixture import GaussianComponents, Mixture
+from skflow.flow.floored_components import EllipticalComponents, GaussianComponents
+from skflow.flow.mixture import Mixture
+from skflow.flow.recipe import WIDE
+from skflow.initialization.elliptical import fit_elliptical, radius_responsibilities
 from skflow.initialization.folds import MANY_ROWS, Fold, make_folds
 from skflow.initialization.gaussian_mixture import (
     PriorStrength,
     SufficientStatistics,
     fit_gaussian_mixture,
+    prior_strengths,
     responsibilities,
 )
 from skflow.initialization.gaussianized_rows import GaussianizedRows
@@ -37,7 +41,7 @@ EM_ROWS = 20_000  # more add little to where the mixture starts
 EM_STEPS = 60
 SEARCH_STEPS = 15  # enough to tell candidates apart
 COVARIANCE_ENTRIES = 100_000  # in all components together
-UNCORRELATED = 1e4  # rows of prior that leave components a diagonal covariance
+MOST_SHIFTING = 32  # columns of labels that may move means: more would explain any row
 # From many rows on, this share of a candidate's overfit counts against it: layers do not undo it.
 OVERFIT = 0.5
 SEARCH_SHARE = 1 / 3  # of the time a fit may take: after it no further candidate is tried
@@ -196,11 +200,11 @@ class MarginalChoice:
 
 @dataclass(frozen=True)
 class InitialConfig:
-    """What is chosen on held-out rows."""
+    """What is chosen on held-out rows; without a prior's strength the components are elliptical."""
 
     view: MarginalChoice
     n_components: int
-    strength: PriorStrength
+    strength: PriorStrength | None
 
 
 class _Search:
@@ -232,9 +236,17 @@ class _Search:
         few = [k for k in ladder if k in FEW_COMPONENTS] or ladder
         more = [k for k in ladder if k not in few]
         scores: dict[InitialConfig, float] = {}
+        is_wide = self.n_components is None and n_columns > WIDE
+        if is_wide and len(ladder) == 1:  # a sum over so many columns tells views apart
+            folds = folds[:1]
         for n_bins in (1, gaussianizing_bins(n_rows)):
-            view = MarginalChoice(n_bins, shifts=True)
-            scores |= self._grow_components(folds, view, few, [priors["shared"], priors["narrow"]])
+            if is_wide:
+                view = MarginalChoice(n_bins, shifts=len(self.design.n_labels) <= MOST_SHIFTING)
+                scores |= self._grow_components(folds, view, [1], [None])
+            if len(ladder) > 1 or not is_wide:
+                view = MarginalChoice(n_bins, shifts=True)
+                strengths = [priors["shared"], priors["narrow"]]
+                scores |= self._grow_components(folds, view, few, strengths)
         n_bins = max(scores, key=scores.__getitem__).view.n_bins
         scores |= self._grow_components(
             folds, MarginalChoice(n_bins, shifts=True), more, list(priors.values())
@@ -251,7 +263,7 @@ class _Search:
         folds: list[Fold],
         view: MarginalChoice,
         ladder: list[int],
-        priors: list[PriorStrength],
+        priors: Sequence[PriorStrength | None],
     ) -> dict[InitialConfig, float]:
         """Raise the number of components under each prior until its score falls.
 
@@ -336,19 +348,32 @@ class _Search:
         has_absent = bool(y.isnan().any())
         return _Prepared(marginals, codes, effects, filled, weight, statistics, has_absent)
 
-    def _fit_mixture(self, prepared: _Prepared, candidate: InitialConfig, n_iter: int) -> Mixture:
+    def fit_components(
+        self, prepared: _Prepared, candidate: InitialConfig, n_iter: int
+    ) -> GaussianComponents | EllipticalComponents:
+        """Fit the components of a candidate, on the CPU in the end."""
+        rows = prepared.statistics
+        if candidate.strength is None:
+            parts = fit_elliptical(rows.y, rows.weight)
+            return EllipticalComponents(*(part.to(CPU) for part in parts))
         components = fit_gaussian_mixture(
-            prepared.statistics,
-            min(candidate.n_components, prepared.statistics.y.shape[1]),
+            rows,
+            min(candidate.n_components, rows.y.shape[1]),
             strength=candidate.strength,
             n_iter=n_iter,
             generator=torch.Generator().manual_seed(self.seed),
             has_time=lambda: not self.design.clock.is_over,
         )
-        components = GaussianComponents(*(part.to(CPU) for part in components))
+        return GaussianComponents(*(part.to(CPU) for part in components))
+
+    def _fit_mixture(self, prepared: _Prepared, candidate: InitialConfig, n_iter: int) -> Mixture:
+        components = self.fit_components(prepared, candidate, n_iter)
         effects = []
         if self.design.n_entries:
-            given = responsibilities(prepared.residuals, components)
+            if isinstance(components, EllipticalComponents):
+                given = radius_responsibilities(prepared.residuals, components)
+            else:
+                given = responsibilities(prepared.residuals, components)
             on_weights = fit_weight_effects(
                 given, prepared.codes, self.design.n_entries, prepared.weight
             )
@@ -368,17 +393,6 @@ class _Search:
         # times the square of the columns.
         most = min(n_rows // 6, COVARIANCE_ENTRIES // n_columns**2)
         return [k for k in COMPONENTS if k == 1 or k <= most]
-
-
-def prior_strengths(n_columns: int) -> dict[str, PriorStrength]:
-    """From components that share the shape of all rows to free, narrow, diagonal ones."""
-    return {
-        "shared": PriorStrength(pooled_rows=n_columns + 2.0, diagonal_rows=0.0),
-        "shrunk": PriorStrength(pooled_rows=1.0, diagonal_rows=1.0 * n_columns),
-        "free": PriorStrength(pooled_rows=0.1, diagonal_rows=1.0 * n_columns),
-        "narrow": PriorStrength(pooled_rows=0.02, diagonal_rows=4.0 * n_columns),
-        "diagonal": PriorStrength(pooled_rows=0.02, diagonal_rows=UNCORRELATED),
-    }
 
 
 def gaussianizing_bins(n_rows: float) -> int:

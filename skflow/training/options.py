@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass
 
 from skflow.clock import Clock
-from skflow.flow.recipe import unless_auto
+from skflow.flow.recipe import WIDE, unless_auto
 from skflow.training.workers import ALONE, Workers
+
+LEAST_PATIENCE = 5  # epochs
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,14 @@ def choose_options(
         n_iter_no_change=unless_auto(n_iter_no_change, epochs // 5),
         tol=float(tol),
     )
+
+
+def wide_patience(epochs: int, n_columns: int) -> int:
+    """Epochs without a gain for a table of so many columns of values, from those of a narrow one.
+
+    An epoch of many columns takes long, and layers that gain at all gain in the first epochs.
+    """
+    return epochs if n_columns <= WIDE else max(LEAST_PATIENCE, epochs * WIDE // n_columns)
 
 
 def conditional_label_decay(n_rows: int) -> float:

@@ -16,6 +16,7 @@ from skflow.dequantization import dequantize, fork
 from skflow.flow.batch import Batch
 from skflow.flow.marginals import Marginals
 from skflow.flow.model import Model, Part, Rows
+from skflow.flow.recipe import WIDE
 from skflow.rows import (
     EncodedRows,
     RowSource,
@@ -208,12 +209,14 @@ def empty_labels(n_labels: Sequence[int], n_rows: int) -> Tensor:
 def mean_log_prob(part: Part, rows: Batch, workers: Workers = ALONE) -> float:
     """Weighted mean of a part's log-density over rows, block by block, in nats per row.
 
-    Of several processes each scores its share of the rows.
+    Of several processes each scores its share of the rows. Many columns are scored by the joint
+    sum, which needs no step per column.
     """
+    quantize = len(rows.y) <= WIDE
     size = min(EVALUATION_ROWS, max(64, EVALUATION_ENTRIES // max(1, part.entries_per_row)))
     own = workers.share(torch.arange(rows.n_rows, device=rows.y.device))
     with torch.inference_mode():
-        blocks = [part.log_prob(rows.take(block)) for block in own.split(size)]
+        blocks = [part.log_prob(rows.take(b), quantize=quantize) for b in own.split(size)]
         values, weight = torch.cat(blocks).double(), rows.weight
         if workers.is_alone:
             return float(weighted_mean(values, weight))

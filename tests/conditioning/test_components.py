@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 from skflow.conditioning.components import MixedComponents
 from skflow.conditioning.partial_rows import PartialRows
 from skflow.conditioning.proposal import BROAD_WEIGHT, Conditional, LabelRules
-from skflow.flow.mixture import GaussianComponents
+from skflow.flow.floored_components import GaussianComponents
 
 N_LABELS = 3  # in the one labelled column, the novel label included
 VALUE_LABELS = torch.tensor([[-1, 0, 1], [-1, 0, 1], [0, 1, 2]])  # the last is there with label 1

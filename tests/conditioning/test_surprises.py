@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from skflow.conditioning.components import MixedComponents
 from skflow.conditioning.surprises import Surprises
-from skflow.flow.mixture import GaussianComponents
+from skflow.flow.floored_components import GaussianComponents
 
 
 @pytest.fixture

@@ -95,3 +95,19 @@ def test_far_rows_and_narrow_components_stay_finite_in_float32() -> None:
     assert torch.isfinite(result).all()
     for leaf in leaves:
         assert not leaf.grad.isnan().any()
+
+
+def test_shared_coefficients_are_those_of_all_components() -> None:
+    y, broad, regressors, coefficients, *others = inputs()
+    weights = torch.linspace(-1, 2, K * N, dtype=torch.float64).view(K, N)
+
+    def evaluate(n_copies: int) -> list[Tensor]:
+        given = (y, broad, regressors, coefficients[:1], *others)
+        leaves = [tensor.clone().requires_grad_() for tensor in given]
+        repeated = leaves[3].repeat(n_copies, 1, 1)
+        result = log_prob(*leaves[:3], repeated, *leaves[4:])
+        (weights * result).sum().backward()
+        return [result.detach(), *(leaf.grad for leaf in leaves)]
+
+    for found, expected in zip(evaluate(1), evaluate(K), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)

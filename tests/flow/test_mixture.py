@@ -12,8 +12,9 @@ from torch import Tensor
 from skflow.flow import mixture as mixture_module
 from skflow.flow.conditioner import QUANTIZATION_STEP
 from skflow.flow.context import Context
+from skflow.flow.floored_components import GaussianComponents
 from skflow.flow.heavy_tails import HEAVY
-from skflow.flow.mixture import GaussianComponents, Mixture
+from skflow.flow.mixture import Mixture
 from tests.laws import BOUND, CASES, Case, ContextRows, mixture, normal_rows, seeded, with_context
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -6,7 +6,7 @@ import torch
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from skflow.flow.mixture import GaussianComponents
+from skflow.flow.floored_components import GaussianComponents
 from skflow.initialization import gaussian_mixture
 from skflow.initialization.gaussian_mixture import PriorStrength, SufficientStatistics
 from tests.flow.test_mixture import scipy_log_prob

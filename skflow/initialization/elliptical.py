@@ -1,0 +1,208 @@
+r"""One covariance at several radii, for tables of many columns.
+
+Where columns are about as many as rows, a covariance matrix per component is out of reach, and the
+one of all rows is nearly singular. It is shrunk to a factor model,
+
+.. math:: \Sigma = (1 - \lambda) S + \lambda (W W^T + \Psi),
+
+with :math:`S` the covariance of the rows and as many factors as eigenvalues of their correlation
+exceed those of noise, :math:`(1 + \sqrt{d / n})^2` (Marchenko and Pastur, 1967). Factors cost time
+linear in columns.
+
+Components share the mean and the regressions of this covariance, and differ in scale: component k
+has the covariance :math:`c_k \Sigma`. Rows of many columns differ in their distance from the mean
+far more than normal rows do, and a mixture of scales is a heavy-tailed elliptical distribution.
+
+The distance of a row is that from a fit without it, in closed form (Sherman and Morrison):
+
+.. math::
+
+    q_{-i} = \frac{q_i}{1 - a q_i}, \quad
+    \log \det \Sigma_{-i} = \log \det \Sigma + \log(1 - a q_i), \quad
+    q_i = x_i^T \Sigma^{-1} x_i, \quad a = (1 - \lambda) \frac{p_i}{1 - p_i}, \quad p_i = u_i / n ,
+
+where :math:`x_i` is the row less the mean of all; less that of the others it is
+:math:`x_i / (1 - p_i)`. One eigendecomposition gives it for all :math:`\lambda`, of
+which the likeliest is taken. Rows then weigh :math:`u_i = E[1 / c \mid x_i]` in a second fit, as in
+a fit of a multivariate t distribution: far rows say less about the covariance.
+"""
+
+import math
+from typing import NamedTuple
+
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from skflow.flow.floored_components import EllipticalComponents
+from skflow.rows import weighted_mean
+
+SHRINKAGES = (0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 0.95, 0.99)
+FITS = 2
+FACTOR_STEPS = 20
+ROWS_PER_FACTOR = 8
+LEAST_UNIQUE = 0.005  # share of a column's variance that factors leave
+MOST_RADII = 8
+RADII_STEPS = 60
+STEP = 0.35  # between logarithms of squared radii, where the search for them begins
+NEAREST = 0.1  # squared radius, in terms of the median: copies of a row have a distance of 0
+
+
+class _Radii(NamedTuple):
+    """Squared radii ``(K,)``, their weights, and what rows make of them.
+
+    Attributes
+    ----------
+    squares, weights : Tensor of shape (K,)
+    log_prob : Tensor of shape (n_rows,)
+        Log-density of each row, up to a constant.
+    precision : Tensor of shape (n_rows,)
+        Mean of the inverse of the squared radius, given the row.
+    """
+
+    squares: Tensor
+    weights: Tensor
+    log_prob: Tensor
+    precision: Tensor
+
+
+def fit_elliptical(y: Tensor, weight: Tensor | None = None) -> EllipticalComponents:
+    """Fit the mean, the shrunk covariance and the radii.
+
+    Parameters
+    ----------
+    y : Tensor of shape (n_columns, n_rows)
+        In float64, without missing values.
+    weight : Tensor of shape (n_rows,), optional
+        A row of weight 2 counts as two equal rows; None weighs all rows alike.
+    """
+    weight = y.new_ones(y.shape[1]) if weight is None else weight
+    y, weight = y[:, weight > 0], weight[weight > 0]
+    influence = torch.ones_like(weight)
+    for step in range(FITS):
+        share = weight * influence / weight.sum()
+        mean = y @ share
+        rows = (y - mean[:, None]) * share.sqrt()
+        deviations = rows.square().sum(dim=1).sqrt().clamp_min(1e-12)[:, None]
+        rows = rows / deviations
+        loadings, unique = fit_factors(rows, float(weight.sum()))
+        shrinkage, radii = choose_shrinkage(rows, weight, influence, loadings, unique)
+        if len(radii.squares) == 1 or step == FITS - 1:
+            break
+        influence = radii.precision / weighted_mean(radii.precision, weight)
+    target = loadings @ loadings.T + unique.diag()
+    covariance = deviations * torch.lerp(rows @ rows.T, target, shrinkage) * deviations.T
+    return EllipticalComponents(radii.weights, radii.squares.sqrt(), mean[None], covariance[None])
+
+
+def fit_factors(rows: Tensor, mass: float) -> tuple[Tensor, Tensor]:
+    """Fit a factor model by expectation maximization (Rubin and Thayer, 1982).
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n_columns, n_rows)
+        Their products are correlations.
+    mass : float
+        Number of rows.
+
+    Returns
+    -------
+    loadings : Tensor of shape (n_columns, n_factors)
+    unique : Tensor of shape (n_columns,)
+        Variance that the factors leave.
+    """
+    n_columns, n_rows = rows.shape
+    edge = (1 + math.sqrt(n_columns / mass)) ** 2
+    is_wide = n_rows < n_columns
+    gram = rows.T @ rows if is_wide else rows @ rows.T
+    found = scipy.linalg.eigh(gram.cpu().numpy(), subset_by_value=(edge, math.inf))
+    size, vectors = (torch.as_tensor(part).to(rows) for part in found)
+    most = int(mass) // ROWS_PER_FACTOR
+    size, vectors = (
+        size[-most:] if most else size[:0],
+        vectors[:, -most:] if most else vectors[:, :0],
+    )
+    vectors = rows @ vectors / size.sqrt() if is_wide else vectors
+    total = rows.square().sum(dim=1)
+    noise = (total.sum() - size.sum()) / (n_columns - len(size))
+    loadings = vectors * (size - noise).clamp_min(0).sqrt()
+    least = LEAST_UNIQUE * total
+    unique = torch.maximum(total - loadings.square().sum(dim=1), least)
+    identity = torch.eye(len(size)).to(rows)
+    for _ in range(FACTOR_STEPS if len(size) else 0):
+        scaled = loadings / unique[:, None]
+        posterior = torch.linalg.inv(identity + loadings.T @ scaled)
+        scores = posterior @ (scaled.T @ rows)
+        cross = rows @ scores.T
+        loadings = torch.linalg.solve(posterior + scores @ scores.T, cross, left=False)
+        unique = torch.maximum(total - (loadings * cross).sum(dim=1), least)
+    return loadings, unique
+
+
+def choose_shrinkage(
+    rows: Tensor, weight: Tensor, influence: Tensor, loadings: Tensor, unique: Tensor
+) -> tuple[float, _Radii]:
+    """Return the likeliest shrinkage, and radii, of rows that fits leave out one by one."""
+    (n_columns, n_rows), mass = rows.shape, float(weight.sum())
+    scale = unique.sqrt()[:, None]
+    left, singular, _ = torch.linalg.svd(loadings / scale, full_matrices=False)
+    white = rows / scale  # times (I + A A^T)^-1/2, with A the scaled loadings
+    white = white - left @ ((1 - (1 + singular.square()).rsqrt())[:, None] * (left.T @ white))
+    log_det = 2 * scale.log().sum() + singular.square().log1p().sum()
+    if n_rows < n_columns:
+        size, vectors = torch.linalg.eigh(white.T @ white)
+        squares = vectors.T.square() * size.clamp_min(0)[:, None]
+    else:
+        size, vectors = torch.linalg.eigh(white @ white.T)
+        squares = (vectors.T @ white).square()
+    squares = squares * (mass / (weight * influence))
+    own = influence * weight.clamp_max(1.0) / mass  # share of a single row
+    best, chosen = -math.inf, None
+    for shrinkage in SHRINKAGES:
+        spectrum = torch.lerp(size.clamp_min(0), torch.ones_like(size), shrinkage)
+        distance = (1 / spectrum) @ squares
+        left_out = (1 - (1 - shrinkage) * own / (1 - own) * distance).clamp_min(1e-12)
+        distance = distance / left_out / (1 - own).square()
+        log_dets = log_det + spectrum.log().sum() + left_out.log()
+        log_dets = log_dets + (n_columns - len(size)) * math.log(shrinkage)
+        radii = fit_radii(distance, n_columns, weight)
+        score = float(weighted_mean(radii.log_prob - log_dets / 2, weight))
+        if score > best:
+            best, chosen = score, (shrinkage, radii)
+    assert chosen is not None
+    return chosen
+
+
+def fit_radii(distance: Tensor, n_columns: int, weight: Tensor) -> _Radii:
+    """Fit scales to squared distances of rows: more of them, the more these spread."""
+    each = distance / n_columns
+    low, centre, high = each.quantile(each.new_tensor([0.01, 0.5, 0.99])).tolist()
+    low = max(low, NEAREST * centre)
+    spread = math.log(high / low) - 4 * math.sqrt(2 / n_columns)  # beyond that of normal rows
+    n_radii = min(max(1 + round(spread / STEP), 1), MOST_RADII)
+    squares = torch.logspace(math.log(low), math.log(high), n_radii, math.e).to(each)
+    weights = torch.full_like(squares, 1 / n_radii)
+
+    def log_joint() -> Tensor:
+        logs = squares.log() * n_columns / 2 - weights.log()
+        return -(distance / 2 / squares[:, None] + logs[:, None])
+
+    for _ in range(RADII_STEPS if n_radii > 1 else 1):
+        share = torch.softmax(log_joint(), dim=0)
+        counted = share * weight
+        rows = counted.sum(dim=1) + 1e-6
+        weights = rows / rows.sum()
+        squares = ((counted @ each) / rows).clamp_min(NEAREST * centre)
+    joint = log_joint()
+    precision = (1 / squares) @ torch.softmax(joint, dim=0)
+    return _Radii(squares, weights, torch.logsumexp(joint, dim=0), precision)
+
+
+def radius_responsibilities(y: Tensor, components: EllipticalComponents) -> Tensor:
+    """Posterior probability of each radius, ``(K, n_rows)``, for rows of ``y``."""
+    weights, radii, means, covariances = components
+    factor = torch.linalg.cholesky(covariances[0])
+    white = torch.linalg.solve_triangular(factor, y - means[0, :, None], upper=False)
+    distance = white.square().sum(dim=0)
+    logs = weights.log() - len(y) * radii.log()
+    return torch.softmax(logs[:, None] - distance / 2 / radii.square()[:, None], dim=0)

@@ -1,0 +1,128 @@
+"""One covariance at several radii, against refits, scikit-learn, and densities that are known."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from sklearn.covariance import LedoitWolf
+from sklearn.decomposition import FactorAnalysis
+from torch import Tensor
+
+from skflow.flow.floored_components import EllipticalComponents
+from skflow.flow.mixture import Mixture
+from skflow.initialization import elliptical
+from skflow.initialization.elliptical import (
+    fit_elliptical,
+    fit_factors,
+    radius_responsibilities,
+)
+
+N_FACTORS = 4
+
+
+def factor_rows(n_rows: int, n_columns: int, seed: int = 0) -> tuple[Tensor, np.ndarray]:
+    """Rows of a factor model, ``(n_columns, n_rows)``, and its covariance."""
+    loadings = np.random.default_rng(1).standard_normal((n_columns, N_FACTORS)) / 2
+    rng = np.random.default_rng(seed)
+    rows = loadings @ rng.standard_normal((N_FACTORS, n_rows))
+    rows += 0.6 * rng.standard_normal((n_columns, n_rows))
+    return torch.tensor(rows), loadings @ loadings.T + 0.36 * np.eye(n_columns)
+
+
+def log_prob(components: EllipticalComponents, y: Tensor) -> np.ndarray:
+    """Log-density of rows, by SciPy."""
+    weights, radii, means, covariances = (part.numpy() for part in components)
+    parts = [
+        np.log(weight) + stats.multivariate_normal.logpdf(y.numpy().T, mean, covariance)
+        for weight, covariance, mean in zip(
+            weights,
+            radii[:, None, None] ** 2 * covariances[0],
+            means.repeat(len(radii), 0),
+            strict=True,
+        )
+    ]
+    return np.logaddexp.reduce(parts, axis=0)
+
+
+@pytest.mark.parametrize("n_rows", [25, 60])
+@pytest.mark.parametrize("shrinkage", [0.1, 0.7])
+def test_distances_are_those_from_fits_without_the_row(
+    n_rows: int, shrinkage: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(elliptical, "SHRINKAGES", (shrinkage,))
+    monkeypatch.setattr(elliptical, "MOST_RADII", 1)
+    n_columns = 40
+    rows = factor_rows(n_rows, n_columns)[0]
+    rows = (rows - rows.mean(dim=1, keepdim=True)) / n_rows**0.5
+    loadings, unique = 0.3 * rows[:, :2], rows.square().sum(dim=1)
+    ones = torch.ones(n_rows, dtype=torch.float64)
+    _, radii = elliptical.choose_shrinkage(rows, ones, ones, loadings, unique)
+    square = float(radii.squares)
+    found = -2 * square * (radii.log_prob + n_columns / 2 * np.log(square))
+    target = (loadings @ loadings.T + unique.diag()).numpy()
+    for i, row in enumerate(rows.numpy().T):
+        others = np.delete(rows.numpy(), i, axis=1)
+        mean = others.mean(axis=1)
+        scatter = (others - mean[:, None]) @ (others - mean[:, None]).T
+        covariance = (1 - shrinkage) * scatter + shrinkage * target
+        deviation = np.sqrt(n_rows) * (row - mean)
+        expected = deviation @ np.linalg.solve(covariance, deviation)
+        np.testing.assert_allclose(float(found[i]), expected, rtol=1e-8)
+
+
+def test_factors_are_those_of_scikit_learn() -> None:
+    y = factor_rows(2000, 30)[0].numpy()
+    y = (y - y.mean(axis=1, keepdims=True)) / y.std(axis=1, keepdims=True)
+    loadings, unique = fit_factors(torch.tensor(y / np.sqrt(y.shape[1])), y.shape[1])
+    assert loadings.shape[1] == N_FACTORS
+    peer = FactorAnalysis(N_FACTORS, tol=1e-8, max_iter=5000, svd_method="lapack").fit(y.T)
+    found = (loadings @ loadings.T + unique.diag()).numpy()
+    np.testing.assert_allclose(found, peer.get_covariance(), atol=5e-3)
+
+
+@pytest.mark.parametrize("n_rows", [80, 600])
+def test_a_factor_model_is_found(n_rows: int) -> None:
+    n_columns = 150
+    y, covariance = factor_rows(n_rows, n_columns)
+    fresh = factor_rows(1000, n_columns, seed=2)[0]
+    truth = stats.multivariate_normal.logpdf(fresh.numpy().T, np.zeros(n_columns), covariance)
+    found = log_prob(fit_elliptical(y), fresh)
+    peer = LedoitWolf().fit(y.numpy().T).score(fresh.numpy().T)
+    gap = (truth.mean() - found.mean()) / n_columns
+    assert gap < 6 / n_rows  # parameters per column over rows, in nats
+    assert gap < (truth.mean() - peer) / n_columns / 2
+
+
+def test_radii_hold_heavy_tails() -> None:
+    n_columns = 60
+    covariance = factor_rows(2, n_columns)[1]
+    t = stats.multivariate_t(np.zeros(n_columns), covariance, df=4, seed=0)
+    y, fresh = (torch.tensor(t.rvs(n).T) for n in (400, 1000))
+    components = fit_elliptical(y)
+    assert len(components.radii) > 2
+    assert (t.logpdf(fresh.numpy().T) - log_prob(components, fresh)).mean() / n_columns < 0.03
+
+
+def test_rows_of_weight_0_do_not_count_and_copies_do_no_harm() -> None:
+    y = factor_rows(120, 70)[0]
+    weight = (torch.arange(120) % 3 > 0).double()
+    for found, expected in zip(
+        fit_elliptical(y, weight), fit_elliptical(y[:, weight > 0]), strict=True
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    copied = fit_elliptical(y[:, torch.arange(120) // 2])
+    assert all(torch.isfinite(part).all() for part in copied)
+    assert torch.linalg.eigvalsh(copied.covariances[0]).min() > 1e-3
+
+
+def test_the_mixture_has_the_density_of_the_components() -> None:
+    y = torch.tensor(stats.multivariate_t(shape=np.eye(5), df=3, seed=0).rvs(300).T)
+    components = fit_elliptical(y)
+    layer = Mixture.from_components(components, bound=1e6)
+    layer.floor_logit.data.fill_(-60.0)  # no floor but the least one
+    found = layer.log_prob(y).detach().numpy()
+    np.testing.assert_allclose(found, log_prob(components, y), atol=0.05)
+    share = radius_responsibilities(y, components)
+    torch.testing.assert_close(share.sum(dim=0), torch.ones(300, dtype=torch.float64))
+    far, near = int(y.square().sum(dim=0).argmax()), int(y.square().sum(dim=0).argmin())
+    assert components.radii @ share[:, far] > components.radii @ share[:, near]
