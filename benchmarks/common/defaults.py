@@ -10,7 +10,11 @@ CHANGES = (
         "weight decay from 3,300 rows on, epochs and steps from 10,000 to 20,000 rows, fewer rows "
         "left out by robust=True",
     ),
-    ("2026-11-29", "rounding levels in columns with round numbers"),
+    (
+        "2026-11-29",
+        "rounding levels in columns with round numbers, atoms of conditions as values, elliptical "
+        "mixtures from 65 columns on",
+    ),
 )
 
 
