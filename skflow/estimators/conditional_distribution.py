@@ -262,8 +262,8 @@ class ConditionalDistribution:
         .. math:: \mathrm{CRPS}(F, y) = \int (F(t) - [y \le t])^2 \, dt
                   = E|Y - y| - \tfrac{1}{2} E|Y - Y'| .
 
-        Numerical integration between 241 quantiles; values on a grid count as spread over their
-        cells.
+        Numerical integration between 241 quantiles, where fits are averaged those of each fit in
+        turn; values on a grid count as spread over their cells.
 
         Parameters
         ----------

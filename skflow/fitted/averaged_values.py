@@ -69,6 +69,15 @@ class AveragedValues:
         """Values of latents, moved to where a member has likely values."""
         return self._invert(z, PredictedValues.inverse_within_reach)
 
+    def places(self, z: Tensor) -> Tensor:
+        """Values of latents, each under one of the members in turn: no root is searched for.
+
+        They lie where the average has its mass, and are ``(n_values, n_rows)``, in no order.
+        """
+        n_members = len(self.members)
+        parts = [member.places(z[m::n_members]) for m, member in enumerate(self.members)]
+        return torch.cat(parts)
+
     def nodes(self, n_nodes: int = N_NODES, n_bins: int = N_BINS) -> Nodes:
         """Nodes of all members: a smooth function has its mean there."""
         of_members = (member.nodes(n_nodes, n_bins) for member in self.members)

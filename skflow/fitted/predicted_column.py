@@ -223,8 +223,8 @@ class PredictedColumn:
         if self.values is not None:
             z = np.linspace(-FARTHEST_LEVEL, FARTHEST_LEVEL, N_LEVELS)
             z = np.broadcast_to(z, (len(self), N_LEVELS))
-            inner = self._decode(self._inverse(self.values, z, within_reach=True))
-            places = np.column_stack((places, inner))
+            inner = self._of_values(self.values, z, lambda own, at: own.places(at))
+            places = np.column_stack((places, self._decode(inner)))
         places = np.sort(places, axis=1)
         width = np.diff(places, axis=1)
         of_values = self._blurred_cdf(places) * self.value_probability[:, None]
@@ -245,7 +245,7 @@ class PredictedColumn:
         values, highest = np.full(len(self), np.nan), np.full(len(self), -np.inf)
         z = np.tile(np.linspace(-3, 3, N_LEVELS), (len(self), 1))
         for level, own in enumerate(self.of_levels):
-            nodes = self._inverse(own, z)
+            nodes = self._of_values(own, z, lambda values, at: values.places(at))
             log_density = self._log_prob_of_cells(own, nodes, level)
             densest = np.arange(len(self)), log_density.argmax(axis=1)
             with np.errstate(divide="ignore"):

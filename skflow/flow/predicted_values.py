@@ -144,6 +144,10 @@ class PredictedValues:
         """Values of latents, moved to where fitted values are likely."""
         return self._undo_layers(self._undo_mixture(z), within_reach=True)
 
+    def places(self, z: Tensor) -> Tensor:
+        """Values of latents, as places to evaluate the distribution at."""
+        return self.inverse_within_reach(z)
+
     def nodes(self, n_nodes: int = N_NODES, n_bins: int = N_BINS) -> Nodes:
         """Nodes at which a smooth function has its mean, within reach of fitted values.
 
