@@ -129,6 +129,11 @@ def open_training_files(arguments: Namespace, files: list[str]) -> tuple[str, An
     for option in ("weight", "sep"):
         if getattr(arguments, option):
             raise CommandError(f"--{option}: for one table in memory, not for {path}.")
+    of_csv = [file for file in files if file.lower().endswith((".csv", ".tsv", ".gz"))]
+    if of_csv:
+        raise CommandError(
+            f"{of_csv[0]} is CSV: several files are fitted as Parquet; convert them."
+        )
     dataset = import_parquet(path).open_dataset(files)
     names = dataset.schema.names
     options = {"--drop": arguments.drop, "--categorical": arguments.categorical}

@@ -9,12 +9,15 @@ from skflow.command_line.messages import CommandError
 STANDARD = "-"  # standard input and output
 DELIMITERS = {"": ",", ".csv": ",", ".tsv": "\t"}  # without an ending, as pipes are, it is CSV
 PARQUET = (".parquet", ".pq")
+# In folders of answers; engines that read a folder of tables leave out files that begin so.
+JOURNAL = "_skflow.jsonl"
 
 
 def files_of(path: str) -> list[str] | None:
     """Return the Parquet files of a folder, or those of a pattern such as ``*.parquet``, sorted.
 
-    None where the path is that of one file.
+    Folders of answers below a folder of tables are left out. None where the path is that of one
+    file.
 
     Raises
     ------
@@ -28,6 +31,11 @@ def files_of(path: str) -> list[str] | None:
     else:
         return None
     found = sorted(filter(os.path.isfile, glob.glob(pattern, recursive=True)))
+    if os.path.isdir(path):
+        journals = glob.glob(os.path.join(glob.escape(path), "**", JOURNAL), recursive=True)
+        answers = [Path(journal).parent for journal in journals]
+        below = [folder for folder in answers if folder != Path(path)]
+        found = [file for file in found if not any(Path(file).is_relative_to(b) for b in below)]
     if not found:
         raise CommandError(f"{path}: there are no {'' if pattern == path else 'Parquet '}files.")
     return found

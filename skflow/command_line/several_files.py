@@ -15,11 +15,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from skflow.command_line.formats import STANDARD, format_of
+from skflow.command_line.formats import JOURNAL, STANDARD, format_of
 from skflow.command_line.messages import CommandError, EmptyTableError, attach_filename
 
-# Engines that read a folder of tables leave out files that begin so.
-JOURNAL = "_skflow.jsonl"
 # What does not change the answers.
 FREE = ("table", "output", "model", "n_jobs", "batch_rows", "device", "quiet", "inputs", "tables")
 
@@ -130,7 +128,9 @@ def answer_each(
                     journal.append(now | {"answers": mark(output)})
                 said = "written" if now["answers"] is None else f"written again; {reason}"
             except EmptyTableError:
-                said = f"not written; {file} has no rows"
+                output.unlink(missing_ok=True)  # answers to rows that are there no more
+                done = "not written" if now["answers"] is None else "removed"
+                said = f"{done}; {file} has no rows"
         if not arguments.quiet:
             sys.stdout.write(f"{output}: {said}\n")
             sys.stdout.flush()

@@ -11,8 +11,8 @@ import pytest
 
 from skflow import load
 from skflow.command_line import commands
+from skflow.command_line.formats import JOURNAL
 from skflow.command_line.main import main
-from skflow.command_line.several_files import JOURNAL
 from tests.command_line.conftest import EXACT
 
 pytest.importorskip("pyarrow")
@@ -196,3 +196,27 @@ def test_answers_in_a_folder_below_are_no_tables(
     capsys.readouterr()
     assert main(command) == 0
     assert capsys.readouterr().out.count(SKIPPED) == 3
+    others = [*command[:-1], f"{folder}/rows/again"]
+    assert main(others) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_answers_to_a_table_that_has_become_empty_are_removed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert score(folder) == 0
+    rows = pd.read_parquet(folder / "rows" / "a.parquet")
+    rows[:0].to_parquet(folder / "rows" / "a.parquet")
+    capsys.readouterr()
+    assert score(folder) == 0
+    assert lines(folder, capsys)[0] == f"a.parquet: removed; {folder}/rows/a.parquet has no rows"
+    assert not (folder / "out" / "a.parquet").exists()
+
+
+def test_several_files_of_csv_are_not_fitted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("1.csv", "2.csv"):
+        (folder / name).write_text("x\n1\n2\n")
+    assert main(["fit", f"{folder}/*.csv", "-o", f"{folder}/fitted"]) == 2
+    assert "1.csv is CSV: several files are fitted as Parquet" in capsys.readouterr().err
