@@ -165,7 +165,7 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
             A pandas or polars DataFrame of any columns, an array, or a ``pyarrow.dataset.Dataset``
-            of Parquet files. Of a dataset that is larger than memory a sample of about 200,000
+            of Parquet files. Where a dataset is larger than memory, a sample of about 200,000
             rows determines the clusters, the calibration rows (5,000, fitted to by nothing) and
             the threshold of a ``contamination`` that is a number.
         y : None

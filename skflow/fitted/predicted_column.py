@@ -245,7 +245,7 @@ class PredictedColumn:
         values, highest = np.full(len(self), np.nan), np.full(len(self), -np.inf)
         z = np.tile(np.linspace(-3, 3, N_LEVELS), (len(self), 1))
         for level, own in enumerate(self.of_levels):
-            nodes = self._of_values(own, z, lambda values, at: values.places(at))
+            nodes = self._inverse(own, z)
             log_density = self._log_prob_of_cells(own, nodes, level)
             densest = np.arange(len(self)), log_density.argmax(axis=1)
             with np.errstate(divide="ignore"):

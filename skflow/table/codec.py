@@ -103,9 +103,10 @@ class TableCodec:
         targets = [columns[j] for j in self.targets]
         self.value_codecs = [codec for codec in targets if isinstance(codec, ValueCodec)]
         labels, values = count(), count()
-        self._have_numbers = [  # of two levels, the label says all
+        self._have_numbers = [
             are_conditions
             and codec.is_ordered
+            # The label says all where there are two levels.
             and (codec.labels.valued or codec.labels.n_known > 2)
             for codec in columns
         ]

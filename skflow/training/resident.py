@@ -209,7 +209,7 @@ def empty_labels(n_labels: Sequence[int], n_rows: int) -> Tensor:
 def mean_log_prob(part: Part, rows: Batch, workers: Workers = ALONE) -> float:
     """Weighted mean of a part's log-density over rows, block by block, in nats per row.
 
-    Of several processes each scores its share of the rows. Many columns are scored by the joint
+    Each process scores its share of the rows. Many columns are scored by the joint
     sum, which needs no step per column.
     """
     quantize = len(rows.y) <= WIDE
