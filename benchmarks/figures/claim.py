@@ -96,7 +96,12 @@ def dots(
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.grid(axis="y", color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(axis="x", labelsize=8)
+    simplify(axes)
+
+
+def simplify(axes: Axes) -> None:
+    """Draw small labels of ticks, and no frame above and on the right."""
+    axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
 
 

@@ -15,6 +15,7 @@ from benchmarks.figures.claim import (
     number,
     numbers,
     panels,
+    simplify,
     spread,
 )
 from benchmarks.pages.density import FLOW, PEERS
@@ -82,8 +83,7 @@ def seconds() -> Claim:
     axes.set_xlabel("processor seconds of the best other flow", fontsize=9)
     axes.set_ylabel("seconds of FlowDensity to its score", fontsize=9)
     axes.legend(fontsize=8, frameon=False, loc="upper left")
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
+    simplify(axes)
     ratios = np.where(reached, numbers(rows, "ratio"), np.inf)
     in_all = np.where(reached, own / all_rates, np.inf)
     slower = [row["table"] for row, ratio in zip(rows, ratios, strict=True) if ratio > 1]

@@ -16,6 +16,7 @@ from benchmarks.figures.claim import (
     number,
     numbers,
     panels,
+    simplify,
     spread,
 )
 from benchmarks.pages.comparison import Comparison, means
@@ -65,8 +66,7 @@ def _compare(comparison: Comparison, part: str, setting: str) -> Claim:
     right.set_xlabel(f"mean AUROC over {len(tables)} tables", fontsize=9)
     right.grid(axis="both", color="0.9", linewidth=0.8)
     for axes in (left, right):
-        axes.tick_params(labelsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
+        simplify(axes)
     peers = np.array([areas[peer] for peer in PEERS])
     best = max(PEERS, key=lambda peer: areas[peer].mean())
     behind = peers.max(axis=0) - ours

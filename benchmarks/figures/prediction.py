@@ -36,15 +36,9 @@ def regression() -> Claim:
     axes.minorticks_off()
     axes.set_xlabel(f"CRPS over that of {pages.OURS}: right of 1 is worse", fontsize=9)
     name_series(figure, axes)
-    counts = [
-        f"{peer} on {sum(ratio > 1 for ratio in own.values())} of {len(own)}"
-        for peer, own in ratios.items()
-    ]
-    behind = [
-        peer
-        for peer, own in ratios.items()
-        if sum(ratio > 1 for ratio in own.values()) * 2 < len(own)
-    ]
+    n_ahead = {peer: sum(ratio > 1 for ratio in own.values()) for peer, own in ratios.items()}
+    counts = [f"{peer} on {n} of {len(ratios[peer])}" for peer, n in n_ahead.items()]
+    behind = [peer for peer, n in n_ahead.items() if 2 * n < len(ratios[peer])]
     sentence = (
         f"{pages.OURS} has a lower CRPS than {listed(counts)} tables that both were measured on; "
         f"it is behind {listed(behind) or 'none'} on most of them."

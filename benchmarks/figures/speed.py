@@ -15,6 +15,7 @@ from benchmarks.figures.claim import (
     number,
     numbers,
     panels,
+    simplify,
     spread,
 )
 
@@ -54,8 +55,7 @@ def speed() -> Claim:
         axes.set_yscale("log")
     left.set_ylim(0.3, 1e7)
     for axes in (top, left, right):
-        axes.tick_params(labelsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
+        simplify(axes)
     sampled = [row for row in rates if row["work"].startswith("sampling") and row["zuko"]]
     share = [
         number(row["skflow"]) / np.nanmax([number(row["zuko"]), number(row["nflows"])])

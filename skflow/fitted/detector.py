@@ -173,7 +173,7 @@ class CalibrationPlan:
             normal = np.flatnonzero(log_probs >= np.log(NORMAL))
         order = np.random.default_rng(seed).permutation(table.n_rows)
         if table.mass >= MANY_ROWS:
-            parts = [np.sort(order[: min(MOST_HELD_OUT, round(HELD_OUT * table.n_rows))])]
+            parts = [held_out_rows(order)]
         else:
             n_parts = min(N_PARTS if table.mass < SOME_ROWS else N_PARTS_OF_SOME, table.n_rows)
             parts = [np.sort(part) for part in np.array_split(order, n_parts)]
@@ -191,7 +191,7 @@ class CalibrationPlan:
         """
         sample, rows = known.sample, known.rows
         order = np.random.default_rng(seed).permutation(sample.n_rows)
-        part = np.sort(order[: min(MOST_HELD_OUT, round(HELD_OUT * sample.n_rows))])
+        part = held_out_rows(order)
         calibrating = sample.take(part)
         rows = replace(rows, excluded=part)
         if robust:
@@ -202,3 +202,8 @@ class CalibrationPlan:
                 rows, is_fitted=lambda own: trimmer.log_tail_probs(own) >= np.log(FITTED)
             )
         return cls(rows, [], [calibrating], sample)
+
+
+def held_out_rows(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rows of a random order that calibrate, ascending: no fit is to them."""
+    return np.sort(order[: min(MOST_HELD_OUT, round(HELD_OUT * len(order)))])
