@@ -8,7 +8,7 @@ from scipy.stats import ks_2samp
 from skflow import FlowOutlierDetector
 from skflow.outliers.tails import Tail
 from skflow.report.drift import Uniformity, compare_columns
-from tests.report.conftest import make_trips
+from tests.report.conftest import Parsed, make_trips
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.3])
@@ -30,6 +30,14 @@ def test_equal_weights_change_little() -> None:
     plain, weighted = (Uniformity.measure(tail.probability(scores), tail) for tail in tails)
     assert weighted.distance == pytest.approx(plain.distance)
     assert weighted.p_value == pytest.approx(plain.p_value)
+
+
+def test_rows_that_are_all_usual_may_have_been_fitted(detector: FlowOutlierDetector) -> None:
+    fresh = make_trips(200, 5)
+    usual = fresh[detector.p_values(fresh) > 0.3]
+    for X, is_said in ((fresh, False), (usual, True)):
+        said = Parsed(detector.report(X).html).texts["uniformity"]
+        assert ("rows that were fitted" in said) == is_said
 
 
 def changes_of(detector: FlowOutlierDetector, X: pd.DataFrame) -> dict:
