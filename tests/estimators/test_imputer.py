@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 import skflow
 from skflow import FlowDensity, FlowImputer
 from tests.estimators.test_questions import mixed
-from tests.settings import CHOSEN_GAUSSIANS, ONE_GAUSSIAN, TWO_GAUSSIANS
+from tests.settings import CHOSEN_GAUSSIANS, ONE_GAUSSIAN
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_missing_cells_of_the_fit_are_no_event() -> None:
     x = rng.normal(size=1000)
     X = pd.DataFrame({"x": x, "y": x + 0.1 * rng.normal(size=1000)})
     partial = X.mask(rng.random(X.shape) < [0.4, 0.4])
-    filled = FlowImputer(FlowDensity(**TWO_GAUSSIANS), random_state=0).fit_transform(partial)
+    filled = FlowImputer(FlowDensity(n_layers=0), random_state=0).fit_transform(partial)
     one = partial.isna().sum(axis=1) == 1
     assert (filled["y"] - filled["x"])[one].std() < 0.25
 
