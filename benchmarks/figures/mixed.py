@@ -6,9 +6,9 @@ import numpy as np
 from benchmarks.common.report import read
 from benchmarks.figures.claim import (
     OTHERS,
-    OURS,
     WIDTH,
     Claim,
+    dot_panel,
     dots,
     listed,
     name_series,
@@ -28,15 +28,13 @@ def likelihood() -> Claim:
         "adversarial random forests": numbers([forest[name] for name in names], "difference"),
         "independent columns": numbers(rows, "difference"),
     }
-    figure, (axes,) = panels(1, len(rows))
-    axes.axvline(0, color=OURS["color"], linewidth=2, label="FlowDensity")
-    dots(axes, names, {name: -values for name, values in series.items()})
+    behind = {name: -values for name, values in series.items()}
+    label = "held-out nats per row, minus those of FlowDensity"
+    figure, axes = dot_panel(names, behind, label, line=(0, "FlowDensity"))
     axes.set_xscale("symlog", linthresh=1)
     ticks = [-10, -3, -1, -0.5, 0]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xlim(right=0.1)
-    axes.set_xlabel("held-out nats per row, minus those of FlowDensity", fontsize=9)
-    name_series(figure, axes)
     found = [
         f"{name} on {(values > 0).sum()} of {len(values)}, by {spread(values, '.2f')}"
         for name, values in series.items()

@@ -123,10 +123,19 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
     >>> from sklearn.datasets import load_iris
     >>> from skflow import FlowDensity, FlowOutlierDetector
     >>> X = load_iris(as_frame=True).data
-    >>> detector = FlowOutlierDetector(FlowDensity(max_iter=5), random_state=0).fit(X)
-    >>> strange = X.iloc[[0]].assign(**{"petal length (cm)": 6.0})
-    >>> detector.predict(strange)
-    array([-1])
+    >>> density = FlowDensity(n_layers=0, n_components=3)
+    >>> detector = FlowOutlierDetector(density, random_state=0).fit(X)
+    >>> new = X.head(2).assign(**{"petal length (cm)": [6.0, 1.4]})
+    >>> detector.predict(new), detector.p_values(new).round(3)
+    (array([-1,  1]), array([0.007, 0.695]))
+    >>> detector.score_features(new).round(1)
+       sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
+    0               -6.0               0.0              -15.6              -7.9
+    1               -0.6              -1.6               -0.6               0.0
+    >>> detector.repair(new)
+       sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
+    0                5.1               3.5                1.5               0.2
+    1                4.9               3.0                1.4               0.2
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -462,8 +471,7 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
             ``marginal_surprise``
                 The same, given no other column or none outside of the group.
 
-            Surprises of groups and marginal ones are those of a mixture that approximates the
-            density.
+            Surprises of groups, and marginal ones, are those of an approximating mixture.
 
         Raises
         ------
@@ -478,8 +486,10 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
         >>> density = FlowDensity(n_layers=0, n_components=2)
         >>> detector = FlowOutlierDetector(density, random_state=0).fit(X)
         >>> strange = X.iloc[[0]].assign(**{"petal length (cm)": 6.0})
-        >>> detector.explain(strange)["column"].iloc[0]
-        'petal length (cm)'
+        >>> detector.explain(strange).iloc[:2, 1:5].round(1)
+                      column value       usual  contribution
+        0  petal length (cm)     6    1 to 1.9         -10.7
+        1   petal width (cm)   0.2  0.1 to 0.5          -0.0
         """
         check_is_fitted(self)
         table = self._read(X)

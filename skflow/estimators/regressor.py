@@ -99,10 +99,11 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
     >>> X = generator.normal(size=(300, 2))
     >>> y = X[:, 0] + 0.5 * generator.normal(size=300)
     >>> regressor = FlowRegressor(FlowDensity(n_layers=0), random_state=0).fit(X, y)
-    >>> regressor.predict_interval(X[:5], coverage=0.9).shape
-    (5, 2)
-    >>> bool(regressor.score(X, y) > 0.7)
-    True
+    >>> regressor.predict([[-1, 0], [1, 0]]).round(1)
+    array([-1.,  1.])
+    >>> regressor.predict_interval([[-1, 0], [1, 0]], coverage=0.9).round(1)
+    array([[-1.9, -0.2],
+           [ 0.2,  1.8]])
 
     References
     ----------
