@@ -286,7 +286,7 @@ class FlowDensity(
         X: ArrayLike,
         y: Any = None,
         *,
-        sample_weight: ArrayLike | None = None,
+        sample_weight: ArrayLike | str | None = None,
         X_val: ArrayLike | None = None,
     ) -> Self:
         """Fit the density of ``X``.
@@ -298,12 +298,12 @@ class FlowDensity(
             of Parquet files, which may be larger than memory.
         y : None
             Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts, as a share of all weights: a common factor changes
-            nothing, and a row of weight 0 is as if it were not there. None weighs all rows
-            alike. The schema is that of the rows of positive weight, whatever they weigh.
-            Sizes that are "auto", and how far the fit trusts the rows, follow from the
-            effective number of rows, ``sum(w) ** 2 / sum(w ** 2)``.
+        sample_weight : array-like of shape (n_samples,) or str, default=None
+            How much each row counts, as a share of all weights: a common factor changes nothing,
+            and a row of weight 0 is as if it were not there. None weighs all rows alike. For a
+            dataset: the name of its column of weights. The schema is that of the rows of positive
+            weight, whatever they weigh. Sizes that are "auto", and how far the fit trusts the
+            rows, follow from the effective number of rows, ``sum(w) ** 2 / sum(w ** 2)``.
         X_val : array-like of shape (n_samples_val, n_features), default=None
             Rows for early stopping, or a dataset of them, instead of a share of ``X``; they weigh
             alike.
@@ -315,12 +315,11 @@ class FlowDensity(
         Raises
         ------
         ValueError
-            Where ``X`` is no table of at least 2 rows, holds infinite numbers,
-            identifiers or free text, or a parameter is out of range or contradicts
-            the columns, or weights are negative, not finite or all 0. An earlier fit is
-            then left as it was.
+            Where ``X`` is no table of at least 2 rows, holds infinite numbers, identifiers or free
+            text, or a parameter is out of range or contradicts the columns, or weights are
+            negative, not finite or all 0. An earlier fit is then left as it was.
         TypeError
-            Where a column holds what is no number, date or label, or a dataset has weights.
+            Where a column holds what is no number, date or label.
         MemoryError
             Where layers so large do not fit into memory.
 
@@ -338,7 +337,8 @@ class FlowDensity(
             workers = Workers.join() if is_dataset(X) else ALONE
             encodable, weight = read_training_rows(self, self, X, sample_weight, FEWEST_ROWS)
             if X_val is not None:
-                rows = encodable.container.read(check_table(self, in_memory(X_val), reset=False))
+                checked = check_table(self, in_memory(X_val, sample_weight), reset=False)
+                rows = encodable.container.read(checked)
                 # The initialization may join them to the training rows, which have weights.
                 ones = None if weight is None else np.ones(rows.n_rows)
                 validation = TableRows.all_of(encodable.codec, replace(rows, weight=ones))

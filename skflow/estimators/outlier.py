@@ -167,7 +167,9 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
     _detector: Detector
 
     @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
-    def fit(self, X: ArrayLike, y: Any = None, *, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: ArrayLike, y: Any = None, *, sample_weight: ArrayLike | str | None = None
+    ) -> Self:
         """Fit the detector to the rows of ``X``.
 
         Parameters
@@ -179,9 +181,9 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
             the threshold of a ``contamination`` that is a number.
         y : None
             Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like of shape (n_samples,) or str, default=None
             How much each row counts in all fits, in the calibration and in ``contamination``;
-            see :meth:`FlowDensity.fit`. None weighs all rows alike. Not for a dataset.
+            see :meth:`FlowDensity.fit`. None weighs all rows alike.
 
         Returns
         -------
