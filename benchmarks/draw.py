@@ -38,6 +38,7 @@ CLAIMS: dict[str, Callable[[], Claim]] = {
     "likelihood": mixed.likelihood,
     "round_trip": mixed.round_trip,
     "synthetic": mixed.synthetic,
+    "synthetic_protocol": mixed.protocol,
     "mixed_cost": mixed.cost,
 }
 

@@ -111,6 +111,32 @@ def synthetic() -> Claim:
     return Claim(sentence, alt, figure, measured)
 
 
+def protocol() -> Claim:
+    """Draw scores of sampled rows of adult beside those of diffusion models."""
+    rows, measured = read("synthetic")
+    rows = [row for row in rows if row["method"] != "training rows"]
+    names = [row["method"].replace(" (published)", "") for row in rows]
+    columns = ("trends", "told apart, XGBoost", "learned from them")
+    figure, every = panels(len(columns), len(names), legend=0)
+    found = []
+    for axes, column in zip(every, columns, strict=True):
+        values = numbers(rows, column)
+        dots(axes, names, {"": values}, ours="")
+        axes.axvline(values[0], color=OURS["color"], linewidth=1)
+        axes.set_xlabel(column, fontsize=9)
+        best = int(np.argmax(values[1:])) + 1
+        found.append(f"{column} {values[0]:.3f} ({names[best]} {values[best]:.3f})")
+    seconds = [row["seconds"] for row in rows]
+    slowest = int(np.argmax([number(cell) for cell in seconds[1:]])) + 1
+    sentence = (
+        f"Rows of adult sampled by FlowDensity score {listed(found)}; in brackets the best "
+        f"published score. A fit with its sample takes {number(seconds[0]):,.0f} seconds of one "
+        f"CPU core; {names[slowest]} trains for {number(seconds[slowest]):,.0f} seconds of a GPU."
+    )
+    alt = f"Three scores of rows sampled by {listed(names)}; 1 is best."
+    return Claim(sentence, alt, figure, measured)
+
+
 def cost() -> Claim:
     """Draw what mixed columns cost beside columns of numbers."""
     rows, measured = read("mixed_cost")

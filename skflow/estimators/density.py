@@ -104,7 +104,7 @@ class FlowDensity(
     validation_fraction : float, default=0.1
         Share of the rows held out.
     n_iter_no_change : int or "auto", default="auto"
-        Epochs without a gain of ``tol`` before training stops, unless the score is rising.
+        Epochs without a gain of ``tol`` before training stops; "auto": as many as led to the last.
     tol : float, default=1e-4
         Smallest gain that counts, in nats per row.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"

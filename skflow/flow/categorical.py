@@ -139,10 +139,6 @@ class AutoregressiveCategorical(nn.Module):
         heads = [h.frequencies.numel() for h in self._all_heads()]
         return max([self.bias.numel(), *heads])
 
-    def rate_factors(self) -> dict[str, Tensor]:
-        """Shares of the learning rate by name of the parameter; all take the full rate."""
-        return {}
-
     def log_prob(self, batch: Batch, *, quantize: bool = True) -> Tensor:
         """Log-probability of each row's labels, ``(n_rows,)``, in nats.
 
