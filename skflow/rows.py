@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ class EncodedRows:
     ----------
     labels : ndarray of int64, shape (n_rows, n_labelled)
         Index of each label among the known labels of its column; their number where the
-        category, level or missing marker is novel.
+        category, level or missing marker is novel. float64 in conditions, where a number between
+        two levels has a position between their labels.
     novel : ndarray of float64, shape (n_rows, n_labelled)
         Coordinate of a novel number in a column of levels; NaN elsewhere.
     values : ndarray of float64, shape (n_rows, n_valued)
@@ -37,7 +38,7 @@ class EncodedRows:
         The condition of each row: the columns that are given, which have no log-volume.
     """
 
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     novel: FloatArray
     values: FloatArray
     bin_widths: FloatArray
@@ -64,9 +65,29 @@ class EncodedRows:
         arrays = {name: array[rows] for name, array in self.arrays().items()}
         return replace(self, **arrays, given=given)
 
+    def at_levels(self) -> Self:
+        """Return the rows with the label of the nearest level of each position."""
+        return replace(self, labels=np.rint(self.labels).astype(np.int64))
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of these rows by name, those of their condition left out."""
         return {name: part for name, part in vars(self).items() if isinstance(part, np.ndarray)}
+
+
+class LevelValues(NamedTuple):
+    """Levels of a condition that is a column of labels and one of values.
+
+    Attributes
+    ----------
+    label, value : int
+        Positions of the column among those of labels, and among those of values.
+    values : tuple of float
+        Encoded value of each level, ascending.
+    """
+
+    label: int
+    value: int
+    values: tuple[float, ...]
 
 
 def concatenate(parts: Sequence[EncodedRows]) -> EncodedRows:

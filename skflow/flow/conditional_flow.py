@@ -178,7 +178,11 @@ class ConditionalFlow(nn.Module):
                 codes = torch.cat((codes, given_codes + first))
         condition = None if given is None else given.y
         of_both = torch.cat(features) if features else None
-        return Context(codes, of_both, of_given, condition, quantize)
+        corners = tuple(
+            self.context(labels, corner, quantize=quantize)._replace(share=corner.weight)
+            for corner in (() if given is None else given.corners)
+        )
+        return Context(codes, of_both, of_given, condition, quantize, corners)
 
     def _couplings(self) -> list[Coupling]:
         return cast(list[Coupling], list(self.couplings))
