@@ -6,6 +6,7 @@ import numpy as np
 from benchmarks.common.report import read
 from benchmarks.figures.claim import (
     OTHERS,
+    OURS,
     WIDTH,
     Claim,
     dot_panel,

@@ -182,8 +182,8 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,) or str, default=None
-            How much each row counts in all fits, in the calibration and in ``contamination``;
-            see :meth:`FlowDensity.fit`. None weighs all rows alike.
+            How much each row counts in fits, calibration and ``contamination``; see
+            :meth:`FlowDensity.fit`. None weighs all rows alike.
 
         Returns
         -------
@@ -464,16 +464,14 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
                 central 90 % of numbers, or the likeliest label with its probability. For a group,
                 it is what is usual given the columns outside of it.
             ``contribution``
-                Part of the row's score; the lowest first. Contributions sum to
-                :meth:`score_samples`.
+                Part of the row's score, the lowest first; they sum to :meth:`score_samples`.
             ``conditional_surprise``
                 Negative log tail probability of the cell given the other columns, in nats: the
                 negative of :meth:`score_features`. For a group, the sum over its cells, each
                 given the columns outside of the group and those before it.
             ``marginal_surprise``
-                The same, given no other column or none outside of the group.
-
-            Surprises of groups, and marginal ones, are those of an approximating mixture.
+                The same, given no other column or none outside of the group. This, and surprises of
+                groups, are those of an approximating mixture.
 
         Raises
         ------

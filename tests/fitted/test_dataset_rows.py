@@ -48,7 +48,8 @@ def facts(known: Any) -> list[Any]:
         for column, p in zip(codec.columns, unseen, strict=True)
     ]
     markers = [set(markers) for markers in container.markers]
-    return [schema, states, list(map(str, container.dtypes)), markers, codec.layout]
+    layout = replace(codec.layout, unseen=())
+    return [schema, states, list(map(str, container.dtypes)), markers, layout]
 
 
 def outcome(learn: Any, *table: Any, **options: Any) -> Any:
