@@ -12,14 +12,14 @@ the training rows, and a missing label is the label "?".
 Shapes and trends are SDMetrics' scores, in the version of the published ones: later versions leave
 out most pairs of columns. They cut real and sampled numbers into bins over their own ranges, so
 that a single number beyond the training range moves all bins. Sampled numbers are therefore clipped
-to it; "trends, unclipped" are those without. Told apart is 2 - 2 AUC of a classifier of real and
-sampled rows in three folds, 1 at best: SDMetrics' LogisticDetection, and the same with XGBoost.
-Learned from them is the AUC on held-out rows of XGBoost, fitted to sampled rows, with the settings
-that are best on a ninth of these. Alpha-precision and beta-recall are those of Alaa et al. (2022,
-arXiv:2102.08921), from distances of scaled columns. Members found is the AUC with which the
-log-density of a row tells training rows from held-out ones, 0.5 at best: the attack that an exact
-density allows, in place of distances to the nearest training row, which say nothing (Yao et al.,
-2025, arXiv:2505.01524).
+to it; "trends, unclipped" are those without. C2ST, the two-sample test, is 2 - 2 AUC of a
+classifier of real and sampled rows in three folds, 1 at best: SDMetrics' LogisticDetection, and the
+same with XGBoost. Learned from them is the AUC on held-out rows of XGBoost, fitted to sampled rows,
+with the settings that are best on a ninth of these. Alpha-precision and beta-recall are those of
+Alaa et al. (2022, arXiv:2102.08921), from distances of scaled columns. Members found is the AUC
+with which the log-density of a row tells training rows from held-out ones, 0.5 at best: the attack
+that an exact density allows, in place of distances to the nearest training row, which say nothing
+(Yao et al., 2025, arXiv:2505.01524).
 
 Row "training rows" measures the held-out rows by the same methods where that makes sense, and what
 is learned from the training rows: the mark to reach.
@@ -61,8 +61,8 @@ SCORES = {  # by record, the column of the page
     "shapes": "shapes",
     "trends": "trends",
     "unclipped": "trends, unclipped",
-    "xgboost": "told apart, XGBoost",
-    "logistic": "told apart, logistic",
+    "xgboost": "C2ST, XGBoost",
+    "logistic": "C2ST, logistic",
     "learned": "learned from them",
     "alpha": "alpha-precision",
     "beta": "beta-recall",

@@ -13,8 +13,8 @@ CHANGES = (
     (
         "2026-11-29",
         "rounding levels in columns with round numbers, atoms in columns of few irregular numbers, "
-        "atoms of conditions as values, elliptical mixtures from 65 columns on, fewer epochs without "
-        "a gain, smaller steps for narrow components",
+        "atoms of conditions as values, elliptical mixtures from 65 columns on, fewer epochs "
+        "without a gain, smaller steps for narrow components",
     ),
 )
 

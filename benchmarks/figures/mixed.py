@@ -117,13 +117,14 @@ def protocol() -> Claim:
     rows, measured = read("synthetic")
     rows = [row for row in rows if row["method"] != "training rows"]
     names = [row["method"].replace(" (published)", "") for row in rows]
-    columns = ("trends", "told apart, XGBoost", "learned from them")
+    columns = ("trends", "C2ST, XGBoost", "learned from them")
     figure, every = panels(len(columns), len(names), legend=0)
     found = []
     for axes, column in zip(every, columns, strict=True):
         values = numbers(rows, column)
         dots(axes, names, {"": values}, ours="")
         axes.axvline(values[0], color=OURS["color"], linewidth=1)
+        axes.locator_params(axis="x", nbins=3)
         axes.set_xlabel(column, fontsize=9)
         best = int(np.argmax(values[1:])) + 1
         found.append(f"{column} {values[0]:.3f} ({names[best]} {values[best]:.3f})")
