@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 
 from benchmarks.common.defaults import age
 from benchmarks.common.report import PAGES
-from benchmarks.figures import density, mixed, outliers, prediction, speed
+from benchmarks.figures import density, mixed, outliers, prediction, speed, wide
 from benchmarks.figures.claim import Claim
 
 FIGURES = PAGES.parent / "figures"
@@ -23,6 +23,7 @@ CLAIMS: dict[str, Callable[[], Claim]] = {
     "seconds": density.seconds,
     "stability": density.stability,
     "known_densities": density.known,
+    "wide": wide.wide,
     "first_fit": speed.first_fit,
     "speed": speed.speed,
     "selection": speed.selection,
@@ -37,6 +38,7 @@ CLAIMS: dict[str, Callable[[], Claim]] = {
     "likelihood": mixed.likelihood,
     "round_trip": mixed.round_trip,
     "synthetic": mixed.synthetic,
+    "synthetic_protocol": mixed.protocol,
     "mixed_cost": mixed.cost,
 }
 

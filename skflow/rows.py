@@ -1,9 +1,9 @@
 """Encoded rows, and sources of them: what a table's codec returns and a model is fitted to."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ class EncodedRows:
     ----------
     labels : ndarray of int64, shape (n_rows, n_labelled)
         Index of each label among the known labels of its column; their number where the
-        category, level or missing marker is novel.
+        category, level or missing marker is novel. float64 in conditions, where a number between
+        two levels has a position between their labels.
     novel : ndarray of float64, shape (n_rows, n_labelled)
         Coordinate of a novel number in a column of levels; NaN elsewhere.
     values : ndarray of float64, shape (n_rows, n_valued)
@@ -37,7 +38,7 @@ class EncodedRows:
         The condition of each row: the columns that are given, which have no log-volume.
     """
 
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     novel: FloatArray
     values: FloatArray
     bin_widths: FloatArray
@@ -64,9 +65,29 @@ class EncodedRows:
         arrays = {name: array[rows] for name, array in self.arrays().items()}
         return replace(self, **arrays, given=given)
 
+    def at_levels(self) -> Self:
+        """Return the rows with the label of the nearest level of each position."""
+        return replace(self, labels=np.rint(self.labels).astype(np.int64))
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of these rows by name, those of their condition left out."""
         return {name: part for name, part in vars(self).items() if isinstance(part, np.ndarray)}
+
+
+class LevelValues(NamedTuple):
+    """Levels of a condition that is a column of labels and one of values.
+
+    Attributes
+    ----------
+    label, value : int
+        Positions of the column among those of labels, and among those of values.
+    values : tuple of float
+        Encoded value of each level, ascending.
+    """
+
+    label: int
+    value: int
+    values: tuple[float, ...]
 
 
 def concatenate(parts: Sequence[EncodedRows]) -> EncodedRows:
@@ -96,6 +117,72 @@ def weighted_mean(values: Any, weight: Any = None) -> Any:
 def weighted_sum(values: Any, weight: Any = None) -> Any:
     r"""Return the weighted sum over the last axis, :math:`\sum_i w_i x_i`; None weighs by 1."""
     return values.sum(-1) if weight is None else (values * weight).sum(-1)
+
+
+@dataclass(frozen=True)
+class WeightScale:
+    r"""How weights of rows are scaled: only their ratios count.
+
+    In sum scaled weights are the effective number of rows,
+
+    .. math:: n_\mathrm{eff} = \frac{(\sum_i w_i)^2}{\sum_i w_i^2},
+
+    of as many equal weights a weighted mean has the same variance [1]_. Ratios to the largest
+    weight are rounded to 24 bits, so that rounding errors of a common factor have no effect; a
+    weight is taken for 0 where its ratio is below 1e-38.
+
+    Attributes
+    ----------
+    largest : float
+        Largest weight.
+    n_positive : int
+        Rows of positive weight.
+    factor : float or None
+        Scaled weight of a row of the largest weight; None where all positive weights are equal.
+    mass : float
+        Sum of the scaled weights: the number of rows where their weights are equal.
+
+    References
+    ----------
+    .. [1] L. Kish, "Survey Sampling", Wiley, 1965, section 11.7.
+    """
+
+    largest: float
+    n_positive: int
+    factor: float | None
+    mass: float
+
+    @classmethod
+    def fit(cls, read: Callable[[], Iterable[FloatArray]]) -> Self:
+        """Find the scale of weights that come in parts.
+
+        Parameters
+        ----------
+        read : callable
+            Returns the parts, each an array of finite weights from 0 on, not all of them 0. It is
+            called twice.
+        """
+        largest = max(float(part.max(initial=0.0)) for part in read())
+        ratios = (_positive_ratios(part, largest)[1] for part in read())
+        n_positive, total, squares, smallest = 0, 0.0, 0.0, 1.0
+        for part in ratios:
+            n_positive += len(part)
+            total, squares = total + part.sum(), squares + (part**2).sum()
+            smallest = min(smallest, part.min(initial=1.0))
+        if smallest == 1.0:
+            return cls(largest, n_positive, None, float(n_positive))
+        return cls(largest, n_positive, float(total / squares), float(total**2 / squares))
+
+    def apply(self, weight: FloatArray) -> tuple[NDArray[np.bool_], FloatArray | None]:
+        """Return which rows have a positive weight, and their scaled weights, if not all equal."""
+        is_positive, ratios = _positive_ratios(weight, self.largest)
+        return is_positive, None if self.factor is None else ratios * self.factor
+
+
+def _positive_ratios(weight: FloatArray, largest: float) -> tuple[NDArray[np.bool_], FloatArray]:
+    ratios = (weight / largest).astype(np.float32)
+    is_positive = ratios >= np.finfo(np.float32).tiny
+    return is_positive, ratios[is_positive].astype(np.float64)
 
 
 class RowSource(Protocol):

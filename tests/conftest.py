@@ -21,7 +21,8 @@ torch.set_num_threads(1)
 SHARING = ("tests/plotting", "tests/report")  # folders whose tests share their fits
 # Tests that start workers of joblib: the same two serve all of them in one process.
 WITH_WORKERS = (
-    *("tests/command_line", "tests/estimators/test_model_selection.py"),
+    *("tests/batches/test_batch_task.py", "tests/command_line"),
+    "tests/estimators/test_model_selection.py",
     *("tests/estimators/test_outlier.py", "tests/estimators/test_regressor.py"),
     "tests/test_device.py",
 )

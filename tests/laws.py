@@ -64,7 +64,7 @@ class ContextRows(NamedTuple):
         return ContextRows(self.x.to(target), self._each(move))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Context:
-        parts = [None if part is None else change(part) for part in self.context[:-1]]
+        parts = [None if part is None else change(part) for part in self.context[:4]]
         return Context(*parts, quantize=self.context.quantize)
 
 

@@ -15,7 +15,14 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.name != "__init__.py")
-COMPARED = {"arfpy", "nflows", "sdmetrics", "sdv", "zuko"}  # which the tests do not install
+COMPARED = {
+    "arfpy",
+    "nflows",
+    "sdmetrics",
+    "sdv",
+    "xgboost",
+    "zuko",
+}  # which the tests do not install
 
 
 class Stub(ModuleType):
@@ -81,7 +88,7 @@ def test_sentences_of_pages_are_those_of_their_tables() -> None:
         written = (draw.FIGURES / f"{name}.rst").read_text()
         assert draw.text_of(name, claim()) == written, f"python -m benchmarks.draw {name}"
         assert (draw.FIGURES / f"{name}.png").exists()
-    draw.plt.close("all")
+        draw.plt.close("all")
 
 
 @pytest.mark.usefixtures("stubs")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.linear_model import LinearRegression
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -54,11 +54,13 @@ def test_log_density_of_a_normal(regressor: FlowRegressor) -> None:
     assert score == pytest.approx(truth.logpdf(y).mean(), abs=0.03)
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_scorers_of_a_pipeline_and_of_a_search() -> None:
     X, y, _ = rows(90)
     pipeline = make_pipeline(StandardScaler(), FlowRegressor(GAUSSIAN, random_state=0))
-    for scorer in (log_density_scorer, crps_scorer):
-        assert np.isfinite(cross_val_score(pipeline, X, y, cv=2, scoring=scorer)).all()
+    scoring = {"nats": log_density_scorer, "crps": crps_scorer}
+    scores = cross_validate(pipeline, X, y, cv=2, scoring=scoring)
+    assert np.isfinite([scores["test_nats"], scores["test_crps"]]).all()
     grid = {"density__n_components": [1, 3]}
     search = GridSearchCV(FlowRegressor(GAUSSIAN), grid, cv=2, scoring=log_density_scorer)
     assert np.isfinite(search.fit(X, y).cv_results_["mean_test_score"]).all()

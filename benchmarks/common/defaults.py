@@ -12,8 +12,9 @@ CHANGES = (
     ),
     (
         "2026-11-29",
-        "rounding levels in columns with round numbers, atoms of conditions as values, elliptical "
-        "mixtures from 65 columns on",
+        "rounding levels in columns with round numbers, atoms in columns of few irregular numbers, "
+        "atoms of conditions as values, elliptical mixtures from 65 columns on, fewer epochs "
+        "without a gain, smaller steps for narrow components",
     ),
 )
 

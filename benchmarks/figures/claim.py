@@ -83,6 +83,28 @@ def panels(n_panels: int, n_rows: int, legend: int = 1) -> tuple[Figure, list[Ax
     return figure, list(axes[0])
 
 
+def dot_panel(
+    rows: Sequence[str],
+    series: Mapping[str, FloatArray],
+    label: str,
+    ours: str | None = None,
+    line: tuple[float, str] | None = None,
+    legend: int = 1,
+    height: int = 1,
+) -> tuple[Figure, Axes]:
+    """Draw dots of series in one panel, their names above, and where ``line`` is, if any.
+
+    ``legend`` is how many lines the names take, ``height`` how many a row takes.
+    """
+    figure, (axes,) = panels(1, height * len(rows), legend)
+    if line is not None:
+        axes.axvline(line[0], color=OURS["color"], linewidth=2, label=line[1])
+    dots(axes, rows, series, ours)
+    axes.set_xlabel(label, fontsize=9)
+    name_series(figure, axes)
+    return figure, axes
+
+
 def dots(
     axes: Axes, rows: Sequence[str], series: Mapping[str, FloatArray], ours: str | None = None
 ) -> None:

@@ -9,12 +9,10 @@ from benchmarks.figures.claim import (
     OURS,
     WIDTH,
     Claim,
-    dots,
+    dot_panel,
     listed,
-    name_series,
     number,
     numbers,
-    panels,
     simplify,
     spread,
 )
@@ -30,15 +28,12 @@ def held_out() -> Claim:
     n_columns = np.array([number(row["rows x columns"].split(" x ")[1]) for row in rows])
     ours = numbers(rows, FLOW)
     series = {peer: (numbers(rows, peer) - ours) / n_columns for peer in PEERS}
-    figure, (axes,) = panels(1, len(rows), legend=2)
-    axes.axvline(0, color=OURS["color"], linewidth=2, label="FlowDensity")
-    dots(axes, names, series)
+    label = "held-out nats per column, minus those of FlowDensity"
+    figure, axes = dot_panel(names, series, label, line=(0, "FlowDensity"), legend=2)
     axes.set_xscale("symlog", linthresh=0.1)
     ticks = [-3, -1, -0.3, -0.1, -0.03, 0]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xlim(-4, 0.02)
-    axes.set_xlabel("held-out nats per column, minus those of FlowDensity", fontsize=9)
-    name_series(figure, axes)
     margins = numbers(rows, "margin per column")
     lost = [
         f"on {row['table']} {max(PEERS, key=lambda peer: number(row[peer]))} is ahead by {-m:.3f}"
@@ -107,11 +102,9 @@ def stability() -> Claim:
         f"{rate} the default rate": numbers(rows, f"nats per column, {column}")
         for rate, column in (("a third of", "a third"), ("three times", "three times"))
     }
-    figure, (axes,) = panels(1, len(rows))
-    axes.axvline(0, color=OURS["color"], linewidth=2, label="the default rate")
-    dots(axes, [row["table"] for row in rows], series)
-    axes.set_xlabel("held-out nats per column minus those at the default rate", fontsize=9)
-    name_series(figure, axes)
+    tables = [row["table"] for row in rows]
+    label = "held-out nats per column minus those at the default rate"
+    figure, _ = dot_panel(tables, series, label, line=(0, "the default rate"))
     third, thrice = (spread(values, "+.3f") for values in series.values())
     fits, diverged = (int(numbers(rows, column).sum()) for column in ("fits", "diverged"))
     sentence = (
@@ -132,11 +125,9 @@ def known() -> Claim:
         "99 % quantile of the error": "99 % quantile per column",
     }
     series = {name: numbers(rows, column) for name, column in columns.items()}
-    figure, (axes,) = panels(1, len(rows))
-    dots(axes, names, series, ours="mean absolute error")
+    label = "error of the log-density of fresh rows, nats per column"
+    figure, axes = dot_panel(names, series, label, ours="mean absolute error")
     axes.set_xlim(left=0)
-    axes.set_xlabel("error of the log-density of fresh rows, nats per column", fontsize=9)
-    name_series(figure, axes)
     error, quantile = (values.max() for values in series.values())
     sentence = (
         f"Where the true density is known, the log-density of fresh rows is off by at most "

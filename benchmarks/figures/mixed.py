@@ -9,6 +9,7 @@ from benchmarks.figures.claim import (
     OURS,
     WIDTH,
     Claim,
+    dot_panel,
     dots,
     listed,
     name_series,
@@ -28,15 +29,13 @@ def likelihood() -> Claim:
         "adversarial random forests": numbers([forest[name] for name in names], "difference"),
         "independent columns": numbers(rows, "difference"),
     }
-    figure, (axes,) = panels(1, len(rows))
-    axes.axvline(0, color=OURS["color"], linewidth=2, label="FlowDensity")
-    dots(axes, names, {name: -values for name, values in series.items()})
+    behind = {name: -values for name, values in series.items()}
+    label = "held-out nats per row, minus those of FlowDensity"
+    figure, axes = dot_panel(names, behind, label, line=(0, "FlowDensity"))
     axes.set_xscale("symlog", linthresh=1)
     ticks = [-10, -3, -1, -0.5, 0]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xlim(right=0.1)
-    axes.set_xlabel("held-out nats per row, minus those of FlowDensity", fontsize=9)
-    name_series(figure, axes)
     found = [
         f"{name} on {(values > 0).sum()} of {len(values)}, by {spread(values, '.2f')}"
         for name, values in series.items()
@@ -110,6 +109,33 @@ def synthetic() -> Claim:
         f"ahead in {listed(behind) or 'none'}."
     )
     alt = f"Scores of rows sampled by {listed(methods)}, in three panels; 1 is best."
+    return Claim(sentence, alt, figure, measured)
+
+
+def protocol() -> Claim:
+    """Draw scores of sampled rows of adult beside those of diffusion models."""
+    rows, measured = read("synthetic")
+    rows = [row for row in rows if row["method"] != "training rows"]
+    names = [row["method"].replace(" (published)", "") for row in rows]
+    columns = ("trends", "C2ST, XGBoost", "learned from them")
+    figure, every = panels(len(columns), len(names), legend=0)
+    found = []
+    for axes, column in zip(every, columns, strict=True):
+        values = numbers(rows, column)
+        dots(axes, names, {"": values}, ours="")
+        axes.axvline(values[0], color=OURS["color"], linewidth=1)
+        axes.locator_params(axis="x", nbins=3)
+        axes.set_xlabel(column, fontsize=9)
+        best = int(np.argmax(values[1:])) + 1
+        found.append(f"{column} {values[0]:.3f} ({names[best]} {values[best]:.3f})")
+    seconds = [row["seconds"] for row in rows]
+    slowest = int(np.argmax([number(cell) for cell in seconds[1:]])) + 1
+    sentence = (
+        f"Rows of adult sampled by FlowDensity score {listed(found)}; in brackets the best "
+        f"published score. A fit with its sample takes {number(seconds[0]):,.0f} seconds of one "
+        f"CPU core; {names[slowest]} trains for {number(seconds[slowest]):,.0f} seconds of a GPU."
+    )
+    alt = f"Three scores of rows sampled by {listed(names)}; 1 is best."
     return Claim(sentence, alt, figure, measured)
 
 

@@ -10,9 +10,9 @@ from benchmarks.figures.claim import (
     OURS,
     WIDTH,
     Claim,
+    dot_panel,
     dots,
     listed,
-    name_series,
     number,
     numbers,
     panels,
@@ -152,11 +152,10 @@ def blame() -> Claim:
     rows, measured = read("outliers_blame")
     series = {method: numbers(rows, method) for method in EXPLAINED}
     series["by chance"] = numbers(rows, "by chance")
-    figure, (axes,) = panels(1, len(rows), legend=2)
-    dots(axes, [row["table"] for row in rows], series, ours=EXPLAINED[0])
+    tables = [row["table"] for row in rows]
+    label = "share of rows, all planted cells among the three most blamed"
+    figure, axes = dot_panel(tables, series, label, ours=EXPLAINED[0], legend=2)
     axes.set_xlim(left=-0.01)
-    axes.set_xlabel("share of rows, all planted cells among the three most blamed", fontsize=9)
-    name_series(figure, axes)
     ours, *others = (series[method] for method in EXPLAINED)
     ahead = (ours > np.max(others, axis=0)).sum()
     single = spread(numbers(rows, "a single cell"), ".0%")
@@ -177,11 +176,10 @@ def repair() -> Claim:
         "nearest unremarkable row": numbers(rows, "restored by nearest row"),
         "left as planted": numbers(rows, "restored as planted"),
     }
-    figure, (axes,) = panels(1, len(rows))
-    dots(axes, [row["table"] for row in rows], series, ours="repair")
+    tables = [row["table"] for row in rows]
+    label = "share of planted cells that are nearer to the truth than a median"
+    figure, axes = dot_panel(tables, series, label, ours="repair")
     axes.set_xlim(0, 1)
-    axes.set_xlabel("share of planted cells that are nearer to the truth than a median", fontsize=9)
-    name_series(figure, axes)
     ours, nearest, _ = series.values()
     changed, planted = (numbers(rows, name) for name in ("columns changed", "cells planted"))
     sentence = (

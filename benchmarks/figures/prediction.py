@@ -4,16 +4,7 @@ import numpy as np
 
 from benchmarks.common.records import RESULTS, read_records
 from benchmarks.common.report import read
-from benchmarks.figures.claim import (
-    OURS,
-    Claim,
-    dots,
-    listed,
-    name_series,
-    number,
-    numbers,
-    panels,
-)
+from benchmarks.figures.claim import Claim, dot_panel, listed, number, numbers
 from benchmarks.pages import regression as pages
 
 RATIOS = (0.7, 1, 1.5, 2, 3, 5, 10)
@@ -25,17 +16,14 @@ def regression() -> Claim:
     records = read_records(RESULTS / "regression.jsonl")
     ratios = pages.crps_ratios(records)
     tables = list(dict.fromkeys(record["table"] for record in records))
-    figure, (axes,) = panels(1, 2 * len(tables), legend=2)
-    axes.axvline(1, color=OURS["color"], linewidth=2, label=pages.OURS)
     series = {
         peer: np.array([own.get(table, np.nan) for table in tables]) for peer, own in ratios.items()
     }
-    dots(axes, tables, series)
+    label = f"CRPS over that of {pages.OURS}: right of 1 is worse"
+    figure, axes = dot_panel(tables, series, label, line=(1, pages.OURS), legend=2, height=2)
     axes.set_xscale("log")
     axes.set_xticks(RATIOS, [f"{tick:g}" for tick in RATIOS])
     axes.minorticks_off()
-    axes.set_xlabel(f"CRPS over that of {pages.OURS}: right of 1 is worse", fontsize=9)
-    name_series(figure, axes)
     n_ahead = {peer: sum(ratio > 1 for ratio in own.values()) for peer, own in ratios.items()}
     counts = [f"{peer} on {n} of {len(ratios[peer])}" for peer, n in n_ahead.items()]
     behind = [peer for peer, n in n_ahead.items() if 2 * n < len(ratios[peer])]
@@ -56,12 +44,10 @@ def imputation() -> Claim:
     ours = numbers([own["FlowImputer"] for own in of_pair.values()], "CRPS")
     peers = [method for method in next(iter(of_pair.values())) if method != "FlowImputer"]
     series = {peer: numbers([own[peer] for own in of_pair.values()], "CRPS") for peer in peers}
-    figure, (axes,) = panels(1, len(of_pair))
-    axes.axvline(1, color=OURS["color"], linewidth=2, label="FlowImputer")
     names = [f"{table}, {hidden}" for table, hidden in of_pair]
-    dots(axes, names, {peer: values / ours for peer, values in series.items()})
-    axes.set_xlabel("CRPS over that of FlowImputer: right of 1 is worse", fontsize=9)
-    name_series(figure, axes)
+    ratios = {peer: values / ours for peer, values in series.items()}
+    label = "CRPS over that of FlowImputer: right of 1 is worse"
+    figure, _ = dot_panel(names, ratios, label, line=(1, "FlowImputer"))
     n_energy = {
         peer: sum(
             number(own["FlowImputer"]["energy"]) < number(own[peer]["energy"])

@@ -9,12 +9,11 @@ from benchmarks.figures.claim import (
     OURS,
     WIDTH,
     Claim,
+    dot_panel,
     dots,
     listed,
-    name_series,
     number,
     numbers,
-    panels,
     simplify,
     spread,
 )
@@ -83,11 +82,8 @@ def selection() -> Claim:
         "chosen by the search": numbers(rows, "its gain per column"),
         "best on the test rows themselves": numbers(rows, "gain of the best on the test rows"),
     }
-    figure, (axes,) = panels(1, len(rows))
-    axes.axvline(0, color=OURS["color"], linewidth=2, label="the defaults")
-    dots(axes, names, series)
-    axes.set_xlabel("held-out nats per column, gained over the defaults", fontsize=9)
-    name_series(figure, axes)
+    label = "held-out nats per column, gained over the defaults"
+    figure, _ = dot_panel(names, series, label, line=(0, "the defaults"))
     gains = [
         f"{gain:+.3f} nats per column on {row['table']}, at {number(row['ratio']):.0f} times the "
         "seconds"
@@ -107,11 +103,8 @@ def first_fit() -> Claim:
         "GaussianMixture(16)": numbers(rows, "GaussianMixture(16)"),
         "import skflow": numbers(rows, "import skflow"),
     }
-    figure, (axes,) = panels(1, len(rows))
-    dots(axes, names, series, ours="FlowDensity")
+    figure, axes = dot_panel(names, series, "seconds in a fresh process", ours="FlowDensity")
     axes.set_xlim(left=0)
-    axes.set_xlabel("seconds in a fresh process", fontsize=9)
-    name_series(figure, axes)
     found = [
         f"{number(row['first fit']):.1f} s for {row['rows x columns']}, "
         f"{number(row['ratio of fits']):.0f} times those of GaussianMixture(16)"

@@ -1,5 +1,6 @@
 """Files that are written whole or not at all."""
 
+import glob
 import os
 import secrets
 import shutil
@@ -25,8 +26,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
         return
     target = find_target(path)
-    beginning = os.fsencode(target.name)[:200].decode(errors="ignore")
-    part = target.with_name(f".{beginning}.{secrets.token_hex(4)}.part")
+    part = target.with_name(f"{_hidden(target)}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:
             yield file
@@ -45,6 +45,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def remove_parts(path: str | os.PathLike[str]) -> None:
+    """Remove what killed processes have left of a file that no other process writes now."""
+    target = Path(os.path.realpath(path))
+    for part in target.parent.glob(f"{glob.escape(_hidden(target))}.????????.part"):
+        part.unlink(missing_ok=True)
+
+
+def _hidden(target: Path) -> str:
+    """Return the beginning of the names of parts of a file."""
+    return "." + os.fsencode(target.name)[:200].decode(errors="ignore")
 
 
 def is_written_through(path: str | os.PathLike[str]) -> bool:

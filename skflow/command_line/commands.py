@@ -3,7 +3,7 @@
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -17,7 +17,7 @@ from pandas.api.types import is_numeric_dtype
 from skflow.archive.replacing import find_target, is_written_through
 from skflow.command_line import report
 from skflow.command_line.csv_files import CsvTable
-from skflow.command_line.formats import STANDARD, files_of
+from skflow.command_line.formats import STANDARD
 from skflow.command_line.matching import ModelColumns, as_inferred
 from skflow.command_line.messages import (
     CommandError,
@@ -53,7 +53,7 @@ def fit(arguments: Namespace) -> None:
             _refuse_unwritable(path, arguments.table)
     if arguments.checkpoint is not None:
         _refuse_same_target(arguments.checkpoint, arguments.model)
-    files = files_of(arguments.table)
+    files = arguments.files
     is_launched = files is not None and os.environ.get("WORLD_SIZE", "1") != "1"
     if is_launched:  # by torchrun
         dist.init_process_group("gloo")
@@ -79,25 +79,14 @@ def fit(arguments: Namespace) -> None:
 
 def _read_training_table(arguments: Namespace) -> tuple[str, pd.DataFrame, pd.Series | None]:
     """Return the table's name in messages, its columns but for those dropped, and its weights."""
-    drop, categorical = arguments.drop, arguments.categorical
-    weight = [] if arguments.weight is None else [arguments.weight]
     with open_table(arguments.table, arguments.sep) as table:
         if isinstance(table, CsvTable):
             _refuse_other_delimiter(table)
-        options = {"--drop": drop, "--categorical": categorical, "--weight": weight}
-        refuse_unknown_columns(options, table.names, table.path)
-        for one, other in combinations(options, 2):
-            both = [name for name in options[other] if name in set(options[one])]
-            if both:
-                raise CommandError(f"{one} and {other} both name {spell_names(both)}.")
-        kept = [name for name in table.names if name not in {*drop, *weight}]
-        if not kept:
-            used = " and ".join(option for option in ("--drop", "--weight") if options[option])
-            raise CommandError(f"{used} leaves no column of {table.path}.")
+        kept, weight = _choose_columns(arguments, table.names, table.path)
         _refuse_odd_names(kept, table.path)
         frame = table.read([*kept, *weight], {})
         if isinstance(table, CsvTable):
-            frame = as_inferred(frame, categorical)
+            frame = as_inferred(frame, arguments.categorical)
     if not len(frame):
         raise CommandError(f"{table.path} has columns, but no rows.")
     if not weight:
@@ -111,37 +100,44 @@ def _read_training_table(arguments: Namespace) -> tuple[str, pd.DataFrame, pd.Se
     return table.path, frame, of_rows
 
 
-def refuse_unknown_columns(options: Mapping[str, list[str]], known: list[str], path: str) -> None:
-    """Raise where options name columns that a table does not have."""
-    every = set(known)
-    for option, names in options.items():
-        unknown = [name for name in names if name not in every]
+def _choose_columns(
+    arguments: Namespace, names: list[str], path: str
+) -> tuple[list[str], list[str]]:
+    """Return the columns of a table that are fitted, and the one of the weights, if any."""
+    drop, weight = arguments.drop, [] if arguments.weight is None else [arguments.weight]
+    options = {"--drop": drop, "--categorical": arguments.categorical, "--weight": weight}
+    for option, chosen in options.items():
+        unknown = [name for name in chosen if name not in set(names)]
         if unknown:
             raise CommandError(
                 f"{option}: {path} has no columns {spell_names(unknown)}; it has "
-                f"{spell_names(known)}."
+                f"{spell_names(names)}."
             )
+    for one, other in combinations(options, 2):
+        both = [name for name in options[other] if name in set(options[one])]
+        if both:
+            raise CommandError(f"{one} and {other} both name {spell_names(both)}.")
+    kept = [name for name in names if name not in {*drop, *weight}]
+    if not kept:
+        used = " and ".join(option for option in ("--drop", "--weight") if options[option])
+        raise CommandError(f"{used} leaves no column of {path}.")
+    return kept, weight
 
 
-def open_training_files(arguments: Namespace, files: list[str]) -> tuple[str, Any, None]:
-    """Return the name of several Parquet files in messages, and their columns but those dropped."""
+def open_training_files(arguments: Namespace, files: list[str]) -> tuple[str, Any, str | None]:
+    """Return several Parquet files' name in messages, their columns and that of the weights."""
     path = arguments.table
-    for option in ("weight", "sep"):
-        if getattr(arguments, option):
-            raise CommandError(f"--{option}: for one table in memory, not for {path}.")
+    if arguments.sep:
+        raise CommandError(f"--sep: for one CSV file, not for {path}.")
     of_csv = [file for file in files if file.lower().endswith((".csv", ".tsv", ".gz"))]
     if of_csv:
         raise CommandError(
             f"{of_csv[0]} is CSV: several files are fitted as Parquet; convert them."
         )
     dataset = import_parquet(path).open_dataset(files)
-    names = dataset.schema.names
-    options = {"--drop": arguments.drop, "--categorical": arguments.categorical}
-    refuse_unknown_columns(options, names, path)
-    kept = [name for name in names if name not in arguments.drop]
-    if not kept:
-        raise CommandError(f"--drop leaves no column of {path}.")
-    return path, dataset.replace_schema(dataset.schema.empty_table().select(kept).schema), None
+    kept, weight = _choose_columns(arguments, dataset.schema.names, path)
+    schema = dataset.schema.empty_table().select([*kept, *weight]).schema
+    return path, dataset.replace_schema(schema), arguments.weight
 
 
 def _build_estimator(arguments: Namespace) -> Any:
@@ -260,12 +256,11 @@ def _match(arguments: Namespace, estimator: Any, table: Table) -> ModelColumns:
 
 def _stream(arguments: Namespace, estimator: Any, task: Task) -> None:
     """Answer a table, or several ones, batch by batch."""
-    files = files_of(arguments.table)
     answer = partial(answer_table, estimator=estimator, task=task, shown=set())
-    if files is None:
+    if arguments.files is None:
         answer(arguments)
     else:
-        answer_each(arguments, files, answer)
+        answer_each(arguments, arguments.files, answer)
 
 
 def answer_table(arguments: Namespace, estimator: Any, task: Task, shown: set[str]) -> None:

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = build_parser().parse_args(arguments)
     with _warnings_in_one_line(), _cleaning_up_when_ended():
         try:
-            _refuse_at_sight(parsed)
+            _find_inputs(parsed)
             # Not before: what the commands need takes seconds to import.
             commands = import_module("skflow.command_line.commands")
             getattr(commands, parsed.command)(parsed)
@@ -62,11 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _refuse_at_sight(parsed: Any) -> None:
-    """Raise where files to read do not exist, or the endings of tables are unknown."""
+def _find_inputs(parsed: Any) -> None:
+    """List the ``files`` of a folder or a pattern: None where the table is one file.
+
+    Raise where files to read do not exist, or the endings of tables are unknown.
+    """
     several: tuple[str, ...] = ()
-    if parsed.command in ("fit", "score", "outliers") and files_of(parsed.table):
-        several = ("table", "output")
+    if parsed.command in ("fit", "score", "outliers"):
+        parsed.files = files_of(parsed.table)
+        several = () if parsed.files is None else ("table", "output")
     for name in parsed.inputs:
         if name not in several and getattr(parsed, name) != STANDARD:
             os.stat(getattr(parsed, name))

@@ -1,7 +1,8 @@
 """Several tables answered one after the other, each into a file of its own.
 
-A journal in the folder of the answers says from what each of them was written. So a command that
-was stopped goes on where it was, and what has changed since is answered again.
+A table that cannot be answered does not keep the others from it. A journal in the folder of the
+answers says from what each of them was written. So a command that was stopped goes on where it was,
+and what has changed since is answered again.
 """
 
 import glob
@@ -15,11 +16,29 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from skflow.archive.replacing import remove_parts
 from skflow.command_line.formats import JOURNAL, STANDARD, format_of
-from skflow.command_line.messages import CommandError, EmptyTableError, attach_filename
+from skflow.command_line.messages import (
+    CommandError,
+    EmptyTableError,
+    attach_filename,
+    log,
+    spell_names,
+)
 
 # What does not change the answers.
-FREE = ("table", "output", "model", "n_jobs", "batch_rows", "device", "quiet", "inputs", "tables")
+FREE = (
+    "table",
+    "output",
+    "model",
+    "n_jobs",
+    "batch_rows",
+    "device",
+    "quiet",
+    "inputs",
+    "tables",
+    "files",
+)
 
 
 class Journal:
@@ -92,7 +111,7 @@ def answer_each(
     Raises
     ------
     CommandError
-        Where the output is no folder of its own.
+        Where the output is no folder of its own; at the end, where tables cannot be answered.
     """
     if getattr(arguments, "top", None) is not None:
         raise CommandError(f"--top: for one table, not for the {len(files)} of {arguments.table}.")
@@ -113,27 +132,48 @@ def answer_each(
     digest.update(json.dumps(options, sort_keys=True).encode())
     folder.mkdir(parents=True, exist_ok=True)
     journal = Journal(folder / JOURNAL, digest.hexdigest())
+    failed = []
     for file in outside:
         name = os.path.relpath(file, root)
-        now = journal.entry(name, file)
-        reason, output = journal.changed(now), folder / name
-        if reason is None:
-            said = "skipped; it was written from these rows by this model"
-        else:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            of_one = vars(arguments) | {"table": file, "output": str(output)}
-            try:
-                answer(Namespace(**of_one))
-                with attach_filename(str(journal.path)):
-                    journal.append(now | {"answers": mark(output)})
-                said = "written" if now["answers"] is None else f"written again; {reason}"
-            except EmptyTableError:
-                output.unlink(missing_ok=True)  # answers to rows that are there no more
-                done = "not written" if now["answers"] is None else "removed"
-                said = f"{done}; {file} has no rows"
+        of_one = vars(arguments) | {"table": file, "output": str(folder / name)}
+        try:
+            said = answer_file(Namespace(**of_one), journal, name, answer)
+        except (CommandError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None and error.filename != file:
+                raise  # not of this table: a full disk, for instance
+            log("error", error)
+            failed.append(file)
+            said = "left as it was" if (folder / name).exists() else "not written"
         if not arguments.quiet:
-            sys.stdout.write(f"{output}: {said}\n")
+            sys.stdout.write(f"{folder / name}: {said}\n")
             sys.stdout.flush()
+    if failed:
+        raise CommandError(
+            f"{len(failed)} of {len(outside)} tables have no answers: {spell_names(failed)}. All "
+            "others have; the same command tries these again."
+        )
+
+
+def answer_file(
+    arguments: Namespace, journal: Journal, name: str, answer: Callable[[Namespace], None]
+) -> str:
+    """Answer one of several tables unless it has been answered; return what was done."""
+    output = Path(arguments.output)
+    now = journal.entry(name, arguments.table)
+    reason = journal.changed(now)
+    if reason is None:
+        return "skipped; it was written from these rows by this model"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    remove_parts(output)
+    try:
+        answer(arguments)
+    except EmptyTableError:
+        output.unlink(missing_ok=True)  # answers to rows that are there no more
+        done = "not written" if now["answers"] is None else "removed"
+        return f"{done}; {arguments.table} has no rows"
+    with attach_filename(str(journal.path)):
+        journal.append(now | {"answers": mark(output)})
+    return "written" if now["answers"] is None else f"written again; {reason}"
 
 
 def root_of(path: str) -> str:

@@ -60,6 +60,8 @@ class RowCache:
     ----------
     sizes : ndarray of int64, shape (n_buckets,)
         Rows of each bucket.
+    mass : float
+        Sum of the weights of all rows.
     """
 
     def __init__(self, n_buckets: int, quantized_columns: list[int]) -> None:
@@ -67,6 +69,7 @@ class RowCache:
         self._remove = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.quantized_columns = quantized_columns
         self.sizes = np.zeros(n_buckets, dtype=np.int64)
+        self.mass = 0.0
         self._waiting: list[list[EncodedRows]] = [[] for _ in range(n_buckets)]
         self._n_waiting = np.zeros(n_buckets, dtype=np.int64)
         self._writers: dict[int, Any] = {}
@@ -74,6 +77,7 @@ class RowCache:
 
     def write(self, rows: EncodedRows, buckets: NDArray[np.integer]) -> None:
         """Append rows, each to its bucket."""
+        self.mass += rows.mass
         order = np.argsort(buckets, kind="stable")
         found, starts = np.unique(buckets[order], return_index=True)
         for bucket, places in zip(found.tolist(), np.split(order, starts[1:]), strict=True):
@@ -170,6 +174,7 @@ def _gather(columns: dict[str, NDArray[Any]], n_rows: int, quantized: list[int])
             values=values,
             bin_widths=widths,
             log_volume=columns[f"{prefix}log_volume"],
+            weight=columns.get(f"{prefix}weight"),
             given=given,
         )
 
@@ -202,8 +207,8 @@ class CachedWindow:
 
     @property
     def mass(self) -> float:
-        """Number of rows, which all weigh alike."""
-        return float(len(self))
+        """Sum of the weights of as many average rows of the cache."""
+        return self.cache.mass * len(self) / int(self.cache.sizes.sum())
 
     @property
     def quantized_columns(self) -> list[int]:

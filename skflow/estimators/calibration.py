@@ -1,12 +1,16 @@
 r"""Conformal calibration of intervals on held-out values of the distribution function.
 
-For rows that nothing was fitted to, :math:`U_i = F(y_i \mid x_i)` are uniform if the fit is
-right. Whatever they are, with :math:`U_{(k)}` the k-th smallest of m of them, a fresh row has
+For rows that nothing was fitted to, :math:`U_i = F(y_i \mid x_i)` and
+:math:`V_i = F(y_i^- \mid x_i)`, the probabilities of at most :math:`y_i` and of less, are uniform
+if the fit is right and y is continuous. Whatever they are, with :math:`U_{(k)}` the k-th smallest
+of m of them, a fresh row has
 
-.. math:: P(U_{(k)} \le F(y \mid x) \le U_{(m + 1 - k)}) \ge 1 - \alpha, \qquad
+.. math:: P(U_{(k)} \le F(y \mid x), \; F(y^- \mid x) \le V_{(m + 1 - k)}) \ge 1 - \alpha, \qquad
           k = \lfloor (m + 1) \alpha / 2 \rfloor,
 
-if it is exchangeable with these rows. So the quantiles of y at these two levels cover.
+if it is exchangeable with these rows. So the quantiles of y at these two levels cover: the lower
+one is at most y where :math:`F(y) \ge U_{(k)}`, and the upper one at least y where :math:`F(y^-)`
+is below its level. Both ends may be y where it is a level, or on a grid.
 """
 
 from dataclasses import dataclass
@@ -23,6 +27,7 @@ HELD_OUT = 0.1  # share of the rows in a part
 MOST_HELD_OUT = 2_000
 ENOUGH_ROWS = 33  # in a part, of three: where rows are few, all calibrate
 LEAST_SHARE = 0.01  # of a group of fits: with less it takes time and changes nothing
+SLACK = 1e-9  # of levels: the rows that they are of are inside
 FEWEST_ROWS = 20  # below, intervals are not calibrated
 
 
@@ -32,9 +37,9 @@ class Calibration:
 
     Attributes
     ----------
-    pit : ndarray of shape (n_rows, n_outputs)
-        Sorted in each output; no rows where there are too few to calibrate.
-    weight : ndarray of shape (n_rows, n_outputs)
+    pit : ndarray of shape (n_rows, 2 * n_outputs)
+        U and V of each output, each sorted; no rows where there are too few to calibrate.
+    weight : ndarray of shape (n_rows, 2 * n_outputs)
         Weights of these rows, in the same order.
     """
 
@@ -54,8 +59,8 @@ class Calibration:
 
         Parameters
         ----------
-        pit : ndarray of shape (n_fits, n_rows, n_outputs)
-            Values of the distribution function, by each of the M fits that hold out a row.
+        pit : ndarray of shape (n_fits, n_rows, 2 * n_outputs)
+            U and V of each output, by each of the M fits that hold out a row.
         weight : ndarray of shape (n_rows,) or None
             Weights of the rows.
         n_averaged : int
@@ -83,10 +88,10 @@ class Calibration:
 
     def levels(self, coverage: float) -> FloatArray | None:
         """Levels of the two quantiles, ``(2, n_outputs)``; None with too few rows for them."""
-        ends = np.empty((2, self.pit.shape[1]))
-        for k in range(self.pit.shape[1]):
+        ends = np.empty((2, self.pit.shape[1] // 2))
+        for k in range(ends.shape[1]):
             for side, order in enumerate((slice(None), slice(None, None, -1))):
-                pit, weight = self.pit[order, k], self.weight[order, k]
+                pit, weight = self.pit[order, 2 * k + side], self.weight[order, 2 * k + side]
                 effective = weight.sum() ** 2 / (weight**2).sum() if len(weight) else 0.0
                 ranks = effective * weight.cumsum() / weight.sum() if len(weight) else weight
                 n_reached = np.count_nonzero(
@@ -95,7 +100,7 @@ class Calibration:
                 if not n_reached:
                     return None
                 ends[side, k] = pit[n_reached - 1]
-        return ends
+        return ends + np.array([[-SLACK], [SLACK]])
 
 
 def _middle_ranks(weight: FloatArray) -> FloatArray:

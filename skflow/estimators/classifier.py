@@ -62,9 +62,11 @@ class FlowClassifier(SaveableClassifier, ClassifierMixin, Predictor):
     >>> from sklearn.datasets import load_iris
     >>> from skflow import FlowClassifier, FlowDensity
     >>> X, y = load_iris(return_X_y=True)
-    >>> classifier = FlowClassifier(FlowDensity(max_iter=20), random_state=0).fit(X, y)
-    >>> classifier.predict_proba(X[:2]).shape
-    (2, 3)
+    >>> classifier = FlowClassifier(FlowDensity(n_layers=0), random_state=0).fit(X, y)
+    >>> classifier.predict_proba(X[[0, 70, 100]]).round(2)
+    array([[0.99, 0.  , 0.  ],
+           [0.01, 0.46, 0.53],
+           [0.  , 0.  , 0.99]])
     """
 
     @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]

@@ -54,12 +54,17 @@ class ConditionalDistribution:
     >>> from skflow import FlowDensity, FlowRegressor
     >>> X = np.random.default_rng(0).normal(size=(200, 1))
     >>> y = X[:, 0] + np.random.default_rng(1).normal(size=200)
-    >>> distribution = FlowRegressor(FlowDensity(n_layers=0), random_state=0).fit(X, y)
-    >>> distribution = distribution.predict_dist(X[:3])
-    >>> len(distribution), len(distribution[1:])
-    (3, 2)
-    >>> bool(np.allclose(distribution.cdf(distribution.ppf(0.3)), 0.3))
-    True
+    >>> regressor = FlowRegressor(FlowDensity(n_layers=0), random_state=0).fit(X, y)
+    >>> distribution = regressor.predict_dist([[-1.0], [1.0]])
+    >>> distribution.mean().round(1), distribution.std().round(1)
+    (array([-1. ,  0.8]), array([0.9, 0.9]))
+    >>> distribution.ppf([0.05, 0.95]).round(1)
+    array([[-2.5,  0.6],
+           [-0.7,  2.4]])
+    >>> distribution.cdf(0.0).round(2)
+    array([0.85, 0.19])
+    >>> distribution[1:].crps([1.0]).round(2)
+    array([0.23])
     """
 
     def __init__(

@@ -104,17 +104,15 @@ class FlowDensity(
     validation_fraction : float, default=0.1
         Share of the rows held out.
     n_iter_no_change : int or "auto", default="auto"
-        Epochs without a gain of ``tol`` before training stops, unless the score is rising.
+        Epochs without a gain of ``tol`` before training stops; "auto": as many as led to the last.
     tol : float, default=1e-4
         Smallest gain that counts, in nats per row.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
-        Columns whose values are labels whatever they look like: names, indices or a
-        mask. "from_dtype" takes category and Enum dtypes, strings, booleans and
-        objects that are no numbers; None only what cannot be numeric.
+        Names, indices or a mask of columns whose values are labels. "from_dtype": category and
+        Enum dtypes, strings, booleans, objects that are no numbers; None: what is not numeric.
     column_kinds : dict or Schema, default=None
-        Overrules what columns are taken for: ``{column: kind}``, or the ``schema_`` of
-        a fitted estimator, which pins kinds, levels, grids, atoms and bounds, so that
-        the two densities are on the same measure.
+        Overrules what columns are taken for: ``{column: kind}``, or the ``schema_`` of a fitted
+        estimator with its levels, grids, atoms and bounds, for densities on the same measure.
     bounds : dict, default=None
         ``{column: (low, high)}``, None for an open side. Without it a column that is
         never negative, or never positive, is bounded at 0.
@@ -126,9 +124,8 @@ class FlowDensity(
     handle_unknown : {"error", "ignore"}, default="error"
         What :meth:`transform` does where a cell was never seen and has no place on the line:
         a category, or a missing value in a column that had none. "error" refuses it. "ignore"
-        sends it to the end of the line that belongs to labels never seen, or to exactly 0 in a
-        column that has no label, and :meth:`inverse_transform` gives it back as missing. Scores
-        and samples do not change.
+        sends it to the end that belongs to labels never seen, or to 0 in a column without labels,
+        and :meth:`inverse_transform` gives it back as missing. Scores do not change.
     device : str or torch.device, default="auto"
         "cpu", "cuda" or "cuda:<index>"; "auto" takes CUDA where there is one and
         the work is large enough. Read at each call.
@@ -187,10 +184,15 @@ class FlowDensity(
     >>> from sklearn.datasets import load_iris
     >>> from skflow import FlowDensity
     >>> X = load_iris(as_frame=True).data
-    >>> flow = FlowDensity(max_iter=5, random_state=0).fit(X)
-    >>> Z = flow.transform(X)
-    >>> bool((flow.inverse_transform(Z) == X).all(axis=None))
+    >>> flow = FlowDensity(n_layers=0, n_components=3, random_state=0).fit(X)
+    >>> flow.score_samples(X.head(3)).round(1)
+    array([-1.3, -2. ,  0. ])
+    >>> flow.inverse_transform(flow.transform(X)).equals(X)
     True
+    >>> flow.sample(2, random_state=0)
+       sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
+    0                5.2               3.8                2.1               0.5
+    1                6.8               2.9                1.5               1.7
     """
 
     _doc_link_module = "skflow"
@@ -284,7 +286,7 @@ class FlowDensity(
         X: ArrayLike,
         y: Any = None,
         *,
-        sample_weight: ArrayLike | None = None,
+        sample_weight: ArrayLike | str | None = None,
         X_val: ArrayLike | None = None,
     ) -> Self:
         """Fit the density of ``X``.
@@ -296,12 +298,12 @@ class FlowDensity(
             of Parquet files, which may be larger than memory.
         y : None
             Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts, as a share of all weights: a common factor changes
-            nothing, and a row of weight 0 is as if it were not there. None weighs all rows
-            alike. The schema is that of the rows of positive weight, whatever they weigh.
-            Sizes that are "auto", and how far the fit trusts the rows, follow from the
-            effective number of rows, ``sum(w) ** 2 / sum(w ** 2)``.
+        sample_weight : array-like of shape (n_samples,) or str, default=None
+            How much each row counts, as a share of all weights: a common factor changes nothing,
+            and a row of weight 0 is as if it were not there. None weighs all rows alike. For a
+            dataset: the name of its column of weights. The schema is that of the rows of positive
+            weight, whatever they weigh. Sizes that are "auto", and how far the fit trusts the
+            rows, follow from the effective number of rows, ``sum(w) ** 2 / sum(w ** 2)``.
         X_val : array-like of shape (n_samples_val, n_features), default=None
             Rows for early stopping, or a dataset of them, instead of a share of ``X``; they weigh
             alike.
@@ -313,12 +315,11 @@ class FlowDensity(
         Raises
         ------
         ValueError
-            Where ``X`` is no table of at least 2 rows, holds infinite numbers,
-            identifiers or free text, or a parameter is out of range or contradicts
-            the columns, or weights are negative, not finite or all 0. An earlier fit is
-            then left as it was.
+            Where ``X`` is no table of at least 2 rows, holds infinite numbers, identifiers or free
+            text, or a parameter is out of range or contradicts the columns, or weights are
+            negative, not finite or all 0. An earlier fit is then left as it was.
         TypeError
-            Where a column holds what is no number, date or label, or a dataset has weights.
+            Where a column holds what is no number, date or label.
         MemoryError
             Where layers so large do not fit into memory.
 
@@ -336,7 +337,8 @@ class FlowDensity(
             workers = Workers.join() if is_dataset(X) else ALONE
             encodable, weight = read_training_rows(self, self, X, sample_weight, FEWEST_ROWS)
             if X_val is not None:
-                rows = encodable.container.read(check_table(self, in_memory(X_val), reset=False))
+                checked = check_table(self, in_memory(X_val, sample_weight), reset=False)
+                rows = encodable.container.read(checked)
                 # The initialization may join them to the training rows, which have weights.
                 ones = None if weight is None else np.ones(rows.n_rows)
                 validation = TableRows.all_of(encodable.codec, replace(rows, weight=ones))
@@ -508,15 +510,13 @@ class FlowDensity(
         Returns
         -------
         X : array or DataFrame of shape (n_samples, n_features)
-            In the container and the dtypes that were fitted. Equal to the rows
-            that :meth:`transform` was given, missing markers included, for labels,
-            float16, float32, integers, dates and float64 of at most 13 significant
-            digits. Other numbers come back within 1e-11 of the column's scale, or of their
-            own size where that is larger, as the nearest that the dtype can hold. With
+            In the container and the dtypes that were fitted. Equal to the rows that
+            :meth:`transform` was given, missing markers included, for labels, float16, float32,
+            integers, dates and float64 of at most 13 significant digits. Other numbers come back
+            within 1e-11 of the column's scale, or of their own size where that is larger. With
             ``handle_unknown="ignore"``, what was never seen is missing. Where the fitted dtype
-            has no missing marker, integers and booleans of pandas become nullable ones; an
-            array of integers one of floats, if these hold all of them, and any other array one
-            of objects.
+            has no missing marker, integers and booleans of pandas become nullable, and arrays of
+            integers become arrays of floats, if these hold all of them, else of objects.
         """
         check_is_fitted(self)
         latents = check_latents(self, Z, self._density.codec.latent_names)
@@ -605,8 +605,10 @@ class FlowDensity(
         >>> X = np.random.default_rng(0).normal(size=(100, 2))
         >>> flow = FlowDensity(given=[0], n_layers=0, random_state=0).fit(X)
         >>> distribution = flow.as_torch(given=[[0.0], [1.0], [2.0]])
-        >>> distribution.log_prob(torch.tensor([0.5])).shape
-        torch.Size([3])
+        >>> value = torch.tensor([0.5], requires_grad=True)
+        >>> distribution.log_prob(value).sum().backward()
+        >>> round(value.grad.item(), 1)
+        -0.9
         """
         check_is_fitted(self)
         conditions = read_conditions(self, given, "as_torch")
@@ -654,10 +656,7 @@ class FlowDensity(
         return report_density(facts, table, given, self.device, title)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
-        """Names of the latents: each column's own, ``<column>_label`` for its label.
-
-        A column that is only a label has one latent, under its own name; one that is
-        a label and a value has two.
+        """Names of latents: the column's; ``<column>_label`` too for a label beside a value.
 
         Parameters
         ----------

@@ -67,9 +67,9 @@ class Ensemble(NamedTuple):
         return cls(fits, with_cross_fits(initial)[0])
 
     def predict_part(
-        self, k: int, predict: Predict, y: NDArray[Any], seed: int
+        self, k: int, predict: Predict, y: NDArray[Any]
     ) -> tuple[FloatArray, FloatArray]:
-        """Log-densities and PIT values of y in the rows of part k, by the fits that hold it out.
+        """Log-densities and probabilities of y in the rows of part k, by fits that hold it out.
 
         Parameters
         ----------
@@ -77,23 +77,22 @@ class Ensemble(NamedTuple):
         predict : callable
             Takes fits and their weights, and gives the distribution of y in these rows.
         y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-        seed : int
-            Seed of the draws within jumps of the distribution function.
 
         Returns
         -------
         log_densities : ndarray of shape (n_groups, n_fits, n_rows)
             A group is the fits with coupling layers, or those without where there are such.
-        pit : ndarray of shape (n_groups, n_fits, n_rows) or (n_groups, n_fits, n_rows, n_outputs)
+        probabilities : ndarray of shape (n_groups, n_fits, n_rows, 2)
+            Of at most y, and of less; (n_groups, n_fits, n_rows, n_outputs, 2) of several outputs.
         """
         own = slice(1 + k * N_FITS_WITHOUT_PART, 1 + (k + 1) * N_FITS_WITHOUT_PART)
         groups = [fits[own] or fits for fits in self if fits]
         share = np.full(1, 1 / len(groups[0]))
         predicted = [[predict([fit], share) for fit in fits] for fits in groups]
         log_densities = [[own.logpdf(y) for own in group] for group in predicted]
-        return np.array(log_densities), np.array(
-            [[own.pit(y, seed) for own in group] for group in predicted]
-        )
+        up_to = [[own.cdf(y) for own in group] for group in predicted]
+        below = [[own.probability_below(y) for own in group] for group in predicted]
+        return np.array(log_densities), np.stack((up_to, below), axis=-1)
 
     def weights(self, initial_share: float) -> FloatArray:
         """Weights of all fits in the average, whose sum is 1."""

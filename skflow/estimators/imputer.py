@@ -92,10 +92,13 @@ class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
     >>> from sklearn.datasets import load_iris
     >>> from skflow import FlowDensity, FlowImputer
     >>> X = load_iris(as_frame=True).data
-    >>> partial = X.mask(X > 5)
-    >>> imputer = FlowImputer(FlowDensity(n_layers=0), random_state=0).fit(X)
-    >>> int(imputer.transform(partial).isna().sum().sum())
-    0
+    >>> density = FlowDensity(n_layers=0, n_components=3)
+    >>> imputer = FlowImputer(density, random_state=0).fit(X)
+    >>> partial = X.iloc[[0, 100]].assign(**{"petal length (cm)": float("nan")})
+    >>> imputer.transform(partial)
+         sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
+    0                  5.1               3.5                1.5               0.2
+    100                6.3               3.3                5.9               2.5
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

@@ -77,8 +77,8 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> E
     >>> X = np.random.default_rng(0).normal(size=(60, 2))
     >>> path = os.path.join(tempfile.mkdtemp(), "model.skflow")
     >>> skflow.FlowDensity(n_layers=0, random_state=0).fit(X).save(path)
-    >>> skflow.load(path).score(X) > -4
-    True
+    >>> skflow.load(path)
+    FlowDensity(n_layers=0, random_state=0)
     """
     resolve_device(device, 0)
     document, arrays = read(path)

@@ -123,10 +123,19 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
     >>> from sklearn.datasets import load_iris
     >>> from skflow import FlowDensity, FlowOutlierDetector
     >>> X = load_iris(as_frame=True).data
-    >>> detector = FlowOutlierDetector(FlowDensity(max_iter=5), random_state=0).fit(X)
-    >>> strange = X.iloc[[0]].assign(**{"petal length (cm)": 6.0})
-    >>> detector.predict(strange)
-    array([-1])
+    >>> density = FlowDensity(n_layers=0, n_components=3)
+    >>> detector = FlowOutlierDetector(density, random_state=0).fit(X)
+    >>> new = X.head(2).assign(**{"petal length (cm)": [6.0, 1.4]})
+    >>> detector.predict(new), detector.p_values(new).round(3)
+    (array([-1,  1]), array([0.007, 0.695]))
+    >>> detector.score_features(new).round(1)
+       sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
+    0               -6.0               0.0              -15.6              -7.9
+    1               -0.6              -1.6               -0.6               0.0
+    >>> detector.repair(new)
+       sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
+    0                5.1               3.5                1.5               0.2
+    1                4.9               3.0                1.4               0.2
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -158,7 +167,9 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
     _detector: Detector
 
     @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
-    def fit(self, X: ArrayLike, y: Any = None, *, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: ArrayLike, y: Any = None, *, sample_weight: ArrayLike | str | None = None
+    ) -> Self:
         """Fit the detector to the rows of ``X``.
 
         Parameters
@@ -170,9 +181,9 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
             the threshold of a ``contamination`` that is a number.
         y : None
             Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts in all fits, in the calibration and in ``contamination``;
-            see :meth:`FlowDensity.fit`. None weighs all rows alike. Not for a dataset.
+        sample_weight : array-like of shape (n_samples,) or str, default=None
+            How much each row counts in fits, calibration and ``contamination``; see
+            :meth:`FlowDensity.fit`. None weighs all rows alike.
 
         Returns
         -------
@@ -453,17 +464,14 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
                 central 90 % of numbers, or the likeliest label with its probability. For a group,
                 it is what is usual given the columns outside of it.
             ``contribution``
-                Part of the row's score; the lowest first. Contributions sum to
-                :meth:`score_samples`.
+                Part of the row's score, the lowest first; they sum to :meth:`score_samples`.
             ``conditional_surprise``
                 Negative log tail probability of the cell given the other columns, in nats: the
                 negative of :meth:`score_features`. For a group, the sum over its cells, each
                 given the columns outside of the group and those before it.
             ``marginal_surprise``
-                The same, given no other column or none outside of the group.
-
-            Surprises of groups and marginal ones are those of a mixture that approximates the
-            density.
+                The same, given no other column or none outside of the group. This, and surprises of
+                groups, are those of an approximating mixture.
 
         Raises
         ------
@@ -478,8 +486,10 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
         >>> density = FlowDensity(n_layers=0, n_components=2)
         >>> detector = FlowOutlierDetector(density, random_state=0).fit(X)
         >>> strange = X.iloc[[0]].assign(**{"petal length (cm)": 6.0})
-        >>> detector.explain(strange)["column"].iloc[0]
-        'petal length (cm)'
+        >>> detector.explain(strange).iloc[:2, 1:5].round(1)
+                      column value       usual  contribution
+        0  petal length (cm)     6    1 to 1.9         -10.7
+        1   petal width (cm)   0.2  0.1 to 0.5          -0.0
         """
         check_is_fitted(self)
         table = self._read(X)

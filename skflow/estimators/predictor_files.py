@@ -85,7 +85,7 @@ class SaveableRegressor(SaveablePredictor):
                 raise ModelFileError("The calibration must be two tables of the same shape.")
         sound = (pit >= 0).all() and (pit <= 1).all() and (np.diff(pit, axis=0) >= 0).all()
         sound = sound and (weight > 0).all() and np.isfinite(weight).all()
-        if pit.shape[1] != n_targets or not sound:
+        if pit.shape[1] != 2 * n_targets or not sound:
             raise ModelFileError("The calibration must be sorted probabilities, and weights.")
         self._calibration = Calibration(pit, weight)
         self.n_calibration_ = len(pit)

@@ -67,9 +67,14 @@ class JointQuestions:
         >>> from sklearn.datasets import load_iris
         >>> from skflow import FlowDensity
         >>> X = load_iris(as_frame=True).data
-        >>> flow = FlowDensity(n_layers=0, random_state=0).fit(X)
-        >>> flow.sample_given(X[["petal width (cm)"]], n_samples=3, random_state=0).shape
-        (450, 4)
+        >>> flow = FlowDensity(n_layers=0, n_components=3, random_state=0).fit(X)
+        >>> known = X.loc[[0, 100], ["petal width (cm)"]]
+        >>> flow.sample_given(known, n_samples=2, random_state=0)
+           sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
+        0                5.2               3.3                1.5               0.2
+        1                4.9               3.5                1.5               0.2
+        2                5.8               3.2                5.6               2.5
+        3                6.6               3.7                5.8               2.5
         """
         check_is_fitted(self)
         validate_parameter_constraints(
@@ -125,9 +130,10 @@ class JointQuestions:
         >>> from sklearn.datasets import load_iris
         >>> from skflow import FlowDensity
         >>> X = load_iris(as_frame=True).data
-        >>> flow = FlowDensity(n_layers=0, random_state=0).fit(X)
-        >>> flow.log_density_given(X, targets=["petal width (cm)"]).shape
-        (150,)
+        >>> flow = FlowDensity(n_layers=0, n_components=3, random_state=0).fit(X)
+        >>> rows = X.iloc[[0, 0]].assign(**{"petal width (cm)": [0.2, 2.0]})
+        >>> flow.log_density_given(rows, targets=["petal width (cm)"]).round(1)
+        array([ 1.2, -6.5])
         """
         check_is_fitted(self)
         partial = self._read_part(X)
@@ -214,10 +220,12 @@ class JointQuestions:
         >>> from sklearn.datasets import load_iris
         >>> from skflow import FlowDensity
         >>> X = load_iris(as_frame=True).data
-        >>> flow = FlowDensity(n_layers=0, random_state=0).fit(X)
-        >>> partial = X.mask(X > 5)
-        >>> int(flow.impute(partial, random_state=0).isna().sum().sum())
-        0
+        >>> flow = FlowDensity(n_layers=0, n_components=3, random_state=0).fit(X)
+        >>> partial = X.iloc[[0, 100]].assign(**{"petal length (cm)": float("nan")})
+        >>> flow.impute(partial, random_state=0)
+             sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
+        0                  5.1               3.5                1.7               0.2
+        100                6.3               3.3                6.1               2.5
         """
         check_is_fitted(self)
         validate_parameter_constraints(

@@ -99,10 +99,11 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
     >>> X = generator.normal(size=(300, 2))
     >>> y = X[:, 0] + 0.5 * generator.normal(size=300)
     >>> regressor = FlowRegressor(FlowDensity(n_layers=0), random_state=0).fit(X, y)
-    >>> regressor.predict_interval(X[:5], coverage=0.9).shape
-    (5, 2)
-    >>> bool(regressor.score(X, y) > 0.7)
-    True
+    >>> regressor.predict([[-1, 0], [1, 0]]).round(1)
+    array([-1.,  1.])
+    >>> regressor.predict_interval([[-1, 0], [1, 0]], coverage=0.9).round(1)
+    array([[-1.9, -0.2],
+           [ 0.2,  1.8]])
 
     References
     ----------
@@ -199,22 +200,23 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         parts = plan(known.table.n_rows, np.random.default_rng(seed))
         fits = Ensemble.fit(density, known, parts, validation, self.n_jobs, seed)
         self.initial_share_, weight = 0.0, known.table.weight
-        pit = np.empty((1, 0, len(self._dtypes)))
+        probabilities = np.empty((1, 0, 2 * len(self._dtypes)))
         if parts:
             predicted = []
             for k, part in enumerate(parts):
                 predict = partial(self._distribution, X=take_rows(X, part))
-                predicted.append(fits.predict_part(k, predict, targets.take(part).values, seed))
+                predicted.append(fits.predict_part(k, predict, targets.take(part).values))
             of_parts = zip(*predicted, strict=True)
-            log_densities, pits = (np.concatenate(own, axis=2) for own in of_parts)
+            log_densities, of_groups = (np.concatenate(own, axis=2) for own in of_parts)
             weight = None if weight is None else weight[np.concatenate(parts)]
             if fits.initial_fits:
                 self.initial_share_ = share_of_second(log_densities, weight)
-            shares = [1 - self.initial_share_, self.initial_share_][: len(pits)]
-            pit = np.tensordot(shares, pits, axes=1).reshape(*pits.shape[1:3], -1)
+            shares = [1 - self.initial_share_, self.initial_share_][: len(of_groups)]
+            probabilities = np.tensordot(shares, of_groups, axes=1)
+            probabilities = probabilities.reshape(*probabilities.shape[:2], -1)
         self.density_, *self.cross_fits_ = fits.fits
         self.initial_fits_ = fits.initial_fits if self.initial_share_ else []
-        self._calibration = Calibration.of(pit, weight, len(fits.fits))
+        self._calibration = Calibration.of(probabilities, weight, len(fits.fits))
         self.n_calibration_ = self._calibration.n_rows
         self.n_iter_ = density.n_iter_
 
@@ -273,10 +275,11 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
 
         Central intervals between two quantiles, whose levels are conformal [1]_: those between
         which this share of the calibration rows lies; of each output by itself where there are
-        several. With 20,000 rows or more, these intervals cover with at least this probability, on
-        average over rows, if fresh rows are exchangeable with the calibration rows. With fewer, a
-        calibration row is predicted by the three fits that held it out, from which the levels of
-        the average of all fits are extrapolated: the share is then close to ``coverage``.
+        several. Levels of y, and its grid, are taken into account. With 20,000 rows or more, these
+        intervals cover with at least this probability, on average over rows, if fresh rows are
+        exchangeable with the calibration rows. With fewer, a calibration row is predicted by the
+        three fits that held it out, from which the levels of the average of all fits are
+        extrapolated: the share is then close to ``coverage``.
 
         Parameters
         ----------

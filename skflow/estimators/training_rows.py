@@ -31,14 +31,15 @@ def read_training_rows(
         fitted one with ``warm_start`` keeps its columns.
     X : array, DataFrame or pyarrow Dataset
         A dataset of more than a gigabyte is not read into memory.
-    sample_weight : array-like of shape (n_samples,), float or None
+    sample_weight : array-like of shape (n_samples,), float, str or None
+        The name of a column where X is a dataset.
     fewest_rows : int
 
     Returns
     -------
     encodable : EncodableTable or EncodableDataset
-    weight : ndarray of shape (n_positive,), or None
-        Scaled weights of the rows.
+    weight : ndarray of shape (n_rows,), or None
+        Scaled weights of the rows of positive weight, or of a sample of these.
 
     Raises
     ------
@@ -47,21 +48,14 @@ def read_training_rows(
     """
     warm = density.warm_start and hasattr(density, "_density")
     if is_dataset(X):
-        if sample_weight is not None:
-            raise TypeError(
-                "sample_weight must be None where X is a dataset. Rows that fit into memory can "
-                "have weights: X = X.to_table().to_pandas()."
-            )
-        datasets = import_module("skflow.fitted.dataset_rows")
-        files = datasets.ParquetTable(X)
+        files = open_dataset(X, sample_weight)
         if files.n_bytes > MOST_BYTES_IN_MEMORY:
             check_table(estimator, files.empty(), reset=not warm, fewest_rows=0)
             take_names(density, estimator)
-            known = datasets.EncodableDataset
-            if warm:
-                return known.read(density._density, files), None
-            return known.learn(density, files), None
-        X = files.read()
+            kind = import_module("skflow.fitted.dataset_rows").EncodableDataset
+            known = kind.read(density._density, files) if warm else kind.learn(density, files)
+            return known, known.sample.weight
+        X, sample_weight = files.read()
     table = check_table(estimator, X, reset=not warm, fewest_rows=fewest_rows)
     take_names(density, estimator)
     table, weight = weighted_rows(estimator, table, sample_weight, fewest_rows)
@@ -76,15 +70,35 @@ def take_names(density: Any, estimator: Any) -> None:
         setattr(density, name, getattr(estimator, name))
 
 
-def in_memory(X: Any) -> Any:
+def open_dataset(X: Any, sample_weight: Any) -> Any:
+    """Open the files of a dataset, whose weights are one of its columns.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where ``sample_weight`` is neither None nor the name of a column of weights.
+    """
+    if not (sample_weight is None or isinstance(sample_weight, str)):
+        raise TypeError(
+            "sample_weight must be the name of a column where X is a dataset, or None; got "
+            f"{type(sample_weight).__name__}. Rows that fit into memory can have an array of "
+            "weights: X = X.to_table().to_pandas()."
+        )
+    return import_module("skflow.datasets.parquet_table").ParquetTable(X, sample_weight)
+
+
+def in_memory(X: Any, sample_weight: Any) -> Any:
     """Return validation rows: of a large dataset about 131,072, drawn by their hashes.
 
-    A smaller dataset is read, and every other table returned as it is.
+    A smaller dataset is read, and every other table returned as it is. A dataset may hold the
+    column of weights of the training rows, which is left out.
     """
     if not is_dataset(X):
         return X
     datasets = import_module("skflow.fitted.dataset_rows")
-    files = datasets.ParquetTable(X)
+    if isinstance(sample_weight, str) and sample_weight in X.schema.names:
+        X = X.replace_schema(X.schema.remove(X.schema.get_field_index(sample_weight)))
+    files = open_dataset(X, None)
     if files.n_bytes <= MOST_BYTES_IN_MEMORY:
-        return files.read()
-    return datasets.sample_rows(files, datasets.MOST_HELD_OUT)[0]
+        return files.read()[0]
+    return datasets.sample_rows(files, datasets.MOST_HELD_OUT).frame

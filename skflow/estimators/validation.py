@@ -17,6 +17,7 @@ from sklearn.utils.validation import (
 )
 
 from skflow.exceptions import printable
+from skflow.rows import WeightScale
 from skflow.table.frames import Conditions, as_frame
 
 # Libraries of other frames, and the call that makes one of theirs one of pandas or polars.
@@ -95,6 +96,11 @@ def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
     ValueError
         Where weights are negative, not finite, all zero, or not as many as rows of ``X``.
     """
+    if isinstance(sample_weight, str):
+        raise ValueError(
+            "sample_weight must be a number for each row; the name of a column, such as "
+            f"{sample_weight!r}, is for a fit to a dataset. Pass X.pop({sample_weight!r})."
+        )
     weight: NDArray[np.float64] = _check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
@@ -105,15 +111,7 @@ def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
 def positive_rows(
     estimator: BaseEstimator, X: Any, sample_weight: Any, fewest_rows: int
 ) -> tuple[NDArray[np.intp] | None, NDArray[np.float64] | None]:
-    r"""Find the rows of positive weight, and scale their weights.
-
-    Only ratios of weights count. In sum they are the effective number of rows,
-
-    .. math:: n_\mathrm{eff} = \frac{(\sum_i w_i)^2}{\sum_i w_i^2},
-
-    of as many equal weights a weighted mean has the same variance [1]_. Ratios to the largest
-    weight are rounded to 24 bits, so that rounding errors of a common factor have no effect; a
-    weight is taken for 0 where its ratio is below 1e-38.
+    """Find the rows of positive weight, and scale their weights; see :class:`WeightScale`.
 
     Parameters
     ----------
@@ -136,25 +134,18 @@ def positive_rows(
     ------
     ValueError
         Where weights are negative, not finite, all zero, or not as many as rows.
-
-    References
-    ----------
-    .. [1] L. Kish, "Survey Sampling", Wiley, 1965, section 11.7.
     """
     if sample_weight is None:
         return None, None
     weight = check_weight(sample_weight, X)
-    ratios = (weight / weight.max()).astype(np.float32)
-    rows = np.flatnonzero(ratios >= np.finfo(np.float32).tiny)
-    if len(rows) < fewest_rows:
+    scale = WeightScale.fit(lambda: [weight])
+    if scale.n_positive < fewest_rows:
         raise ValueError(
-            f"Found {len(rows)} sample(s) with a positive sample_weight while a minimum of "
+            f"Found {scale.n_positive} sample(s) with a positive sample_weight while a minimum of "
             f"{fewest_rows} is required by {type(estimator).__name__}."
         )
-    positive = ratios[rows].astype(np.float64)
-    is_equal = bool((positive == positive[0]).all())
-    scaled = None if is_equal else positive * (positive.sum() / (positive**2).sum())
-    return None if len(rows) == len(ratios) else rows, scaled
+    is_positive, scaled = scale.apply(weight)
+    return None if is_positive.all() else np.flatnonzero(is_positive), scaled
 
 
 def weighted_rows(

@@ -22,6 +22,7 @@ from skflow.flow.predicted_values import N_BINS, N_NODES, Nodes, PredictedValues
 from skflow.flow.root import Entries, find_root
 
 TOLERANCE = 1e-12  # of latents
+NEAR = 1e-6  # error of latents that one more of Newton's steps squares
 
 
 @dataclass(frozen=True)
@@ -112,5 +113,5 @@ class AveragedValues:
 
         tolerance = TOLERANCE * (1 + targets.abs())
         ends = (low.reshape(-1), high.reshape(-1))
-        root = find_root(residual, *ends, tolerance, start.reshape(-1), near=0.0).view(z.shape)
+        root = find_root(residual, *ends, tolerance, start.reshape(-1), near=NEAR).view(z.shape)
         return torch.where(low < high, root, low)  # equal at the largest float64, whose sum is not

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from skflow.datasets.arrow import join_frames, unmask
 from skflow.datasets.cache import BUCKET_ROWS, CachedWindow, RowCache, hash_rows, share_of_rows
-from skflow.datasets.parquet_table import ParquetTable
+from skflow.datasets.parquet_table import ParquetTable, TablePart
 from skflow.fitted.table_density import TableDensity
 from skflow.fitted.table_rows import TableRows
-from skflow.rows import EncodedRows, RowSource, WindowedRows
+from skflow.rows import EncodedRows, RowSource, WindowedRows, weighted_sum
 from skflow.table.codec import TableCodec
 from skflow.table.column_codec import ColumnCodec, good_turing_of, rarest_of_counts
 from skflow.table.frames import Container
@@ -60,10 +60,12 @@ class EncodableDataset:
     @classmethod
     def learn(cls, estimator: Any, table: ParquetTable) -> Self:
         """Infer the columns from all rows, as the estimator's parameters say."""
-        sampled, numbers = sample_rows(table, SAMPLE_ROWS)
+        sampled = sample_rows(table, SAMPLE_ROWS)
         # Each batch by itself: an object may be a number in one and a category in another.
         summary = summarise(
-            lambda: (Container.fit(frame, table.names).read(frame) for _, frame in table.frames())
+            lambda: (
+                Container.fit(part.frame, table.names).read(part.frame) for part in table.parts()
+            )
         )
         container = build_container(table.empty(), summary)
         pairs = zip(summary.columns, container.fitted, strict=True)
@@ -76,7 +78,7 @@ class EncodableDataset:
             bounds=estimator.bounds,
             given=estimator.given,
         )
-        sample = container.read(sampled)
+        sample = read_part(container, sampled)
         columns = [
             kind_of(own).fit(add_ends(column, part), own)
             for column, part, own in zip(
@@ -84,15 +86,14 @@ class EncodableDataset:
             )
         ]
         count_labels(columns, summary, container, table)
-        return cls(container, TableCodec(schema, columns), table, sample, numbers)
+        return cls(container, TableCodec(schema, columns), table, sample, sampled.numbers)
 
     @classmethod
     def read(cls, density: TableDensity, table: ParquetTable) -> Self:
         """Take the columns of an earlier fit, which a warm start goes on from."""
-        sampled, numbers = sample_rows(table, SAMPLE_ROWS)
-        return cls(
-            density.container, density.codec, table, density.container.read(sampled), numbers
-        )
+        container, sampled = density.container, sample_rows(table, SAMPLE_ROWS)
+        sample = read_part(container, sampled)
+        return cls(container, density.codec, table, sample, sampled.numbers)
 
     @property
     def rows(self) -> "DatasetRows":
@@ -110,7 +111,7 @@ class DatasetRows:
     excluded : ndarray of int
         Places in the sample of rows that these are without.
     is_fitted : callable, optional
-        Mask of the rows of a table that are fitted to; None fits to all.
+        Mask of the rows of a table, beyond the sample, that are fitted to; None fits to all.
     """
 
     known: EncodableDataset
@@ -123,8 +124,8 @@ class DatasetRows:
 
     @property
     def mass(self) -> float:
-        """Number of rows, which all weigh alike."""
-        return float(len(self))
+        """Sum of the weights: the number of rows where all weigh alike."""
+        return self.known.table.mass - self.known.sample.take(self.excluded).mass
 
     def keep(self) -> Self:
         """Return the rows as they are: there are too many to keep them."""
@@ -136,8 +137,8 @@ class DatasetRows:
 
     def blocks(self) -> Iterator[EncodedRows]:
         """Encode all rows, batch by batch."""
-        for _, frame in self._read():
-            yield self.known.codec.encode(self.known.container.read(frame))
+        for part in self._read():
+            yield self.known.codec.encode(read_part(self.known.container, part))
 
     def unsplit(self) -> "CachedRows":
         """Encode all rows."""
@@ -152,34 +153,32 @@ class DatasetRows:
     def _encode(self, share: float, seed: int) -> tuple["CachedRows", TableRows]:
         container, codec = self.known.container, self.known.codec
         cache = RowCache(-(-len(self) // BUCKET_ROWS), codec.quantized_columns)
-        apart = [self.known.table.empty()]
-        for numbers, frame in self._read():
-            held_out = share_of_rows(numbers, seed, share)
-            apart.append(frame[held_out])
-            buckets = hash_rows(numbers[~held_out], seed + 1) % np.uint64(len(cache.sizes))
-            encoded = codec.encode(container.read(frame[~held_out]))
+        apart = []
+        for part in self._read():
+            held_out = share_of_rows(part.numbers, seed, share)
+            apart.append(part.take(held_out))
+            trained = part.take(~held_out)
+            buckets = hash_rows(trained.numbers, seed + 1) % np.uint64(len(cache.sizes))
+            encoded = codec.encode(read_part(container, trained))
             cache.write(encoded, buckets.astype(np.int64))
         cache.close()
-        rows = TableRows.all_of(codec, container.read(join_frames(apart)))
+        rows = TableRows.all_of(codec, read_part(container, join_parts(self.known.table, apart)))
         return CachedRows(cache, self._sample(share, seed).keep(), seed), rows
 
-    def _read(self) -> Iterator[tuple[NDArray[np.int64], Any]]:
-        """Read the rows batch by batch: their numbers and frames of them."""
+    def _read(self) -> Iterator[TablePart]:
+        """Read the rows that are fitted to, batch by batch."""
         excluded = self.known.numbers[self.excluded]
-        for start, frame in self.known.table.frames():
-            numbers = np.arange(start, start + len(frame))
-            is_kept = ~np.isin(numbers, excluded)
+        for part in self.known.table.parts():
+            is_kept = ~np.isin(part.numbers, excluded)
             if self.is_fitted is not None:
-                is_kept &= self.is_fitted(self.known.container.read(frame))
-            yield numbers[is_kept], frame[is_kept]
+                is_kept &= self.is_fitted(self.known.container.read(part.frame))
+            yield part.take(is_kept)
 
     def _sample(self, share: float, seed: int) -> TableRows:
         """Return those rows of the sample that are not held out."""
         numbers, sample = self.known.numbers, self.known.sample
         is_kept = ~share_of_rows(numbers, seed, share)
         is_kept[self.excluded] = False
-        if self.is_fitted is not None:
-            is_kept &= self.is_fitted(sample)
         return TableRows.all_of(self.known.codec, sample.take(is_kept))
 
 
@@ -208,8 +207,8 @@ class CachedRows(WindowedRows):
 
     @property
     def mass(self) -> float:
-        """Number of rows, which all weigh alike."""
-        return float(len(self))
+        """Sum of the weights: the number of rows where all weigh alike."""
+        return self.cache.mass
 
     def take(self, rows: slice) -> EncodedRows:
         """Read a slice of the rows, in the order of the cache."""
@@ -229,15 +228,26 @@ class CachedRows(WindowedRows):
         return CachedWindow(self.cache, order.tolist(), place * size, (place + 1) * size, seed)
 
 
-def sample_rows(table: ParquetTable, n_rows: int) -> tuple[Any, NDArray[np.int64]]:
-    """Return about ``n_rows`` rows, drawn by their hashes, and their numbers."""
-    parts, numbers = [table.empty()], [np.empty(0, dtype=np.int64)]
-    for start, frame in table.frames():
-        rows = np.arange(start, start + len(frame))
-        chosen = share_of_rows(rows, SAMPLE_SEED, n_rows / table.n_rows)
-        parts.append(frame[chosen])
-        numbers.append(rows[chosen])
-    return join_frames(parts), np.concatenate(numbers)
+def sample_rows(table: ParquetTable, n_rows: int) -> TablePart:
+    """Return about ``n_rows`` rows, drawn by their hashes."""
+    share = n_rows / table.n_rows
+    parts = (part.take(share_of_rows(part.numbers, SAMPLE_SEED, share)) for part in table.parts())
+    return join_parts(table, list(parts))
+
+
+def join_parts(table: ParquetTable, parts: Sequence[TablePart]) -> TablePart:
+    """Return the rows of all parts as one."""
+    weights = [part.weight for part in parts if part.weight is not None]
+    return TablePart(
+        np.concatenate([np.empty(0, dtype=np.int64), *(part.numbers for part in parts)]),
+        join_frames([table.empty(), *(part.frame for part in parts)]),
+        np.concatenate(weights) if weights else None,
+    )
+
+
+def read_part(container: Container, part: TablePart) -> StoredTable:
+    """Return rows and their weights as they are stored."""
+    return replace(container.read(part.frame), weight=part.weight)
 
 
 def build_container(empty: Any, summary: TableSummary) -> Container:
@@ -279,19 +289,28 @@ def count_labels(
     if not labelled:
         return
     own = container.select(labelled)
+    singles = {
+        j: summary.columns[j].distinct.values[summary.columns[j].distinct.counts == 1]
+        for j in labelled
+        if isinstance(columns[j], NumberCodec)
+    }
     counts = {j: np.zeros(columns[j].labels.n_labels + 1, dtype=np.int64) for j in labelled}
-    for _, frame in table.frames(own.names):
-        for j, column in zip(labelled, own.read(frame).columns, strict=True):
+    masses = {j: np.zeros(len(count)) for j, count in counts.items()}
+    of_singles = dict.fromkeys(labelled, 0.0)  # numbers that occur once, which may be no labels
+    for part in table.parts(own.names):
+        for j, column in zip(labelled, own.read(part.frame).columns, strict=True):
             labels = columns[j].encode(column).labels
             counts[j] += np.bincount(labels, minlength=len(counts[j]))
+            masses[j] += np.bincount(labels, part.weight, minlength=len(counts[j]))
+            if isinstance(columns[j], NumberCodec):
+                is_single = column.present & np.isin(column.values, singles[j])
+                of_singles[j] += float(weighted_sum(is_single, part.weight))
     for j, count in counts.items():
         codec = columns[j]
         codec.rarest = rarest_of_counts(count, codec.labels)
         if isinstance(codec, ValueCodec):
             continue
-        singles = (
-            summary.columns[j].distinct.n_single
-            if isinstance(codec, NumberCodec)
-            else int(np.count_nonzero(count[: codec.labels.n_known] == 1))
-        )
-        codec.unseen = good_turing_of(singles, table.n_rows)
+        if not isinstance(codec, NumberCodec):
+            known = slice(codec.labels.n_known)
+            of_singles[j] = float(masses[j][known][count[known] == 1].sum())
+        codec.unseen = good_turing_of(of_singles[j], table.mass)

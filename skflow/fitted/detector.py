@@ -191,17 +191,15 @@ class CalibrationPlan:
         """
         sample, rows = known.sample, known.rows
         order = np.random.default_rng(seed).permutation(sample.n_rows)
-        part = held_out_rows(order)
-        calibrating = sample.take(part)
-        rows = replace(rows, excluded=part)
+        part = excluded = held_out_rows(order)
         if robust:
             trimmer = Trimmer.fit(known.codec, sample, seed)
-            is_normal = trimmer.log_tail_probs(calibrating) >= np.log(NORMAL)
-            calibrating = calibrating.take(is_normal)
-            rows = replace(
-                rows, is_fitted=lambda own: trimmer.log_tail_probs(own) >= np.log(FITTED)
-            )
-        return cls(rows, [], [calibrating], sample)
+            log_probs = trimmer.log_tail_probs(sample)
+            excluded = np.union1d(part, np.flatnonzero(log_probs < np.log(FITTED)))
+            part = part[log_probs[part] >= np.log(NORMAL)]
+            rows = replace(rows, is_fitted=trimmer.is_fitted)
+        rows = replace(rows, excluded=excluded)
+        return cls(rows, [], [sample.take(part)], sample)
 
 
 def held_out_rows(order: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -64,6 +64,7 @@ def initialize(
         recipe.bound,
         settings.options.clock,
         settings.device,
+        [] if recipe.given is None else [levels.value for levels in recipe.given.levels],
         recipe.n_layers > 0,
         settings.reporter,
     )

@@ -14,7 +14,7 @@ from skflow.training.options import (
     TrainingOptions,
     choose_options,
     conditional_label_decay,
-    wide_patience,
+    fewer_epochs_without_a_gain,
 )
 
 # Parameters of the estimator that are sizes of the model, and options of its training.
@@ -78,9 +78,8 @@ class FitSettings:
         options = choose_options(
             n_rows, clock=clock, **{name: getattr(estimator, name) for name in OF_TRAINING}
         )
-        patience = wide_patience(options.n_iter_no_change, len(layout.value_labels))
-        patience = unless_auto(estimator.n_iter_no_change, patience)
-        options = replace(options, n_iter_no_change=patience)
+        if isinstance(estimator.n_iter_no_change, str):
+            options = fewer_epochs_without_a_gain(options, len(layout.value_labels))
         if layout.given is not None:
             recipe = replace(recipe, given=ConditionSizes(*layout.given))
             decay = unless_auto(estimator.weight_decay, conditional_label_decay(n_rows))

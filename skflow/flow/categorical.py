@@ -8,7 +8,7 @@ r"""Exact probabilities of labels, one column after the other.
 
 where the logits :math:`a_j` are those of a tree of columns
 (:mod:`skflow.initialization.label_tree`), plus, given a condition, a linear function of it
-(:mod:`skflow.flow.condition_logits`), plus the output of a network, at first 0, whose
+(:class:`skflow.flow.effects.ConditionLogits`), plus the output of a network, at first 0, whose
 hidden state is the sum of embeddings of the labels before (Uria et al., "Neural
 Autoregressive Distribution Estimation", 2016, arXiv:1605.02226, section 2); given a
 condition, the sum starts from features of it. :math:`f_j` are the smoothed frequencies of
@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skflow.flow.batch import Batch
-from skflow.flow.condition_logits import ConditionLogits, ConditionStart
 from skflow.flow.conditioner import ResidualBlock
 from skflow.flow.context import ContextEncoder, Vocabulary, random_embedding
+from skflow.flow.effects import ConditionLogits, ConditionStart
 from skflow.flow.heavy_tails import ndtr, student_density, student_quantile, student_tails
 
 MIN_FLOOR = 1e-4
@@ -139,10 +139,6 @@ class AutoregressiveCategorical(nn.Module):
         heads = [h.frequencies.numel() for h in self._all_heads()]
         return max([self.bias.numel(), *heads])
 
-    def rate_factors(self) -> dict[str, Tensor]:
-        """Shares of the learning rate by name of the parameter; all take the full rate."""
-        return {}
-
     def log_prob(self, batch: Batch, *, quantize: bool = True) -> Tensor:
         """Log-probability of each row's labels, ``(n_rows,)``, in nats.
 
@@ -155,9 +151,15 @@ class AutoregressiveCategorical(nn.Module):
         log_probs = self.bias.new_zeros(labels.shape)
         if not len(labels):
             return log_probs
-        of_given = self._logits_of(given)
+        if given is not None and given.corners:
+            corners = [(c.weight, self.column_log_probs(labels, c)) for c in given.corners]
+            at_corners = [own + share.log() for share, own in corners if share is not None]
+            return torch.stack(at_corners).logsumexp(dim=0)
+        ((features, of_given, _),) = self._starts(given)
         # What the heads of each column take, (L, width, n); one pass of the block for all.
-        prefix = self._prefixes(labels, given) + self.bias[:, None]
+        prefix = self._embeddings_before(labels) + self.bias[:, None]
+        if features is not None:
+            prefix = prefix + features
         n_columns, n_rows, width = prefix.shape
         flat = prefix.permute(2, 0, 1).reshape(width, n_columns * n_rows)
         hidden = torch.relu(self.block(flat)).view(width, n_columns, n_rows).permute(1, 0, 2)
@@ -178,8 +180,8 @@ class AutoregressiveCategorical(nn.Module):
     def first_log_probs(self, n_rows: int, given: Batch | None = None) -> Tensor:
         """Log-probability of each known label of the first column, ``(n_labels, n_rows)``."""
         labels = self.sizes.new_zeros(len(self.sizes), n_rows)
-        prefix, of_given = self._prefixes(labels, given), self._logits_of(given)
-        _, share = self._intervals(0, prefix[0], labels, of_given)
+        before = self.bias.new_zeros(n_rows, self.bias.shape[1])
+        _, share = self._intervals(0, before, labels, self._starts(given))
         return share.log() + torch.log1p(-self.unseen[0])
 
     def novel_log_prob(self, novel: Tensor) -> Tensor:
@@ -194,9 +196,9 @@ class AutoregressiveCategorical(nn.Module):
         labels share one place, next to the known labels.
         """
         z = torch.zeros_like(novel)
-        prefix, of_given = self._prefixes(labels, given), self._logits_of(given)
+        before, starts = self._embeddings_before(labels), self._starts(given)
         for j, unseen in enumerate(self.unseen):
-            below, share = self._intervals(j, prefix[j], labels, of_given)
+            below, share = self._intervals(j, before[j], labels, starts)
             index = labels[j].clamp_max(len(share) - 1)[None]
             middle = (below + share / 2).gather(0, index).squeeze(0)
             known = torch.special.ndtri(unseen / 2 + (1 - unseen) * middle)
@@ -212,12 +214,10 @@ class AutoregressiveCategorical(nn.Module):
         """Invert :meth:`latents`: labels, and novel numbers, NaN for all else."""
         labels = torch.zeros(z.shape, dtype=torch.int64, device=z.device)
         novel = torch.full_like(z, torch.nan)
-        prefix = self.bias.new_zeros(z.shape[1], self.bias.shape[1])
-        if self.given_encoder is not None and given is not None:
-            prefix = self.given_encoder.encode(given).T
-        of_given = self._logits_of(given)
+        before = self.bias.new_zeros(z.shape[1], self.bias.shape[1])
+        starts = self._starts(given)
         for j, unseen in enumerate(self.unseen):
-            below, share = self._intervals(j, prefix, labels, of_given)
+            below, share = self._intervals(j, before, labels, starts)
             position = (ndtr(z[j]) - unseen / 2) / (1 - unseen)
             known = ((below + share)[:-1] < position).sum(dim=0)
             tail = ndtr(-z[j].abs()) / unseen
@@ -227,7 +227,7 @@ class AutoregressiveCategorical(nn.Module):
             size = student_quantile(1 - clipped, clipped)
             labels[j] = torch.where(is_known, known, self.sizes[j])
             novel[j] = torch.where(is_number, torch.sign(z[j]) * size, torch.nan)
-            prefix = prefix + functional.embedding(
+            before = before + functional.embedding(
                 labels[j] + self.vocabulary.offsets[j], self.weight
             )
         return labels, novel
@@ -240,31 +240,53 @@ class AutoregressiveCategorical(nn.Module):
     def _all_heads(self) -> list["_Heads"]:
         return cast(list[_Heads], list(self.groups))
 
-    def _prefixes(self, labels: Tensor, given: Batch | None) -> Tensor:
-        """Sum of the embeddings of all labels before each column, ``(L, n, width)``.
-
-        The sum starts from the features of the condition, where there is one.
-        """
+    def _embeddings_before(self, labels: Tensor) -> Tensor:
+        """Sum of the embeddings of all labels before each column, ``(L, n, width)``."""
         embedded = functional.embedding(self.vocabulary(labels), self.weight)
-        before = embedded.cumsum(dim=0) - embedded
-        if self.given_encoder is None or given is None:
-            return before
-        return before + self.given_encoder.encode(given).T
+        return embedded.cumsum(dim=0) - embedded
 
-    def _logits_of(self, given: Batch | None) -> Tensor | None:
-        """Return the linear logits of all labels, and a row of 0 for those that pad heads."""
-        if self.given_logits is None or given is None:
-            return None
-        return functional.pad(self.given_logits(given), (0, 0, 0, 1))
+    def _starts(self, given: Batch | None) -> list["_Start"]:
+        """Return what conditions add: one start, or one at each corner of those between levels."""
+        if given is None or self.given_encoder is None:
+            return [_Start()]
+        starts = []
+        for corner in given.corners or (given,):
+            logits = None
+            if self.given_logits is not None:  # and a row of 0 for those that pad heads
+                logits = functional.pad(self.given_logits(corner), (0, 0, 0, 1))
+            starts.append(_Start(self.given_encoder.encode(corner).T, logits, corner.weight))
+        return starts
 
     def _intervals(
-        self, j: int, prefix: Tensor, labels: Tensor, of_given: Tensor | None
+        self, j: int, before: Tensor, labels: Tensor, starts: list["_Start"]
     ) -> tuple[Tensor, Tensor]:
         """Probability below each label of column j, and of the label, ``(n_labels, n_rows)``."""
         heads, place = next((h, h.members.index(j)) for h in self._all_heads() if j in h.members)
-        hidden = torch.relu(self.block((prefix + self.bias[j]).T))
-        share = heads.one(place, hidden, labels, of_given)[: max(1, int(self.sizes[j]))].exp()
-        return share.cumsum(dim=0) - share, share
+        total = before.new_zeros(())
+        for features, logits, weight in starts:
+            prefix = before if features is None else before + features
+            hidden = torch.relu(self.block((prefix + self.bias[j]).T))
+            share = heads.one(place, hidden, labels, logits)[: max(1, int(self.sizes[j]))].exp()
+            total = total + (share if weight is None else weight * share)
+        return total.cumsum(dim=0) - total, total
+
+
+class _Start(NamedTuple):
+    """What a condition adds to the logits of labels.
+
+    Attributes
+    ----------
+    features : Tensor of shape (n_rows, width), optional
+        Start of the sum of embeddings.
+    logits : Tensor of shape (n_logits + 1, n_rows), optional
+        Linear logits of all labels.
+    weight : Tensor of shape (n_rows,), optional
+        Share in the probabilities; None is 1.
+    """
+
+    features: Tensor | None = None
+    logits: Tensor | None = None
+    weight: Tensor | None = None
 
 
 class _Heads(nn.Module):

@@ -10,12 +10,10 @@ from skflow.flow.batch import Batch
 from skflow.flow.bijection import Chain
 from skflow.flow.context import Context, ContextEncoder
 from skflow.flow.coupling import Coupling
-from skflow.flow.effects import ConditionEffects
 from skflow.flow.floored_components import LOG_SQRT_2PI
 from skflow.flow.mixture import Mixture
 from skflow.flow.residuals import Residuals
 
-MAX_SHARPNESS = 10.0  # of a density, per unit of a gaussianized value, that full steps keep
 ALMOST_ZERO = 1e-300
 
 
@@ -63,28 +61,6 @@ class ConditionalFlow(nn.Module):
         n_components, n_columns = self.mixture.intercept.shape  # those of the condition included
         n_parameters = [3 * coupling.n_bins for coupling in self._couplings()]
         return max(1, n_columns) * max([n_components, *n_parameters])
-
-    def rate_factors(self) -> dict[str, Tensor]:
-        r"""Shares of the learning rate for outputs of layers and effects, by parameter name.
-
-        A step of the optimizer moves a column about as far whatever the density is like.
-        Where the density is sharp in a column, :math:`S_j` in terms of
-        :meth:`Mixture.sharpness`, such a step destroys what the mixture knows, so its share is
-        :math:`\min(1, (10 / S_j)^2)`. There is none where no column is as sharp.
-        """
-        shares = (MAX_SHARPNESS / self.mixture.sharpness()).square().clamp_max(1.0)
-        if not len(shares) or shares.min() == 1:
-            return {}
-        factors = {}
-        for name, parameter in self.couplings.named_parameters(prefix="couplings"):
-            if name.endswith((".output_layer.weight", ".output_layer.bias")):
-                rows = shares.repeat(len(parameter) // len(shares))
-                factors[name] = rows.view(-1, *[1] * (parameter.ndim - 1)).to(parameter)
-        for i, effect in enumerate(self.mixture.effects):
-            if isinstance(effect, ConditionEffects):  # logits take full steps, means the shares
-                rows = torch.cat((shares.new_ones(len(effect.weight) - len(shares)), shares))
-                factors[f"mixture.effects.{i}.weight"] = rows[:, None].to(effect.weight)
-        return factors
 
     def log_prob(self, batch: Batch, *, quantize: bool = True) -> Tensor:
         """Log-density of each row's gaussianized values, ``(n_rows,)``, in nats.
@@ -178,7 +154,11 @@ class ConditionalFlow(nn.Module):
                 codes = torch.cat((codes, given_codes + first))
         condition = None if given is None else given.y
         of_both = torch.cat(features) if features else None
-        return Context(codes, of_both, of_given, condition, quantize)
+        corners = tuple(
+            self.context(labels, corner, quantize=quantize)._replace(share=corner.weight)
+            for corner in (() if given is None else given.corners)
+        )
+        return Context(codes, of_both, of_given, condition, quantize, corners)
 
     def _couplings(self) -> list[Coupling]:
         return cast(list[Coupling], list(self.couplings))

@@ -70,8 +70,9 @@ class Dropout(nn.Module):
         """Zero entries at the given rate while training, scale up the others."""
         if not self.training or self.rate == 0:
             return x
-        keep = torch.empty_like(x).bernoulli_(1 - self.rate, generator=self.generator)
-        return x * keep / (1 - self.rate)
+        # Several times as fast on a CPU as bernoulli_.
+        uniform = torch.empty_like(x).uniform_(generator=self.generator)
+        return x * uniform.ge_(self.rate).div_(1 - self.rate)
 
 
 class ResidualBlock(nn.Module):

@@ -32,7 +32,7 @@ class Context(NamedTuple):
     ----------
     codes : Tensor of int64, shape (n_labelled, n_rows), optional
         Labels of the row, then those of its condition, as indices into the vocabulary of all
-        these columns.
+        these columns; float64 where some lie between two labels.
     features : Tensor of shape (n_features, n_rows), optional
         Features of labels and condition that conditioners read.
     given : Tensor of shape (n_given_features, n_rows), optional
@@ -42,6 +42,11 @@ class Context(NamedTuple):
     quantize : bool
         Whether columns are rounded where other columns read them, as an exact inverse
         needs; False has gradients and costs less.
+    corners : tuple of Context
+        Contexts at levels, where the condition lies between some; see
+        :mod:`skflow.flow.between_levels`.
+    share : Tensor of shape (n_rows,), optional
+        Share of such a context in probabilities.
     """
 
     codes: Tensor | None = None
@@ -49,15 +54,23 @@ class Context(NamedTuple):
     given: Tensor | None = None
     condition: Tensor | None = None
     quantize: bool = True
+    corners: tuple["Context", ...] = ()
+    share: Tensor | None = None
 
     def take(self, rows: Tensor) -> "Context":
         """Return the context of some rows, by index."""
 
         def own(part: Tensor | None) -> Tensor | None:
-            return None if part is None else part[:, rows]
+            return None if part is None else part[..., rows]
 
         return Context(
-            own(self.codes), own(self.features), own(self.given), own(self.condition), self.quantize
+            own(self.codes),
+            own(self.features),
+            own(self.given),
+            own(self.condition),
+            self.quantize,
+            tuple(corner.take(rows) for corner in self.corners),
+            own(self.share),
         )
 
 
@@ -139,10 +152,19 @@ class ContextEncoder(nn.Module):
 
 
 def sum_embeddings(codes: Tensor, table: Tensor) -> Tensor:
-    """Sum the rows of ``table`` that each row's codes name: ``(n_features, n_rows)``."""
+    """Sum the rows of ``table`` that each row's codes name: ``(n_features, n_rows)``.
+
+    A code between two indices names a point on the line between their rows.
+    """
     if not len(codes):
         return table.new_zeros(table.shape[1], codes.shape[1])
-    return functional.embedding_bag(codes.T.contiguous(), table, mode="sum").T
+    if not codes.is_floating_point():
+        return functional.embedding_bag(codes.T.contiguous(), table, mode="sum").T
+    below = codes.floor()
+    share = (codes - below).to(table)
+    entries = torch.cat((below, codes.ceil())).long().T.contiguous()
+    weights = torch.cat((1 - share, share)).T.contiguous()
+    return functional.embedding_bag(entries, table, per_sample_weights=weights, mode="sum").T
 
 
 def random_embedding(

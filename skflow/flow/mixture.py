@@ -29,19 +29,18 @@ The floor :math:`e_j` keeps scores finite far out, limits what a row that is unu
 column loses to that column, and bounds the contraction of the map, as an exact inverse
 needs.
 
-The context of a row shifts the logits of the weights :math:`\pi_k`, and the means by
-:math:`t`: by its labels, by its condition, or by the sum of both effects. A missing value
-adds no factor; each component has an embedding of it, the value that later columns
-regress on in its place.
+The context of a row shifts the logits of the weights :math:`\pi_k`, and the means by :math:`t`: by
+its labels, by its condition, or by the sum of both effects. A missing value adds no factor; each
+component has an embedding of it, the value that later columns regress on in its place.
 
-Where a row has a condition, its values are the leading columns. They weigh the components and
-are regressed on, and are neither mapped nor scored: the product runs over the other columns,
-and the joint sum is divided by that of the leading columns alone. This is the conditional
-density of a mixture of all columns.
+Where a row has a condition, its values are the leading columns. They weigh the components and are
+regressed on, and are neither mapped nor scored: the product runs over the other columns, and the
+joint sum is divided by that of the leading columns alone. This is the conditional density of a
+mixture of all columns. Between levels of a condition, weights are averages of those at the levels
+(:mod:`skflow.flow.between_levels`).
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +49,7 @@ from skflow.flow import floored_components
 from skflow.flow.bijection import Bijection, split_absent
 from skflow.flow.conditioner import quantize_inputs
 from skflow.flow.context import NO_CONTEXT, Context
+from skflow.flow.effects import ContextEffect
 from skflow.flow.floored_components import (
     LOG_SQRT_2PI,
     MIN_FLOOR,
@@ -179,7 +179,7 @@ class Mixture(Bijection):
         return self._log_density(y, read, absent, self._effect_of(context))
 
     def _log_density(
-        self, y: Tensor, read: Tensor, absent: Tensor, effect: "_ContextEffect"
+        self, y: Tensor, read: Tensor, absent: Tensor, effect: ContextEffect
     ) -> Tensor:
         log_prob = y.new_zeros(y.shape[1])
         columns = self._columns(read, absent, effect, is_read=True)
@@ -191,10 +191,6 @@ class Mixture(Bijection):
         """Return the factors of the joint sum; columns are not rounded."""
         y, absent = split_absent(self._with_condition(y, context))
         effect = self._effect_of(context)
-        log_weights = effect.log_weights.expand(-1, y.shape[1])
-        if self.n_given:
-            of_condition = self._log_factors(y, absent, effect, slice(self.n_given))
-            log_weights = torch.log_softmax(log_weights + of_condition, dim=0)
         regressors = y.clamp(-self.bound, self.bound) - effect.shift
         if self.missing_embedding is not None:
             regressors = torch.where(absent, self.missing_embedding[:, :, None], regressors)
@@ -206,7 +202,7 @@ class Mixture(Bijection):
             standardised.masked_fill(absent, 0.0)[:, self.n_given :],
             self.log_peaks(),
             log_floors.masked_fill(absent, -torch.inf)[self.n_given :],
-            log_weights,
+            self._log_weights_given(y, absent, effect).expand(-1, y.shape[1]),
         )
 
     def log_peaks(self) -> Tensor:
@@ -214,17 +210,22 @@ class Mixture(Bijection):
         peaks = torch.log1p(-self._floor()) - self._scale().log() - LOG_SQRT_2PI
         return peaks[:, self.n_given :]
 
-    def _log_joint_sum(self, y: Tensor, absent: Tensor, effect: "_ContextEffect") -> Tensor:
+    def _log_joint_sum(self, y: Tensor, absent: Tensor, effect: ContextEffect) -> Tensor:
         """Log of the joint sum, ``(n_rows,)``, over that of the condition."""
-        log_weights = effect.log_weights
-        if self.n_given:
-            log_weights = log_weights + self._log_factors(y, absent, effect, slice(self.n_given))
-            log_weights = torch.log_softmax(log_weights, dim=0)
         log_factors = self._log_factors(y, absent, effect, slice(self.n_given, None))
+        log_weights = self._log_weights_given(y, absent, effect)
         return torch.logsumexp(log_factors + log_weights, dim=0)
 
+    def _log_weights_given(self, y: Tensor, absent: Tensor, effect: ContextEffect) -> Tensor:
+        """Log-weights given the columns of the condition, ``(K, n or 1)``."""
+        log_weights = effect.log_weights
+        if self.n_given:
+            of_condition = self._log_factors(y, absent, effect, slice(self.n_given))
+            log_weights = torch.log_softmax(log_weights + of_condition, dim=0)
+        return effect.or_between(log_weights)
+
     def _log_factors(
-        self, y: Tensor, absent: Tensor, effect: "_ContextEffect", columns: slice
+        self, y: Tensor, absent: Tensor, effect: ContextEffect, columns: slice
     ) -> Tensor:
         """Log of the product of some columns' factors, ``(K, n)``, through gradients written out.
 
@@ -319,7 +320,7 @@ class Mixture(Bijection):
         return torch.cat((context.condition.clamp(-self.bound, self.bound), columns))
 
     def _columns(
-        self, read: Tensor, absent: Tensor, effect: "_ContextEffect", *, is_read: bool = False
+        self, read: Tensor, absent: Tensor, effect: ContextEffect, *, is_read: bool = False
     ) -> Iterator[UnivariateMixture]:
         """Yield the conditional density of each mapped column, given the columns before it.
 
@@ -328,7 +329,7 @@ class Mixture(Bijection):
         read : Tensor of shape (n_columns, n_rows)
             Rounded columns, 0 where a value is missing.
         absent : Tensor of bool, shape (n_columns, n_rows)
-        effect : _ContextEffect
+        effect : ContextEffect
         is_read : bool
             Whether all columns are there; otherwise each is when the next one is taken.
         """
@@ -341,6 +342,8 @@ class Mixture(Bijection):
             if self.missing_embedding is not None:
                 of_missing = coefficients * self.missing_embedding[:, :j, None]
                 coefficients = torch.cat((coefficients, of_missing), dim=2)
+            if j == self.n_given and effect.between is not None:
+                weights = ComponentWeights(effect.or_between(weights.current.log()))
             precision, current = precisions[:, j, None], weights.current
             offset = torch.addmm(
                 -precision * self.intercept[:, j, None],
@@ -369,25 +372,28 @@ class Mixture(Bijection):
             ((columns - shift).masked_fill(absent, 0.0), absent.to(columns.dtype)), 1
         )
 
-    def _effect_of(self, context: Context) -> "_ContextEffect":
+    def _effect_of(self, context: Context) -> ContextEffect:
         """Return log-weights and shift of each row: the sum of all effects."""
         logits = self.log_weights[:, None]
         if not self.effects:
             no_shift = torch.zeros_like(self.intercept[0, :, None])
-            return _ContextEffect(torch.log_softmax(logits, dim=0), no_shift)
+            return ContextEffect(torch.log_softmax(logits, dim=0), no_shift)
         first, *others = (effect(context) for effect in self.effects)
         on_logits, shift = sum(others, start=first).split(self.intercept.shape)
-        return _ContextEffect(torch.log_softmax(logits + on_logits, dim=0), shift)
+        effect = ContextEffect(torch.log_softmax(logits + on_logits, dim=0), shift)
+        if not context.corners:
+            return effect
+        shares = torch.stack([c.share for c in context.corners if c.share is not None])[:, None]
+        at_corners = []
+        for corner in context.corners:
+            of_corner = self._effect_of(corner)
+            columns = self._with_condition(of_corner.shift[self.n_given :], corner)
+            at_corners.append(self._log_weights_given(*split_absent(columns), of_corner))
+        average = (torch.stack(at_corners) + shares.log()).logsumexp(dim=0)
+        return effect._replace(between=average.masked_fill(shares[0] == 1, torch.nan))
 
     def _scale(self) -> Tensor:
         return self.log_scale.exp().clamp_min(MIN_SCALE)
 
     def _floor(self) -> Tensor:
         return MIN_FLOOR + (0.5 - MIN_FLOOR) * torch.sigmoid(self.floor_logit)
-
-
-class _ContextEffect(NamedTuple):
-    """Log-weights ``(K, n or 1)`` and shift of the means ``(d, n or 1)`` given the context."""
-
-    log_weights: Tensor
-    shift: Tensor

@@ -1,5 +1,6 @@
 """The joint model: log-density, latents, inverse and samples of whole rows."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -7,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from skflow.flow.batch import Batch
+from skflow.flow.between_levels import Corners
 from skflow.flow.categorical import AutoregressiveCategorical
 from skflow.flow.conditional_flow import ConditionalFlow
 from skflow.flow.context import Context
 from skflow.flow.marginals import Marginals
 from skflow.flow.residuals import Residuals
-from skflow.rows import EncodedRows
+from skflow.rows import EncodedRows, LevelValues
 
 Part = AutoregressiveCategorical | ConditionalFlow
 
@@ -61,8 +63,9 @@ class Model(nn.Module):
     probabilities of labels and the conditional flow of gaussianized values.
 
     Every method takes rows, or latents, and the condition of each: ``given``, rows of
-    another table with columns of its own. A model without conditions takes None. Novel
-    numbers of a condition count as novel labels; their coordinates are not used.
+    another table with columns of its own. A model without conditions takes None. Labels of
+    conditions may be positions between two levels, in float64; see
+    :mod:`skflow.flow.between_levels`.
 
     Parameters
     ----------
@@ -77,6 +80,8 @@ class Model(nn.Module):
         "a value"; -1 for a column of values alone, without labels.
     given_marginals : Marginals, optional
         Maps of the condition's values; None for a model without conditions.
+    given_levels : sequence of LevelValues
+        Levels of the conditions that are labels and values.
     """
 
     value_labels: Tensor
@@ -88,8 +93,10 @@ class Model(nn.Module):
         marginals: Marginals,
         value_labels: Tensor,
         given_marginals: Marginals | None = None,
+        given_levels: Sequence[LevelValues] = (),
     ) -> None:
         super().__init__()
+        self.corners = Corners(given_levels)
         self.labels = labels
         self.flow = flow
         self.marginals = marginals
@@ -239,5 +246,10 @@ class Model(nn.Module):
         if given is None or self.given_marginals is None:
             takes = "no condition" if self.given_marginals is None else "a condition for each row"
             raise ValueError(f"The model takes {takes}; given is {type(given).__name__}.")
-        y, _ = self.given_marginals.forward_and_log_det(given.values)
-        return Batch(given.labels, y)
+        send = self.given_marginals
+        y, _ = send.forward_and_log_det(given.values)
+        corners = tuple(
+            Batch(labels, send.forward_and_log_det(values)[0], weight=share)
+            for share, labels, values in self.corners(given.labels, given.values)
+        )
+        return Batch(given.labels if corners else given.labels.long(), y, corners=corners)

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from skflow.flow.categorical import AutoregressiveCategorical, LabelStart, blank_start
-from skflow.flow.condition_logits import ConditionLogits, ConditionStart
 from skflow.flow.conditional_flow import ConditionalFlow
 from skflow.flow.context import ContextEncoder
 from skflow.flow.coupling import Coupling
-from skflow.flow.effects import ConditionEffects, LabelEffects
+from skflow.flow.effects import ConditionEffects, ConditionLogits, ConditionStart, LabelEffects
 from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
 from skflow.flow.model import Model
 from skflow.flow.rational_quadratic import n_parameters
+from skflow.rows import LevelValues
 from skflow.torch_state import usual_torch
 
 Number = TypeVar("Number", int, float)
@@ -47,10 +47,13 @@ class ConditionSizes:
         Number of known labels of each labelled column.
     n_values : int
         Number of columns of values.
+    levels : tuple of LevelValues
+        Levels of the columns that are labels and values.
     """
 
     n_labels: tuple[int, ...] = ()
     n_values: int = 0
+    levels: tuple[LevelValues, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,7 @@ class FlowRecipe:
             marginals,
             torch.tensor(self.value_labels, dtype=torch.int64).view(len(self.value_labels), 3),
             given_marginals,
+            () if self.given is None else self.given.levels,
         )
         return model.double().eval()
 

@@ -12,8 +12,8 @@ from scipy.special import log_softmax
 
 from skflow.clock import Clock
 from skflow.flow.categorical import LabelStart
-from skflow.flow.condition_logits import ConditionStart, condition_inputs
 from skflow.flow.context import Vocabulary
+from skflow.flow.effects import ConditionStart, condition_inputs
 from skflow.initialization.joint_marginals import JointMarginals
 from skflow.rows import EncodedRows
 
@@ -119,7 +119,7 @@ def _indicators(encoded: EncodedRows, n_labels: Sequence[int]) -> sparse.csr_arr
     """Return an indicator of each label of the condition, ``(n_rows, n_entries)``."""
     assert encoded.given is not None
     vocabulary = Vocabulary(n_labels)
-    codes = vocabulary(torch.tensor(encoded.given.labels.T)).T.numpy()
+    codes = vocabulary(torch.tensor(encoded.given.at_levels().labels.T)).T.numpy()
     n_rows, n_columns = codes.shape
     return sparse.csr_array(
         (np.ones(codes.size), codes.ravel(), np.arange(n_rows + 1) * n_columns),

@@ -29,13 +29,21 @@ class JointMarginals:
 
     @classmethod
     def fit(
-        cls, rows: EncodedRows, n_bins: int, bounds: Sequence[tuple[float, float]] | None = None
+        cls,
+        rows: EncodedRows,
+        n_bins: int,
+        bounds: Sequence[tuple[float, float]] | None = None,
+        lines: Sequence[int] = (),
     ) -> Self:
-        """Fit all maps; ``bounds`` are those of the rows' own columns."""
+        """Fit all maps; ``bounds`` are those of the rows' own columns.
+
+        ``lines`` are columns of the condition that are sent along a line: levels.
+        """
         own = fit_marginals(rows.values, n_bins, bounds, rows.weight)
         if rows.given is None:
             return cls(own)
-        return cls(own, fit_marginals(rows.given.values, n_bins, weight=rows.weight))
+        values = rows.given.values
+        return cls(own, fit_marginals(values, n_bins, weight=rows.weight, lines=lines))
 
     @property
     def n_given(self) -> int:

@@ -8,10 +8,13 @@ it must to come back, but next to no probability.
 Modes that lie far apart, with nothing between them, are each sent to a normal distribution of
 its own, and the gaps between them are drawn together. A single map to N(0, 1) would squeeze a
 mode to a spike, or press the modes against each other; a mixture layer separates neither well.
+
+Levels of a condition are standardized along one line: they need no density, and a number between
+two of them must stay between.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -33,6 +36,7 @@ BOUND_TAIL = 0.25  # tail scale beyond a bound
 PAD = 1.5  # standard deviations of a mode that follow its last quantile, towards a gap
 GAP = 1.0  # what a gap between modes is drawn together to, in the same unit
 BINS_OF_GAP = 3  # the gap and the pads beside it
+LINE_TAIL = 2.0  # tail scale beyond levels
 ON_BOUND = 0.99  # share of the way to the bound from which a value lies on it
 UNBOUNDED = (-math.inf, math.inf)
 
@@ -72,6 +76,7 @@ def fit_marginals(
     n_bins: int,
     bounds: Sequence[tuple[float, float]] | None = None,
     weight: FloatArray | None = None,
+    lines: Collection[int] = (),
 ) -> Marginals:
     """Fit one map per column.
 
@@ -87,16 +92,28 @@ def fit_marginals(
         Support of each column.
     weight : ndarray of shape (n_rows,), optional
         A row of weight 2 counts as two equal rows, a row of weight 0 as none.
+    lines : collection of int
+        Columns that are standardized along one line, levels of a condition.
     """
     bounds = bounds or [UNBOUNDED] * table.shape[1]
     weight = np.ones(len(table)) if weight is None else weight
-    modes = [split_modes(_sorted_values(column, weight)) for column in table.T]
+    ascending = [_sorted_values(column, weight) for column in table.T]
+    modes = [[values] if j in lines else split_modes(values) for j, values in enumerate(ascending)]
     n_modes = [len(of_column) for of_column in modes]
     # All columns have as many bins, so that they are one array.
     total = max((max(n_bins, n) + BINS_OF_GAP * (n - 1) for n in n_modes), default=n_bins)
-    columns = zip(modes, bounds, strict=True)
     affine = n_bins == 1
-    return Marginals([_fit_column(parts, total, affine, *limits) for parts, limits in columns])
+    return Marginals(
+        [
+            fit_line(parts[0], total) if j in lines else _fit_column(parts, total, affine, *limits)
+            for j, (parts, limits) in enumerate(zip(modes, bounds, strict=True))
+        ]
+    )
+
+
+def gaussianizing_bins(n_rows: float) -> int:
+    """Bins of a gaussianizing marginal: resolution grows as the cube root of the rows."""
+    return int(np.clip(round(n_rows ** (1 / 3)), 4, 32))
 
 
 def _sorted_values(column: FloatArray, weight: FloatArray) -> WeightedValues:
@@ -173,6 +190,17 @@ def _fit_column(
         lower_tail=lower.tail / deviation,
         upper_tail=upper.tail / deviation,
     )
+
+
+def fit_line(values: WeightedValues, n_bins: int) -> ColumnMap:
+    """Return the map that standardizes values along a line from the first to the last."""
+    if not len(values.x):
+        values = WeightedValues(np.array([-1.0, 1.0]), np.ones(2))
+    first, last = values.x[0], values.x[-1]
+    deviation = values.deviation() or abs(first) or 1.0
+    x = np.linspace(first, last if last > first else first + deviation, n_bins + 3)
+    slopes = np.full(len(x), 1 / deviation)
+    return ColumnMap(x, (x - values.mean()) / deviation, slopes, LINE_TAIL, LINE_TAIL)
 
 
 def _join_modes(

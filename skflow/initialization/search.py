@@ -27,6 +27,7 @@ from skflow.initialization.gaussianized_rows import GaussianizedRows
 from skflow.initialization.imputation import impute
 from skflow.initialization.joint_marginals import JointMarginals
 from skflow.initialization.label_effects import fit_mean_effects, fit_weight_effects
+from skflow.initialization.marginals import gaussianizing_bins
 from skflow.reporter import Reporter
 from skflow.rows import EncodedRows, weighted_mean
 
@@ -72,6 +73,8 @@ class SearchContext:
         Clock of the whole fit.
     device : torch.device
         Where expectation maximisation runs, in float64.
+    lines : sequence of int
+        Columns of values of the condition that are levels.
     precedes_training : bool
         Whether coupling layers will be trained afterwards.
     reporter : Reporter
@@ -83,6 +86,7 @@ class SearchContext:
     bound: float
     clock: Clock
     device: torch.device = CPU
+    lines: Sequence[int] = ()
     precedes_training: bool = False
     reporter: Reporter = field(default_factory=Reporter)
 
@@ -93,7 +97,7 @@ class SearchContext:
 
     def codes(self, rows: EncodedRows) -> Tensor:
         """Return labels as indices into the vocabulary, ``(n_labelled, n_rows)``."""
-        own = [rows.labels] if rows.given is None else [rows.labels, rows.given.labels]
+        own = [rows.labels] if rows.given is None else [rows.labels, rows.given.at_levels().labels]
         labels: Tensor = Vocabulary(self.n_labels)(torch.tensor(np.concatenate(own, axis=1).T))
         return labels
 
@@ -144,11 +148,11 @@ def fit_initial(
 ) -> InitialFit:
     """Fit marginals and mixture to ``train``.
 
-    Marginals (standardizing or gaussianizing), the number of components and the
-    strength of their prior are those with the highest mean log-density on rows
-    held out: on small tables by cross-validation over all rows given, on large
-    ones on ``validation``, or a third of the rows where that is None. Where large ones
-    are trained on afterwards, a part of what a candidate overfits counts against it.
+    Marginals (standardizing or gaussianizing), the number of components and the strength of their
+    prior are those with the highest mean log-density on rows held out: on small tables by
+    cross-validation over all rows given, on large ones on ``validation``, or a third of the rows
+    where that is None. Where large ones are trained on afterwards, a part of what a candidate
+    overfits counts against it.
 
     Where rows have conditions, the mixture is of both, fitted to their joint density; what is
     compared is the density of the rows given their conditions.
@@ -172,7 +176,8 @@ def fit_initial(
     if train.values.shape[1] == 0:
         effects = [LabelEffects(torch.zeros(design.n_entries, 1, dtype=torch.float64))]
         blank = Mixture(1, 0, design.bound, effects if design.n_entries else [])
-        return InitialFit(JointMarginals.fit(train, gaussianizing_bins(train.mass)), blank, None)
+        n_bins = gaussianizing_bins(train.mass)
+        return InitialFit(JointMarginals.fit(train, n_bins, lines=design.lines), blank, None)
     search = _Search(n_components, design, generator)
     if candidate is None and (train.mass < FEW_ROWS or search.is_late):
         candidate = InitialConfig(
@@ -330,7 +335,7 @@ class _Search:
         )
 
     def _prepare(self, train: EncodedRows, view: MarginalChoice) -> _Prepared:
-        marginals = JointMarginals.fit(train, view.n_bins, self.design.bounds)
+        marginals = JointMarginals.fit(train, view.n_bins, self.design.bounds, self.design.lines)
         weight = None if train.weight is None else torch.tensor(train.weight)
         y, _ = marginals.gaussianize(train)
         codes = self.design.codes(train)
@@ -393,8 +398,3 @@ class _Search:
         # times the square of the columns.
         most = min(n_rows // 6, COVARIANCE_ENTRIES // n_columns**2)
         return [k for k in COMPONENTS if k == 1 or k <= most]
-
-
-def gaussianizing_bins(n_rows: float) -> int:
-    """Bins of a gaussianizing marginal: resolution grows as the cube root of the rows."""
-    return int(np.clip(round(n_rows ** (1 / 3)), 4, 32))

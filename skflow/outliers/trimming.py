@@ -95,14 +95,20 @@ class Trimmer:
         normal = sample.take(core)
         clusters = ClusterEnsemble.fit(codec, normal, seed, N_CLUSTERS, BANDWIDTHS)
         measures = clusters.log_density(sample)
-        measured = [Tail(measure[core]) for measure in measures.T]
-        tails = TrimmedTails.fit(_mean_log_prob(measured, measures), codec.encode(sample).labels)
+        measured = [Tail(measure[core], normal.weight) for measure in measures.T]
+        scores, labels = _mean_log_prob(measured, measures), codec.encode(sample).labels
+        tails = TrimmedTails.fit(scores, labels, sample.weight)
         return cls(codec, clusters, measured, tails)
 
     def log_tail_probs(self, table: StoredTable) -> FloatArray:
         """Log tail probability of each row among the normal ones, ``(n_rows,)``."""
         scores = _mean_log_prob(self.measured, self.clusters.log_density(table))
         return self.tails.log_probs(scores, self.codec.encode(table).labels)
+
+    def is_fitted(self, table: StoredTable) -> NDArray[np.bool_]:
+        """Mask of the rows that a robust fit does not leave out."""
+        is_probable: NDArray[np.bool_] = self.log_tail_probs(table) >= math.log(FITTED)
+        return is_probable
 
 
 class ExponentialTail(NamedTuple):

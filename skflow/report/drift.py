@@ -21,7 +21,7 @@ from skflow.table.storage import StoredColumn, StoredTable
 FloatArray = NDArray[np.float64]
 
 FEWEST = 10  # rows of a label, of both groups, that has a share of its own
-SUSPECT = 0.01  # adjusted p-value from which on a column has changed,
+SUSPECT = 0.01  # p-value from which on rows differ; adjusted, a column has changed,
 LARGE = 0.1  # where its distance is as large
 
 

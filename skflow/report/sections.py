@@ -11,7 +11,7 @@ from skflow.fitted.detector import Detector
 from skflow.fitted.reasons.words import number_words
 from skflow.outliers.tails import Tail
 from skflow.report.charts import p_value_chart, score_chart
-from skflow.report.drift import ColumnChange, Uniformity
+from skflow.report.drift import SUSPECT, ColumnChange, Uniformity
 from skflow.report.elements import MOST_LISTED, left_out, meter, section, table, tiles
 from skflow.report.page import read_part
 from skflow.report.reasons import MOST_REPAIRED
@@ -208,8 +208,14 @@ class OutlierSections:
         )
         verdict = (
             "These rows differ from the calibration rows as a whole"
-            if uniformity.p_value <= 0.01
+            if uniformity.p_value <= SUSPECT
             else "As a whole these rows do not differ from the calibration rows by more than chance"
+        )
+        is_higher = uniformity.p_value <= SUSPECT and p_values.mean() > 0.5
+        hint = (
+            " They are more usual than fresh rows would be, as rows that were fitted are."
+            if is_higher
+            else ""
         )
         changed = [change for change in self.changes if change.is_large]
         said = f"Changed: {len(changed):,} of {count(len(self.changes), 'column')}."
@@ -223,7 +229,7 @@ class OutlierSections:
             f'<p id="uniformity">P-values of rows like the training rows are uniform: 5 % are at '
             f"most 0.05. Here {shares}. <b>{verdict}</b>: the largest distance of their "
             f"distribution from the uniform one is {uniformity.distance:.2g} "
-            f"(p = {uniformity.p_value:.2g}, by Kolmogorov and Smirnov).</p></div>"
+            f"(p = {uniformity.p_value:.2g}, by Kolmogorov and Smirnov).{hint}</p></div>"
             f"<p>{said} A distance is the largest difference of distribution functions, or half "
             "the sum of differences of shares, from 0 to 1. Rows drawn from the density stand for "
             "training rows, which a model does not hold, so a small distance may be its own error: "

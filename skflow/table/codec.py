@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.rows import EncodedRows
-from skflow.table.column_codec import ColumnCodec, EncodedColumn
+from skflow.rows import EncodedRows, LevelValues
+from skflow.table.column_codec import ColumnCodec
 from skflow.table.kinds import kind_of
-from skflow.table.number_codecs import ValueCodec
+from skflow.table.number_codecs import LevelCodec, ValueCodec
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredColumn, StoredTable, code_of
 
@@ -33,15 +33,16 @@ class Layout:
         "a value"; (-1, 0, 1) where every row has a value.
     bounds : tuple of (float, float)
         Support of each valued column, in encoded values.
-    given : (tuple of int, int), optional
-        Numbers of known labels of the conditions, and number of their columns of values.
+    given : (tuple of int, int, tuple of LevelValues), optional
+        Numbers of known labels of the conditions, number of their columns of values, and the levels
+        of those that are read as labels and as values.
     """
 
     n_labels: tuple[int, ...]
     unseen: tuple[float, ...]
     value_labels: tuple[tuple[int, int, int], ...]
     bounds: tuple[tuple[float, float], ...]
-    given: tuple[tuple[int, ...], int] | None = None
+    given: tuple[tuple[int, ...], int, tuple[LevelValues, ...]] | None = None
 
 
 class ColumnIndex(NamedTuple):
@@ -67,7 +68,8 @@ class TableCodec:
         Fitted, one for each column.
     are_conditions : bool, default=False
         Whether these columns are conditions of others. Levels and atoms are then values as well as
-        labels: what depends on them may be smooth, or differ from each one to the next.
+        labels: what depends on them may be smooth, or differ from each one to the next. The label
+        of a number between two levels is a position between theirs.
 
     Attributes
     ----------
@@ -103,7 +105,8 @@ class TableCodec:
         targets = [columns[j] for j in self.targets]
         self.value_codecs = [codec for codec in targets if isinstance(codec, ValueCodec)]
         labels, values = count(), count()
-        self._have_numbers = [
+        self._are_conditions = are_conditions
+        have_numbers = [
             are_conditions
             and codec.is_ordered
             # The label says all where there are two levels.
@@ -115,7 +118,7 @@ class TableCodec:
                 None if given or codec.labels.is_trivial else next(labels),
                 next(values) if not given and (codec.labels.valued or has_number) else None,
             )
-            for codec, given, has_number in zip(columns, is_given, self._have_numbers, strict=True)
+            for codec, given, has_number in zip(columns, is_given, have_numbers, strict=True)
         ]
         self.labelled = [j for j, index in enumerate(self.indices) if index.label is not None]
         self.layout = self._lay_out()
@@ -142,7 +145,7 @@ class TableCodec:
         labelled, given = [self.columns[j] for j in self.labelled], None
         if self.given is not None:
             of_given = self.given.layout
-            given = of_given.n_labels, len(of_given.value_labels)
+            given = of_given.n_labels, len(of_given.value_labels), self.given.level_values
         return Layout(
             n_labels=tuple(codec.labels.n_labels for codec in labelled),
             unseen=tuple(codec.unseen for codec in labelled),
@@ -156,6 +159,15 @@ class TableCodec:
             bounds=tuple(codec.bounds for codec in self.value_codecs),
             given=given,
         )
+
+    @property
+    def level_values(self) -> tuple[LevelValues, ...]:
+        """Levels of the columns that are both labels and values, as conditions may be."""
+        found = []
+        for codec, (label, value) in zip(self.columns, self.indices, strict=True):
+            if isinstance(codec, LevelCodec) and label is not None and value is not None:
+                found.append(LevelValues(label, value, tuple(codec.encoded_levels.tolist())))
+        return tuple(found)
 
     @property
     def value_names(self) -> list[str]:
@@ -180,15 +192,23 @@ class TableCodec:
 
     def encode(self, table: StoredTable) -> EncodedRows:
         """Encode rows, and their conditions."""
-        encoded = [self._encode_column(j, table.columns[j]) for j in self.targets]
-        pairs = list(zip([self.indices[j] for j in self.targets], encoded, strict=True))
+        pairs = [(self.columns[j], table.columns[j]) for j in self.targets]
+        if self._are_conditions:
+            encoded = [codec.encode_condition(column) for codec, column in pairs]
+        else:
+            encoded = [codec.encode(column) for codec, column in pairs]
+        indexed = list(zip([self.indices[j] for j in self.targets], encoded, strict=True))
         given = None
         if self.given is not None:
             given = self.given.encode(table.select(self.conditions))
-        labelled = [part for index, part in pairs if index.label is not None]
-        valued = [part for index, part in pairs if index.value is not None]
+        labelled = [part for index, part in indexed if index.label is not None]
+        valued = [part for index, part in indexed if index.value is not None]
         return EncodedRows(
-            labels=_stack([part.labels for part in labelled], table.n_rows, np.int64),
+            labels=_stack(
+                [part.labels for part in labelled],
+                table.n_rows,
+                np.float64 if self._are_conditions else np.int64,
+            ),
             novel=_stack([part.novel for part in labelled], table.n_rows, np.float64),
             values=_stack([part.values for part in valued], table.n_rows, np.float64),
             bin_widths=_stack([part.bin_widths for part in valued], table.n_rows, np.float64),
@@ -196,11 +216,6 @@ class TableCodec:
             weight=table.weight,
             given=given,
         )
-
-    def _encode_column(self, j: int, column: StoredColumn) -> EncodedColumn:
-        codec = self.columns[j]
-        encoded = codec.encode(column)
-        return encoded._replace(values=codec.numbers(column)) if self._have_numbers[j] else encoded
 
     def refuse_irreversible(self, table: StoredTable) -> None:
         """Raise where some cell has no latent that leads back to it.

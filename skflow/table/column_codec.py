@@ -23,7 +23,7 @@ class EncodedColumn(NamedTuple):
 
     Attributes
     ----------
-    labels : ndarray of int64
+    labels : ndarray of int64, or of float64 where they are positions between levels
     novel : ndarray of float64
         Coordinate of a number that is no level; NaN of others.
     values : ndarray of float64
@@ -34,7 +34,7 @@ class EncodedColumn(NamedTuple):
         Log of encoded units per unit of the column, in nats.
     """
 
-    labels: LabelArray
+    labels: NDArray[Any]
     novel: FloatArray
     values: FloatArray
     bin_widths: FloatArray
@@ -188,6 +188,10 @@ class ColumnCodec(ABC):
             Whether rows are random draws: values are then snapped to the grid, and
             reflected at the support.
         """
+
+    def encode_condition(self, column: StoredColumn) -> EncodedColumn:
+        """Encode rows of a condition, which need not come back."""
+        return self.encode(column)
 
     def numbers(self, column: StoredColumn) -> FloatArray:
         """Return encoded numbers of all rows, known or not, of ordered columns; NaN where missing.

@@ -177,6 +177,10 @@ class NumberCodec(ColumnCodec):
         """Width of the grid in coordinates; 0 where there is none."""
         return self.coordinates.step
 
+    def encode_condition(self, column: StoredColumn) -> EncodedColumn:
+        """Label as :meth:`encode` does; all numbers have a value."""
+        return self.encode(column)._replace(values=self.numbers(column))
+
     def numbers(self, column: StoredColumn) -> FloatArray:
         """Return encoded numbers of all rows, known or not; NaN where missing."""
         numbers = self.scaling.encode(self.coordinates.read(column))[0]
@@ -295,6 +299,32 @@ class ValueCodec(NumberCodec):
 class LevelCodec(NumberCodec):
     """Few numbers, each a label; other numbers are "never seen", with a novel coordinate."""
 
+    @property
+    def levels(self) -> FloatArray:
+        """Coordinate of each level, ascending."""
+        levels = [self.coordinates.coordinate_of(number) for number in self.known.numbers]
+        return np.array(levels, dtype=np.float64)
+
+    @property
+    def encoded_levels(self) -> FloatArray:
+        """Encoded number of each level, ascending."""
+        return self.scaling.encode(self.levels)[0]
+
+    def encode_condition(self, column: StoredColumn) -> EncodedColumn:
+        """Place numbers between levels between their labels, and as far between their values.
+
+        A number beyond all levels has the label of the outermost one, and a value of its own.
+        """
+        encoded = super().encode_condition(column)
+        other = column.present & (encoded.labels == self.labels.n_labels)
+        if not len(self.known) or not other.any():
+            return encoded
+        x, levels = self.coordinates.read(column), self.levels
+        positions = np.interp(x, levels, np.arange(len(levels)))
+        between = other & (x > levels[0]) & (x < levels[-1])
+        values = np.where(between, np.interp(x, levels, self.encoded_levels), encoded.values)
+        return encoded._replace(labels=np.where(other, positions, encoded.labels), values=values)
+
     def encode(self, column: StoredColumn) -> EncodedColumn:
         """Label levels and missing values, encode other numbers as novel coordinates."""
         labels, novel, bin_widths, log_volume = self._encode_others(column)
@@ -318,6 +348,10 @@ class NumberCategoryCodec(LevelCodec):
     """Numbers as categories: labels alone, without an order."""
 
     is_ordered = False
+
+    def encode_condition(self, column: StoredColumn) -> EncodedColumn:
+        """Label known numbers and missing values; others are never seen."""
+        return self.encode(column)
 
     def encode(self, column: StoredColumn) -> EncodedColumn:
         """Label known numbers and missing values; others are never seen."""

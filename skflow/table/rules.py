@@ -30,6 +30,8 @@ ROWS_OF_A_FLAG = 5  # for each of two values to be levels, in short tables as we
 # Largest number of rows whose value occurs once that levels leave out: too few to fit a
 # density of values to, which would be those rows.
 MOST_LEFT_OUT = 4
+MOST_IRREGULAR = 128  # numbers, at most, of a column in which each frequent one is an atom
+WINDOW = 2  # steps on each side that a smooth count is the mean of
 MOSTLY_LEVELS = 0.8  # share of the distinct values that repeat, for each of them to be an atom
 DISTINCT_ON_STEP = 10  # values, at least, that must be multiples of a step for a grid of it
 DIGITS_OF_CHANCE = 10 - 1e-9  # and for which chance would have to be as small as 10^-10
@@ -58,6 +60,34 @@ def are_mostly_levels(distinct: Distinct, *, gridded: bool) -> bool:
     """
     most = not gridded or distinct.n_single <= (1 - MOSTLY_LEVELS) * len(distinct.values)
     return are_few(distinct) and most and distinct.n_single > MOST_LEFT_OUT
+
+
+def find_irregular(distinct: Distinct, step: Number | None) -> tuple[Number, ...]:
+    r"""Return all frequent numbers, where few occur and no smooth density explains their counts.
+
+    The count :math:`e` that a smooth density expects is the mean over the steps of the grid around
+    a number. A count :math:`c` is irregular where the number's own share gains more log-likelihood
+    than one parameter costs (Schwarz, 1978, equation 2):
+
+    .. math:: c \log (c / e) - (c - e) > \frac{1}{2} \log n.
+
+    Most of the rows must have such numbers, atoms not counted.
+    """
+    values, counts = distinct.values.astype(np.float64), distinct.counts
+    n_distinct, n_present = len(values), int(counts.sum())
+    is_few = n_distinct <= MOST_IRREGULAR and n_present >= ROWS_PER_LEVEL * n_distinct
+    if step is None or not is_few:
+        return ()
+    is_atom = np.isin(values, np.array(find_atoms(distinct), dtype=np.float64))
+    apart = np.rint(np.abs(values[:, None] - values) / float(step))
+    is_near = (apart > 0) & (apart <= WINDOW)
+    n_steps = 2 * WINDOW - (is_near & is_atom).sum(axis=1)
+    smooth = np.maximum((is_near & ~is_atom) @ counts, 1) / np.maximum(n_steps, 1)
+    gain = counts * np.log(counts / smooth) - (counts - smooth)
+    others = np.where(is_atom, 0, counts)
+    if 2 * others[gain > 0.5 * math.log(n_present)].sum() <= others.sum():
+        return ()
+    return distinct.numbers(counts >= ATOM_ROWS)
 
 
 def are_whole(distinct: Distinct) -> bool:

@@ -150,7 +150,7 @@ def _seconds_left(
     """Return the seconds that training takes if no epoch gains any more, and at most."""
     seconds = sum(history.seconds) / len(history.seconds)
     latest = min(seconds * (max_iter - len(history.seconds)), options.clock.left())
-    patience = max(o.best.n_left(options.n_iter_no_change) for o in objectives)
+    patience = max(o.n_left for o in objectives)
     return min(seconds * patience, latest), latest
 
 

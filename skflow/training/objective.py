@@ -14,6 +14,7 @@ from skflow.flow.conditioner import Dropout
 from skflow.flow.model import Part
 from skflow.training.optimizer import EMA, AdamW
 from skflow.training.options import TrainingOptions
+from skflow.training.rate_factors import rate_factors
 from skflow.training.resident import mean_log_prob
 from skflow.training.state import load_tensors
 from skflow.training.step import EagerStep, choose_step
@@ -68,7 +69,7 @@ class Objective:
         Steps read from ``rows`` where they lie, and draw from ``generator``.
         """
         self.rows, self.generator = rows, generator
-        self.rate_factors = self.module.rate_factors()
+        self.rate_factors = rate_factors(self.module)
         self._use_generator(generator)
         score = self.mean_score(scored_rows)
         self.best = (
@@ -87,9 +88,12 @@ class Objective:
     @property
     def is_over(self) -> bool:
         """Whether no further epoch is to run."""
-        return self.roll_backs > MAX_ROLL_BACKS or self.best.should_stop(
-            self.options.n_iter_no_change
-        )
+        return self.roll_backs > MAX_ROLL_BACKS or self.n_left == 0
+
+    @property
+    def n_left(self) -> int:
+        """Epochs until training stops, if none gains any more."""
+        return self.best.n_left(self.options.least_no_change, self.options.n_iter_no_change)
 
     def batches(self, order: Tensor) -> Iterator[Tensor]:
         """Yield the rows of each step of an epoch, and score the epoch at its end."""

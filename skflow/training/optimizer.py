@@ -33,8 +33,7 @@ class AdamW:
     max_norm : float
         Gradients are clipped to this norm before a step.
     rate_factors : mapping of str to Tensor, optional
-        Shares of the learning rate of some of the parameters, by name: one for each row of
-        a weight, and each entry of a bias.
+        Shares of the learning rate of some of the parameters, by name; they are broadcast.
     """
 
     def __init__(
@@ -46,18 +45,22 @@ class AdamW:
     ) -> None:
         factors = rate_factors or {}
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-        full = [(name, p) for name, p in named if name not in factors]
-        initialized = [p for name, p in full if not name.endswith((".weight", ".bias"))]
-        self.groups = [
-            _Group([p for name, p in full if name.endswith(".weight")], weight_decay),
-            _Group([p for name, p in full if name.endswith(".bias")], 0.0),
-            _Group(initialized, 0.0, INITIALIZED_RATE),
-        ]
-        for suffix, decay in ((".weight", weight_decay), (".bias", 0.0)):
-            slowed = [(p, factors[n]) for n, p in named if n in factors and n.endswith(suffix)]
+        weights = [(n, p) for n, p in named if n.endswith(".weight")]
+        biases = [(n, p) for n, p in named if n.endswith(".bias")]
+        initialized = [(n, p) for n, p in named if not n.endswith((".weight", ".bias"))]
+        self.groups = []
+        for kind, decay, rate in (
+            (weights, weight_decay, 1.0),
+            (biases, 0.0, 1.0),
+            (initialized, 0.0, INITIALIZED_RATE),
+        ):
+            full = [p for name, p in kind if name not in factors]
+            slowed = {name: p for name, p in kind if name in factors}
+            if full:
+                self.groups.append(_Group(full, decay, rate))
             if slowed:
-                parameters, shares = zip(*slowed, strict=True)
-                self.groups.append(_Group(parameters, decay, shares=shares))
+                shares = [factors[name].to(p) for name, p in slowed.items()]
+                self.groups.append(_Group(slowed.values(), decay, rate, shares))
         self.parameters = [p for group in self.groups for p in group.parameters]
         self.max_norm = max_norm
 

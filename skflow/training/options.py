@@ -1,13 +1,13 @@
 """Options of the training loop, and their defaults by the number of rows."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skflow.clock import Clock
 from skflow.flow.recipe import WIDE, unless_auto
 from skflow.training.workers import ALONE, Workers
 
-LEAST_PATIENCE = 5  # epochs
+LEAST_PATIENCE = 5  # epochs, where training may take many
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ class TrainingOptions:
     label_weight_decay : float
         Weight decay of the network of labels, whose dependences are sharp.
     n_iter_no_change : int
-        Epochs without a gain of ``tol`` before training stops.
+        Epochs without a gain of ``tol`` before training stops, at most.
+    least_no_change : int
+        The same, at least: in between they are as many as led to the last gain.
     tol : float
         In nats per row.
     max_norm : float
@@ -47,6 +49,7 @@ class TrainingOptions:
     weight_decay: float
     label_weight_decay: float
     n_iter_no_change: int
+    least_no_change: int
     tol: float
     max_norm: float = 5.0
     averaged_epochs: float = 6.0
@@ -69,6 +72,8 @@ def choose_options(
     # A power of 2 that grows as the square root of the rows, from 64 to 256, later 1,024. Up to
     # 20,000 rows an epoch has few steps, and more of them gain more than larger ones.
     power = min(max(round(math.log2(4 * math.sqrt(n_rows))), 6), 8 if n_rows < 20_000 else 10)
+    is_auto = isinstance(n_iter_no_change, str)
+    patience = unless_auto(n_iter_no_change, epochs // 10)
     return TrainingOptions(
         max_iter=unless_auto(max_iter, epochs),
         clock=clock,
@@ -76,17 +81,21 @@ def choose_options(
         learning_rate=unless_auto(learning_rate, 4e-3),
         weight_decay=unless_auto(weight_decay, min(3.0, 10_000 / n_rows)),
         label_weight_decay=unless_auto(weight_decay, min(1.0, 30 / n_rows)),
-        n_iter_no_change=unless_auto(n_iter_no_change, epochs // 5),
+        n_iter_no_change=patience,
+        least_no_change=max(LEAST_PATIENCE, patience // 2) if is_auto else patience,
         tol=float(tol),
     )
 
 
-def wide_patience(epochs: int, n_columns: int) -> int:
-    """Epochs without a gain for a table of so many columns of values, from those of a narrow one.
+def fewer_epochs_without_a_gain(options: TrainingOptions, n_columns: int) -> TrainingOptions:
+    """Wait for fewer epochs where a table has many columns of values.
 
     An epoch of many columns takes long, and layers that gain at all gain in the first epochs.
     """
-    return epochs if n_columns <= WIDE else max(LEAST_PATIENCE, epochs * WIDE // n_columns)
+    if n_columns <= WIDE:
+        return options
+    most = max(LEAST_PATIENCE, options.n_iter_no_change * WIDE // n_columns)
+    return replace(options, n_iter_no_change=most, least_no_change=LEAST_PATIENCE)
 
 
 def conditional_label_decay(n_rows: int) -> float:

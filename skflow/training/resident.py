@@ -124,7 +124,7 @@ class ResidentRows:
         for block, rows in encoded_blocks(source, n_entries):
             self._keep_bins(block, rows)
             moved = Rows.of(dequantize(rows, self.quantized_columns, noise))
-            given = None if rows.given is None else Rows.of(rows.given)
+            given = None if rows.given is None else Rows.of(rows.given.at_levels())
             with torch.no_grad():
                 sent, offset = self.model.gaussianize(moved, given)
             weight = None if rows.weight is None else torch.from_numpy(rows.weight)

@@ -11,13 +11,13 @@ from skflow.flat_state import prefixed, take_prefixed
 from skflow.training.state import load_tensors
 
 NUMBERS = ("score", "reference", "latest", "trend", "n_iter_no_change", "n_iter", "best_iter")
-TREND_EPOCHS = 10
+TREND_EPOCHS = 5
 
 
 class EarlyStopping:
     """Early stopping: the weights of the highest score, and a count of epochs without a gain.
 
-    A score that is above its average over about ten epochs rises: the first steps may cost more
+    A score that is above its average over about five epochs rises: the first steps may cost more
     than many later ones win back.
 
     Parameters
@@ -61,17 +61,15 @@ class EarlyStopping:
         else:
             self.n_iter_no_change += 1
 
-    def n_left(self, n_iter_no_change: int) -> int:
-        """Return the epochs until as many have passed without a gain, if none gains any more.
+    def n_left(self, least: int, most: int) -> int:
+        """Return the epochs until training stops, if none gains any more.
 
-        While the score rises there is at least one.
+        It stops after as many epochs without a gain as led to the last one, ``least`` at least and
+        ``most`` at most. While the score rises there is one more.
         """
         rises = self.latest > self.trend + self.tol
-        return max(int(rises), n_iter_no_change - self.n_iter_no_change)
-
-    def should_stop(self, n_iter_no_change: int) -> bool:
-        """Whether as many epochs have passed without a gain, and the score does not rise."""
-        return self.n_left(n_iter_no_change) == 0
+        patience = min(max(least, self.n_iter - self.n_iter_no_change), most)
+        return max(int(rises), patience - self.n_iter_no_change)
 
     def _keep(self, score: float) -> None:
         self.score = score
@@ -115,7 +113,7 @@ class FixedEpochs(EarlyStopping):
         if math.isfinite(score):
             self._keep(score)
 
-    def n_left(self, n_iter_no_change: int) -> int:
+    def n_left(self, least: int, most: int) -> int:
         """Return the epochs that have not run."""
         return max(0, self.most_iter - self.n_iter)
 

@@ -186,8 +186,13 @@ def test_folders_and_patterns_are_fitted_as_one_table(
     np.testing.assert_array_equal(load(out).score_samples(rows[["x", "y"]]), expected)
     assert main(["fit", f"{tmp_path}/{table}", "-o", out, "--outliers", *quick]) == 0
     assert load(out).n_calibration_ == n_rows
-    assert main(["fit", f"{tmp_path}/{table}", "-o", out, "--weight", "y"]) == 2
-    assert "--weight: for one table in memory" in capsys.readouterr().err
+    weighted = ["--weight", "key", *quick[:-2], "--drop", "y"]
+    assert main(["fit", f"{tmp_path}/{table}", "-o", out, *weighted]) == 0
+    density.fit(rows[:n_rows][["x"]], sample_weight=rows[:n_rows]["key"])
+    found, expected = (flow.score_samples(rows[["x"]]) for flow in (load(out), density))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert main(["fit", f"{tmp_path}/{table}", "-o", out, "--weight", "y", "--drop", "y"]) == 2
+    assert "--drop and --weight both name 'y'" in capsys.readouterr().err
     assert main(["fit", f"{tmp_path}/{table}", "-o", out, "--drop", "z"]) == 2
     assert "has no columns 'z'" in capsys.readouterr().err
     assert main(["fit", f"{tmp_path}/none*.parquet", "-o", out]) == 2

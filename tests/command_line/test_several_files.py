@@ -122,16 +122,49 @@ def test_a_stopped_command_goes_on(
     assert json.loads(entries[-1])["output"] == "late/c.parquet"
 
 
-def test_a_damaged_file_ends_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    whole = (folder / "rows/b.parquet").read_bytes()
-    (folder / "rows/b.parquet").write_bytes(whole[:-100])
+def test_other_files_are_answered_beside_faulty_ones(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = (folder / "rows/a.parquet").read_bytes()
+    (folder / "rows/a.parquet").write_bytes(whole[:-100])
+    (folder / "rows/b.parquet").write_bytes(damage(whole))
+    pd.DataFrame({"other": [1.0]}).to_parquet(folder / "rows/d.parquet")
     assert score(folder) == 2
     said = capsys.readouterr()
-    assert "rows/b.parquet is no sound Parquet file" in said.err
-    assert sorted(os.listdir(folder / "out")) == [JOURNAL, "a.parquet"]
-    (folder / "rows/b.parquet").write_bytes(whole)
+    assert f"{folder}/rows/a.parquet is no sound Parquet file" in said.err
+    assert said.err.splitlines()[-1] == (
+        f"skflow: error: 3 of 4 tables have no answers: '{folder}/rows/a.parquet', "
+        f"'{folder}/rows/b.parquet', '{folder}/rows/d.parquet'. All others have; the same command "
+        "tries these again."
+    )
+    written = [f"{folder}/out/{name}: not written" for name in ("a.parquet", "b.parquet")]
+    assert said.out.splitlines()[:2] == written
+    assert sorted(os.listdir(folder / "out")) == [JOURNAL, "late"]
+    for name in "ab":
+        (folder / f"rows/{name}.parquet").write_bytes(whole)
+    (folder / "rows/d.parquet").unlink()
     assert score(folder) == 0
-    assert lines(folder, capsys)[0] == f"a.parquet: {SKIPPED}"
+    assert lines(folder, capsys) == [
+        "a.parquet: written",
+        "b.parquet: written",
+        f"late/c.parquet: {SKIPPED}",
+    ]
+    (folder / "rows/b.parquet").write_bytes(damage(whole))
+    assert score(folder) == 2
+    assert lines(folder, capsys)[1] == "b.parquet: left as it was"
+
+
+def damage(file: bytes) -> bytes:
+    """Destroy the pages of a Parquet file, but not what says where they are."""
+    return file[:4] + bytes(len(file) // 3) + file[4 + len(file) // 3 :]
+
+
+def test_parts_of_a_killed_command_are_removed(folder: Path) -> None:
+    (folder / "out").mkdir()
+    for name in (".a.parquet.0123abcd.part", ".z.parquet.0123abcd.part"):
+        (folder / "out" / name).touch()
+    assert score(folder) == 0
+    assert sorted(path.name for path in (folder / "out").glob(".*")) == [".z.parquet.0123abcd.part"]
 
 
 def test_patterns_of_csv_files_and_files_without_rows(

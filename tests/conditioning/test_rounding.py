@@ -11,6 +11,7 @@ from skflow import FlowDensity
 from skflow.conditioning import rounding
 from skflow.conditioning.particles import Particles, resample
 from skflow.conditioning.rounding import SinglePrecision
+from tests.settings import EIGHT_EPOCHS
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +24,15 @@ def rows() -> pd.DataFrame:
     return df
 
 
+@pytest.fixture(scope="module")
+def flow(rows: pd.DataFrame) -> FlowDensity:
+    return FlowDensity(**EIGHT_EPOCHS).fit(rows)
+
+
 @pytest.mark.parametrize("n_missing", [1, 2])
 def test_imputed_cells_are_those_of_double_precision(
-    rows: pd.DataFrame, n_missing: int, monkeypatch: pytest.MonkeyPatch
+    rows: pd.DataFrame, flow: FlowDensity, n_missing: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flow = FlowDensity(n_layers=2, hidden_units=16, max_iter=8, random_state=0).fit(rows)
     order = np.random.default_rng(1).random(rows.shape).argsort(axis=1)
     partial = rows.mask(order < n_missing)
     found = flow.impute(partial, random_state=0)

@@ -17,7 +17,13 @@ from sklearn.model_selection import GridSearchCV
 
 from skflow import FlowDensity, FlowOutlierDetector, load
 from tests.mixed import every_kind, every_polars_kind
-from tests.settings import ONE_GAUSSIAN, ONE_TINY_LAYER, TWO_GAUSSIANS, TWO_LAYERS
+from tests.settings import (
+    CHOSEN_GAUSSIANS,
+    ONE_GAUSSIAN,
+    ONE_TINY_LAYER,
+    TWO_GAUSSIANS,
+    TWO_LAYERS,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::skflow.exceptions.StrangeLabelsWarning")
 
@@ -262,8 +268,60 @@ def test_levels_of_a_condition_are_numbers_too() -> None:
     fresh = pd.DataFrame({"x": [1.0, 3.0, np.nan, 1e300]})
     drawn = flow.sample(400, random_state=0, given=fresh)["y"].to_numpy().reshape(4, 400)
     assert drawn[0].mean() == pytest.approx(3, abs=0.3)
-    assert drawn[1].mean() == pytest.approx(9, abs=1)  # 3 is never seen, and lies between 2 and 4
+    assert drawn[1].mean() == pytest.approx(9, abs=0.3)  # 3 is never seen, and halfway to 4
+    assert 0.5 < drawn[1].std() < 1.5  # no fitted row has such a y
     assert np.isfinite(drawn).all()
+
+
+def dosed(n_rows: int = 400) -> pd.DataFrame:
+    """A number and a class that depend on a dose of four levels, and on a number."""
+    rng = np.random.default_rng(0)
+    dose, x = rng.choice([0.0, 10.0, 20.0, 50.0], n_rows), rng.standard_normal(n_rows)
+    y = dose / 10 + x + rng.standard_normal(n_rows) / 5
+    cured = np.where(rng.random(n_rows) < dose / 100 + 0.2, "yes", "no")
+    return pd.DataFrame({"dose": dose, "x": x, "y": y, "cured": cured})
+
+
+@pytest.mark.parametrize("settings", [CHOSEN_GAUSSIANS, TWO_LAYERS], ids=["start", "trained"])
+def test_answers_between_levels_are_those_of_a_smooth_effect(settings: dict[str, Any]) -> None:
+    """They were those of neither neighbour: 3 where 0.5 is true, with narrow intervals."""
+    flow = FlowDensity(given=["dose", "x"], **settings).fit(dosed().drop(columns="cured"))
+    fresh = pd.DataFrame(
+        {"dose": [0.0, 5, 10, 15, 20, 35, 50] * 3, "x": np.repeat([-1.0, 0, 1], 7)}
+    )
+    drawn = flow.sample(400, random_state=0, given=fresh)["y"].to_numpy().reshape(-1, 400)
+    truth = fresh.dose / 10 + fresh.x
+    np.testing.assert_allclose(np.median(drawn, axis=1), truth, atol=0.25)
+    low, high = np.quantile(drawn, [0.05, 0.95], axis=1)
+    assert ((low < truth) & (truth < high)).all()
+    assert (high - low < 2 * 3.29 / 5).all()
+
+
+def test_probabilities_between_levels_are_averages_by_distance() -> None:
+    df = dosed()[["dose", "cured"]]
+    flow = FlowDensity(given=["dose"], **ONE_TINY_LAYER).fit(df)
+
+    def probability(dose: float) -> float:
+        return float(np.exp(flow.score_samples(df[:1].assign(dose=dose, cured="yes")))[0])
+
+    between = 0.75 * probability(20) + 0.25 * probability(50)
+    assert probability(27.5) == pytest.approx(between, rel=1e-9)
+    assert probability(-10) == pytest.approx(probability(0), rel=0.5)  # beyond all levels
+
+
+def test_numbers_never_seen_of_two_levels_and_of_one() -> None:
+    rng = np.random.default_rng(0)
+    dose, one = rng.choice([0, 1], 300), np.full(300, 7)
+    df = pd.DataFrame({"dose": dose, "one": one, "y": dose + rng.standard_normal(300) / 10})
+    flow = FlowDensity(given=["dose", "one"], **ONE_GAUSSIAN).fit(df)
+    fresh = pd.DataFrame({"dose": [0.0, 0.5, 1.0, 9.0], "one": [7, 7, 8, 6]})
+    drawn = flow.sample(300, random_state=0, given=fresh)["y"].to_numpy().reshape(4, 300)
+    np.testing.assert_allclose(drawn.mean(axis=1), [0, 0.5, 1, 1], atol=0.1)
+    rows = fresh.assign(y=0.5)
+    np.testing.assert_array_equal(flow.score_samples(rows)[:1], flow.score_samples(rows[:1]))
+    assert_frame_equal(flow.inverse_transform(flow.transform(rows), given=rows), rows)
+    again = pickle.loads(pickle.dumps(flow))
+    np.testing.assert_array_equal(again.score_samples(rows), flow.score_samples(rows))
 
 
 def test_atoms_of_a_condition_are_numbers_too() -> None:

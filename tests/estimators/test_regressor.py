@@ -665,16 +665,29 @@ def test_quantiles_of_more_fits_are_extrapolated() -> None:
     generator = np.random.default_rng(0)
     z = generator.normal(size=200_000)
     pit = stats.norm.cdf(0.8 * z + 0.6 * generator.normal(size=(20, len(z))))
-    of_three = Calibration.of(pit[:3, :, None], None, 3).levels(0.9)
-    of_twenty = Calibration.of(pit[:, :, None], None, 20).levels(0.9)
-    extrapolated = Calibration.of(pit[:3, :, None], None, 20).levels(0.9)
+    pit = np.stack((pit, pit), axis=2)  # F(y) and F(y-) of one output: it is continuous
+    of_three = Calibration.of(pit[:3], None, 3).levels(0.9)
+    of_twenty = Calibration.of(pit, None, 20).levels(0.9)
+    extrapolated = Calibration.of(pit[:3], None, 20).levels(0.9)
     assert of_three[0, 0] < extrapolated[0, 0] < of_twenty[0, 0] + 0.002
     error = np.abs(extrapolated - of_twenty).max()
     assert error < 0.4 * np.abs(of_three - of_twenty).max()
     weight = np.repeat([1.0, 2.0], len(z) // 2)
     twice = np.concatenate((pit, pit[:, len(z) // 2 :]), axis=1)
     np.testing.assert_allclose(
-        Calibration.of(pit[:3, :, None], weight, 20).levels(0.9),
-        Calibration.of(twice[:3, :, None], None, 20).levels(0.9),
+        Calibration.of(pit[:3], weight, 20).levels(0.9),
+        Calibration.of(twice[:3], None, 20).levels(0.9),
         atol=1e-4,
     )
+
+
+@pytest.mark.usefixtures("few_fits")
+def test_intervals_of_levels_are_no_longer_than_their_coverage_needs() -> None:
+    """Both ends may be y: at 0.96 for 0.9, intervals were those of a draw within its jump."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(6000, 1))
+    y = np.rint(5.6 + 0.5 * x[:, 0] + 0.6 * generator.normal(size=6000)).clip(3, 8)
+    regressor = FlowRegressor(GAUSSIAN, random_state=0).fit(x[:1500], y[:1500])
+    for coverage in (0.5, 0.8, 0.9):
+        low, high = regressor.predict_interval(x[1500:], coverage).T
+        assert np.mean((low <= y[1500:]) & (y[1500:] <= high)) == pytest.approx(coverage, abs=0.04)

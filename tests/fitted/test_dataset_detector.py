@@ -76,7 +76,7 @@ def test_a_detector_is_as_good_as_in_memory(out_of_core: None, tmp_path: Path) -
     detector = FlowOutlierDetector(**GAUSSIAN).fit(dataset)
     p_values = detector.p_values(fresh)
     assert abs((p_values < 0.1).mean() - 0.1) < 0.04
-    inside = FlowOutlierDetector(**GAUSSIAN).fit(parquet_table.ParquetTable(dataset).read())
+    inside = FlowOutlierDetector(**GAUSSIAN).fit(parquet_table.ParquetTable(dataset).read()[0])
     assert detector.density_.schema_ == inside.density_.schema_
     agreement = np.corrcoef(detector.score_samples(fresh), inside.score_samples(fresh))[0, 1]
     assert agreement > 0.9

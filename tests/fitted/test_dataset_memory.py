@@ -57,3 +57,16 @@ def test_memory_does_not_grow_with_the_rows(kind: str, first: int, tmp_path: Pat
     print([f"{peak / 1e6:.0f} MB" for peak in peaks])  # noqa: T201
     assert peaks[1] < 1.1 * peaks[0]
     assert max(peaks) < MOST_BYTES
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+@pytest.mark.parametrize("margin", [100, 200, 350])
+def test_a_fit_without_memory_ends_with_one_error(margin: int, tmp_path: Path) -> None:
+    """No hang where the system refuses memory, whichever pass asks for it first."""
+    write_rows(tmp_path / "0.parquet", 4 * GROUP_ROWS)
+    command = script("fit_without_memory", tmp_path, margin)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=1500)
+    assert done.returncode == 1
+    assert "MemoryError: " in done.stderr.splitlines()[-1]

@@ -147,9 +147,9 @@ def test_every_label_has_a_probability(name: str) -> None:
     """Of at least 1e-9 given the labels before it, so that its interval can be found again."""
     model, labels = MODELS[name](), all_labels(unseen=False)
     with torch.no_grad():
-        prefixes = model._prefixes(labels, None)
+        before, starts = model._embeddings_before(labels), model._starts(None)
         for j, size in enumerate(N_LABELS):
-            _, share = model._intervals(j, prefixes[j], labels, None)
+            _, share = model._intervals(j, before[j], labels, starts)
             assert share.shape == (size, labels.shape[1])
             assert float(share.min()) >= 0.999e-9
             torch.testing.assert_close(share.sum(dim=0), torch.ones(labels.shape[1]).double())

@@ -341,26 +341,6 @@ def test_unrounded_inputs_change_little(name: str, has_condition: bool) -> None:
             assert torch.equal(part.log_prob(near, quantize=False), unrounded)
 
 
-@every_layout
-def test_sharp_densities_slow_the_effects_of_conditions(name: str) -> None:
-    """On the means of their columns only: by name, one share for each row of the weight."""
-    model, _ = model_of(name, has_condition=True)
-    n_columns = len(LAYOUTS[name][1])
-    with torch.no_grad():
-        mixture = model.flow.mixture
-        mixture.log_scale[:, mixture.n_given : mixture.n_given + 1] = -6.0
-    factors = model.flow.rate_factors()
-    assert bool(factors) == bool(n_columns)
-    parameters = dict(model.flow.named_parameters())
-    assert all(len(share) == len(parameters[key]) for key, share in factors.items())
-    for key in factors:
-        if "effects" in key:
-            assert (factors[key][:3] == 1).all()
-            assert factors[key][3, 0] < 0.01
-    of_effects = [key for key in factors if "effects" in key]
-    assert len(of_effects) == bool(n_columns)
-
-
 def test_the_way_to_the_spline_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     formula, ways = rational_quadratic.forward_and_log_derivative, []
 

@@ -8,7 +8,7 @@ from scipy.stats import ks_2samp
 from skflow import FlowOutlierDetector
 from skflow.outliers.tails import Tail
 from skflow.report.drift import Uniformity, compare_columns
-from tests.report.conftest import make_trips
+from tests.report.conftest import Parsed, make_trips
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.3])
@@ -30,6 +30,15 @@ def test_equal_weights_change_little() -> None:
     plain, weighted = (Uniformity.measure(tail.probability(scores), tail) for tail in tails)
     assert weighted.distance == pytest.approx(plain.distance)
     assert weighted.p_value == pytest.approx(plain.p_value)
+
+
+def test_rows_that_are_all_usual_may_have_been_fitted(
+    detector: FlowOutlierDetector, page: Parsed
+) -> None:
+    fresh = make_trips(100, 5)
+    usual = Parsed(detector.report(fresh[detector.p_values(fresh) > 0.4]).html)
+    assert "rows that were fitted" in usual.texts["uniformity"]
+    assert "rows that were fitted" not in page.texts["uniformity"]
 
 
 def changes_of(detector: FlowOutlierDetector, X: pd.DataFrame) -> dict:

@@ -112,7 +112,9 @@ def test_where_nearly_all_values_repeat_they_are_atoms_and_the_others_values() -
     assert taken([*many / 7, *REAL[:6]]).kind == "continuous"
     assert len(taken([*many / 7, *REAL[:6]]).atoms) == 30
     # Nearly levels only where most values repeat, and numbers where these are insisted on.
-    assert len(taken([*many, *range(1000, 1009)]).atoms) < 30
+    smooth = np.repeat(np.arange(30), 40)
+    assert len(taken([*smooth, *range(1000, 1006)]).atoms) == 30
+    assert len(taken([*smooth, *range(1000, 1009)]).atoms) < 30
     # Off any grid, a density of numbers that repeat would have no bound.
     thirds = np.repeat([1 / 3, 2 / 3], 300)
     assert taken([*thirds, *REAL[:20]]).atoms == (1 / 3, 2 / 3)
@@ -198,6 +200,42 @@ def test_few_rows_make_an_atom_where_numbers_are_cut_off() -> None:
     ages = np.random.default_rng(1).gamma(4, 10, 5000).round()
     assert taken(ages).atoms == ()
     assert taken(ages.clip(max=90)).atoms == (90.0,)
+
+
+def test_amounts_of_a_tariff_are_atoms() -> None:
+    """None has 1 % of the rows; between them there is nothing."""
+    rng = np.random.default_rng(0)
+    amounts = np.sort(rng.choice(100_000, 90, replace=False))
+    paid = np.repeat(amounts, rng.integers(12, 40, 90))
+    assert taken(np.append(paid, np.zeros(20_000))).atoms == (0, *amounts.tolist())
+    # Amounts that occur once, as many again, are values between them.
+    single = np.setdiff1d(rng.choice(100_000, 30, replace=False), amounts)
+    assert taken(np.concatenate((paid, single, np.zeros(20_000)))).atoms == (0, *amounts.tolist())
+
+
+def test_counts_that_no_smooth_density_explains_are_those_of_atoms() -> None:
+    rng = np.random.default_rng(0)
+    hours = np.arange(1, 91)
+    shares = rng.choice([1, 2, 6, 20], 90) * np.exp(-((hours - 40) ** 2) / 500)
+    drawn = rng.choice(hours, 20_000, p=shares / shares.sum())
+    repeated, counts = np.unique(drawn, return_counts=True)
+    assert taken(drawn).atoms == tuple(repeated[counts >= 10].tolist())
+
+
+@pytest.mark.parametrize("n_rows", [2_000, 20_000])
+@pytest.mark.parametrize("name", ["normal", "geometric", "integers", "negative_binomial", "beta"])
+def test_smooth_counts_are_those_of_values(name: str, n_rows: int) -> None:
+    rng = np.random.default_rng(0)
+    draws = {
+        "normal": rng.normal(50, 14, n_rows),
+        "geometric": rng.geometric(0.06, n_rows),
+        "integers": rng.integers(0, 100, n_rows),
+        "negative_binomial": rng.negative_binomial(2, 0.05, n_rows),
+        "beta": 100 * rng.beta(2, 5, n_rows),
+    }
+    column = taken(np.rint(draws[name]).astype(np.int64))
+    assert column.kind == "integer"
+    assert len(column.atoms) <= 2
 
 
 def test_support_ends_at_zero() -> None:

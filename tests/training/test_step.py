@@ -129,9 +129,6 @@ class Bowl(nn.Linear):
 
     entries_per_row = 3
 
-    def rate_factors(self) -> dict[str, Tensor]:
-        return {}
-
     def log_prob(self, batch: Batch, *, quantize: bool = True) -> Tensor:
         return -self(batch.y.T).square()[:, 0]
 

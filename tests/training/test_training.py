@@ -112,14 +112,25 @@ def test_training_goes_on_while_the_score_rises_from_a_dip() -> None:
     for score in (*fall, *rise[:-1]):
         best.update(score)
     assert best.n_iter_no_change == 18
-    assert not best.should_stop(15)
+    assert best.n_left(15, 15) == 1
     for _ in range(60):
         best.update(-1.0)
-    assert best.should_stop(15)
+    assert best.n_left(15, 15) == 0
     fallen = EarlyStopping(nn.Linear(1, 1), score=0.0, tol=0.1)
     for score in (*fall, *fall - 10):
         fallen.update(score)
-    assert fallen.should_stop(15)
+    assert fallen.n_left(15, 15) == 0
+
+
+@pytest.mark.parametrize(("n_gains", "patience"), [(0, 10), (4, 10), (13, 13), (60, 20)])
+def test_training_waits_as_long_again_as_led_to_the_last_gain(n_gains: int, patience: int) -> None:
+    best = EarlyStopping(nn.Linear(1, 1), score=0.0, tol=0.1)
+    for epoch in range(1, n_gains + 1):
+        best.update(float(epoch))
+    for n_left in range(patience, 0, -1):
+        assert best.n_left(least=10, most=20) == n_left
+        best.update(-1.0 * (patience - n_left))
+    assert best.n_left(least=10, most=20) == 0
 
 
 def test_optimizer_steps_are_those_of_torch() -> None:

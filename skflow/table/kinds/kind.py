@@ -13,7 +13,13 @@ from skflow.table.distinct import Distinct
 from skflow.table.families import FAMILIES
 from skflow.table.number_codecs import LevelCodec, ValueCodec
 from skflow.table.rounding.finding import find_rounding, levels_of
-from skflow.table.rules import are_mostly_levels, find_atoms, find_step, find_support
+from skflow.table.rules import (
+    are_mostly_levels,
+    find_atoms,
+    find_irregular,
+    find_step,
+    find_support,
+)
 from skflow.table.specification import ColumnSpecification, Specification
 from skflow.table.storage import StoredColumn
 from skflow.table.summary import ColumnSummary
@@ -252,10 +258,11 @@ class NumberKind(ValueKind):
     def _atoms(
         self, distinct: Distinct, step: Number | None, *, is_chosen: bool
     ) -> tuple[Number, ...]:
-        """Return each number that repeats where most are nearly levels, else the atoms."""
+        """Return numbers that repeat, where most are nearly levels or irregular, else the atoms."""
         if not is_chosen and are_mostly_levels(distinct, gridded=step is not None):
             return distinct.repeated()
-        return find_atoms(distinct)
+        irregular = () if is_chosen else find_irregular(distinct, step)
+        return irregular or find_atoms(distinct)
 
     def _refuse_grid(self, name: str) -> NoReturn:
         raise ValueError(
