@@ -31,6 +31,7 @@ ROWS_OF_A_FLAG = 5  # for each of two values to be levels, in short tables as we
 # density of values to, which would be those rows.
 MOST_LEFT_OUT = 4
 MOST_IRREGULAR = 128  # numbers, at most, of a column in which each frequent one is an atom
+RARE_SHARE = 0.02  # of the rows, at most, that have none of its frequent numbers
 WINDOW = 2  # steps on each side that a smooth count is the mean of
 MOSTLY_LEVELS = 0.8  # share of the distinct values that repeat, for each of them to be an atom
 DISTINCT_ON_STEP = 10  # values, at least, that must be multiples of a step for a grid of it
@@ -71,15 +72,18 @@ def find_irregular(distinct: Distinct, step: Number | None) -> tuple[Number, ...
 
     .. math:: c \log (c / e) - (c - e) > \frac{1}{2} \log n.
 
-    Most of the rows must have such numbers, atoms not counted.
+    Most of the rows must have such numbers, atoms not counted, and next to all a frequent one: the
+    density of the others covers the cells of these too.
     """
-    values, counts = distinct.values.astype(np.float64), distinct.counts
-    n_distinct, n_present = len(values), int(counts.sum())
+    counts, n_distinct, n_present = distinct.counts, len(distinct.values), distinct.counts.sum()
     is_few = n_distinct <= MOST_IRREGULAR and n_present >= ROWS_PER_LEVEL * n_distinct
-    if step is None or not is_few:
+    is_frequent = counts >= ATOM_ROWS
+    if step is None or not is_few or counts[~is_frequent].sum() > RARE_SHARE * n_present:
         return ()
-    is_atom = np.isin(values, np.array(find_atoms(distinct), dtype=np.float64))
-    apart = np.rint(np.abs(values[:, None] - values) / float(step))
+    atoms = set(find_atoms(distinct))
+    is_atom = np.array([number in atoms for number in distinct.numbers(slice(None))])
+    places = (distinct.values - distinct.values[0]).astype(np.float64) / float(step)
+    apart = np.rint(np.abs(places[:, None] - places))
     is_near = (apart > 0) & (apart <= WINDOW)
     n_steps = 2 * WINDOW - (is_near & is_atom).sum(axis=1)
     smooth = np.maximum((is_near & ~is_atom) @ counts, 1) / np.maximum(n_steps, 1)
@@ -87,7 +91,7 @@ def find_irregular(distinct: Distinct, step: Number | None) -> tuple[Number, ...
     others = np.where(is_atom, 0, counts)
     if 2 * others[gain > 0.5 * math.log(n_present)].sum() <= others.sum():
         return ()
-    return distinct.numbers(counts >= ATOM_ROWS)
+    return distinct.numbers(is_frequent)
 
 
 def are_whole(distinct: Distinct) -> bool:

@@ -208,9 +208,15 @@ def test_amounts_of_a_tariff_are_atoms() -> None:
     amounts = np.sort(rng.choice(100_000, 90, replace=False))
     paid = np.repeat(amounts, rng.integers(12, 40, 90))
     assert taken(np.append(paid, np.zeros(20_000))).atoms == (0, *amounts.tolist())
-    # Amounts that occur once, as many again, are values between them.
+    far = (paid + 2**60).astype(np.int64)  # floats would not tell them apart
+    assert taken(np.append(far, np.full(20_000, 2**60))).atoms[1:] == tuple(
+        int(x) for x in amounts + 2**60
+    )
+    # Rare amounts beside them are values, unless these are too many to spare their cells.
     single = np.setdiff1d(rng.choice(100_000, 30, replace=False), amounts)
     assert taken(np.concatenate((paid, single, np.zeros(20_000)))).atoms == (0, *amounts.tolist())
+    many = np.repeat(single, 9)
+    assert len(taken(np.concatenate((paid, many, np.zeros(8_000)))).atoms) < 90
 
 
 def test_counts_that_no_smooth_density_explains_are_those_of_atoms() -> None:
