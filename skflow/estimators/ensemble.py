@@ -83,7 +83,8 @@ class Ensemble(NamedTuple):
         log_densities : ndarray of shape (n_groups, n_fits, n_rows)
             A group is the fits with coupling layers, or those without where there are such.
         probabilities : ndarray of shape (n_groups, n_fits, n_rows, 2)
-            Of at most y, and of less; (n_groups, n_fits, n_rows, n_outputs, 2) of several outputs.
+            Probability of at most y, and of less; of several outputs,
+            (n_groups, n_fits, n_rows, n_outputs, 2).
         """
         own = slice(1 + k * N_FITS_WITHOUT_PART, 1 + (k + 1) * N_FITS_WITHOUT_PART)
         groups = [fits[own] or fits for fits in self if fits]

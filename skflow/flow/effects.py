@@ -89,9 +89,9 @@ class ConditionStart(NamedTuple):
     Attributes
     ----------
     of_values : Tensor of float64, shape (n_logits, 2 * n_values + 1)
-        Of values, of indicators of missing ones, and of 1.
+        Coefficients of values, of indicators of missing ones, and of 1.
     of_labels : Tensor of float64, shape (n_entries, n_logits)
-        Of each label of the condition, in its vocabulary.
+        Effects of each label of the condition, in its vocabulary.
     """
 
     of_values: Tensor

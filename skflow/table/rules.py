@@ -42,10 +42,10 @@ ATOM_RATIO = 5
 COARSER = 16  # least ratio of a step of decimals to the spacing of floats
 
 
-def are_few(distinct: Distinct) -> bool:
+def are_few(distinct: Distinct, most: int = MOST_LEVELS) -> bool:
     """Whether few numbers occur, each in many rows on average."""
     n_distinct, n_present = len(distinct.values), distinct.counts.sum()
-    return bool(n_distinct <= MOST_LEVELS and n_present >= ROWS_PER_LEVEL * n_distinct)
+    return bool(n_distinct <= most and n_present >= ROWS_PER_LEVEL * n_distinct)
 
 
 def are_levels(distinct: Distinct) -> bool:
@@ -75,15 +75,16 @@ def find_irregular(distinct: Distinct, step: Number | None) -> tuple[Number, ...
     Most of the rows must have such numbers, atoms not counted, and next to all a frequent one: the
     density of the others covers the cells of these too.
     """
-    counts, n_distinct, n_present = distinct.counts, len(distinct.values), distinct.counts.sum()
-    is_few = n_distinct <= MOST_IRREGULAR and n_present >= ROWS_PER_LEVEL * n_distinct
+    counts, n_present = distinct.counts, distinct.counts.sum()
     is_frequent = counts >= ATOM_ROWS
-    if step is None or not is_few or counts[~is_frequent].sum() > RARE_SHARE * n_present:
+    if step is None or not are_few(distinct, MOST_IRREGULAR):
+        return ()
+    if counts[~is_frequent].sum() > RARE_SHARE * n_present:
         return ()
     atoms = set(find_atoms(distinct))
     is_atom = np.array([number in atoms for number in distinct.numbers(slice(None))])
-    places = (distinct.values - distinct.values[0]).astype(np.float64) / float(step)
-    apart = np.rint(np.abs(places[:, None] - places))
+    places = steps_in((distinct.values - distinct.values[0]).astype(np.float64), float(step))
+    apart = np.abs(places[:, None] - places)
     is_near = (apart > 0) & (apart <= WINDOW)
     n_steps = 2 * WINDOW - (is_near & is_atom).sum(axis=1)
     smooth = np.maximum((is_near & ~is_atom) @ counts, 1) / np.maximum(n_steps, 1)
