@@ -16,7 +16,11 @@ CHANGES = (
         "atoms of conditions as values, elliptical mixtures from 65 columns on, fewer epochs "
         "without a gain, smaller steps for narrow components",
     ),
-    ("2026-11-30", "spikes in elliptical mixtures, from 65 columns on"),
+    (
+        "2026-11-30",
+        "spikes in elliptical mixtures, from 65 columns on, columns of 13 to 64 regular numbers as "
+        "values",
+    ),
 )
 
 

@@ -43,8 +43,9 @@ def infer_schema(
        ``categorical_features`` says otherwise. Levels are the declared ones, else those
        that occur, sorted.
     2. *constant*: one number, date or duration.
-    3. *levels*: at most 64 numbers, each in 20 rows on average, or two that occur in 5
-       rows each. At most 4 rows have a number that occurs once: these are left out of the
+    3. *levels*: few numbers, each in 20 rows on average, or two that occur in 5 rows each. Few
+       are 12; they are 64 off any grid, among conditions, and where no smooth density explains
+       their counts. At most 4 rows have a number that occurs once: these are left out of the
        levels, and counted in the schema. Where more rows do, the column is one of the
        kinds that follow, so that no such number is unseen; if four of five different
        numbers repeat, or lie on no grid, each that repeats is an atom there.
@@ -146,7 +147,7 @@ def _infer_column(summary: ColumnSummary, name: str | None, *, is_given: bool) -
     if name is not None and not summary.is_empty:
         return KINDS[name].specify(draft, summary, is_chosen=True)
     possible = [KINDS[name] for name in kinds_of(column.family.name)]
-    kind = next((kind for kind in possible if kind.applies(summary)), possible[-1])
+    kind = next((kind for kind in possible if kind.applies(draft, summary)), possible[-1])
     return kind.specify(draft, summary, is_chosen=False)
 
 

@@ -25,6 +25,7 @@ from skflow.table.scaling import decimal_ratio, steps_in
 from skflow.table.units import CLOCK, Number, seconds_of
 
 MOST_LEVELS = 64
+MOST_LEVELS_ON_GRID = 12  # where their counts are smooth
 ROWS_PER_LEVEL = 20
 ROWS_OF_A_FLAG = 5  # for each of two values to be levels, in short tables as well
 # Largest number of rows whose value occurs once that levels leave out: too few to fit a
@@ -54,13 +55,25 @@ def are_levels(distinct: Distinct) -> bool:
     return flag or (are_few(distinct) and distinct.n_single <= MOST_LEFT_OUT)
 
 
+def are_graded(distinct: Distinct) -> bool:
+    """Whether more than 12 numbers repeat on a grid, with counts that a smooth density explains.
+
+    Their order then says more than their names do.
+    """
+    if len(distinct.values) - distinct.n_single <= MOST_LEVELS_ON_GRID:
+        return False
+    step = find_step(distinct)
+    return step is not None and not find_irregular(distinct, step)
+
+
 def are_mostly_levels(distinct: Distinct, *, gridded: bool) -> bool:
     """Whether few numbers occur, and more than levels leave out occur once, but most repeat.
 
     Off any grid it is enough that some repeat: their density would have no bound.
     """
+    few = are_few(distinct, MOST_LEVELS_ON_GRID if gridded else MOST_LEVELS)
     most = not gridded or distinct.n_single <= (1 - MOSTLY_LEVELS) * len(distinct.values)
-    return are_few(distinct) and most and distinct.n_single > MOST_LEFT_OUT
+    return few and most and distinct.n_single > MOST_LEFT_OUT
 
 
 def find_irregular(distinct: Distinct, step: Number | None) -> tuple[Number, ...]:

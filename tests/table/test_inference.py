@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from skflow.exceptions import LostDigitsWarning
+from skflow.table.frames import Container
+from skflow.table.inference import infer_schema
 from skflow.table.schema import ColumnSchema, Schema
 from tests.table.trips import assert_comes_back, fit, fit_column
 from tests.tables import STR
@@ -50,8 +52,11 @@ def taken(values: Any, **options: Any) -> ColumnSchema:
         (100 * WHOLE, "integer", 100),
         (100.0 * WHOLE, "integer", 100),
         ([10, 20, 40], "integer", 1),
-        (np.arange(400) % 19, "levels", 1),
-        (np.arange(400) % 23, "integer", 1),
+        (np.arange(400) % 12, "levels", 1),
+        (np.arange(400) % 13, "integer", 1),
+        (np.arange(400) % 13 / 10, "decimal", 0.1),
+        (np.arange(400) % 19 / 7, "levels", None),
+        (np.arange(400) % 23 / 7, "continuous", None),
         ([0, 1] * 5, "levels", 1),
         ([0, 1] * 4, "integer", 1),
         ([2.5, 2.5], "constant", None),
@@ -79,6 +84,19 @@ def test_levels_are_sorted_or_as_declared() -> None:
     assert taken(pd.Categorical(["b", "a"], categories=["b", "c", "a"])).levels == ("b", "c", "a")
     mixed = pd.Series([1, True, "1", 1.0, None, b"1", (1,)] * 3, dtype=object)
     assert [type(level) for level in taken(mixed).levels] == [bool, bytes, float, int, str, tuple]
+
+
+def test_numbers_of_which_the_order_says_more_than_the_names_are_values() -> None:
+    """More than 12 on a grid are levels where their counts are irregular, or they are given."""
+    ages = np.repeat(np.arange(18, 38), 20)
+    tariffs = np.repeat([5, 6, 7, 10, 11, 19, 20, 24, 30, 31, 45, 60, 61, 64, 80], 40)
+    assert taken(ages).kind == "integer"
+    assert taken(ages, column_kinds={"a": "levels"}).levels == tuple(range(18, 38))
+    assert taken(tariffs).kind == "levels"
+    frame = pd.DataFrame({"age": ages, "other": np.arange(len(ages)) / 7})
+    stored = Container.fit(frame, ["age", "other"]).read(frame)
+    assert infer_schema(stored, given=["age"]).columns[0].kind == "levels"
+    assert infer_schema(stored).columns[0].kind == "integer"
 
 
 def test_a_level_that_comes_once_is_none() -> None:
@@ -111,10 +129,11 @@ def test_where_nearly_all_values_repeat_they_are_atoms_and_the_others_values() -
     assert column.atoms == tuple((np.arange(30) ** 2).tolist())
     assert taken([*many / 7, *REAL[:6]]).kind == "continuous"
     assert len(taken([*many / 7, *REAL[:6]]).atoms) == 30
-    # Nearly levels only where most values repeat, and numbers where these are insisted on.
-    smooth = np.repeat(np.arange(30), 40)
-    assert len(taken([*smooth, *range(1000, 1006)]).atoms) == 30
-    assert len(taken([*smooth, *range(1000, 1009)]).atoms) < 30
+    # Nearly levels only where few values occur and most repeat, and numbers where these are
+    # insisted on.
+    smooth = np.repeat(np.arange(10), 140)
+    assert len(taken([*smooth, *range(1000, 1002)]).atoms) == 0
+    assert taken([*np.repeat(np.arange(30), 40), *range(1000, 1006)]).atoms == ()
     # Off any grid, a density of numbers that repeat would have no bound.
     thirds = np.repeat([1 / 3, 2 / 3], 300)
     assert taken([*thirds, *REAL[:20]]).atoms == (1 / 3, 2 / 3)

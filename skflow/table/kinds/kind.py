@@ -49,8 +49,11 @@ class Kind(ABC):
     counts_integers: ClassVar[bool] = True
 
     @abstractmethod
-    def applies(self, summary: ColumnSummary) -> bool:
-        """Whether the rule of this kind holds of a column; those of earlier kinds do not."""
+    def applies(self, draft: ColumnSpecification, summary: ColumnSummary) -> bool:
+        """Whether the rule of this kind holds of a column; those of earlier kinds do not.
+
+        The parameters are those of :meth:`specify`.
+        """
 
     @abstractmethod
     def specify(
@@ -274,7 +277,7 @@ class NumberKind(ValueKind):
 class TemporalKind(ValueKind):
     """Dates or durations as values, on a grid of the clock."""
 
-    def applies(self, summary: ColumnSummary) -> bool:
+    def applies(self, draft: ColumnSpecification, summary: ColumnSummary) -> bool:
         """Whether the column holds such values: always, where this rule is reached."""
         return True
 
