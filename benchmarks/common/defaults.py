@@ -18,8 +18,8 @@ CHANGES = (
     ),
     (
         "2026-11-30",
-        "spikes in elliptical mixtures, from 65 columns on, columns of 13 to 64 regular numbers as "
-        "values",
+        "spikes in elliptical mixtures from 65 columns on, more than 8 columns of levels on a grid "
+        "as values",
     ),
 )
 

@@ -25,7 +25,8 @@ from skflow.table.scaling import decimal_ratio, steps_in
 from skflow.table.units import CLOCK, Number, seconds_of
 
 MOST_LEVELS = 64
-MOST_LEVELS_ON_GRID = 12  # where their counts are smooth
+FEWEST_GRADES = 5  # numbers that have an order worth a density
+MOST_GAPS = 1.25  # steps per number
 ROWS_PER_LEVEL = 20
 ROWS_OF_A_FLAG = 5  # for each of two values to be levels, in short tables as well
 # Largest number of rows whose value occurs once that levels leave out: too few to fit a
@@ -56,14 +57,15 @@ def are_levels(distinct: Distinct) -> bool:
 
 
 def are_graded(distinct: Distinct) -> bool:
-    """Whether more than 12 numbers repeat on a grid, with counts that a smooth density explains.
+    """Whether five numbers or more repeat, on a grid with next to no gaps.
 
-    Their order then says more than their names do.
+    Their order may then say more than their names do.
     """
-    if len(distinct.values) - distinct.n_single <= MOST_LEVELS_ON_GRID:
+    levels, step = distinct.values[distinct.counts > 1], find_step(distinct)
+    if len(levels) < FEWEST_GRADES or step is None:
         return False
-    step = find_step(distinct)
-    return step is not None and not find_irregular(distinct, step)
+    span = float(levels[-1]) - float(levels[0])
+    return bool(span <= MOST_GAPS * len(levels) * float(step))
 
 
 def are_mostly_levels(distinct: Distinct, *, gridded: bool) -> bool:
@@ -71,9 +73,8 @@ def are_mostly_levels(distinct: Distinct, *, gridded: bool) -> bool:
 
     Off any grid it is enough that some repeat: their density would have no bound.
     """
-    few = are_few(distinct, MOST_LEVELS_ON_GRID if gridded else MOST_LEVELS)
     most = not gridded or distinct.n_single <= (1 - MOSTLY_LEVELS) * len(distinct.values)
-    return few and most and distinct.n_single > MOST_LEFT_OUT
+    return are_few(distinct) and most and distinct.n_single > MOST_LEFT_OUT
 
 
 def find_irregular(distinct: Distinct, step: Number | None) -> tuple[Number, ...]:

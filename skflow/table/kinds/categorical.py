@@ -22,7 +22,7 @@ class Categorical(Kind):
     name = "categorical"
     families = ("number", "boolean", "category", "date", "duration")
 
-    def applies(self, draft: ColumnSpecification, summary: ColumnSummary) -> bool:
+    def applies(self, summary: ColumnSummary) -> bool:
         """Whether values are no numbers, or there are none."""
         return summary.column.family.holds_objects or summary.is_empty
 

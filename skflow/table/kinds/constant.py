@@ -2,7 +2,6 @@
 
 from skflow.table.distinct import Distinct
 from skflow.table.kinds.kind import LevelKind
-from skflow.table.specification import ColumnSpecification
 from skflow.table.summary import ColumnSummary
 
 
@@ -11,7 +10,7 @@ class Constant(LevelKind):
 
     name = "constant"
 
-    def applies(self, draft: ColumnSpecification, summary: ColumnSummary) -> bool:
+    def applies(self, summary: ColumnSummary) -> bool:
         """Whether all values are equal."""
         return len(summary.distinct.values) == 1
 

@@ -14,7 +14,7 @@ class Continuous(NumberKind):
     name = "continuous"
     counts_integers = False
 
-    def applies(self, draft: ColumnSpecification, summary: ColumnSummary) -> bool:
+    def applies(self, summary: ColumnSummary) -> bool:
         """Whether the column holds numbers: always, where this rule is reached."""
         return True
 

@@ -3,7 +3,6 @@
 from skflow.table.distinct import Distinct
 from skflow.table.kinds.kind import NumberKind
 from skflow.table.rules import are_whole, find_decimal_step, find_step
-from skflow.table.specification import ColumnSpecification
 from skflow.table.summary import ColumnSummary
 from skflow.table.units import Number
 
@@ -14,7 +13,7 @@ class Decimal(NumberKind):
     name = "decimal"
     counts_integers = False
 
-    def applies(self, draft: ColumnSpecification, summary: ColumnSummary) -> bool:
+    def applies(self, summary: ColumnSummary) -> bool:
         """Whether all numbers lie on a grid coarser than the floats, within 2^40 steps."""
         distinct = summary.distinct
         return not are_whole(distinct) and find_decimal_step(distinct) is not None

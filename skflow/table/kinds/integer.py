@@ -3,7 +3,6 @@
 from skflow.table.distinct import Distinct
 from skflow.table.kinds.kind import NumberKind
 from skflow.table.rules import are_whole, find_whole_step
-from skflow.table.specification import ColumnSpecification
 from skflow.table.summary import ColumnSummary
 from skflow.table.units import Number
 
@@ -13,7 +12,7 @@ class Integer(NumberKind):
 
     name = "integer"
 
-    def applies(self, draft: ColumnSpecification, summary: ColumnSummary) -> bool:
+    def applies(self, summary: ColumnSummary) -> bool:
         """Whether all numbers are whole, within 2^40 steps."""
         return are_whole(summary.distinct) and find_whole_step(summary.distinct) is not None
 

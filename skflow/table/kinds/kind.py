@@ -49,11 +49,8 @@ class Kind(ABC):
     counts_integers: ClassVar[bool] = True
 
     @abstractmethod
-    def applies(self, draft: ColumnSpecification, summary: ColumnSummary) -> bool:
-        """Whether the rule of this kind holds of a column; those of earlier kinds do not.
-
-        The parameters are those of :meth:`specify`.
-        """
+    def applies(self, summary: ColumnSummary) -> bool:
+        """Whether the rule of this kind holds of a column; those of earlier kinds do not."""
 
     @abstractmethod
     def specify(
@@ -277,7 +274,7 @@ class NumberKind(ValueKind):
 class TemporalKind(ValueKind):
     """Dates or durations as values, on a grid of the clock."""
 
-    def applies(self, draft: ColumnSpecification, summary: ColumnSummary) -> bool:
+    def applies(self, summary: ColumnSummary) -> bool:
         """Whether the column holds such values: always, where this rule is reached."""
         return True
 
