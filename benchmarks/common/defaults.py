@@ -16,6 +16,11 @@ CHANGES = (
         "atoms of conditions as values, elliptical mixtures from 65 columns on, fewer epochs "
         "without a gain, smaller steps for narrow components",
     ),
+    (
+        "2026-11-30",
+        "spikes in elliptical mixtures from 65 columns on, more than 8 columns of levels on a grid "
+        "as values",
+    ),
 )
 
 

@@ -3,23 +3,32 @@ r"""One covariance at several radii, for tables of many columns.
 Where columns are about as many as rows, a covariance matrix per component is out of reach, and the
 one of all rows is nearly singular. It is shrunk to a factor model,
 
-.. math:: \Sigma = (1 - \lambda) S + \lambda (W W^T + \Psi),
+.. math:: \Sigma = (1 - \lambda) S + \lambda A \, U \operatorname{diag}(\eta) U^T A^T, \quad
+    A A^T = W W^T + \Psi,
 
 with :math:`S` the covariance of the rows and as many factors as eigenvalues of their correlation
 exceed those of noise, :math:`(1 + \sqrt{d / n})^2` (Marchenko and Pastur, 1967). Factors cost time
-linear in columns.
+linear in columns. What factors leave is in the eigenvalues of :math:`A^{-1} S A^{-T}`, with vectors
+:math:`U`: columns that nearly add up to a constant are eigenvalues below those of noise, which no
+factor is. Where rows are more than columns, eigenvalues within noise have the mean of these as
+:math:`\eta`, and others the variance that the population has along their vectors; see
+:func:`spiked_spectrum`.
 
 Components share the mean and the regressions of this covariance, and differ in scale: component k
 has the covariance :math:`c_k \Sigma`. Rows of many columns differ in their distance from the mean
 far more than normal rows do, and a mixture of scales is a heavy-tailed elliptical distribution.
 
-The distance of a row is that from a fit without it, in closed form (Sherman and Morrison):
+The distance of a row is that from a fit without it, in closed form. A row moves :math:`S`, and
+:math:`T` along eigenvectors outside of noise. With :math:`q^s_i` and :math:`q^n_i` the parts of
+:math:`q_i = x_i^T \Sigma^{-1} x_i` along these and along the others, two steps of the formula of
+Sherman and Morrison give
 
 .. math::
 
-    q_{-i} = \frac{q_i}{1 - a q_i}, \quad
-    \log \det \Sigma_{-i} = \log \det \Sigma + \log(1 - a q_i), \quad
-    q_i = x_i^T \Sigma^{-1} x_i, \quad a = (1 - \lambda) \frac{p_i}{1 - p_i}, \quad p_i = u_i / n ,
+    q_{-i} = \frac{q_i + \lambda a q^s_i q^n_i}{D}, \quad
+    \log \det \Sigma_{-i} = \log \det \Sigma + \log D, \quad
+    D = 1 - a \, (q^s_i + (1 - \lambda) q^n_i + \lambda a q^s_i q^n_i), \quad
+    a = \frac{p_i}{1 - p_i}, \quad p_i = u_i / n ,
 
 where :math:`x_i` is the row less the mean of all; less that of the others it is
 :math:`x_i / (1 - p_i)`. One eigendecomposition gives it for all :math:`\lambda`, of
@@ -41,7 +50,9 @@ SHRINKAGES = (0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.
 FITS = 2
 FACTOR_STEPS = 20
 ROWS_PER_FACTOR = 8
+NOISE_STEPS = 3  # to tell eigenvalues of noise from others
 LEAST_UNIQUE = 0.005  # share of a column's variance that factors leave
+LEAST_VARIANCE = 1e-3  # along an eigenvector, in terms of that of noise
 MOST_RADII = 8
 RADII_STEPS = 60
 STEP = 0.35  # between logarithms of squared radii, where the search for them begins
@@ -78,6 +89,9 @@ def fit_elliptical(y: Tensor, weight: Tensor | None = None) -> EllipticalCompone
     """
     weight = y.new_ones(y.shape[1]) if weight is None else weight
     y, weight = y[:, weight > 0], weight[weight > 0]
+    distinct, place = torch.unique(y, dim=1, return_inverse=True)
+    if distinct.shape[1] < y.shape[1]:  # copies are left out together
+        y, weight = distinct, weight.new_zeros(distinct.shape[1]).index_add(0, place, weight)
     influence = torch.ones_like(weight)
     for step in range(FITS):
         share = weight * influence / weight.sum()
@@ -85,25 +99,24 @@ def fit_elliptical(y: Tensor, weight: Tensor | None = None) -> EllipticalCompone
         rows = (y - mean[:, None]) * share.sqrt()
         deviations = rows.square().sum(dim=1).sqrt().clamp_min(1e-12)[:, None]
         rows = rows / deviations
-        loadings, unique = fit_factors(rows, float(weight.sum()))
-        shrinkage, radii = choose_shrinkage(rows, weight, influence, loadings, unique)
+        loadings, unique = fit_factors(rows, effective_number(weight))
+        shrinkage, radii, target = choose_shrinkage(rows, weight, influence, loadings, unique)
         if len(radii.squares) == 1 or step == FITS - 1:
             break
         influence = radii.precision / weighted_mean(radii.precision, weight)
-    target = loadings @ loadings.T + unique.diag()
     covariance = deviations * torch.lerp(rows @ rows.T, target, shrinkage) * deviations.T
     return EllipticalComponents(radii.weights, radii.squares.sqrt(), mean[None], covariance[None])
 
 
-def fit_factors(rows: Tensor, mass: float) -> tuple[Tensor, Tensor]:
+def fit_factors(rows: Tensor, n_effective: float) -> tuple[Tensor, Tensor]:
     """Fit a factor model by expectation maximization (Rubin and Thayer, 1982).
 
     Parameters
     ----------
     rows : Tensor of shape (n_columns, n_rows)
         Their products are correlations.
-    mass : float
-        Number of rows.
+    n_effective : float
+        Number of rows, of equal weights, that say as much.
 
     Returns
     -------
@@ -112,12 +125,12 @@ def fit_factors(rows: Tensor, mass: float) -> tuple[Tensor, Tensor]:
         Variance that the factors leave.
     """
     n_columns, n_rows = rows.shape
-    edge = (1 + math.sqrt(n_columns / mass)) ** 2
+    edge = (1 + math.sqrt(n_columns / n_effective)) ** 2
     is_wide = n_rows < n_columns
     gram = rows.T @ rows if is_wide else rows @ rows.T
     found = scipy.linalg.eigh(gram.cpu().numpy(), subset_by_value=(edge, math.inf))
     size, vectors = (torch.as_tensor(part).to(rows) for part in found)
-    most = int(mass) // ROWS_PER_FACTOR
+    most = int(n_effective) // ROWS_PER_FACTOR
     size, vectors = (
         size[-most:] if most else size[:0],
         vectors[:, -most:] if most else vectors[:, :0],
@@ -139,38 +152,104 @@ def fit_factors(rows: Tensor, mass: float) -> tuple[Tensor, Tensor]:
     return loadings, unique
 
 
+def effective_number(weight: Tensor) -> float:
+    """Return the number of equally weighted rows that say as much (Kish, 1965)."""
+    return float(weight.sum().square() / weight.square().sum())
+
+
 def choose_shrinkage(
     rows: Tensor, weight: Tensor, influence: Tensor, loadings: Tensor, unique: Tensor
-) -> tuple[float, _Radii]:
-    """Return the likeliest shrinkage, and radii, of rows that fits leave out one by one."""
+) -> tuple[float, _Radii, Tensor]:
+    """Return the likeliest shrinkage and radii, of rows that fits leave out one by one; the target.
+
+    The target, ``(n_columns, n_columns)``, is what the covariance of the rows is shrunk to.
+    """
     (n_columns, n_rows), mass = rows.shape, float(weight.sum())
     scale = unique.sqrt()[:, None]
     left, singular, _ = torch.linalg.svd(loadings / scale, full_matrices=False)
-    white = rows / scale  # times (I + A A^T)^-1/2, with A the scaled loadings
-    white = white - left @ ((1 - (1 + singular.square()).rsqrt())[:, None] * (left.T @ white))
-    log_det = 2 * scale.log().sum() + singular.square().log1p().sum()
-    if n_rows < n_columns:
+    stretch = (1 + singular.square()).sqrt()[:, None]  # A = scale * (I + left (stretch - 1) left^T)
+    white = rows / scale
+    white = white - left @ ((1 - 1 / stretch) * (left.T @ white))
+    log_det = 2 * (scale.log().sum() + stretch.log().sum())
+    target = loadings @ loadings.T + unique.diag()
+    if n_rows <= n_columns:
         size, vectors = torch.linalg.eigh(white.T @ white)
         squares = vectors.T.square() * size.clamp_min(0)[:, None]
+        expected, is_noise = torch.ones_like(size), torch.ones_like(size, dtype=torch.bool)
     else:
         size, vectors = torch.linalg.eigh(white @ white.T)
         squares = (vectors.T @ white).square()
+        expected, is_noise, noise = spiked_spectrum(size, n_columns / effective_number(weight))
+        spikes = vectors[:, ~is_noise]
+        spikes = scale * (spikes + left @ ((stretch - 1) * (left.T @ spikes)))
+        target = noise * target + (spikes * (expected[~is_noise] - noise)) @ spikes.T
     squares = squares * (mass / (weight * influence))
-    own = influence * weight.clamp_max(1.0) / mass  # share of a single row
+    own = influence * weight / mass
+    ratio = own / (1 - own)
     best, chosen = -math.inf, None
     for shrinkage in SHRINKAGES:
-        spectrum = torch.lerp(size.clamp_min(0), torch.ones_like(size), shrinkage)
-        distance = (1 / spectrum) @ squares
-        left_out = (1 - (1 - shrinkage) * own / (1 - own) * distance).clamp_min(1e-12)
-        distance = distance / left_out / (1 - own).square()
+        spectrum = torch.lerp(size.clamp_min(0), expected, shrinkage)
+        along_noise = (is_noise / spectrum) @ squares
+        along_spikes = (~is_noise / spectrum) @ squares
+        both = shrinkage * ratio * along_spikes * along_noise
+        left_out = 1 - ratio * (along_spikes + (1 - shrinkage) * along_noise + both)
+        left_out = left_out.clamp_min(1e-12)
+        distance = (along_spikes + along_noise + both) / left_out / (1 - own).square()
         log_dets = log_det + spectrum.log().sum() + left_out.log()
         log_dets = log_dets + (n_columns - len(size)) * math.log(shrinkage)
         radii = fit_radii(distance, n_columns, weight)
         score = float(weighted_mean(radii.log_prob - log_dets / 2, weight))
         if score > best:
-            best, chosen = score, (shrinkage, radii)
+            best, chosen = score, (shrinkage, radii, target)
     assert chosen is not None
     return chosen
+
+
+def spiked_spectrum(size: Tensor, ratio: float) -> tuple[Tensor, Tensor, float]:
+    r"""Return variances of the population along eigenvectors of a sample, and which are noise.
+
+    Eigenvalues :math:`\ell` of a population whose other ones are 1 are found, in samples with
+    :math:`\gamma` columns per row, at :math:`\lambda = \ell (1 + \gamma / (\ell - 1))`, outside of
+    :math:`(1 \pm \sqrt\gamma)^2`, and along their vectors the population has the variance
+
+    .. math:: \eta = 1 + (\ell - 1) c^2, \quad
+        c^2 = \frac{1 - \gamma / (\ell - 1)^2}{1 + \gamma / (\ell - 1)}.
+
+    Parameters
+    ----------
+    size : Tensor of shape (n_columns,)
+        Eigenvalues of a covariance.
+    ratio : float
+        Columns per row, at most 1.
+
+    Returns
+    -------
+    variances : Tensor of shape (n_columns,)
+    is_noise : Tensor of bool, shape (n_columns,)
+        Whether an eigenvalue is within the range of those of noise.
+    noise : float
+        Variance along all of these.
+
+    References
+    ----------
+    J. Baik, J. W. Silverstein, "Eigenvalues of large sample covariance matrices of spiked
+    population models", Journal of Multivariate Analysis 2006, theorem 1.1; D. Donoho, M. Gavish,
+    I. Johnstone, "Optimal shrinkage of eigenvalues in the spiked covariance model", Annals of
+    Statistics 2018, equations 1.10 to 1.12.
+    """
+    low, high = ((1 + sign * math.sqrt(ratio)) ** 2 for sign in (-1, 1))
+    is_noise = torch.ones_like(size, dtype=torch.bool)
+    for _ in range(NOISE_STEPS):
+        noise = float(size[is_noise].mean())
+        relative = size / noise
+        is_noise = (relative >= low) & (relative <= high)
+    middle = relative + 1 - ratio
+    apart = (middle.square() - 4 * relative).clamp_min(0).sqrt()
+    spike = (middle + torch.where(relative > 1, apart, -apart)) / 2 - 1
+    aligned = (1 - ratio / spike.square()) / (1 + ratio / spike)
+    variances = 1 + spike * aligned.clamp(0, 1)
+    variances = torch.where(is_noise, 1.0, variances.clamp_min(LEAST_VARIANCE))
+    return noise * variances, is_noise, noise
 
 
 def fit_radii(distance: Tensor, n_columns: int, weight: Tensor) -> _Radii:

@@ -19,11 +19,14 @@ from skflow.table.options import (
     refuse_contradictions,
     refuse_outside,
 )
+from skflow.table.rules import are_graded, are_whole
 from skflow.table.schema import ColumnSchema, Schema
 from skflow.table.storage import StoredColumn, StoredTable
 from skflow.table.summary import ColumnSummary, TableSummary
 from skflow.table.units import Number
 from skflow.table.vocabularies import check_vocabularies
+
+MOST_GRADED = 8  # columns of levels whose order may be left to labels
 
 
 def infer_schema(
@@ -47,7 +50,10 @@ def infer_schema(
        rows each. At most 4 rows have a number that occurs once: these are left out of the
        levels, and counted in the schema. Where more rows do, the column is one of the
        kinds that follow, so that no such number is unseen; if four of five different
-       numbers repeat, or lie on no grid, each that repeats is an atom there.
+       numbers repeat, or lie on no grid, each that repeats is an atom there. Where more than 8
+       columns would be levels of 5 numbers or more on a grid without gaps, such as pixels or
+       answers on a scale, they are integers or decimals instead: the order of their numbers says
+       more than labels do. Conditions are left out of this.
     4. *integer*: whole numbers, on a grid of step 1, or of the largest number that divides
        all, where they are enough to tell: 10 different ones for a step of 10 or more, 34 for 2.
     5. *decimal*: numbers of a fixed count of decimals, or multiples of one such, where that
@@ -124,10 +130,19 @@ def infer_schema(
     for j, column in enumerate(columns):
         is_categorical = column.family.is_categorical if categorical is None else j in categorical
         kind = kinds.get(j, "categorical" if is_categorical else None)
-        schema = _infer_column(summaries[j], kind, is_given=j in conditions)
-        if j in limits:
-            schema = replace(schema, low=limits[j][0], high=limits[j][1])
-        inferred.append(schema)
+        inferred.append(_infer_column(summaries[j], kind, is_given=j in conditions))
+    graded = [
+        j
+        for j, schema in enumerate(inferred)
+        if schema.kind == "levels" and j not in kinds and not schema.is_given
+        if are_graded(summaries[j].distinct)
+    ]
+    if len(graded) > MOST_GRADED:
+        for j in graded:
+            name = "integer" if are_whole(summaries[j].distinct) else "decimal"
+            inferred[j] = _infer_column(summaries[j], name, is_given=False)
+    for j, (low, high) in limits.items():
+        inferred[j] = replace(inferred[j], low=low, high=high)
     _warn_of_lost_digits(columns, inferred, kinds)
     return Schema(tuple(inferred))
 

@@ -25,6 +25,8 @@ from skflow.table.scaling import decimal_ratio, steps_in
 from skflow.table.units import CLOCK, Number, seconds_of
 
 MOST_LEVELS = 64
+FEWEST_GRADES = 5  # numbers that have an order worth a density
+MOST_GAPS = 1.25  # steps per number
 ROWS_PER_LEVEL = 20
 ROWS_OF_A_FLAG = 5  # for each of two values to be levels, in short tables as well
 # Largest number of rows whose value occurs once that levels leave out: too few to fit a
@@ -52,6 +54,18 @@ def are_levels(distinct: Distinct) -> bool:
     """Whether few numbers occur, and next to no row has a number of its own."""
     flag = len(distinct.values) == 2 and distinct.counts.min() >= ROWS_OF_A_FLAG
     return flag or (are_few(distinct) and distinct.n_single <= MOST_LEFT_OUT)
+
+
+def are_graded(distinct: Distinct) -> bool:
+    """Whether five numbers or more repeat, on a grid with next to no gaps.
+
+    Their order may then say more than their names do.
+    """
+    levels, step = distinct.values[distinct.counts > 1], find_step(distinct)
+    if len(levels) < FEWEST_GRADES or step is None:
+        return False
+    span = float(levels[-1]) - float(levels[0])
+    return bool(span <= MOST_GAPS * len(levels) * float(step))
 
 
 def are_mostly_levels(distinct: Distinct, *, gridded: bool) -> bool:

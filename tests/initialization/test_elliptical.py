@@ -44,6 +44,21 @@ def log_prob(components: EllipticalComponents, y: Tensor) -> np.ndarray:
     return np.logaddexp.reduce(parts, axis=0)
 
 
+def only_noise(size: Tensor, ratio: float) -> tuple[Tensor, Tensor, float]:
+    """Take all eigenvalues for those of noise, of variance 1."""
+    return torch.ones_like(size), torch.ones_like(size, dtype=torch.bool), 1.0
+
+
+def summing_rows(n_rows: int, n_columns: int) -> tuple[Tensor, np.ndarray]:
+    """Rows of which some weighted sums are next to constant, and their covariance."""
+    weights = np.random.default_rng(3).standard_normal((n_columns, N_FACTORS))
+    covariance = np.linalg.inv(np.eye(n_columns) + weights @ weights.T)
+    rows = np.linalg.cholesky(covariance) @ np.random.default_rng(0).normal(
+        size=(n_columns, n_rows)
+    )
+    return torch.tensor(rows), covariance
+
+
 @pytest.mark.parametrize("n_rows", [25, 60])
 @pytest.mark.parametrize("shrinkage", [0.1, 0.7])
 def test_distances_are_those_from_fits_without_the_row(
@@ -51,12 +66,13 @@ def test_distances_are_those_from_fits_without_the_row(
 ) -> None:
     monkeypatch.setattr(elliptical, "SHRINKAGES", (shrinkage,))
     monkeypatch.setattr(elliptical, "MOST_RADII", 1)
+    monkeypatch.setattr(elliptical, "spiked_spectrum", only_noise)
     n_columns = 40
     rows = factor_rows(n_rows, n_columns)[0]
     rows = (rows - rows.mean(dim=1, keepdim=True)) / n_rows**0.5
     loadings, unique = 0.3 * rows[:, :2], rows.square().sum(dim=1)
     ones = torch.ones(n_rows, dtype=torch.float64)
-    _, radii = elliptical.choose_shrinkage(rows, ones, ones, loadings, unique)
+    _, radii, _ = elliptical.choose_shrinkage(rows, ones, ones, loadings, unique)
     square = float(radii.squares)
     found = -2 * square * (radii.log_prob + n_columns / 2 * np.log(square))
     target = (loadings @ loadings.T + unique.diag()).numpy()
@@ -68,6 +84,71 @@ def test_distances_are_those_from_fits_without_the_row(
         deviation = np.sqrt(n_rows) * (row - mean)
         expected = deviation @ np.linalg.solve(covariance, deviation)
         np.testing.assert_allclose(float(found[i]), expected, rtol=1e-8)
+
+
+def test_distances_are_those_from_fits_of_the_target_without_the_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    n_rows, n_columns, shrinkage = 120, 30, 0.6
+    monkeypatch.setattr(elliptical, "SHRINKAGES", (shrinkage,))
+    monkeypatch.setattr(elliptical, "MOST_RADII", 1)
+    rows = summing_rows(n_rows, n_columns)[0]
+    no_factors, unique = torch.zeros(n_columns, 0).double(), torch.ones(n_columns).double()
+
+    def fit(y: Tensor) -> tuple[Tensor, float]:
+        """Return the covariance, and the mean log-density of rows left out by the formula."""
+        centred = (y - y.mean(dim=1, keepdim=True)) / y.shape[1] ** 0.5
+        ones = torch.ones(y.shape[1]).double()
+        _, radii, target = elliptical.choose_shrinkage(centred, ones, ones, no_factors, unique)
+        return torch.lerp(centred @ centred.T, target, shrinkage), float(radii.squares)
+
+    covariance, found = fit(rows)
+    refitted, fixed = [], []
+    for i in range(n_rows):
+        others = rows[:, torch.arange(n_rows) != i]
+        deviation = rows[:, i] - others.mean(dim=1)
+        for target, distances in ((fit(others)[0], refitted), (covariance, fixed)):
+            distances.append(float(deviation @ torch.linalg.solve(target, deviation)) / n_columns)
+    expected = np.mean(refitted)
+    assert abs(found - expected) < 0.1 * abs(np.mean(fixed) - expected)
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.3])
+def test_variances_along_sample_eigenvectors_are_those_of_the_population(ratio: float) -> None:
+    n_columns, spikes = 300, [0.005, 0.02, 5.0, 20.0]
+    population = torch.ones(n_columns).double()
+    population[: len(spikes)] = torch.tensor(spikes)
+    n_rows = round(n_columns / ratio)
+    normal = torch.tensor(np.random.default_rng(0).normal(size=(n_columns, n_rows)))
+    rows = 3 * population.sqrt()[:, None] * normal
+    size, vectors = torch.linalg.eigh(rows @ rows.T / n_rows)
+    variances, is_noise, noise = elliptical.spiked_spectrum(size, ratio)
+    assert noise == pytest.approx(9, rel=0.02)
+    apart = torch.tensor([0, 1, -2, -1])
+    assert not is_noise[apart].any()
+    assert int((~is_noise).sum()) <= len(spikes) + 2  # by chance, at the edges
+    of_population = 9 * (vectors.square().T @ population)
+    errors, plain = ((part / of_population)[apart].log().abs() for part in (variances, size))
+    assert errors.max() < 0.1
+    assert errors.max() < plain.max() / 2
+
+
+def test_sums_that_hardly_vary_are_found() -> None:
+    n_columns = 150
+    y, covariance = summing_rows(600, n_columns)
+
+    def divergence(found: np.ndarray) -> float:
+        """Kullback-Leibler divergence from normal rows, in nats per column."""
+        product = np.linalg.solve(found, covariance)
+        return float(np.trace(product) - np.linalg.slogdet(product)[1] - n_columns) / n_columns / 2
+
+    fitted = fit_elliptical(y)
+    gap = divergence((fitted.weights @ fitted.radii**2 * fitted.covariances[0]).numpy())
+    rows = y.numpy().T
+    shrunk = LedoitWolf().fit(rows).covariance_
+    of_factors = FactorAnalysis(2 * N_FACTORS).fit(rows).get_covariance()
+    assert gap < 6 / 600  # parameters per column over rows, in nats
+    assert gap < min(divergence(shrunk), divergence(of_factors)) / 2
 
 
 def test_factors_are_those_of_scikit_learn() -> None:

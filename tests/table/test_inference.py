@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from skflow.exceptions import LostDigitsWarning
+from skflow.table.frames import Container
+from skflow.table.inference import infer_schema
 from skflow.table.schema import ColumnSchema, Schema
 from tests.table.trips import assert_comes_back, fit, fit_column
 from tests.tables import STR
@@ -79,6 +81,32 @@ def test_levels_are_sorted_or_as_declared() -> None:
     assert taken(pd.Categorical(["b", "a"], categories=["b", "c", "a"])).levels == ("b", "c", "a")
     mixed = pd.Series([1, True, "1", 1.0, None, b"1", (1,)] * 3, dtype=object)
     assert [type(level) for level in taken(mixed).levels] == [bool, bytes, float, int, str, tuple]
+
+
+def test_many_columns_of_ordered_levels_are_values() -> None:
+    """Nine scales without gaps are integers; codes with gaps, conditions and fewer are not."""
+    rng = np.random.default_rng(0)
+    scales = pd.DataFrame(rng.binomial(6, 0.4, (500, 9)), columns=[f"q{j}" for j in range(9)])
+    tariff = rng.permutation(np.repeat([5, 6, 7, 10, 11, 19, 20, 24, 30, 31], 50))
+    table = scales.assign(tariff=tariff, flag=scales.q1 > 2)
+
+    def kinds(table: pd.DataFrame, **options: Any) -> dict[str, str]:
+        stored = Container.fit(table, list(table.columns)).read(table)
+        return {column.name: column.kind for column in infer_schema(stored, **options).columns}
+
+    found = kinds(table)
+    assert {found[f"q{j}"] for j in range(9)} == {"integer"}
+    assert (found["tariff"], found["flag"]) == ("levels", "categorical")
+    assert set(
+        kinds(table.drop(columns="tariff") / 10, categorical_features=["flag"]).values()
+    ) == {
+        "decimal",
+        "categorical",
+    }
+    few = kinds(table.drop(columns="q8"))
+    assert {few[f"q{j}"] for j in range(8)} == {"levels"}
+    chosen = kinds(table, given=["q0", "q1", "q2"], column_kinds={"q3": "levels"})
+    assert {chosen[f"q{j}"] for j in range(9)} == {"levels"}
 
 
 def test_a_level_that_comes_once_is_none() -> None:
