@@ -113,6 +113,7 @@ class NumberFields(CategoryFields):
     narrow: bool | None
     scaling: ScalingFields
     smallest: Annotated[float, Meta(ge=0.0, le=LARGEST)]
+    fills_gaps: bool = False
 
 
 class ColumnFields(Fields):

@@ -23,6 +23,7 @@ from skflow.estimators.persistence import SaveableDensity
 from skflow.estimators.questions import JointQuestions
 from skflow.estimators.training_rows import in_memory, is_dataset, read_training_rows
 from skflow.estimators.validation import (
+    Count,
     check_latents,
     check_table,
     check_weight,
@@ -199,19 +200,19 @@ class FlowDensity(
     _doc_link_template = "https://skflow.readthedocs.io/en/latest/api/skflow.{estimator_name}.html"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_layers": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
-        "hidden_units": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "n_bins": [Interval(Integral, 2, None, closed="left")],
-        "n_components": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "n_layers": [Count(0), StrOptions({"auto"})],
+        "hidden_units": [Count(1), StrOptions({"auto"})],
+        "n_bins": [Count(2)],
+        "n_components": [Count(1), StrOptions({"auto"})],
         "dropout": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
         "weight_decay": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "batch_size": [Count(1), StrOptions({"auto"})],
+        "max_iter": [Count(1), StrOptions({"auto"})],
         "max_time": [Interval(Real, 0, None, closed="neither"), None],
         "early_stopping": ["boolean", StrOptions({"auto"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "n_iter_no_change": [Count(1), StrOptions({"auto"})],
         "tol": [Interval(Real, 0, None, closed="left")],
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "column_kinds": [dict, Schema, None],
@@ -560,7 +561,7 @@ class FlowDensity(
         """
         check_is_fitted(self)
         validate_parameter_constraints(
-            {"n_samples": [Interval(Integral, 1, MOST_SAMPLES, closed="both")]},
+            {"n_samples": [Count(1, MOST_SAMPLES)]},
             {"n_samples": n_samples},
             caller_name=f"{type(self).__name__}.sample",
         )

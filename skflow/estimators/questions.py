@@ -1,15 +1,14 @@
 """Questions to a fitted joint density: any columns given any others."""
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
+from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
-from skflow.estimators.validation import check_part, check_table, positions_of
+from skflow.estimators.validation import Count, check_part, check_table, positions_of
 from skflow.fitted.imputation import impute
 from skflow.fitted.questions import (
     PartialTable,
@@ -78,7 +77,7 @@ class JointQuestions:
         """
         check_is_fitted(self)
         validate_parameter_constraints(
-            {"n_samples": [Interval(Integral, 1, None, closed="left")]},
+            {"n_samples": [Count(1)]},
             {"n_samples": n_samples},
             caller_name=f"{type(self).__name__}.sample_given",
         )

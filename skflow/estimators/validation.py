@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, assert_all_finite, check_array
+from sklearn.utils._param_validation import Interval
 from sklearn.utils._set_output import ADAPTERS_MANAGER
 from sklearn.utils.validation import (
     _check_feature_names_in,
@@ -31,6 +32,17 @@ CONVERSIONS = {
     "ibis": "X.to_pandas()",
     "duckdb": "X.df()",
 }
+
+
+class Count(Interval):
+    """Integers from ``least`` to ``most``; a boolean is none, though Python counts True as 1."""
+
+    def __init__(self, least: int, most: int | None = None) -> None:
+        super().__init__(Integral, least, most, closed="left" if most is None else "both")
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Return whether ``val`` is such an integer."""
+        return not isinstance(val, bool) and super().is_satisfied_by(val)
 
 
 class EngineCalls(NamedTuple):

@@ -65,9 +65,9 @@ def infer_schema(
     In kinds with values, a value is an atom if it is repeated in at least 1 % of rows
     (at least 10; these are enough for the lowest and the highest) and 5 times as often
     as its neighbours, on the same rounding level, unless ``column_kinds`` says
-    "continuous": these are numbers without grid or atom. Where at most 128 numbers occur on a grid,
-    each in 20 rows on average, and no smooth density explains their counts, as of amounts of a
-    tariff, each in 10 rows is an atom if 98 % of the rows have one. The support of numbers, and of
+    "continuous": these are numbers without grid or atom. Where no smooth density explains the
+    counts of numbers, dates or durations on a grid, rounding levels included, as of amounts of a
+    tariff, each in 10 rows is an atom, the 128 of most rows at most. The support of numbers, and of
     durations, that are all of one sign ends at 0. No level, atom or bound is a number that
     occurs once.
 

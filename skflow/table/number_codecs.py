@@ -89,8 +89,10 @@ class NumberCodec(ColumnCodec):
             math.inf if high is None else coordinates.coordinate_of(high),
         )
         self.limits = stored_limits(low, high, stored)
-        known = [coordinates.coordinate_of(number) for number in self.known.numbers]
-        self.cells = Cells(schema, coordinates, self.support, known)
+        atoms = self.known.numbers if self._is_valued else ()
+        self.cells = Cells(
+            schema, coordinates, self.support, [coordinates.coordinate_of(x) for x in atoms]
+        )
         n_values = self.cells.n_levels if self._is_valued else 0
         labels = LabelSet(len(self.known), n_values, schema.missing)
         super().__init__(stored, labels, unseen, rarest)
@@ -142,12 +144,16 @@ class NumberCodec(ColumnCodec):
         )
         rarest = np.array(state["rarest"], dtype=np.int64)
         rest = (coordinates, state["scaling"], state["smallest"])
-        return cls(stored, schema, state["unseen"], rarest, *rest)
+        codec = cls(stored, schema, state["unseen"], rarest, *rest)
+        if not (state["fills_gaps"] or schema.rounding):  # fitted by version 0.1.0
+            codec.cells = Cells(schema, coordinates, codec.support, ())
+        return codec
 
     def state(self) -> dict[str, Any]:
         """Return what was fitted beside the schema, as numbers, lists and dicts."""
         scales = {"scaling": self.scaling.state(), "smallest": self.smallest}
-        return super().state() | self.coordinates.state() | scales
+        cells = {"fills_gaps": not self.cells.are_even}
+        return super().state() | self.coordinates.state() | scales | cells
 
     @classmethod
     def _known_of(cls, schema: ColumnSpecification) -> tuple[Number, ...]:

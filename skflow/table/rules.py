@@ -21,6 +21,7 @@ from skflow.table.distinct import (
     are_on_grid,
     precision_of,
 )
+from skflow.table.rounding.finding import find_places
 from skflow.table.scaling import decimal_ratio, steps_in
 from skflow.table.units import CLOCK, Number, seconds_of
 
@@ -32,9 +33,9 @@ ROWS_OF_A_FLAG = 5  # for each of two values to be levels, in short tables as we
 # Largest number of rows whose value occurs once that levels leave out: too few to fit a
 # density of values to, which would be those rows.
 MOST_LEFT_OUT = 4
-MOST_IRREGULAR = 128  # numbers, at most, of a column in which each frequent one is an atom
-RARE_SHARE = 0.02  # of the rows, at most, that have none of its frequent numbers
+MOST_IRREGULAR = 128  # atoms, at most, of a column in which each frequent number is one
 WINDOW = 2  # steps on each side that a smooth count is the mean of
+LEAST_GAIN = 3  # of such atoms, times what their parameters cost
 MOSTLY_LEVELS = 0.8  # share of the distinct values that repeat, for each of them to be an atom
 DISTINCT_ON_STEP = 10  # values, at least, that must be multiples of a step for a grid of it
 DIGITS_OF_CHANCE = 10 - 1e-9  # and for which chance would have to be as small as 10^-10
@@ -77,34 +78,40 @@ def are_mostly_levels(distinct: Distinct, *, gridded: bool) -> bool:
     return are_few(distinct) and most and distinct.n_single > MOST_LEFT_OUT
 
 
-def find_irregular(distinct: Distinct, step: Number | None) -> tuple[Number, ...]:
-    r"""Return all frequent numbers, where few occur and no smooth density explains their counts.
+def find_irregular(
+    distinct: Distinct, step: Number | None, rounding: Sequence[Number] = ()
+) -> tuple[Number, ...]:
+    r"""Return frequent numbers, at most 128, where no smooth density explains their counts.
 
-    The count :math:`e` that a smooth density expects is the mean over the steps of the grid around
-    a number. A count :math:`c` is irregular where the number's own share gains more log-likelihood
-    than one parameter costs (Schwarz, 1978, equation 2):
+    The count :math:`e` that a smooth density expects is the mean over points of the grid on both
+    sides of a number, of its own rounding level. Own shares of :math:`K` numbers with counts
+    :math:`c_k` among :math:`n` rows gain more log-likelihood than their parameters cost (Schwarz,
+    1978, equation 2) where
 
-    .. math:: c \log (c / e) - (c - e) > \frac{1}{2} \log n.
+    .. math:: \sum_k c_k \log (c_k / e_k) - (c_k - e_k) > \frac{K}{2} \log n.
 
-    Most of the rows must have such numbers, atoms not counted, and next to all a frequent one: the
-    density of the others covers the cells of these too.
+    They must gain three times as much, as :math:`e` is a rough estimate, and most of the rows must
+    have such numbers. Atoms, their rows and points beside them are left out.
     """
+    places = None if step is None else find_places(distinct, step, rounding)
+    if places is None:
+        return ()
     counts, n_present = distinct.counts, distinct.counts.sum()
-    is_frequent = counts >= ATOM_ROWS
-    if step is None or not are_few(distinct, MOST_IRREGULAR):
-        return ()
-    if counts[~is_frequent].sum() > RARE_SHARE * n_present:
-        return ()
-    atoms = set(find_atoms(distinct))
-    is_atom = np.array([number in atoms for number in distinct.numbers(slice(None))])
-    places = steps_in((distinct.values - distinct.values[0]).astype(np.float64), float(step))
-    apart = np.abs(places[:, None] - places)
-    is_near = (apart > 0) & (apart <= WINDOW)
-    n_steps = 2 * WINDOW - (is_near & is_atom).sum(axis=1)
-    smooth = np.maximum((is_near & ~is_atom) @ counts, 1) / np.maximum(n_steps, 1)
+    is_atom = are_atoms(distinct, places.level)
+    around, n_around = np.zeros((2, len(counts)))
+    for offset in range(1, WINDOW + 1):
+        below, above = (places.counts_beside(side, counts, is_atom) for side in (-offset, offset))
+        pair = below + above  # NaN where one of the two is an atom or beyond all numbers
+        around += np.nan_to_num(pair)
+        n_around += 2 * ~np.isnan(pair)
+    smooth = np.where(n_around, np.maximum(around, 1) / np.maximum(n_around, 1), counts)
     gain = counts * np.log(counts / smooth) - (counts - smooth)
-    others = np.where(is_atom, 0, counts)
-    if 2 * others[gain > 0.5 * math.log(n_present)].sum() <= others.sum():
+    rare = np.sort(counts)[:-MOST_IRREGULAR].max(initial=ATOM_ROWS - 1)
+    is_frequent = counts > rare
+    others = is_frequent & ~is_atom
+    cost = 0.5 * math.log(n_present) * np.count_nonzero(others)
+    are_most = 2 * counts[others].sum() > counts[~is_atom].sum()
+    if not are_most or gain[others].sum() <= LEAST_GAIN * cost:
         return ()
     return distinct.numbers(is_frequent)
 
@@ -186,7 +193,12 @@ def find_clock_step(distinct: Distinct) -> Number | None:
 
 
 def find_atoms(distinct: Distinct, level: NDArray[np.int64] | None = None) -> tuple[Number, ...]:
-    """Return values that are repeated far more often than their neighbours.
+    """Return values that are repeated far more often than their neighbours."""
+    return distinct.numbers(are_atoms(distinct, level))
+
+
+def are_atoms(distinct: Distinct, level: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
+    """Return which values are repeated far more often than their neighbours.
 
     Fewer rows are enough for the first and the last, where numbers were censored. With rounding
     levels, neighbours are those of the same ``level``, ``(n_distinct,)``.
@@ -204,7 +216,7 @@ def find_atoms(distinct: Distinct, level: NDArray[np.int64] | None = None) -> tu
                 (counts[max(0, i - NEIGHBOURS) : i], counts[i + 1 : i + 1 + NEIGHBOURS])
             )
             is_atom[places[i]] = not around.size or counts[i] >= ATOM_RATIO * np.median(around)
-    return distinct.numbers(is_atom)
+    return is_atom
 
 
 def find_support(distinct: Distinct) -> tuple[Number | None, Number | None]:

@@ -269,10 +269,16 @@ def test_latents_far_out_give_rows(of_everything: Fitted, latent: float) -> None
     assert np.isfinite(density.score_samples(density.inverse_transform(Z))).all()
 
 
-@pytest.mark.parametrize("n_samples", [0, -1, 1.5, "3", None, 10**30])
+@pytest.mark.parametrize("n_samples", [0, -1, 1.5, "3", None, True, 10**30])
 def test_sample_refuses(of_numbers: Fitted, n_samples: Any) -> None:
     with pytest.raises(ValueError, match=r"'n_samples' parameter of FlowDensity\.sample must be"):
         of_numbers[FlowDensity].sample(n_samples)
+
+
+@pytest.mark.parametrize("name", ["n_layers", "max_iter", "n_iter_no_change", "batch_size"])
+def test_booleans_are_no_counts(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"'{name}' parameter of FlowDensity must be an int"):
+        FlowDensity(**{name: True}).fit(correlated(30, 2, seed=0))
 
 
 def test_samples_beyond_memory(of_numbers: Fitted) -> None:

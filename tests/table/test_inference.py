@@ -214,7 +214,7 @@ def test_atoms_tower_over_their_neighbours() -> None:
     values = np.concatenate((np.zeros(40), REAL.round(4), np.full(12, 9.5)))
     assert taken(values).atoms == (0.0, 9.5)
     assert taken(np.concatenate((values, np.full(9, 4.5)))).atoms == (0.0, 9.5)
-    assert taken(np.repeat(WHOLE[:100], 10)).atoms == ()
+    assert taken(np.repeat(WHOLE[:100], 9)).atoms == ()
     days = START + pd.to_timedelta(np.append(WHOLE[:300] % 9999, [0] * 30), "D")
     assert taken(days).atoms == (int(START.timestamp()),)
 
@@ -240,11 +240,42 @@ def test_amounts_of_a_tariff_are_atoms() -> None:
     assert taken(np.append(far, np.full(20_000, 2**60))).atoms[1:] == tuple(
         int(x) for x in amounts + 2**60
     )
-    # Rare amounts beside them are values, unless these are too many to spare their cells.
-    single = np.setdiff1d(rng.choice(100_000, 30, replace=False), amounts)
-    assert taken(np.concatenate((paid, single, np.zeros(20_000)))).atoms == (0, *amounts.tolist())
-    many = np.repeat(single, 9)
-    assert len(taken(np.concatenate((paid, many, np.zeros(8_000)))).atoms) < 90
+    # Rare amounts beside them are values.
+    single = np.setdiff1d(rng.choice(100_000, 300, replace=False), amounts)
+    rare = np.repeat(single, 3)
+    assert taken(np.concatenate((paid, rare, np.zeros(20_000)))).atoms == (0, *amounts.tolist())
+
+
+def test_irregular_numbers_among_multiples_are_atoms() -> None:
+    """Their step explains where they lie, but not how often."""
+    rng = np.random.default_rng(0)
+    prices = 50 * rng.choice(70, 8000, p=rng.dirichlet(np.full(70, 2)))
+    odd = rng.integers(0, 3500, 80)
+    column = taken(np.append(prices, odd))
+    repeated, counts = np.unique(prices, return_counts=True)
+    assert column.rounding == ()
+    assert set(column.atoms) >= set(repeated[counts >= 10].tolist())
+    assert len(column.atoms) <= 70
+    even = taken(np.append(50 * rng.integers(0, 70, 8000), odd))
+    assert (even.rounding, even.atoms) == ((50,), ())
+
+
+def test_of_more_than_128_irregular_numbers_the_most_frequent_are_atoms() -> None:
+    rng = np.random.default_rng(0)
+    numbers = rng.choice(100_000, 200, replace=False)
+    counts = rng.permutation(np.arange(12, 212))
+    column = taken(np.repeat(numbers, counts))
+    assert column.atoms == tuple(np.sort(numbers[counts >= 212 - 128]).tolist())
+
+
+@pytest.mark.parametrize("start", [pd.Timestamp("2024-01-01"), pd.Timedelta(0)])
+def test_irregular_dates_and_durations_are_atoms(start: Any) -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.choice([12, 30, 90], 90)
+    busy = taken(pd.Series(start + pd.to_timedelta(np.repeat(np.arange(90), counts), "D")))
+    assert len(busy.atoms) == 90
+    quiet = taken(pd.Series(start + pd.to_timedelta(np.repeat(np.arange(90), 60), "D")))
+    assert quiet.atoms == ()
 
 
 def test_counts_that_no_smooth_density_explains_are_those_of_atoms() -> None:

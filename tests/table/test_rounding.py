@@ -1,6 +1,8 @@
 """Rounding levels: each number has one cell, cells tile the line; levels are found in counts."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
 from itertools import accumulate
 from typing import Any
 
@@ -15,8 +17,8 @@ from skflow.table.distinct import Distinct
 from skflow.table.rounding.finding import find_rounding
 from skflow.table.rounding.gaps import Gaps
 from skflow.table.rounding.levels import RoundingLevels
-from skflow.table.schema import ColumnSchema
-from tests.table.trips import LESS_NOISE, assert_comes_back, fit_column
+from skflow.table.schema import ColumnSchema, Schema
+from tests.table.trips import LESS_NOISE, assert_comes_back, assert_same, fit, fit_column
 
 FloatArray = NDArray[np.float64]
 
@@ -97,6 +99,62 @@ def test_cells_beside_atoms_fill_theirs(taken: set[int], points: list[float]) ->
     assert (gaps.free(inside) == free[np.searchsorted(high, inside)]).all()
 
 
+@st.composite
+def gridded_columns(draw: st.DrawFn) -> ColumnSchema:
+    """A column between two bounds, with atoms, some of which may lie off the grid."""
+    low, n_points = draw(st.integers(-40, 40)), draw(st.integers(2, 120))
+    places = draw(st.sets(st.integers(0, n_points - 1), max_size=n_points - 1))
+    rounding = draw(st.sampled_from([(), (5,), (2, 10)]))
+    step, dtype = draw(st.sampled_from([(1, "int64"), (1, "float64"), (0.05, "float64")]))
+    atoms = [float(Fraction(str(step)) * (low + place)) for place in sorted(places)]
+    off_grid = [low * step + step / 3] if dtype == "float64" and draw(st.booleans()) else []
+    return ColumnSchema(
+        name="a",
+        dtype=dtype,
+        kind="decimal" if dtype == "float64" else "integer",
+        atoms=tuple(sorted([*atoms, *off_grid])),
+        step=step,
+        rounding=tuple(float(Fraction(str(step)) * r) for r in rounding),
+        low=float(Fraction(str(step)) * low),
+        high=float(Fraction(str(step)) * (low + n_points - 1)),
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(schema=gridded_columns())
+def test_probabilities_of_the_whole_grid_sum_to_one(schema: ColumnSchema) -> None:
+    """Those of a level without any number but atoms have no sum."""
+    step = Fraction(str(schema.step))
+    counts = np.arange(round(schema.low / float(step)), round(schema.high / float(step)) + 1)
+    grid = pd.DataFrame({"a": [float(step * int(i)) for i in counts]}).astype(schema.dtype)
+    fitted = fit(grid, column_kinds=Schema((schema,)))
+    encoded, codec = fitted.encode(grid), fitted.codec.columns[0]
+    is_value = ~np.isnan(encoded.values[:, 0])
+    assert (is_value == ~np.isin(grid["a"], schema.atoms)).all()
+    for label in np.unique(encoded.labels[is_value, 0] if encoded.labels.size else [0]):
+        own = is_value & ((encoded.labels == label).all(axis=1))
+        middle, width = encoded.values[own, 0], encoded.bin_widths[own, 0]
+        low, high = middle - width / 2, middle + width / 2
+        assert high[:-1] == pytest.approx(low[1:], abs=1e-12)
+        # A density that is even in encoded numbers, per unit of the column.
+        density = np.exp(encoded.log_volume[own]) / (high[-1] - low[0])
+        assert float(step) * density.sum() == pytest.approx(1, abs=1e-9)
+        if not schema.rounding:
+            assert codec.bounds == pytest.approx((low[0], high[-1]), abs=1e-12)
+    assert_same(fitted.there_and_back(grid, LESS_NOISE), grid)
+
+
+def test_atoms_off_the_grid_change_nothing() -> None:
+    table = pd.DataFrame({"a": np.arange(200) / 10})
+    schema = fit(table).column
+    alone, beside = (
+        fit(table, column_kinds=Schema((replace(schema, atoms=atoms),))).encode(table)
+        for atoms in ((0.5,), (0.5, 1.234))
+    )
+    assert (alone.bin_widths == beside.bin_widths).all()
+    assert np.array_equal(alone.values, beside.values, equal_nan=True)
+
+
 def heaped(n_rows: int, seed: int = 0) -> FloatArray:
     """Whole numbers, half of them multiples of 500, a fifth of 100."""
     rng = np.random.default_rng(seed)
@@ -171,13 +229,22 @@ def test_none_is_invented(name: str) -> None:
         assert find_rounding(distinct, 1) == ()
 
 
-@settings(deadline=None, max_examples=40)
+def lumpy(n_rows: int) -> FloatArray:
+    """A hundred numbers below 10,000, whose counts follow no order, among some others."""
+    rng = np.random.default_rng(0)
+    frequent = rng.choice(10_000, 100, replace=False)
+    drawn = rng.choice(frequent, n_rows, p=rng.dirichlet(np.full(100, 0.5)))
+    return np.where(rng.random(n_rows) < 0.2, rng.integers(0, 10_000, n_rows), drawn).astype(float)
+
+
+@settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_any_number_comes_back(data: st.DataObject) -> None:
-    """Off the grid as well, through a flow's error."""
+    """Off the grid as well, through a flow's error; with rounding levels or atoms."""
     dtype = data.draw(st.sampled_from(["f8", "f4", "i8", "u4"]))
     scale = data.draw(st.sampled_from([1, 100])) if dtype[0] == "f" else 1
-    after = pd.DataFrame({"a": (heaped(2000) / scale).astype(dtype)})
+    fitted_values = data.draw(st.sampled_from([heaped, lumpy]))(2000)
+    after = pd.DataFrame({"a": (fitted_values / scale).astype(dtype)})
     numbers = st.integers(0, 10**5).map(lambda n: n / scale)
     if dtype == "f8":
         numbers = st.one_of(numbers, st.integers(-(10**7), 10**7).map(lambda n: n / 1000))
@@ -185,7 +252,23 @@ def test_any_number_comes_back(data: st.DataObject) -> None:
     table = pd.DataFrame({"a": np.array(cells, dtype=dtype)})
     # Beside a number that is left out, what lies off the grid is pressed together by half.
     fitted = assert_comes_back(table, after=after, noise=LESS_NOISE / 2)
-    assert fitted.column.rounding
+    assert fitted.column.rounding or len(fitted.column.atoms) > 9
+
+
+@pytest.mark.parametrize("far", [1.7e308, -1.7e308, 1e200, 1e30])
+@pytest.mark.parametrize("values", [heaped(2000) / 10, lumpy(2000) / 10])
+def test_numbers_beyond_all_steps_come_back(values: FloatArray, far: float) -> None:
+    fitted = assert_comes_back(
+        pd.DataFrame({"a": [far]}), after=pd.DataFrame({"a": values}), noise=0.0
+    )
+    assert fitted.column.step == 0.1
+
+
+def test_one_frequent_number_makes_no_level() -> None:
+    """It is a multiple of all steps up to itself."""
+    tenths = np.random.default_rng(0).integers(1, 300, 2000) / 10
+    schema = taken(1e9 + np.append(tenths, np.zeros(300)))
+    assert (schema.step, schema.rounding, schema.atoms) == (0.1, (), (1e9,))
 
 
 def test_the_nearest_cell_of_any_float_is_finite() -> None:

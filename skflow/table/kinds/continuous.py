@@ -22,9 +22,14 @@ class Continuous(NumberKind):
         return None
 
     def _atoms(
-        self, distinct: Distinct, step: Number | None, *, is_chosen: bool
+        self,
+        distinct: Distinct,
+        step: Number | None,
+        rounding: tuple[Number, ...],
+        *,
+        is_chosen: bool,
     ) -> tuple[Number, ...]:
-        return () if is_chosen else super()._atoms(distinct, step, is_chosen=is_chosen)
+        return () if is_chosen else super()._atoms(distinct, step, rounding, is_chosen=is_chosen)
 
     def loses_digits(self, column: StoredColumn, schema: ColumnSpecification) -> bool:
         """Whether the values are integers."""

@@ -12,7 +12,7 @@ from skflow.table.column_codec import ColumnCodec
 from skflow.table.distinct import Distinct
 from skflow.table.families import FAMILIES
 from skflow.table.number_codecs import LevelCodec, ValueCodec
-from skflow.table.rounding.finding import find_rounding, levels_of
+from skflow.table.rounding.finding import find_places, find_rounding
 from skflow.table.rules import (
     are_mostly_levels,
     find_atoms,
@@ -190,11 +190,10 @@ class ValueKind(Kind):
         distinct = summary.distinct
         step = self._step(draft.name, distinct)
         low, high = find_support(distinct)
-        rounding = () if draft.is_given else find_rounding(distinct, step)
-        if step is not None and rounding:  # an atom is frequent among its own level
-            atoms = find_atoms(distinct, levels_of(distinct, step, rounding))
-        else:
-            atoms = self._atoms(distinct, step, is_chosen=is_chosen)
+        rounding = find_rounding(distinct, step)
+        atoms = () if is_chosen else self._frequent(distinct, step, rounding)
+        if atoms or draft.is_given:  # what has no density needs no rounding levels
+            rounding = ()
         return replace(
             draft,
             kind=self.name,
@@ -202,16 +201,29 @@ class ValueKind(Kind):
             rounding=rounding,
             low=low,
             high=high,
-            atoms=atoms,
+            atoms=atoms or self._atoms(distinct, step, rounding, is_chosen=is_chosen),
         )
 
     def _step(self, name: str, distinct: Distinct) -> Number | None:
         return find_step(distinct)
 
-    def _atoms(
-        self, distinct: Distinct, step: Number | None, *, is_chosen: bool
+    def _frequent(
+        self, distinct: Distinct, step: Number | None, rounding: tuple[Number, ...]
     ) -> tuple[Number, ...]:
-        return find_atoms(distinct)
+        """Return all frequent numbers, where each of them is an atom."""
+        return find_irregular(distinct, step, rounding)
+
+    def _atoms(
+        self,
+        distinct: Distinct,
+        step: Number | None,
+        rounding: tuple[Number, ...],
+        *,
+        is_chosen: bool,
+    ) -> tuple[Number, ...]:
+        """Return numbers that are frequent among those of their own rounding level."""
+        places = find_places(distinct, step, rounding) if step is not None and rounding else None
+        return find_atoms(distinct, None if places is None else places.level)
 
     def fit(
         self,
@@ -255,14 +267,12 @@ class NumberKind(ValueKind):
 
     families = ("number",)
 
-    def _atoms(
-        self, distinct: Distinct, step: Number | None, *, is_chosen: bool
+    def _frequent(
+        self, distinct: Distinct, step: Number | None, rounding: tuple[Number, ...]
     ) -> tuple[Number, ...]:
-        """Return numbers that repeat, where most are nearly levels or irregular, else the atoms."""
-        if not is_chosen and are_mostly_levels(distinct, gridded=step is not None):
+        if not rounding and are_mostly_levels(distinct, gridded=step is not None):
             return distinct.repeated()
-        irregular = () if is_chosen else find_irregular(distinct, step)
-        return irregular or find_atoms(distinct)
+        return super()._frequent(distinct, step, rounding)
 
     def _refuse_grid(self, name: str) -> NoReturn:
         raise ValueError(

@@ -1,4 +1,7 @@
-"""Cells of a column's numbers: one for each point of the grid, counted level by level."""
+"""Cells of a column's numbers: one for each point of the grid, counted level by level.
+
+Atoms have no cell: those of their neighbours fill it, so that probabilities sum to 1.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +11,7 @@ from numpy.typing import NDArray
 
 from skflow.table.coordinates import CoordinateSystem, Precision
 from skflow.table.rounding.gaps import Gaps
-from skflow.table.rounding.levels import LevelArray, RoundingLevels
+from skflow.table.rounding.levels import FARTHEST, LevelArray, RoundingLevels
 from skflow.table.scaling import decimal_ratio, round_to_step
 from skflow.table.specification import ColumnSpecification
 
@@ -26,7 +29,7 @@ class Located(NamedTuple):
 class Cells:
     """Coordinates of a column as positions among those of their rounding level, and back.
 
-    Where there is one level, positions are the coordinates themselves.
+    Where there is one level, positions away from atoms are the coordinates themselves.
 
     Parameters
     ----------
@@ -34,8 +37,8 @@ class Cells:
     coordinates : CoordinateSystem
     support : tuple of (float, float)
         In coordinates.
-    known : sequence of float
-        Coordinates of the numbers that have a label of their own.
+    atoms : sequence of float
+        Coordinates of the numbers without a cell.
 
     Attributes
     ----------
@@ -47,6 +50,8 @@ class Cells:
         Width of the widest cell.
     edges : tuple of (float, float)
         Ends of the outermost cells within the support, in coordinates.
+    are_even : bool
+        Whether each point of the grid is the middle of a cell one step wide.
     """
 
     def __init__(
@@ -54,7 +59,7 @@ class Cells:
         schema: ColumnSpecification,
         coordinates: CoordinateSystem,
         support: tuple[float, float],
-        known: Sequence[float],
+        atoms: Sequence[float],
     ) -> None:
         self._coordinates = coordinates
         self._levels = RoundingLevels(level_steps(schema))
@@ -65,22 +70,19 @@ class Cells:
         self.widest = float(self.widths.max())
         low, high = support
         self.edges = low - self._step / 2, high + self._step / 2
+        self.are_even = True
         if self._step:
-            self._lay_out(np.array(known if self._is_rounded else []))
-        if self._is_rounded:
+            self._lay_out(np.array(atoms, dtype=np.float64))
+        if not self.are_even:
             low, high = self._levels.ends(self._first, self._last)
             self.edges = low * self._step, high * self._step
             wider = [gaps.widest for gaps in self._gaps]
             self.widest = float((self.widths * wider).max())
 
-    @property
-    def _is_rounded(self) -> bool:
-        return self.n_levels > 1
-
-    def _lay_out(self, known: FloatArray) -> None:
+    def _lay_out(self, atoms: FloatArray) -> None:
         """Find the first and the last cell of each level within the support, and the gaps."""
         low, high = self._coordinates.count(np.array(self._support))[:, None]
-        counts = self._coordinates.count(np.sort(known))
+        counts = self._coordinates.count(np.sort(atoms))
         counts = counts[counts == np.rint(counts)]
         level = self._levels.level_of(counts)
         index = self._levels.index(self._levels.position(counts, level), level)
@@ -92,12 +94,13 @@ class Cells:
             first, last, gaps = Gaps(index[level == own]).within(first, last)
             self._first[own], self._last[own] = first, last
             self._gaps.append(gaps)
+        self.are_even = self.n_levels == 1 and not (len(counts) and self._first <= self._last)
 
     def locate(self, x: FloatArray) -> Located:
         """Return the cells of coordinates."""
-        if not self._is_rounded:
+        if self.are_even:
             return Located(np.zeros(len(x), dtype=np.int64), x, np.full(len(x), self._step))
-        counts = self._coordinates.count(x)
+        counts = self._coordinates.count(x).clip(-FARTHEST, FARTHEST)
         level, width = self._levels.level_of(counts), np.zeros(len(x))
         position = self._levels.position(counts, level)
         for own, gaps in enumerate(self._gaps):
@@ -108,13 +111,11 @@ class Cells:
             width[rows] = gaps.widths(whole) * self.widths[own]
             shift = (gaps.shift(whole) - whole) * self._levels.widths[own]
             position[rows] += shift
-        with np.errstate(invalid="ignore"):  # beyond all steps
-            moved = self._step * (position - counts)
-        return Located(level, x + np.nan_to_num(moved), width)
+        return Located(level, x + self._step * (position - counts), width)
 
     def nearest(self, position: FloatArray, level: LevelArray) -> FloatArray:
         """Return the nearest middles of cells, those of atoms included."""
-        if not self._is_rounded:
+        if self.n_levels == 1:
             return round_to_step(position, self._step)
         # Beyond 2^53 steps floats are coarser than cells.
         farthest = 2.0**53 * self._step
@@ -144,16 +145,17 @@ class Cells:
             low_edge, high_edge = self.edges
             position = np.where(position < low_edge, 2 * low_edge - position, position)
             position = np.where(position > high_edge, 2 * high_edge - position, position)
-        if self._is_rounded:
-            x = self._snap_rounded(position, level, precision, on_grid=on_grid)
-        else:
+        if self.are_even:
             x = self._coordinates.snap(position, precision, on_grid=on_grid)
+        else:
+            x = self._snap_cells(position, level, precision, on_grid=on_grid)
         return x.clip(*self._support) + 0.0 if on_grid else x  # no negative zeros
 
-    def _snap_rounded(
+    def _snap_cells(
         self, position: FloatArray, level: LevelArray, precision: Precision, *, on_grid: bool
     ) -> FloatArray:
-        counts = position / self._step
+        farthest = FARTHEST * self._step
+        counts = position.clip(-farthest, farthest) / self._step
         index = self._levels.index_of(counts, level)
         for own, gaps in enumerate(self._gaps):
             rows = level == own
@@ -163,11 +165,11 @@ class Cells:
             else:
                 index[rows] = gaps.undo_shift(index[rows])
         if on_grid:
-            return self._coordinates.place(self._levels.number_of(index, level))
+            placed = self._coordinates.place(self._levels.number_of(index, level))
+            return np.where(np.abs(position) < farthest, placed, position)
         numbers = self._levels.number(self._levels.position_of(index, level), level)
-        with np.errstate(invalid="ignore"):  # beyond all steps
-            shift = self._step * (numbers - counts)
-        off_grid = self._coordinates.snap(position + np.nan_to_num(shift), precision, on_grid=False)
+        shifted = position + self._step * (numbers - counts)
+        off_grid = self._coordinates.snap(shifted, precision, on_grid=False)
         return np.where(level > 0, self._coordinates.place(np.rint(numbers)), off_grid)
 
 

@@ -23,13 +23,14 @@ References
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from skflow.table.distinct import Distinct
-from skflow.table.rounding.levels import FARTHEST
+from skflow.table.rounding.levels import FARTHEST, RoundingLevels
 from skflow.table.scaling import decimal_ratio, steps_in
 from skflow.table.units import Number
 
@@ -40,6 +41,7 @@ EVIDENCE = 14.0  # nats
 GAIN = 0.02  # nats per row
 MOST_LEVELS = 4  # beside the finest
 ALIKE = (10, 100, 1000)  # numbers of the most rows that weigh alike
+FEWEST = 5  # numbers of a level: one frequent number is an atom, whatever it is a multiple of
 
 
 def find_rounding(distinct: Distinct, step: Number | None) -> tuple[Number, ...]:
@@ -63,17 +65,53 @@ def find_rounding(distinct: Distinct, step: Number | None) -> tuple[Number, ...]
     return tuple(distinct.family.as_step(width * ratio) for ratio in chain[1:])
 
 
-def levels_of(distinct: Distinct, step: Number, rounding: Sequence[Number]) -> IntArray:
-    """Return the rounding level of each distinct value."""
-    level = np.zeros(len(distinct.values), dtype=np.int64)
-    counts = count_steps(distinct, step) if rounding else None
-    if counts is not None:
-        for coarser, multiple in enumerate(rounding, 1):
-            level[counts % int(decimal_ratio(multiple) / decimal_ratio(step)) == 0] = coarser
-    return level
+class Places(NamedTuple):
+    """Places of distinct values, ``(n_distinct,)``: rounding level, and cell among those of it."""
+
+    level: IntArray
+    cell: IntArray
+
+    def counts_beside(
+        self, offset: int, counts: IntArray, is_atom: NDArray[np.bool_]
+    ) -> FloatArray:
+        """Return the count of the point so many cells above each value, on the same level.
+
+        It is 0 between values of the level, and NaN beyond them and where it is that of an atom.
+        """
+        n_levels = int(self.level.max()) + 1
+        keys = self.cell * n_levels + self.level
+        order = np.argsort(keys, kind="stable")
+        wanted = keys + offset * n_levels
+        found = order[np.searchsorted(keys, wanted, sorter=order).clip(max=len(keys) - 1)]
+        occurs = keys[found] == wanted
+        ends = np.zeros((2, n_levels), dtype=np.int64)
+        for level in np.unique(self.level):
+            own = self.cell[self.level == level]
+            ends[:, level] = own.min(), own.max()
+        low, high = ends[:, self.level]
+        target = self.cell + offset
+        is_known = (low <= target) & (target <= high) & ~(occurs & is_atom[found])
+        return np.where(is_known, np.where(occurs, counts[found], 0.0), np.nan)
 
 
-def count_steps(distinct: Distinct, step: Number) -> IntArray | None:
+def find_places(distinct: Distinct, step: Number, rounding: Sequence[Number]) -> Places | None:
+    """Return the places of the values among the points of their rounding levels.
+
+    None where values or steps are too many.
+    """
+    counts = None
+    if distinct.would_be_kept:
+        counts = count_steps(distinct, step, from_lowest=not rounding)
+    if counts is None:
+        return None
+    ratios = [int(decimal_ratio(multiple) / decimal_ratio(step)) for multiple in rounding]
+    levels, numbers = RoundingLevels([1, *ratios]), counts.astype(np.float64)
+    level = levels.level_of(numbers)
+    cell = levels.index(levels.position(numbers, level), level)
+    return Places(level, cell.astype(np.int64))
+
+
+def count_steps(distinct: Distinct, step: Number, *, from_lowest: bool = False) -> IntArray | None:
     """Return the distinct values in steps of their grid; None where they are too many."""
     values = distinct.values
     if values.dtype.kind == "f":
@@ -81,6 +119,8 @@ def count_steps(distinct: Distinct, step: Number) -> IntArray | None:
     else:
         tick = Fraction(distinct.tick, distinct.family.base_units)
         counts = values // int(decimal_ratio(step) / tick)
+    if from_lowest:
+        counts = counts - counts[0]
     farthest = np.abs(counts.astype(np.float64)).max(initial=0.0)
     return counts.astype(np.int64) if farthest < FARTHEST else None
 
@@ -116,7 +156,7 @@ def is_evident(step: int, chain: Sequence[int], numbers: IntArray, counts: Float
         return False
     own = numbers % finer == 0
     own &= (numbers % coarser != 0) if coarser else True
-    if not own.any():
+    if np.count_nonzero(own & (numbers % step == 0)) < FEWEST:
         return False
     of_coarser = 1 / coarser if coarser else 0.0
     share = (1 / step - of_coarser) / (1 / finer - of_coarser)

@@ -78,19 +78,26 @@ class Gaps:
         return np.where((run >= 0) & (index <= self._last[run]), beside, index)
 
     def within(self, first: float, last: float) -> tuple[float, float, "Gaps"]:
-        """Return the outermost cells of a range that are no atoms', and the gaps between them."""
-        for low, high in zip(self._first, self._last, strict=True):
-            first = high + 1 if low <= first <= high else first
-        for low, high in zip(self._first[::-1], self._last[::-1], strict=True):
-            last = low - 1 if low <= last <= high else last
-        runs = zip(self._first, self._last, strict=True)
-        inner = [np.arange(low, high + 1) for low, high in runs if first < low and high < last]
-        return first, last, Gaps(np.concatenate([np.empty(0), *inner]))
+        """Return the outermost cells of a range that are no atoms', and the gaps between them.
+
+        Where all cells of the range are those of atoms, they stay.
+        """
+        runs = list(zip(self._first, self._last, strict=True))
+        lowest = next((high + 1 for low, high in runs if low <= first <= high), first)
+        highest = next((low - 1 for low, high in runs if low <= last <= high), last)
+        inner = [np.arange(low, high + 1) for low, high in runs if lowest < low and high < highest]
+        if lowest > highest:
+            return first, last, Gaps(np.empty(0))
+        return lowest, highest, Gaps(np.concatenate([np.empty(0), *inner]))
 
     def _reach(self, index: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return how far cells extend to both sides."""
-        below, above = np.full((2, len(index)), 0.5)
-        for first, last, middle in zip(self._first, self._last, self._middle, strict=True):
-            below[index == last + 1] = last + 1 - middle
-            above[index == first - 1] = middle - first + 1
-        return below, above
+        begin = np.searchsorted(self._first, index, side="right")
+        first, middle = np.append(self._first, np.nan), np.append(self._middle, np.nan)
+        is_after, is_before = (
+            index == np.append(self._last, np.nan)[begin - 1] + 1,
+            index == first[begin] - 1,
+        )
+        return np.where(is_after, index - middle[begin - 1], 0.5), np.where(
+            is_before, middle[begin] - index, 0.5
+        )
