@@ -1,5 +1,7 @@
 """Settings that must hold before anything is imported, and tables and flows to share."""
 
+import copy
+import gc
 import os
 
 os.environ["SCIPY_ARRAY_API"] = "1"  # before scipy: array API checks are skipped otherwise
@@ -45,6 +47,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedF
     return SharedFitsScheduling(config, log)
 
 
+def pytest_collection_finish() -> None:
+    """Leave what is there before the first test to no later search for garbage."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs a GPU where there is none."""
     if torch.cuda.is_available():
@@ -74,9 +82,16 @@ def trained(table: Table) -> FlowDensity:
     return FlowDensity(**FOUR_LAYERS, n_components=3, max_iter=12, early_stopping=False).fit(table)
 
 
-@pytest.fixture(scope="session", params=["trained", "randomised"])
-def flow32(request: pytest.FixtureRequest) -> FlowDensity:
-    """A flow of a clustered float32 table, trained or with weights drawn at random."""
+@pytest.fixture(scope="session")
+def trained32() -> FlowDensity:
+    """A trained flow of a clustered float32 table."""
     table = clustered(1000, 5, seed=1).astype(np.float32)
-    flow = FlowDensity(**FOUR_LAYERS, n_components=6, max_iter=12).fit(table)
-    return randomise(flow, seed=2) if request.param == "randomised" else flow
+    return FlowDensity(**FOUR_LAYERS, n_components=6, max_iter=12).fit(table)
+
+
+@pytest.fixture(scope="session", params=["trained", "randomised"])
+def flow32(request: pytest.FixtureRequest, trained32: FlowDensity) -> FlowDensity:
+    """A flow of a clustered float32 table, trained or with weights drawn at random."""
+    if request.param == "trained":
+        return trained32
+    return randomise(copy.deepcopy(trained32), seed=2)

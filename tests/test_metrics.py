@@ -39,12 +39,12 @@ def regressor() -> FlowRegressor:
 
 
 def test_crps_of_a_normal(regressor: FlowRegressor) -> None:
-    X, y, truth = rows(400, 1)
+    X, y, truth = rows(120, 1)
     expected = crps_of_normal(y, truth.mean(), 0.5)
     crps = regressor.predict_dist(X).crps(y)
     assert np.abs(crps - expected).mean() < 0.02
     assert crps.mean() == pytest.approx(expected.mean(), abs=0.01)
-    assert crps_scorer(regressor, X[:40], y[:40]) == pytest.approx(-crps[:40].mean())
+    assert crps_scorer(regressor, X[:10], y[:10]) == pytest.approx(-crps[:10].mean())
 
 
 def test_log_density_of_a_normal(regressor: FlowRegressor) -> None:
@@ -56,7 +56,7 @@ def test_log_density_of_a_normal(regressor: FlowRegressor) -> None:
 
 @pytest.mark.usefixtures("few_fits")
 def test_scorers_of_a_pipeline_and_of_a_search() -> None:
-    X, y, _ = rows(90)
+    X, y, _ = rows(40)
     pipeline = make_pipeline(StandardScaler(), FlowRegressor(GAUSSIAN, random_state=0))
     scoring = {"nats": log_density_scorer, "crps": crps_scorer}
     scores = cross_validate(pipeline, X, y, cv=2, scoring=scoring)

@@ -1,6 +1,7 @@
 """Dtypes of NumPy, pandas, polars and Arrow as JSON, and back.
 
-None is evaluated: a dtype is looked up by a name that is known here.
+None is evaluated: a dtype is looked up by a name that is known here. A dtype that a model file
+cannot hold is a TypeError; JSON of no dtype is one of the errors that a reader expects.
 """
 
 import re
@@ -33,13 +34,7 @@ REMEDY = "Convert such columns before fitting, or save the model with joblib.dum
 
 
 def pack_dtype(dtype: Any) -> dict[str, Any]:
-    """Return a dtype as JSON.
-
-    Raises
-    ------
-    TypeError
-        Where it is one that a model file cannot hold.
-    """
+    """Return a dtype as JSON."""
     if isinstance(dtype, np.dtype) and NUMPY.fullmatch(dtype.str):
         return {"library": "numpy", "name": dtype.str}
     if isinstance(dtype, pd.api.extensions.ExtensionDtype):
@@ -52,13 +47,7 @@ def pack_dtype(dtype: Any) -> dict[str, Any]:
 
 
 def unpack_dtype(packed: Any) -> Any:
-    """Return the dtype of :func:`pack_dtype`.
-
-    Raises
-    ------
-    ValueError, TypeError, AttributeError, LookupError
-        Where the JSON is of no dtype.
-    """
+    """Return the dtype of :func:`pack_dtype`."""
     name = packed["name"]
     match packed["library"]:
         case "numpy":

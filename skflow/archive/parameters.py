@@ -18,13 +18,7 @@ GENERATOR = "MT19937"  # NumPy's generator behind RandomState
 
 
 def pack_parameter(value: Any) -> Any:
-    """Return the value of a parameter.
-
-    Raises
-    ------
-    TypeError
-        Where it is of a type that a file cannot hold.
-    """
+    """Return the value of a parameter; TypeError where it is one that a file cannot hold."""
     match value:
         case Schema():
             return {"schema": [pack_schema(column) for column in value.columns]}

@@ -1,7 +1,8 @@
 """Single values, such as categories, as JSON and back: equal, and of the same type.
 
 Strings, booleans, integers, finite floats and None are JSON's own, which tells 1 from 1.0. Another
-value becomes an object of one key, the name of its type.
+value becomes an object of one key, the name of its type. A value that a model file cannot hold is a
+TypeError; JSON of no value is one of the errors that a reader expects.
 """
 
 import math
@@ -33,13 +34,7 @@ class _Spelling(NamedTuple):
 
 
 def pack_scalar(value: Any) -> Any:
-    """Return a value as JSON.
-
-    Raises
-    ------
-    TypeError
-        Where it is of a type that a model file cannot hold.
-    """
+    """Return a value as JSON."""
     kind = type(value)
     is_wide = kind is int and value.bit_length() > MAX_BITS
     if kind in PLAIN and not is_wide and not (kind is float and not math.isfinite(value)):
@@ -66,13 +61,7 @@ def _comes_back(value: Any, spelling: _Spelling) -> bool:
 
 
 def unpack_scalar(packed: Any) -> Any:
-    """Return the value of :func:`pack_scalar`.
-
-    Raises
-    ------
-    ValueError, TypeError, ArithmeticError, AttributeError, LookupError
-        Where the JSON is of no value.
-    """
+    """Return the value of :func:`pack_scalar`."""
     if type(packed) in PLAIN:
         return packed
     if type(packed) is not dict or len(packed) != 1:
@@ -93,13 +82,7 @@ def shorten(value: Any) -> str:
 
 
 def check_zone(name: Any) -> str:
-    """Return the name of a time zone that is known here.
-
-    Raises
-    ------
-    ValueError, TypeError
-        Where there is none.
-    """
+    """Return the name of a time zone that is known here."""
     if not ZONE.fullmatch(name):
         raise ValueError(f"{shorten(name)} is no time zone")
     try:
@@ -110,13 +93,7 @@ def check_zone(name: Any) -> str:
 
 
 def pack_zone(zone: Any) -> str:
-    """Return the name of a time zone.
-
-    Raises
-    ------
-    TypeError
-        Where the zone is not the one of its name.
-    """
+    """Return the name of a time zone, where the zone is the one of its name."""
     try:
         name = check_zone(str(zone))
     except ValueError:

@@ -49,13 +49,7 @@ MAX_DIGITS = 400  # of a number, before and after the point: those of floats, at
 
 
 def pack_table(container: Container, codec: TableCodec) -> dict[str, Any]:
-    """Return container and codec.
-
-    Raises
-    ------
-    TypeError
-        Where a dtype or a category is one that a file cannot hold.
-    """
+    """Return container and codec; TypeError where a file cannot hold a dtype or a category."""
     dtypes, columns = [], []
     parts = (container.dtypes, container.fitted, container.markers)
     fitted = zip(*parts, codec.schema.columns, codec.columns, strict=True)

@@ -195,11 +195,11 @@ def write_report(arguments: Namespace) -> None:
     detector.set_params(verbose=int(sys.stderr.isatty() and not arguments.quiet))
     with open_table(arguments.table, arguments.sep) as table:
         columns = _match(arguments, detector, table)
-        frames = [batch.frame for batch in table.batches(50_000, columns.names, columns.text)]
-        if not frames:
+        frame = table.read(columns.names, columns.text)
+        if not len(frame):
             raise CommandError(f"{table.path} has columns, but no rows.")
         with as_command_error(columns.path):
-            rows = columns.typed(pd.concat(frames))
+            rows = columns.typed(frame)
             X = rows if columns.named else rows.to_numpy()
             page = detector.report(X, title=arguments.title)
     with attach_filename(arguments.output):

@@ -98,17 +98,9 @@ class CsvTable:
             )
 
     def read(self, columns: Sequence[str], labels: Labels) -> pd.DataFrame:
-        """Read all rows as text.
+        """Read all rows as text, NA where a cell is missing.
 
-        Parameters
-        ----------
-        columns : sequence of str
-        labels : mapping of str to collection of str
-            Labels of columns, which are no missing values: "NA" is a country, too.
-
-        Returns
-        -------
-        frame : DataFrame of strings, NA where a cell is missing
+        Cells that are ``labels`` of their column are no missing values: "NA" is a country, too.
         """
         frames = [batch.frame for batch in self.batches(BATCH_ROWS, columns, labels)]
         return pd.concat(frames) if frames else pd.DataFrame(columns=list(columns), dtype="string")

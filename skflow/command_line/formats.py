@@ -17,12 +17,7 @@ def files_of(path: str) -> list[str] | None:
     """Return the Parquet files of a folder, or those of a pattern such as ``*.parquet``, sorted.
 
     Folders of answers below a folder of tables are left out. None where the path is that of one
-    file.
-
-    Raises
-    ------
-    CommandError
-        Where there are none.
+    file; an error where there are no files.
     """
     if os.path.isdir(path):
         pattern = os.path.join(glob.escape(path), "**", "*.parquet")
@@ -44,12 +39,7 @@ def files_of(path: str) -> list[str] | None:
 def format_of(path: str, delimiter: str | None = None) -> tuple[str | None, bool]:
     """Return delimiter of a CSV file, None for Parquet, and whether gzip compresses it.
 
-    A given ``delimiter`` overrules that of the file's ending.
-
-    Raises
-    ------
-    CommandError
-        Where the ending is unknown.
+    A given ``delimiter`` overrules that of the file's ending. An unknown ending is an error.
     """
     name = Path("" if path == STANDARD else path)
     packed = name.suffix.lower() == ".gz"

@@ -21,7 +21,7 @@ from skflow.estimators.meta import density_of
 from skflow.table.objects import as_objects
 from skflow.table.schema import ColumnSchema
 
-Parser = Callable[[pd.Series], pd.Series | None]
+Parser = Callable[[pd.Series], pd.Series]  # of text; raises where a cell is something else
 
 NUMPY = {"Int64": "int64", "UInt64": "uint64", "boolean": "bool"}
 TRUTHS = {"true": True, "false": False}
@@ -64,13 +64,7 @@ class ModelColumns:
 
     @classmethod
     def match(cls, estimator: Any, table: Any) -> Self:
-        """Find the model's columns among those of a file.
-
-        Raises
-        ------
-        CommandError
-            Where some are missing.
-        """
+        """Find the model's columns among those of a file; an error where some are missing."""
         fitted = density_of(estimator).schema_.columns
         named = hasattr(estimator, "feature_names_in_")
         known = [*table.index, *table.names]
@@ -141,13 +135,7 @@ def as_inferred(frame: pd.DataFrame, categorical: Collection[str]) -> pd.DataFra
 
 
 def as_fitted(column: pd.Series, fitted: ColumnSchema) -> pd.Series:
-    """Convert a column to what the model's was.
-
-    Raises
-    ------
-    ValueError
-        Where text is no number, truth value, date or duration, and should be.
-    """
+    """Convert a column to what the model's was; ValueError where text spells no such value."""
     if fitted.family == "category":
         return _as_levels(column, fitted.levels)
     if not isinstance(column.dtype, pd.StringDtype):
@@ -211,81 +199,72 @@ def _first_refused(cells: pd.Series, parsers: Sequence[Parser]) -> str:
     return str(cells.iloc[0])
 
 
-def _parse_dates(text: pd.Series) -> pd.Series | None:
-    """Return ISO 8601 dates, in UTC where they have offsets; None where a cell is none."""
-    present = text.dropna()
-    if not present.str.fullmatch(DATE).all():
-        return None
-    zoned = present.str.contains(ZONE + "$", regex=True)
+def _parse_dates(text: pd.Series) -> pd.Series:
+    """Return ISO 8601 dates, in UTC where they have offsets."""
+    _refuse_others(text, DATE)
+    zoned = text.dropna().str.contains(ZONE + "$", regex=True)
     if zoned.any() and not zoned.all():
-        return None
-    try:
-        return pd.to_datetime(text, format="ISO8601", utc=bool(zoned.any()))
-    except ValueError:
-        return None
+        raise ValueError("some dates have an offset, others none")
+    return pd.to_datetime(text, format="ISO8601", utc=bool(zoned.any()))
 
 
-def _parse_durations(text: pd.Series) -> pd.Series | None:
-    """Return durations as pandas or Python writes them; None where a cell is none."""
-    if not text.dropna().str.fullmatch(DURATION).all():
-        return None
-    try:
-        return pd.to_timedelta(text.str.replace(",", ""))
-    except ValueError:
-        return None
+def _parse_durations(text: pd.Series) -> pd.Series:
+    """Return durations as pandas or Python writes them."""
+    _refuse_others(text, DURATION)
+    return pd.to_timedelta(text.str.replace(",", ""))
 
 
-def _parse_codes(text: pd.Series) -> pd.Series | None:
-    """Return whole numbers without leading zeros, which name things; None where a cell is none.
+def _parse_codes(text: pd.Series) -> pd.Series:
+    """Return whole numbers without leading zeros, which name things.
 
     Beside missing values they may all be spelled "7.0", as pandas writes them.
     """
     present = text.dropna()
     if len(present) < len(text) and present.str.endswith(".0").all():
         text = text.str.removesuffix(".0")
-    return _parse_whole(text) if text.dropna().str.fullmatch(WHOLE).all() else None
+    _refuse_others(text, WHOLE)
+    return _parse_whole(text)
 
 
-def _parse_truths(text: pd.Series) -> pd.Series | None:
-    """Return booleans; None where a cell is none."""
-    truths = [TRUTHS.get(cell.lower()) for cell in text.dropna()]
-    return None if None in truths else _beside_missing(text, truths, "boolean")
+def _parse_truths(text: pd.Series) -> pd.Series:
+    return _beside_missing(text, [TRUTHS[cell.lower()] for cell in text.dropna()], "boolean")
 
 
-def _parse_whole(text: pd.Series) -> pd.Series | None:
-    """Return integers of at most 64 bits; None where a cell is none."""
-    numbers = _numbers(text.dropna(), int)
+def _parse_whole(text: pd.Series) -> pd.Series:
+    """Return integers of at most 64 bits."""
+    numbers = _numbers(text, int)
     for dtype, low, high in (("Int64", -(2**63), 2**63 - 1), ("UInt64", 0, 2**64 - 1)):
-        if numbers is not None and all(low <= number <= high for number in numbers):
+        if all(low <= number <= high for number in numbers):
             return _beside_missing(text, numbers, dtype)
-    return None
+    raise ValueError("no dtype of 64 bits holds these numbers")
 
 
-def _parse_floats(text: pd.Series) -> pd.Series | None:
-    """Return floats, the nearest to each number; None where a cell is none."""
-    numbers = _numbers(text.dropna(), float)
-    whole = _numbers(text.dropna(), int) is not None  # they would lose digits
-    return None if whole or numbers is None else _beside_missing(text, numbers, "float64")
+def _parse_floats(text: pd.Series) -> pd.Series:
+    """Return floats, the nearest to each number; whole numbers alone would lose digits."""
+    if text.dropna().str.strip().str.fullmatch(r"[+-]?\d+").all():
+        raise ValueError("all numbers are whole")
+    return _beside_missing(text, _numbers(text, float), "float64")
 
 
-def _parse_numbers(text: pd.Series) -> pd.Series | None:
+def _parse_numbers(text: pd.Series) -> pd.Series:
     """Return numbers, whole ones with all their digits; truth values are 1 and 0."""
     digits = {"true": "1", "false": "0"}
     text = text.map(lambda cell: digits.get(cell.lower(), cell), na_action="ignore")
-    typed = _first_parsed((_parse_whole, _parse_floats), text)
-    integers = _numbers(text.dropna(), int) if typed is None else None
-    return typed if integers is None else _beside_missing(text, integers, "object")
+    parsed = _first_parsed((_parse_whole, _parse_floats), text)
+    return _beside_missing(text, _numbers(text, int), "object") if parsed is None else parsed
 
 
-def _numbers(cells: pd.Series, kind: Callable[[str], Any]) -> list[Any] | None:
-    """Return what Python reads, but for its own spellings; None where a cell is no number."""
-    together = "".join(cells)
+def _numbers(text: pd.Series, kind: Callable[[str], Any]) -> list[Any]:
+    """Return what Python reads, but for its own spellings."""
+    together = "".join(text.dropna())
     if "_" in together or not together.isascii() or "nan" in together.lower():
-        return None
-    try:
-        return [kind(cell) for cell in cells]
-    except ValueError:
-        return None
+        raise ValueError("no other program reads such numbers")
+    return [kind(cell) for cell in text.dropna()]
+
+
+def _refuse_others(text: pd.Series, pattern: str) -> None:
+    if not text.dropna().str.fullmatch(pattern).all():
+        raise ValueError(f"some cells do not match {pattern}")
 
 
 def _beside_missing(text: pd.Series, values: Sequence[Any], dtype: Any) -> pd.Series:
@@ -300,8 +279,11 @@ def _beside_missing(text: pd.Series, values: Sequence[Any], dtype: Any) -> pd.Se
 
 
 def _first_parsed(parsers: Sequence[Parser], text: pd.Series) -> pd.Series | None:
-    parsed = (parse(text) for parse in parsers)
-    return next((values for values in parsed if values is not None), None)
+    """Return what the first of the parsers returns that does not refuse a cell."""
+    for parse in parsers:
+        with suppress(ValueError, LookupError):
+            return parse(text)
+    return None
 
 
 # Parsers of text whose type is to be inferred, in order, and of what the model's column was.

@@ -16,13 +16,7 @@ class EmptyTableError(CommandError):
 
 
 def log(kind: str, message: object) -> None:
-    """Write a line on standard error, above a progress bar where there is one.
-
-    Parameters
-    ----------
-    kind : {"error", "warning", "note"}
-    message : object
-    """
+    """Write an error, a warning or a note as a line, above a progress bar where there is one."""
     tqdm.write(f"skflow: {kind}: {one_line(message)}", file=sys.stderr)
 
 

@@ -28,16 +28,8 @@ from skflow.command_line.messages import (
 
 # What does not change the answers.
 FREE = (
-    "table",
-    "output",
-    "model",
-    "n_jobs",
-    "batch_rows",
-    "device",
-    "quiet",
-    "inputs",
-    "tables",
-    "files",
+    *("table", "output", "model", "inputs", "tables", "files"),
+    *("n_jobs", "batch_rows", "device", "quiet"),
 )
 
 

@@ -170,7 +170,8 @@ def test_a_task_travels(flow: FlowDensity, from_file: bool, tmp_path: Path) -> N
     task = BatchTask(tmp_path / "model" if from_file else flow)
     size = len(pickle.dumps(task))
     assert (size < 4_000) == from_file
-    scores = Parallel(2)(delayed(task)(part) for part in parts_of(ROWS))
+    # As the command line asks for workers, whose tests take these over.
+    scores = Parallel(2, max_nbytes=None)(delayed(task)(part) for part in parts_of(ROWS))
     np.testing.assert_allclose(
         pd.concat(scores)["log_density"], flow.score_samples(ROWS), atol=1e-9
     )

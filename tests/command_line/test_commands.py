@@ -116,6 +116,13 @@ def test_score(files: Path, table: str, more: list, capsys: pytest.CaptureFixtur
     assert scores.shape == (60, 1)
 
 
+def test_jobs_change_nothing(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the workers of the test above: a case of the faults ends these."""
+    command = ["score", files / "flow", files / "new.csv", "--batch-rows", 7]
+    one, two = (run(capsys, *command, "--n-jobs", n_jobs) for n_jobs in (1, 2))
+    pd.testing.assert_frame_equal(one, two, check_exact=True)
+
+
 def test_score_of_a_detector_is_that_of_its_density(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -394,14 +394,6 @@ def test_the_rest_of_standard_input(
     np.testing.assert_array_equal(found, scores_of(files / "flow", files / "new.csv", tmp_path))
 
 
-def test_jobs_change_nothing(files: Path, tmp_path: Path) -> None:
-    one, two = (
-        scores_of(files / "flow", files / "new.csv", tmp_path, "--batch-rows", "7", *more)
-        for more in ([], ["--n-jobs", "2"])
-    )
-    np.testing.assert_array_equal(one, two)
-
-
 def test_other_columns_are_kept_as_they_are(files: Path, tmp_path: Path) -> None:
     trips = make_trips(9, 3).assign(code=[f"00{i}" for i in range(9)])
     trips.to_csv(tmp_path / "trips.csv", index=False)

@@ -34,7 +34,7 @@ def test_imputed_cells_are_those_of_double_precision(
     rows: pd.DataFrame, flow: FlowDensity, n_missing: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = np.random.default_rng(1).random(rows.shape).argsort(axis=1)
-    partial = rows.mask(order < n_missing)
+    partial = rows.mask(order < n_missing)[:250]
     found = flow.impute(partial, random_state=0)
     monkeypatch.setattr(rounding, "MOST_UNSURE", -1.0)
     pd.testing.assert_frame_equal(found, flow.impute(partial, random_state=0), check_exact=True)

@@ -60,12 +60,12 @@ def of_everything() -> Fitted:
     return fit_both(sound_table())
 
 
+CALLS = [(FlowDensity, name) for name in OF_DENSITY]
+CALLS += [(FlowOutlierDetector, name) for name in OF_DETECTOR]  # all methods that take rows
+
+
 def calls(fitted: Fitted) -> list:
-    """All methods that take rows."""
-    density, detector = (fitted[cls] for cls in ESTIMATORS)
-    return [getattr(density, name) for name in OF_DENSITY] + [
-        getattr(detector, name) for name in OF_DETECTOR
-    ]
+    return [getattr(fitted[cls], name) for cls, name in CALLS]
 
 
 # What cannot be fitted
@@ -81,12 +81,20 @@ def test_it_is_not_fitted(name: str, cls: type) -> None:
     assert vars(estimator) == before
 
 
-@pytest.mark.parametrize("name", [name for name in NEVER_FITTED if name not in BY_FIT_ALONE])
-def test_nor_read_later(of_numbers: Fitted, name: str) -> None:
+NEVER_READ = [name for name in NEVER_FITTED if name not in BY_FIT_ALONE]
+
+
+@pytest.mark.parametrize(("name", "call"), one_of_each(NEVER_READ, CALLS))
+def test_nor_read_later(of_numbers: Fitted, name: str, call: tuple[type, str]) -> None:
     make, (error, message) = NEVER_FITTED[name]
-    for call in calls(of_numbers):
-        with pytest.raises(error, match=message):
-            call(make())
+    cls, method = call
+    with pytest.raises(error, match=message):
+        getattr(of_numbers[cls], method)(make())
+
+
+@pytest.mark.parametrize("name", slow_but(NEVER_READ[::5], NEVER_READ))
+def test_nor_read_to_validate_with(name: str) -> None:
+    make, (error, message) = NEVER_FITTED[name]
     if make() is not None:  # no rows to validate with
         with pytest.raises(error, match=message):
             FlowDensity(**ONE_GAUSSIAN).fit(frame(a=numbers()[:, 1]), X_val=make())

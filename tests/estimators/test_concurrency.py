@@ -61,7 +61,7 @@ def detector() -> FlowOutlierDetector:
 def test_threads_share_a_density(flow: FlowDensity) -> None:
     expected = {size: ask(flow, NUMBERS[:size]) for size in SIZES}
     with ThreadPoolExecutor(N_THREADS) as threads:
-        asked = [(size, threads.submit(ask, flow, NUMBERS[:size])) for size in SIZES * 16]
+        asked = [(size, threads.submit(ask, flow, NUMBERS[:size])) for size in SIZES * 6]
         for size, answer in asked:
             assert_same(answer.result(), expected[size])
 
@@ -69,7 +69,7 @@ def test_threads_share_a_density(flow: FlowDensity) -> None:
 def test_threads_share_a_detector(detector: FlowOutlierDetector) -> None:
     expected = detector.p_values(NUMBERS), detector.score_features(NUMBERS[:20])
     with ThreadPoolExecutor(N_THREADS) as threads:
-        p_values = [threads.submit(detector.p_values, NUMBERS) for _ in range(32)]
+        p_values = [threads.submit(detector.p_values, NUMBERS) for _ in range(16)]
         reasons = [threads.submit(detector.score_features, NUMBERS[:20]) for _ in range(8)]
         for answer in p_values:
             np.testing.assert_array_equal(answer.result(), expected[0])
@@ -82,7 +82,7 @@ def test_threads_fit_and_score_at_once(flow: FlowDensity) -> None:
     expected = flow.score_samples(NUMBERS)
     with ThreadPoolExecutor(4) as threads:
         fits = [threads.submit(FlowDensity(**TWO_LAYERS).fit, NUMBERS) for _ in range(2)]
-        scores = [threads.submit(flow.score_samples, NUMBERS) for _ in range(40)]
+        scores = [threads.submit(flow.score_samples, NUMBERS) for _ in range(20)]
         for answer in scores:
             np.testing.assert_allclose(answer.result(), expected, rtol=1e-12)
         for fit in fits:

@@ -103,7 +103,7 @@ def test_generated_checks(estimator, check) -> None:
 
 @expect_degenerate
 @parametrize_with_checks(
-    [CategoricalFlowDensity(n_layers=1, hidden_units=4, max_iter=2, early_stopping=False)],
+    [CategoricalFlowDensity(**QUICK | {"n_layers": 1, "hidden_units": 4, "max_iter": 2})],
     expected_failed_checks=lambda estimator: EXPECTED_TO_FAIL,
 )
 def test_generated_checks_on_labels(estimator, check) -> None:

@@ -15,13 +15,13 @@ from sklearn.pipeline import make_pipeline
 import skflow
 from skflow import FlowDensity, FlowImputer
 from tests.estimators.test_questions import mixed
-from tests.settings import CHOSEN_GAUSSIANS, ONE_GAUSSIAN
+from tests.settings import ONE_GAUSSIAN, TWO_GAUSSIANS
 
 
 @pytest.fixture(scope="module")
 def flow() -> FlowDensity:
     """A quick density of categories, numbers and dates."""
-    return FlowDensity(**CHOSEN_GAUSSIANS).fit(mixed(600))
+    return FlowDensity(**TWO_GAUSSIANS).fit(mixed(600))
 
 
 def clone_fitted(imputer: FlowImputer) -> FlowImputer:
@@ -93,13 +93,13 @@ def test_polars_arrays_and_nullable_columns() -> None:
     rows = pd.DataFrame(
         {"n": pd.array(range(200), dtype="Int64"), "x": np.random.default_rng(0).normal(size=200)}
     )
-    flow = FlowDensity(**CHOSEN_GAUSSIANS).fit(rows)
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(rows)
     partial = with_holes(rows)
     assert flow.impute(partial)["n"].dtype == "Int64"
     of_polars = flow.impute(pl.from_pandas(partial))
     assert of_polars.dtypes == [pl.Int64, pl.Float64]
     assert of_polars.null_count().sum_horizontal().item() == 0
-    of_array = FlowDensity(**CHOSEN_GAUSSIANS).fit(rows.to_numpy(dtype=np.float32))
+    of_array = FlowDensity(**ONE_GAUSSIAN).fit(rows.to_numpy(dtype=np.float32))
     filled = of_array.impute(partial.to_numpy(dtype=np.float32, na_value=np.nan))
     assert filled.dtype == np.float32
     assert not np.isnan(filled).any()

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from skflow import FlowDensity
 from skflow.table.schema import ColumnSchema, Schema
 from tests.mixed import small_mix
-from tests.settings import CHOSEN_GAUSSIANS, EIGHT_EPOCHS, TWO_GAUSSIANS, one_of_each, slow_but
+from tests.settings import (
+    CHOSEN_GAUSSIANS,
+    EIGHT_EPOCHS,
+    TWO_EPOCHS,
+    TWO_GAUSSIANS,
+    one_of_each,
+    slow_but,
+)
 from tests.tables import randomise
 
 FloatArray = NDArray[np.float64]
@@ -130,7 +137,7 @@ def test_probabilities_sum_and_integrate_to_one(name: str, weights: str) -> None
 def test_scores_of_discrete_tables_are_those_of_counts() -> None:
     """Many rows, few cells: a table of counts is as good as any model."""
     rng = np.random.default_rng(1)
-    n_rows = 20_000
+    n_rows = 8_000
     a = rng.choice(3, n_rows, p=[0.5, 0.3, 0.2])
     b = rng.random(n_rows) < np.array([0.2, 0.5, 0.9])[a]
     c = (a + b + (rng.random(n_rows) < 0.3)) % 2
@@ -228,15 +235,14 @@ def check_rescaling(params: dict, factor: float, tolerance: float) -> None:
         "atom": df["atom"] != 0,
         "level": np.zeros(len(df)),
     }
-    for name, has_value in values.items():
-        rescaled = df.assign(**{name: df[name] * factor})
-        again = FlowDensity(**params).fit(rescaled)
-        np.testing.assert_allclose(
-            again.score_samples(rescaled),
-            flow.score_samples(df) - np.log(factor) * has_value,
-            atol=tolerance,
-            err_msg=name,
-        )
+    # All at once: rows differ in which of the columns have a value.
+    rescaled = df.assign(**{name: df[name] * factor for name in values})
+    again = FlowDensity(**params).fit(rescaled)
+    np.testing.assert_allclose(
+        again.score_samples(rescaled),
+        flow.score_samples(df) - np.log(factor) * sum(values.values()),
+        atol=tolerance,
+    )
 
 
 @pytest.mark.parametrize("factor", slow_but([1000], [1000, 1024, 1e-3]))
@@ -277,7 +283,7 @@ def dates(n_rows: int = 400) -> pd.DataFrame:
 def test_units_of_dates_do_not_matter(params: dict) -> None:
     df = dates()
     expected = FlowDensity(**params).fit(df).score_samples(df)
-    for unit in ("s", "ms", "us", "ns"):
+    for unit in ("ms", "us", "ns"):  # seconds so far
         restored = df.astype({"when": f"M8[{unit}]", "took": f"m8[{unit}]"})
         flow = FlowDensity(**params).fit(restored)
         for other in (restored, df):
@@ -354,7 +360,7 @@ PERMUTED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 def test_names_of_labels_do_not_matter(name: str) -> None:
     df = small_mix(300)
     renamed = PERMUTED[name](df)
-    scores = [FlowDensity(**EIGHT_EPOCHS).fit(each).score_samples(each) for each in (df, renamed)]
+    scores = [FlowDensity(**TWO_EPOCHS).fit(each).score_samples(each) for each in (df, renamed)]
     np.testing.assert_allclose(*scores, atol=1e-9)
 
 

@@ -49,7 +49,7 @@ def predicted(gaussian: FlowRegressor) -> ConditionalDistribution:
 
 
 def test_conditional_of_a_gaussian(gaussian: FlowRegressor) -> None:
-    X, y, truth = gaussian_rows(200, 1)
+    X, y, truth = gaussian_rows(100, 1)
     distribution = gaussian.predict_dist(X)
     assert np.abs(distribution.mean() - truth.mean()).mean() < 0.06
     assert np.abs(distribution.std() / 0.7 - 1).mean() < 0.06

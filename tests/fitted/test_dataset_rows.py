@@ -68,7 +68,7 @@ def learn_frame(
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     n_rows=st.one_of(st.integers(2, 60), st.integers(100, 1500)),
@@ -190,7 +190,7 @@ def test_hashes_are_uniform() -> None:
 
 def test_a_fit_is_as_good_as_in_memory(out_of_core: None, tmp_path: Path) -> None:
     """Of sorted files, whose order tells the rows of each file apart."""
-    frame = ROWS.sort_values("decimal", ignore_index=True)
+    frame = ROWS[:3000].sort_values("decimal", ignore_index=True)
     train, test = frame[::2], frame[1::2]
     dataset = write(tmp_path, train, [1000])
     flow = FlowDensity(**TWO_LAYERS)

@@ -7,7 +7,7 @@ from skflow import FlowOutlierDetector
 from tests.settings import ONE_GAUSSIAN
 from tests.tables import unfitted
 
-FDR, N_ROWS, N_OUTLIERS, N_TABLES = 0.2, 100, 20, 40
+FDR, N_ROWS, N_OUTLIERS, N_TABLES = 0.2, 100, 20, 20
 
 
 def test_false_discoveries_are_as_rare_as_asked_for() -> None:
