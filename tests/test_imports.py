@@ -9,6 +9,10 @@ ENGINES = ["pyarrow", "dask", "distributed", "pyspark", "ray"]
 FOREIGN = ["matplotlib", "pytest", "hypothesis", "sphinx", "torch._dynamo", "torch._inductor"]
 
 IMPORT = "import sys, skflow; "
+FIT_LABELS = (
+    "import sys, numpy, skflow; X = numpy.array([['a', 'x'], ['b', 'y'], ['b', 'x']] * 40); "
+    "skflow.FlowDensity(max_iter=2, random_state=0).fit(X); "
+)
 FIT = (
     "import sys, numpy, torch, skflow; torch.set_num_threads(1); "
     "X = numpy.random.default_rng(0).standard_normal((120, 3)); "
@@ -18,7 +22,9 @@ FIT = (
 
 
 @pytest.mark.parametrize(
-    ("code", "foreign"), [(IMPORT, FOREIGN + ENGINES), (FIT, FOREIGN)], ids=["import", "fit"]
+    ("code", "foreign"),
+    [(IMPORT, FOREIGN + ENGINES), (FIT, FOREIGN), (FIT_LABELS, FOREIGN)],
+    ids=["import", "fit", "fit labels"],
 )
 def test_nothing_foreign_is_imported(code: str, foreign: list[str]) -> None:
     report = f"print([name for name in {foreign} if name in sys.modules])"
