@@ -6,6 +6,7 @@
 Peers are Gaussians with few parameters: Ledoit-Wolf's shrunk covariance, factor analysis and
 probabilistic PCA (rank chosen on a tenth of the training rows), and GaussianMixture with full or
 diagonal components (chosen alike). They get standardized columns; the Jacobian is put back.
+Tables of labels (indicators, digits) have a Chow-Liu tree and independent columns as peers.
 Values that repeat are blurred as in ``common/tables.py``, for every method alike. Known densities
 have a covariance of low rank plus a diagonal ("factors"), or a sparse precision plus low rank
 ("graph"); their figures are nats per column below the truth. Digits are integers: bits per pixel,
@@ -24,6 +25,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.covariance import LedoitWolf
@@ -43,13 +45,16 @@ from benchmarks.common.records import (
     read_records,
 )
 from benchmarks.common.tables import blur, drop_duplicates, split
+from benchmarks.peers.chow_liu import SMOOTHING, ChowLiuTree
 from skflow import FlowDensity, FlowOutlierDetector
 
 FloatArray = NDArray[np.float64]
 
 LIBRARIES = ("skflow", "scikit-learn", "torch", "numpy")
 EMBEDDINGS = ("20news_roberta", "cifar10_resnet", "hazelnut_vit")
-DETECTED = (*EMBEDDINGS, "17_InternetAds")
+INDICATORS = "17_InternetAds"
+DETECTED = (*EMBEDDINGS, INDICATORS)
+MIXED = "communities_crime"
 KNOWN = [(kind, columns) for kind in ("factors", "graph") for columns in (200, 500, 1000, 2000)]
 KNOWN_ROWS = {"factors": 2000, "graph": 5000}
 RANKS = (2, 5, 10, 20, 40, 80)
@@ -64,7 +69,13 @@ def load(data: Path, name: str, seed: int) -> tuple[FloatArray, FloatArray, floa
     if name.startswith("digits"):
         rows = np.random.default_rng(seed).permutation(load_digits().data)
         return rows[: int(size)], rows[-360:], 0.0
-    if name in EMBEDDINGS:
+    if name == INDICATORS:
+        arrays = np.load(data / "adbench" / f"{name}.npz")
+        return *split(arrays["X"][arrays["y"] == 0].astype(np.float64), seed), 0.0
+    if name == MIXED:  # its numbers without a missing one
+        numbers = pd.read_parquet(data / "mixed" / f"{name}.parquet").select_dtypes("number")
+        arrays = {"X": numbers.dropna(axis=1).to_numpy(np.float64), "y": np.zeros(len(numbers))}
+    elif name in EMBEDDINGS:
         arrays = np.load(data / "wide" / f"{name}.npz")
     else:
         arrays = np.load(data / "adbench" / f"{name}.npz")
@@ -137,6 +148,13 @@ def fit_mixture(train: FloatArray, seed: int) -> object:
     )
 
 
+def fit_labels(train: FloatArray, seed: int, *, is_tree: bool) -> object:
+    """Fit a tree of labels, or independent columns, of the best smoothing."""
+    n_labels = int(train.max()) + 1
+    make = partial(ChowLiuTree, n_labels, is_tree=is_tree)
+    return _choose(lambda _: [make(smoothing) for smoothing in SMOOTHING], train, seed)
+
+
 METHODS: dict[str, Callable[..., object]] = {
     "FlowDensity()": fit_flow,
     "FlowDensity(n_layers=0)": partial(fit_flow, n_layers=0),
@@ -144,9 +162,19 @@ METHODS: dict[str, Callable[..., object]] = {
     "factor analysis": fit_factors,
     "PPCA": fit_pca,
     "GaussianMixture": fit_mixture,
+    "Chow-Liu tree": partial(fit_labels, is_tree=True),
+    "independent columns": partial(fit_labels, is_tree=False),
 }
 DEFAULTS, *_ = METHODS
 FLOWS, PEERS = list(METHODS)[:2], list(METHODS)[2:]
+OF_LABELS = PEERS[-2:]
+
+
+def methods_of(table: str) -> list[str]:
+    """Return the methods that a table is for: labels, numbers, or both."""
+    has_labels, has_numbers = table == INDICATORS or table.startswith("digits"), table != INDICATORS
+    peers = [method for method in PEERS if (has_labels if method in OF_LABELS else has_numbers)]
+    return [*FLOWS, *peers]
 
 
 def measure_density(data: Path, table: str, seed: int, method: str) -> dict:
@@ -157,7 +185,7 @@ def measure_density(data: Path, table: str, seed: int, method: str) -> dict:
     n_rows, n_columns = train.shape
     log_scale = 0.0
     before, is_flow = peak_memory(), method in FLOWS
-    if not is_flow:
+    if not is_flow and method not in OF_LABELS:
         if table.startswith("digits"):  # uniform noise: a bound of the log-probability
             train, test = (
                 x + np.random.default_rng(7).uniform(-0.5, 0.5, x.shape) for x in (train, test)
@@ -277,7 +305,7 @@ def write_pages(records: list[dict]) -> None:
 def main() -> None:
     """Measure what is not there yet; write the pages with ``--page``."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, help="holds wide/ and adbench/")
+    parser.add_argument("--data", type=Path, help="holds wide/, adbench/ and mixed/")
     parser.add_argument("--tables", nargs="+", help="all, if not given")
     add_arguments(parser, "wide")
     parser.set_defaults(seeds=[0])
@@ -285,15 +313,17 @@ def main() -> None:
     if arguments.data is not None:
         known = [f"{kind} {columns}" for kind, columns in KNOWN]
         digits = [f"digits {n_rows}" for n_rows in (50, 200, 600, 1437)]
-        tables = [*EMBEDDINGS, "24_mnist", *known, *digits]
+        tables = [*EMBEDDINGS, "24_mnist", MIXED, INDICATORS, *known, *digits]
+        of_table = {table: methods_of(table) for table in tables}
+        detected = dict.fromkeys(DETECTED, ("detection",))
         beginnings = tuple(arguments.fresh or arguments.methods)
         jobs = [
             {"table": table, "seed": seed, "method": method}
             for seed in arguments.seeds
-            for names, methods in ((tables, METHODS), (DETECTED, ["detection"]))
-            for table in names
-            for method in methods
-            if method.startswith(beginnings) and table in (arguments.tables or names)
+            for methods in (of_table, detected)
+            for table in arguments.tables or methods
+            for method in methods.get(table, ())
+            if method.startswith(beginnings)
         ]
         if arguments.fresh:
             drop_records(arguments.results, jobs)

@@ -17,6 +17,10 @@ LATE_NAMES = (
     "assert issubclass(skflow.exceptions.ModelFileError, ValueError); "
     "assert not hasattr(skflow, 'FlowDensities'); "
 )
+FIT_LABELS = (
+    "import sys, numpy, skflow; X = numpy.array([['a', 'x'], ['b', 'y'], ['b', 'x']] * 40); "
+    "skflow.FlowDensity(max_iter=2, random_state=0).fit(X); "
+)
 FIT = LATE_NAMES + (
     "import sys, numpy, torch; torch.set_num_threads(1); "
     "X = numpy.random.default_rng(0).standard_normal((120, 3)); "
@@ -27,8 +31,12 @@ FIT = LATE_NAMES + (
 
 @pytest.mark.parametrize(
     ("code", "foreign", "then"),
-    [(IMPORT, FOREIGN + ENGINES, ""), (FIT, FOREIGN, "; import skflow.plotting")],
-    ids=["import", "fit"],
+    [
+        (IMPORT, FOREIGN + ENGINES, ""),
+        (FIT, FOREIGN, "; import skflow.plotting"),
+        (FIT_LABELS, FOREIGN, ""),
+    ],
+    ids=["import", "fit", "fit labels"],
 )
 def test_nothing_foreign_is_imported(code: str, foreign: list[str], then: str) -> None:
     report = f"print([name for name in {foreign} if name in sys.modules])"

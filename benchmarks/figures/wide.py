@@ -6,7 +6,7 @@ import numpy as np
 from benchmarks.common.records import RESULTS, read_records
 from benchmarks.common.report import read
 from benchmarks.figures.claim import OTHERS, OURS, WIDTH, Claim, dots, listed, name_series, simplify
-from benchmarks.wide import DEFAULTS, FLOWS
+from benchmarks.wide import DEFAULTS, FLOWS, OF_LABELS
 
 
 def wide() -> Claim:
@@ -15,10 +15,11 @@ def wide() -> Claim:
     found = {
         (record["method"], record["table"]): record
         for record in read_records(RESULTS / "wide.jsonl")
-        if record.get("nats") is not None
+        if record.get("nats") is not None and record["method"] not in OF_LABELS
     }
-    tables = [table for method, table in found if method == DEFAULTS]
     peers = list(dict.fromkeys(method for method, _ in found if method not in FLOWS))
+    every = [table for method, table in found if method == DEFAULTS]
+    tables = [table for table in every if (peers[0], table) in found]  # not of labels alone
     ours = np.array([found[DEFAULTS, table]["nats"] for table in tables])
     behind = {peer: np.array([found[peer, t]["nats"] for t in tables]) - ours for peer in peers}
     figure, (top, bottom) = plt.subplots(

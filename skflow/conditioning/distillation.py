@@ -15,7 +15,9 @@ from skflow.flow.batch import Batch
 from skflow.flow.context import Vocabulary
 from skflow.flow.floored_components import GaussianComponents
 from skflow.flow.model import Latents, Model
+from skflow.flow.recipe import WIDE
 from skflow.initialization.gaussian_mixture import (
+    RIDGE,
     ComponentPrior,
     PriorStrength,
     SufficientStatistics,
@@ -27,10 +29,12 @@ from skflow.initialization.imputation import impute
 from skflow.torch_state import usual_torch
 
 N_DRAWS = 10_000
+DRAWS_PER_COLUMN = 40  # of many columns
 HELD_OUT = 2_000
 SEED = 0
 N_COMPONENTS = (16, 64)  # held-out draws choose between them
 MOST_ENTRIES = 4_000_000  # in all covariances
+N_RADII = 4  # components of many columns, which have one shape
 N_ITER = 60
 TOLERANCE = 1e-3  # nats per row
 LABEL_ROWS = 1.0  # rows of prior in the probabilities of each component's labels
@@ -55,6 +59,8 @@ def distill(model: Model) -> MixedComponents:
     fitting = DrawsOfModel(draws, vocabulary, model.labels.unseen, generator)
     n_columns = max(1, len(draws.y))
     most = max(1, MOST_ENTRIES // n_columns**2)
+    if n_columns > WIDE:  # whose covariances would take minutes
+        return fitting.with_broad(fitting.fit_radii(min(N_RADII, most)))
     fits = [fitting.fit(min(k, most), generator) for k in N_COMPONENTS]
     best = max(fits, key=fitting.held_out_score)
     return fitting.with_broad(best)
@@ -64,8 +70,10 @@ def _draw(model: Model, generator: torch.Generator) -> Batch:
     """Draw labels and gaussianized values, without what comes from the floor of the mixture."""
     size = max(64, BLOCK_ENTRIES // model.entries_per_row)
     parts: list[Batch] = []
-    for start in range(0, N_DRAWS, size):
-        n_rows = min(size, N_DRAWS - start)
+    n_columns = len(model.value_labels)
+    n_draws = N_DRAWS if n_columns <= WIDE else min(N_DRAWS, DRAWS_PER_COLUMN * n_columns)
+    for start in range(0, n_draws, size):
+        n_rows = min(size, n_draws - start)
         z = [
             torch.randn(len(part), n_rows, generator=generator, dtype=torch.float64)
             for part in (model.labels.sizes, model.value_labels)
@@ -133,6 +141,35 @@ class DrawsOfModel:
             if score - previous < TOLERANCE:
                 break
             previous = score
+        return MixedComponents(gaussians, log_labels, self.vocabulary.offsets)
+
+    def fit_radii(self, n_components: int) -> MixedComponents:
+        """Fit components that share a mean and, but for its scale, a covariance.
+
+        Each row then counts by one number, its squared distance from the mean.
+        """
+        y, n_columns = self.rows.y, len(self.rows.y)
+        pooled, mean = pooled_covariance(y, self.rows.weight), y.mean(dim=1, keepdim=True)
+        factor = torch.linalg.cholesky(pooled + RIDGE * torch.eye(n_columns).to(pooled))
+        whitened = torch.linalg.solve_triangular(factor, y - mean, upper=False)
+        distances = whitened.square().sum(dim=0) / n_columns
+        shares = (torch.arange(n_components).to(distances) + 0.5) / n_components
+        variances, weights = (
+            distances.quantile(shares),
+            shares.new_full(shares.shape, 1 / n_components),
+        )
+        for _ in range(N_ITER):
+            exponents = variances.log()[:, None] + distances / variances[:, None]
+            responsibilities = torch.softmax(
+                weights.log()[:, None] - n_columns / 2 * exponents, dim=0
+            )
+            counts = responsibilities.sum(dim=1)
+            variances = (responsibilities @ distances + 1.0) / (counts + 1.0)
+            weights = (counts + 1.0) / (counts + 1.0).sum()
+        gaussians = GaussianComponents(
+            weights, mean.T.expand(n_components, -1), variances[:, None, None] * pooled
+        )
+        log_labels = self._smooth(self._count(responsibilities, self.codes))
         return MixedComponents(gaussians, log_labels, self.vocabulary.offsets)
 
     def held_out_score(self, components: MixedComponents) -> float:

@@ -15,19 +15,30 @@ condition, the sum starts from features of it. :math:`f_j` are the smoothed freq
 the training rows and :math:`r_j` is the probability of a novel label. The floors
 :math:`e_j` keep every label's probability above 1e-9, so that scores are finite and the
 inverse can distinguish the midpoints of the intervals.
+
+Hundreds of columns are few groups of neighbours, each with one hidden state: that of the labels
+before the group. Within a group, columns depend on each other by the tree alone.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from skflow.flow.batch import Batch
 from skflow.flow.conditioner import ResidualBlock
-from skflow.flow.context import ContextEncoder, Vocabulary, random_embedding
+from skflow.flow.context import (
+    ContextEncoder,
+    Vocabulary,
+    group_starts,
+    random_embedding,
+    sum_in_groups,
+)
 from skflow.flow.effects import ConditionLogits, ConditionStart
 from skflow.flow.heavy_tails import ndtr, student_density, student_quantile, student_tails
 
@@ -53,6 +64,8 @@ class LabelStart(NamedTuple):
         ``(n_parent_labels + 1, n_labels)`` per column; one row without a parent.
     floor : float
         Share of the frequencies in each probability.
+    n_groups : int
+        Groups of neighbouring columns that share a hidden state, at most one for each column.
     given : ConditionStart, optional
         Effects of a condition on the logits; None: there are none.
     """
@@ -61,15 +74,16 @@ class LabelStart(NamedTuple):
     log_frequencies: list[Tensor]
     log_tables: list[Tensor]
     floor: float
+    n_groups: int
     given: ConditionStart | None = None
 
 
-def blank_start(n_labels: Sequence[int], parents: list[int]) -> LabelStart:
+def blank_start(n_labels: Sequence[int], parents: list[int], n_groups: int) -> LabelStart:
     """Return a start of the given sizes, to load a state into; its numbers take no memory."""
     n_rows = [n_labels[parent] + 1 if parent >= 0 else 1 for parent in parents]
     empty = partial(torch.empty, dtype=torch.float64, device="meta")
     tables = [empty(*sizes) for sizes in zip(n_rows, n_labels, strict=True)]
-    return LabelStart(parents, [empty(size) for size in n_labels], tables, floor=0.01)
+    return LabelStart(parents, [empty(size) for size in n_labels], tables, 0.01, n_groups)
 
 
 class AutoregressiveCategorical(nn.Module):
@@ -116,7 +130,8 @@ class AutoregressiveCategorical(nn.Module):
         self.register_buffer("parents", torch.tensor(start.parents, dtype=torch.int64))
         self.vocabulary = Vocabulary(n_labels)
         self.weight = random_embedding(self.vocabulary.n_entries, width, generator, EMBEDDING_SCALE)
-        self.bias = nn.Parameter(torch.zeros(len(n_labels), width, dtype=torch.float32))
+        self.first = group_starts(len(n_labels), start.n_groups)  # columns
+        self.bias = nn.Parameter(torch.zeros(start.n_groups, width, dtype=torch.float32))
         self.block = ResidualBlock(width, dropout, generator)
         padded = [1 << (size - 1).bit_length() if size else 1 for size in n_labels]
         self.groups = nn.ModuleList(
@@ -156,20 +171,20 @@ class AutoregressiveCategorical(nn.Module):
             at_corners = [own + share.log() for share, own in corners if share is not None]
             return torch.stack(at_corners).logsumexp(dim=0)
         ((features, of_given, _),) = self._starts(given)
-        # What the heads of each column take, (L, width, n); one pass of the block for all.
+        # What the heads of each group take, (n_groups, width, n); one pass of the block for all.
         prefix = self._embeddings_before(labels) + self.bias[:, None]
         if features is not None:
             prefix = prefix + features
-        n_columns, n_rows, width = prefix.shape
-        flat = prefix.permute(2, 0, 1).reshape(width, n_columns * n_rows)
-        hidden = torch.relu(self.block(flat)).view(width, n_columns, n_rows).permute(1, 0, 2)
+        n_groups, n_rows, width = prefix.shape
+        flat = prefix.permute(2, 0, 1).reshape(width, n_groups * n_rows)
+        hidden = torch.relu(self.block(flat)).view(width, n_groups, n_rows).permute(1, 0, 2)
         for heads in self._all_heads():
             own = labels[heads.columns]
             unseen = self.unseen[heads.columns, None].to(log_probs.dtype)
             # The first column depends on the condition only: without one all rows are equal.
             is_first = heads.members == [0] and given is None
             rows = slice(1) if is_first else slice(None)
-            log_prob = heads(hidden[heads.columns][:, :, rows], labels[:, rows], of_given)
+            log_prob = heads(hidden[:, :, rows], labels[:, rows], of_given)
             log_prob = log_prob.expand(-1, -1, labels.shape[1])
             picked = log_prob.gather(1, own[:, None].clamp_max(log_prob.shape[1] - 1)).squeeze(1)
             known = own < self.sizes[heads.columns, None]
@@ -198,7 +213,7 @@ class AutoregressiveCategorical(nn.Module):
         z = torch.zeros_like(novel)
         before, starts = self._embeddings_before(labels), self._starts(given)
         for j, unseen in enumerate(self.unseen):
-            below, share = self._intervals(j, before[j], labels, starts)
+            below, share = self._intervals(j, before[self._group(j)], labels, starts)
             index = labels[j].clamp_max(len(share) - 1)[None]
             middle = (below + share / 2).gather(0, index).squeeze(0)
             known = torch.special.ndtri(unseen / 2 + (1 - unseen) * middle)
@@ -214,9 +229,11 @@ class AutoregressiveCategorical(nn.Module):
         """Invert :meth:`latents`: labels, and novel numbers, NaN for all else."""
         labels = torch.zeros(z.shape, dtype=torch.int64, device=z.device)
         novel = torch.full_like(z, torch.nan)
-        before = self.bias.new_zeros(z.shape[1], self.bias.shape[1])
+        total = before = self.bias.new_zeros(z.shape[1], self.bias.shape[1])
         starts = self._starts(given)
         for j, unseen in enumerate(self.unseen):
+            if j in self.first:
+                before = total
             below, share = self._intervals(j, before, labels, starts)
             position = (ndtr(z[j]) - unseen / 2) / (1 - unseen)
             known = ((below + share)[:-1] < position).sum(dim=0)
@@ -227,7 +244,7 @@ class AutoregressiveCategorical(nn.Module):
             size = student_quantile(1 - clipped, clipped)
             labels[j] = torch.where(is_known, known, self.sizes[j])
             novel[j] = torch.where(is_number, torch.sign(z[j]) * size, torch.nan)
-            before = before + functional.embedding(
+            total = total + functional.embedding(
                 labels[j] + self.vocabulary.offsets[j], self.weight
             )
         return labels, novel
@@ -241,9 +258,16 @@ class AutoregressiveCategorical(nn.Module):
         return cast(list[_Heads], list(self.groups))
 
     def _embeddings_before(self, labels: Tensor) -> Tensor:
-        """Sum of the embeddings of all labels before each column, ``(L, n, width)``."""
-        embedded = functional.embedding(self.vocabulary(labels), self.weight)
+        """Sum of the embeddings of all labels before each group, ``(n_groups, n, width)``."""
+        codes = self.vocabulary(labels)
+        if len(self.first) == len(labels):
+            embedded = functional.embedding(codes, self.weight)
+        else:
+            embedded = sum_in_groups(codes, self.weight, self.first, self.vocabulary.offsets)
         return embedded.cumsum(dim=0) - embedded
+
+    def _group(self, column: int) -> int:
+        return bisect_right(self.first, column) - 1
 
     def _starts(self, given: Batch | None) -> list["_Start"]:
         """Return what conditions add: one start, or one at each corner of those between levels."""
@@ -265,7 +289,7 @@ class AutoregressiveCategorical(nn.Module):
         total = before.new_zeros(())
         for features, logits, weight in starts:
             prefix = before if features is None else before + features
-            hidden = torch.relu(self.block((prefix + self.bias[j]).T))
+            hidden = torch.relu(self.block((prefix + self.bias[self._group(j)]).T))
             share = heads.one(place, hidden, labels, logits)[: max(1, int(self.sizes[j]))].exp()
             total = total + (share if weight is None else weight * share)
         return total.cumsum(dim=0) - total, total
@@ -302,14 +326,18 @@ class _Heads(nn.Module):
     def __init__(self, columns: list[int], size: int, start: LabelStart, width: int) -> None:
         super().__init__()
         self.members = columns
-        tables = [_pad(start.log_tables[j], size) for j in columns]
+        tables = [start.log_tables[j] for j in columns]
         n_rows = torch.tensor([len(table) for table in tables])
         self.register_buffer("columns", torch.tensor(columns))
         self.register_buffer("parents", torch.tensor([start.parents[j] for j in columns]))
-        self.register_buffer("table", torch.cat(tables))
+        self.is_apart = start.n_groups == len(start.parents)
+        ends = [*group_starts(len(start.parents), start.n_groups)[1:], len(start.parents)]
+        #: Columns of each group.
+        self.counts = np.diff([bisect_left(columns, end) for end in ends], prepend=0).tolist()
+        self.register_buffer("table", _stack(tables, size))
         self.register_buffer("first_row", n_rows.cumsum(0) - n_rows)
-        frequencies = [_pad(start.log_frequencies[j][None], size) for j in columns]
-        self.register_buffer("frequencies", torch.cat(frequencies).exp()[:, :, None])
+        frequencies = [start.log_frequencies[j][None] for j in columns]
+        self.register_buffer("frequencies", _stack(frequencies, size, exp=True)[:, :, None])
         sizes = [len(frequencies) for frequencies in start.log_frequencies]
         firsts = [sum(sizes[:j]) for j in columns]
         places = torch.full((len(columns), size), sum(sizes))
@@ -323,14 +351,21 @@ class _Heads(nn.Module):
         self.floor_logit = nn.Parameter(torch.logit(floor))
 
     def forward(self, hidden: Tensor, labels: Tensor, of_given: Tensor | None) -> Tensor:
-        """Log-probabilities ``(n_columns, size, n_rows)`` of known labels."""
+        """Log-probabilities ``(n_columns, size, n_rows)`` of known labels.
+
+        ``hidden``, ``(n_groups, width, n_rows)``, is the hidden state of all groups.
+        """
         rows = self.first_row[:, None] + self._parent_labels(labels)
         start = functional.embedding(rows, self.table).transpose(1, 2)
         if of_given is not None:
             start = start + of_given[self.places]
-        return _floored_log_softmax(
-            start + self.bias + torch.bmm(self.weight, hidden), self._floor(), self.frequencies
-        )
+        if self.is_apart:
+            of_hidden = torch.bmm(self.weight, hidden[self.columns])
+        else:
+            own = self.weight.split(self.counts)
+            products = [w.flatten(0, 1) @ h for w, h in zip(own, hidden, strict=True)]
+            of_hidden = torch.cat(products).view(*self.weight.shape[:2], -1)
+        return _floored_log_softmax(start + self.bias + of_hidden, self._floor(), self.frequencies)
 
     def one(self, g: int, hidden: Tensor, labels: Tensor, of_given: Tensor | None) -> Tensor:
         """Log-probabilities of column g alone, ``(size, n_rows)``, from ``(width, n_rows)``."""
@@ -357,6 +392,9 @@ def _floored_log_softmax(logits: Tensor, floor: Tensor, frequencies: Tensor) -> 
     return probability.clamp_min(torch.finfo(logits.dtype).tiny).log()
 
 
-def _pad(log_table: Tensor, size: int) -> Tensor:
-    """Add impossible labels up to ``size``: their logits are large and negative."""
-    return functional.pad(log_table, (0, size - log_table.shape[1]), value=IMPOSSIBLE)
+def _stack(log_tables: Sequence[Tensor], size: int, *, exp: bool = False) -> Tensor:
+    """Stack tables, with impossible labels up to ``size``: their logits are large and negative."""
+    if log_tables[0].is_meta:  # torch imports its compiler to compute with these
+        return log_tables[0].new_empty(sum(map(len, log_tables)), size)
+    pad = [functional.pad(own, (0, size - own.shape[1]), value=IMPOSSIBLE) for own in log_tables]
+    return torch.cat(pad).exp() if exp else torch.cat(pad)

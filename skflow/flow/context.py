@@ -13,6 +13,7 @@ condition of a row, with both.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -165,6 +166,36 @@ def sum_embeddings(codes: Tensor, table: Tensor) -> Tensor:
     entries = torch.cat((below, codes.ceil())).long().T.contiguous()
     weights = torch.cat((1 - share, share)).T.contiguous()
     return functional.embedding_bag(entries, table, per_sample_weights=weights, mode="sum").T
+
+
+def group_starts(n_columns: int, n_groups: int) -> list[int]:
+    """Return the first column of each of some groups of neighbours, nearly equal in size."""
+    return [-(-group * n_columns // n_groups) for group in range(n_groups)]
+
+
+def sum_in_groups(codes: Tensor, table: Tensor, first: Sequence[int], offsets: Tensor) -> Tensor:
+    """Sum the rows of ``table`` that codes name, by groups of columns.
+
+    Parameters
+    ----------
+    codes : Tensor of int64, shape (n_columns, n_rows)
+    table : Tensor of shape (n_entries, n_features)
+    first : sequence of int
+        First column of each group.
+    offsets : Tensor of int64, shape (n_columns,)
+        First entry of each column.
+
+    Returns
+    -------
+    sums : Tensor of shape (n_groups, n_rows, n_features)
+    """
+    columns = pairwise([*first, len(codes)])
+    entries = pairwise([*offsets[[*first]].tolist(), len(table)])
+    sums = []
+    for (begin, end), (low, high) in zip(columns, entries, strict=True):
+        rows = table[low:high].index_select(0, (codes[begin:end] - low).flatten())
+        sums.append(rows.view(end - begin, *codes.shape[1:], -1).sum(dim=0))
+    return torch.stack(sums)
 
 
 def random_embedding(

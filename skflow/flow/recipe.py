@@ -30,6 +30,7 @@ LAYERS_OF_ONE_COLUMN = 2  # each transforms it given its labels and condition
 
 # Names of arrays in the state of a model.
 PARENTS = "labels.parents"
+GROUPS = "labels.bias"
 MARGINALS = "marginals.x_knots"
 GIVEN_MARGINALS = "given_marginals.x_knots"
 MIXTURE = "flow.mixture.log_weights"
@@ -126,12 +127,6 @@ class FlowRecipe:
         n_encoders = bool(self.n_labels) + (self.given is not None)
         return n_encoders * min(self.hidden_units, MOST_FEATURES)
 
-    @property
-    def label_width(self) -> int:
-        """Width of the network of labels: its work grows with the columns times this."""
-        n_labelled = len(self.n_labels)
-        return 64 if n_labelled <= 32 else 32 if n_labelled <= 128 else 16
-
     def build(
         self,
         labels: LabelStart,
@@ -155,6 +150,8 @@ class FlowRecipe:
             Marginals of the condition's values, where there are conditions.
         """
         n_features, given_logits = min(self.hidden_units, MOST_FEATURES), None
+        # The work of the network of labels grows with its groups times its width.
+        width = 64 if labels.n_groups <= 32 else 32 if labels.n_groups <= 128 else 16
         if self.given is not None and self.n_labels:
             n_labels, n_values = self.given.n_labels, self.given.n_values
             start = labels.given or ConditionStart.none(sum(self.n_labels), n_labels, n_values)
@@ -163,12 +160,10 @@ class FlowRecipe:
             self.n_labels,
             self.unseen,
             labels,
-            width=self.label_width,
+            width=width,
             dropout=self.dropout,
             generator=generator,
-            given_encoder=(
-                self._build_given_encoder(self.label_width, generator) if self.n_labels else None
-            ),
+            given_encoder=(self._build_given_encoder(width, generator) if self.n_labels else None),
             given_logits=given_logits,
         )
         label_encoder = given_encoder = None
@@ -285,7 +280,7 @@ def restore_model(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
 
 def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
     """Build a model for the state to be assigned to; what is loaded takes no memory."""
-    for name in (PARENTS, MARGINALS, MIXTURE, REGRESSIONS):
+    for name in (PARENTS, GROUPS, MARGINALS, MIXTURE, REGRESSIONS):
         if name not in state or not state[name].ndim:
             raise ValueError(f"{name} is missing, or a single number")
     if state[PARENTS].shape != (len(recipe.n_labels),):
@@ -297,7 +292,10 @@ def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
     n_probabilities = sum(n * m for n, m in zip(n_rows, recipe.n_labels, strict=True))
     if n_probabilities > sum(array.size for array in state.values()):
         raise ValueError("its tables of labels are larger than its arrays")
-    labels = blank_start(recipe.n_labels, parents)
+    n_groups = len(state[GROUPS])
+    if n_groups > len(parents) or (parents and not n_groups):
+        raise ValueError(f"{GROUPS} must hold 1 to {len(parents)} groups of columns")
+    labels = blank_start(recipe.n_labels, parents, n_groups)
     n_columns, given_marginals = len(recipe.value_labels), None
     n_given = 0 if recipe.given is None else recipe.given.n_values
     of_given = state.get(GIVEN_MARGINALS, np.empty((0, n_given)))

@@ -14,7 +14,13 @@ LEAST_FLOOR, MOST_FLOOR = 2e-4, 1e-2
 MARGIN = 5.0  # nats over all rows: the best of many candidates gains some by luck
 MIN_FREQUENCY = 1e-5
 MOST_ENTRIES = 1_000_000  # of one table
-MOST_CANDIDATES = 64  # earlier columns that are tried, the nearest first
+MOST_CANDIDATES = 64  # earlier columns that are all tried
+MOST_APART = 128  # columns of which each is a group of the network
+N_GROUPS = 32  # of more columns
+SCREENED_CANDIDATES = 8  # of more columns, those that share most information
+SCREENED_LABELS = 16  # of a column; further ones share an entry
+SCREENED_COLUMNS = 64  # at once
+SCREENED_CELLS = 2**24  # of the sample of rows that information is counted in
 
 
 def fit_label_tree(
@@ -40,6 +46,7 @@ def fit_label_tree(
         the other predicts. None weighs all rows alike.
     """
     parents, log_frequencies, log_tables = [], [], []
+    candidates = _candidates(labels, n_labels)
     for j, size in enumerate(n_labels):
         known = labels[j] < size
         own, counted = labels[j, known].long(), None if weight is None else weight[known]
@@ -47,7 +54,7 @@ def fit_label_tree(
         frequency = _smoothed_frequencies(counts)
         parent, table = -1, frequency[None]
         best = _gain(counts[None], frequency)
-        for i in reversed(range(max(0, j - MOST_CANDIDATES), j)):
+        for i in candidates[j]:
             n_rows = n_labels[i] + 1
             if n_rows * size > MOST_ENTRIES or size < 2 or n_labels[i] < 2:
                 continue
@@ -61,7 +68,43 @@ def fit_label_tree(
         log_tables.append(table.log())
     mass = labels.shape[1] if weight is None else float(weight.sum())
     floor = min(max(FLOOR_ROWS / mass, LEAST_FLOOR), MOST_FLOOR)
-    return LabelStart(parents, log_frequencies, log_tables, floor)
+    n_groups = len(parents) if len(parents) <= MOST_APART else N_GROUPS
+    return LabelStart(parents, log_frequencies, log_tables, floor, n_groups)
+
+
+def _candidates(labels: Tensor, n_labels: Sequence[int]) -> list[list[int]]:
+    r"""Return the earlier columns that may be the parent of each column, the nearest first.
+
+    Of many columns, those with the largest mutual information, counted for all pairs by one
+    product of indicators:
+
+    .. math:: n I_{ij} = \sum_{kl} n_{kl} \log n_{kl} - \sum_k n_k \log n_k
+        - \sum_l n_l \log n_l + n \log n.
+    """
+    n_columns = len(n_labels)
+    nearest = [[*reversed(range(j))] for j in range(n_columns)]
+    if n_columns <= MOST_CANDIDATES + 1:
+        return nearest
+    sizes = torch.tensor([*n_labels]).add(1).clamp_max(SCREENED_LABELS)
+    ends = sizes.cumsum(0)
+    n_entries = int(ends[-1])
+    every = -(-labels.shape[1] * n_entries // SCREENED_CELLS)
+    codes = labels[:, ::every].long().remainder(sizes[:, None]) + (ends - sizes)[:, None]
+    indicators = torch.zeros(n_entries, codes.shape[1]).scatter_(0, codes, 1.0)
+    column = torch.repeat_interleave(torch.arange(n_columns), sizes)
+    of_one = indicators.sum(dim=1)
+    own = torch.zeros(n_columns).index_add_(0, column, torch.xlogy(of_one, of_one))
+    for block in torch.arange(MOST_CANDIDATES + 1, n_columns).split(SCREENED_COLUMNS):
+        first, end = int((ends - sizes)[block[0]]), int(ends[block[-1]])
+        counts = indicators[:end] @ indicators[first:end].T
+        joint = torch.zeros(n_columns, end - first)
+        joint.index_add_(0, column[:end], torch.xlogy(counts, counts))
+        shared = -own[:, None].repeat(1, n_columns)
+        shared.index_add_(1, column[first:end], joint)
+        for j in block.tolist():
+            best = shared[:j, j].topk(SCREENED_CANDIDATES).indices
+            nearest[j] = sorted(best.tolist(), reverse=True)
+    return nearest
 
 
 def _smoothed_frequencies(counts: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ COVARIANCE_ENTRIES = 100_000  # in all components together
 MOST_SHIFTING = 32  # columns of labels that may move means: more would explain any row
 # From many rows on, this share of a candidate's overfit counts against it: layers do not undo it.
 OVERFIT = 0.5
-SEARCH_SHARE = 1 / 3  # of the time a fit may take: after it no further candidate is tried
+SEARCH_SHARE = 1 / 4  # of the time a fit may take: after it no further candidate is tried
 
 
 @dataclass(frozen=True)

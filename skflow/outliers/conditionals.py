@@ -39,6 +39,7 @@ FloatArray = NDArray[np.float64]
 
 BLOCK_ENTRIES = 20_000  # of rows at once: each is evaluated at a hundred nodes
 BLOCK_FACTORS = 60_000  # of rows at once, likewise: factors of the density
+EVENT_ROWS = 5_000  # rows at once, of which each has one of several labels
 N_OF_LEVEL = 50  # quantiles of each rounding level, where there are several
 TIE = 1e-9  # difference of log-probabilities that may be due to rounding
 
@@ -138,8 +139,7 @@ class Conditional:
                 own = codec.value_codecs[self._value]
                 self._values[label] = ValueDensity(own, joint, valued, self._value, level)
         self._events = [label for label in events if label not in self._values]
-        for label in self._events:
-            log_masses[:, label] = self._log_mass_of(label)
+        log_masses[:, self._events] = self._log_masses_of_events()
         for label, values in self._values.items():
             log_masses[:, label] = values.log_mass()
             log_masses[:, label] += joint.log_prob_labels(values.rows.labels, values.rows.novel)
@@ -149,8 +149,7 @@ class Conditional:
     def log_total(self) -> FloatArray:
         """Log-density of the other columns in nats, per unit of their encoding, ``(n_rows,)``."""
         log_masses = self._log_masses.copy()
-        for label in self._events:
-            log_masses[:, label] = self._log_mass_of(label, quantize=True)
+        log_masses[:, self._events] = self._log_masses_of_events(quantize=True)
         for label, values in self._values.items():
             log_masses[:, label] += values.log_integral() - values.log_mass()
         return logsumexp(log_masses, axis=1)
@@ -251,11 +250,24 @@ class Conditional:
             ]
         return cells, np.exp(log_probs.max(axis=1))
 
-    def _log_mass_of(self, label: int, *, quantize: bool = False) -> FloatArray:
-        """Log-probability of a label without a value, times the density of the other columns."""
-        other = self._labelled(label)
-        of_values = self._joint.log_prob_values(other.labels, other.values, quantize=quantize)
-        return self._joint.log_prob_labels(other.labels, other.novel) + of_values
+    def _log_masses_of_events(self, *, quantize: bool = False) -> FloatArray:
+        """Log-probabilities of labels without a value, times the density of the other columns.
+
+        Rows of several labels are evaluated at once, ``(n_rows, n_events)`` in all.
+        """
+        n_rows, parts = len(self.rows.labels), [np.empty((0, len(self.rows.labels)))]
+        n_labels = max(1, EVENT_ROWS // max(1, n_rows))
+        for start in range(0, len(self._events), n_labels):
+            events = self._events[start : start + n_labels]
+            others = [self._labelled(label) for label in events]
+            labels, novel, values = (
+                np.concatenate([getattr(other, name) for other in others])
+                for name in ("labels", "novel", "values")
+            )
+            log_masses = self._joint.log_prob_values(labels, values, quantize=quantize)
+            log_masses += self._joint.log_prob_labels(labels, novel)
+            parts.append(log_masses.reshape(len(events), n_rows))
+        return np.concatenate(parts).T
 
     def _own_labels(self) -> NDArray[np.int64]:
         if self._label is None:

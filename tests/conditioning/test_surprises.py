@@ -95,3 +95,26 @@ def test_labels_are_enumerated() -> None:
         given = joint[i] / joint[i].sum()
         assert np.exp(-own[0]) == pytest.approx(alone[alone <= alone[i]].sum())
         assert np.exp(-own[1]) == pytest.approx(given[given <= given[j]].sum())
+
+
+def test_after_all_others_is_the_end_of_an_order() -> None:
+    """Labels, values, both, and values that are absent, under several components."""
+    rng = np.random.default_rng(1)
+    roots = torch.tensor(rng.standard_normal((3, 5, 5)))
+    gaussians = GaussianComponents(
+        torch.tensor(rng.dirichlet(np.ones(3))),
+        torch.tensor(rng.standard_normal((3, 5))),
+        roots @ roots.mT + 0.1 * torch.eye(5),
+    )
+    labels = [rng.dirichlet(np.ones(size), size=3) for size in (3, 2)]
+    log_probs = torch.tensor(np.log(np.concatenate(labels, axis=1)))
+    components = MixedComponents(gaussians, log_probs, torch.tensor([0, 3]))
+    rows = torch.tensor(np.stack((rng.integers(3, size=8), rng.integers(2, size=8))))
+    y = torch.tensor(2 * rng.standard_normal((5, 8)))
+    y[0, rows[0] == 2] = torch.nan
+    columns = [(0, 0), (None, 1), (1, None), (None, 2), (None, 3), (None, 4)]
+    surprises = Surprises(components, columns, rows, y)
+    last = [
+        surprises.in_order([*(k for k in range(6) if k != j), j])[j] for j in range(len(columns))
+    ]
+    torch.testing.assert_close(surprises.given_rest(), torch.stack(last), rtol=1e-6, atol=1e-8)

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.covariance import LedoitWolf
 
-from skflow import FlowDensity, load
+from skflow import FlowDensity, FlowOutlierDetector, load
+from skflow.flow.model import Rows
 
 
 def spectra(n_rows: int, n_columns: int, seed: int = 0) -> np.ndarray:
@@ -75,3 +77,51 @@ def test_a_thousand_columns_come_back() -> None:
     assert wide.score(spectra(200, 1000, seed=2)) > LedoitWolf().fit(X).score(
         spectra(200, 1000, seed=2)
     )
+
+
+def test_the_proposal_for_unknown_cells_is_near_the_density(wide: FlowDensity) -> None:
+    """Components of one shape at several radii: 160 columns differ by few nats."""
+    density = wide._density
+    batch, _ = density.model.gaussianize(Rows.of(density.codec.encode(_stored(wide, 300))))
+    components = density.components
+    with torch.inference_mode():
+        log_q = components.log_weights()[:, None] + components.log_probs_of_present(batch.y)
+        log_p = density.model.flow.log_prob(batch)
+    assert -1 < float((log_p - torch.logsumexp(log_q, dim=0)).mean()) < 8
+
+
+def _stored(wide: FlowDensity, n_rows: int):
+    return wide._density.container.read(spectra(n_rows, 160, seed=2))
+
+
+def indicators(n_rows: int, n_columns: int, seed: int = 0) -> np.ndarray:
+    """Indicators of five topics, and copies of the first hundred columns at the end."""
+    chances = np.random.default_rng(1).beta(0.2, 2, size=(5, n_columns))
+    rng = np.random.default_rng(seed)
+    rows = rng.random((n_rows, n_columns)) < chances[rng.integers(5, size=n_rows)]
+    rows[:, -100:] = rows[:, :100] ^ (rng.random((n_rows, 100)) < 0.02)
+    return rows.astype(np.float32)
+
+
+@pytest.mark.slow
+def test_a_thousand_indicators_come_back() -> None:
+    X, fresh = indicators(400, 1000), indicators(200, 1000, seed=2)
+    wide = FlowDensity(max_iter=4, random_state=0).fit(X)
+    np.testing.assert_array_equal(wide.inverse_transform(wide.transform(X)), X)
+    shares = (X.sum(axis=0) + 0.5) / (len(X) + 1)
+    alone = (fresh * np.log(shares) + (1 - fresh) * np.log1p(-shares)).sum(axis=1).mean()
+    assert wide.score(fresh) > alone + 30
+
+
+@pytest.mark.slow
+def test_reasons_of_many_columns_add_up() -> None:
+    """Two wrong cells of 100 columns are the first reason."""
+    X = spectra(300, 100)
+    detector = FlowOutlierDetector(FlowDensity(n_layers=0), random_state=0).fit(X)
+    rows = spectra(1, 100, seed=3)
+    rows[:, [40, 90]] += np.float32([25, -25])
+    reasons = detector.explain(rows)
+    sums = reasons.groupby("row")["contribution"].sum()
+    np.testing.assert_allclose(sums, detector.score_samples(rows), atol=1e-6)
+    for _, own in reasons.groupby("row"):
+        assert {*", ".join(own["column"][own["contribution"] < -1]).split(", ")} == {"x40", "x90"}

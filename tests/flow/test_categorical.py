@@ -35,9 +35,10 @@ def batch_of(labels: Tensor) -> Batch:
 
 
 def untrained(
-    n_labels: tuple[int, ...] = N_LABELS, labels: Tensor | None = None
+    n_labels: tuple[int, ...] = N_LABELS, labels: Tensor | None = None, n_groups: int | None = None
 ) -> AutoregressiveCategorical:
     start = fit_label_tree(training_labels() if labels is None else labels, n_labels)
+    start = start if n_groups is None else start._replace(n_groups=n_groups)
     unseen = UNSEEN[: len(n_labels)]
     return AutoregressiveCategorical(
         n_labels, unseen, start, width=8, dropout=0.0, generator=seeded(0)
@@ -53,9 +54,9 @@ def trained() -> AutoregressiveCategorical:
     return model
 
 
-def randomised(size: float = 1.0) -> AutoregressiveCategorical:
+def randomised(size: float = 1.0, n_groups: int | None = None) -> AutoregressiveCategorical:
     """Logits of order ``size``: at 20, most labels have the least probability there is."""
-    model = untrained()
+    model = untrained(n_groups=n_groups)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=seeded(1), dtype=torch.float64)
@@ -71,6 +72,7 @@ MODELS = {
     "trained": trained,
     "randomised": randomised,
     "extreme": lambda: randomised(20.0),
+    "grouped": lambda: randomised(n_groups=3),
 }
 every_model = pytest.mark.parametrize("name", MODELS)
 
@@ -108,12 +110,15 @@ def slow_log_prob(model: AutoregressiveCategorical, row: np.ndarray) -> float:
     """The module's formula, one column after the other, with NumPy."""
     state = {name: p.detach().numpy() for name, p in model.state_dict().items()}
     offsets = np.cumsum([0, *(size + 1 for size in N_LABELS)])
-    prefix, total = np.zeros(state["weight"].shape[1]), 0.0
+    before, total = np.zeros(state["weight"].shape[1]), 0.0
+    n_groups, group = len(state["bias"]), -1
     for j, size in enumerate(N_LABELS):
+        if j * n_groups >= (group + 1) * len(N_LABELS):  # the first column of a group
+            group, prefix = group + 1, before
         if row[j] == size:
             total += np.log(UNSEEN[j])
         else:
-            h = prefix + state["bias"][j]
+            h = prefix + state["bias"][group]
             inner = np.maximum(state["block.first.weight"] @ np.maximum(h, 0), -np.inf)
             inner = np.maximum(inner + state["block.first.bias"], 0)
             h = h + state["block.second.weight"] @ inner + state["block.second.bias"]
@@ -129,7 +134,7 @@ def slow_log_prob(model: AutoregressiveCategorical, row: np.ndarray) -> float:
             floor = heads._floor()[g].squeeze()
             share = (1 - floor) * softmax + floor * heads.frequencies[g, :size, 0]
             total += np.log1p(-UNSEEN[j]) + np.log(float(share[row[j]]))
-        prefix = prefix + state["weight"][offsets[j] + row[j]]
+        before = before + state["weight"][offsets[j] + row[j]]
     return total
 
 
@@ -149,7 +154,7 @@ def test_every_label_has_a_probability(name: str) -> None:
     with torch.no_grad():
         before, starts = model._embeddings_before(labels), model._starts(None)
         for j, size in enumerate(N_LABELS):
-            _, share = model._intervals(j, before[j], labels, starts)
+            _, share = model._intervals(j, before[model._group(j)], labels, starts)
             assert share.shape == (size, labels.shape[1])
             assert float(share.min()) >= 0.999e-9
             torch.testing.assert_close(share.sum(dim=0), torch.ones(labels.shape[1]).double())

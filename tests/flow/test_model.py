@@ -457,3 +457,22 @@ def test_the_density_of_draws_is_that_of_the_map(name: str, has_condition: bool)
     far = (batch.y.abs() > model.flow.mixture.bound).any(dim=0)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
     torch.testing.assert_close(found[far], expected[far], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_groups", [200, 32, 5])
+def test_groups_of_labels_are_those_of_the_state(n_groups: int) -> None:
+    """A file may have one group for each of many columns, as those of version 0.1 have."""
+    n_labels = (2,) * 200
+    recipe = FlowRecipe(0, 16, 5, 0.0, BOUND, n_labels=n_labels, unseen=(1e-3,) * 200)
+    labels = random_labels(50, n_labels=(1,) * 200)
+    start = fit_label_tree(labels, n_labels)._replace(n_groups=n_groups)
+    components = mixture(0.5, 1, 0, Case(), 0)
+    components.effects.append(LabelEffects(torch.zeros(recipe.n_entries, 1).double()))
+    model = recipe.build(start, fit_marginals(np.empty((50, 0)), 8), components, seeded(0))
+    with torch.inference_mode():
+        for heads in model.labels.groups:
+            heads.weight.normal_(generator=seeded(1))
+        again = restore_model(recipe, model_state(model)).labels
+        expected = model.labels.column_log_probs(labels)
+        assert torch.equal(again.column_log_probs(labels), expected)
+    assert len(again.bias) == n_groups

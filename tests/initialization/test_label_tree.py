@@ -63,6 +63,20 @@ def test_every_table_sums_to_one(n_rows: int) -> None:
         torch.testing.assert_close(total, torch.ones_like(total))
 
 
+def test_parents_are_found_among_hundreds_of_columns() -> None:
+    """Far away, with rows never seen, and where a sample of the rows is counted."""
+    rng = np.random.default_rng(3)
+    rows = rng.integers(4, size=(300, 2000))
+    rows[250] = (rows[7] + (rng.random(2000) < 0.3)) % 3
+    rows[299] = rows[250] ^ (rng.random(2000) < 0.1)
+    start = fit_label_tree(torch.tensor(rows), (4,) * 300)
+    assert [start.parents[250], start.parents[299]] == [7, 250]
+    assert sum(parent >= 0 for parent in start.parents) <= 60
+    few = fit_label_tree(torch.tensor(rows[[7, 250, 299]]), (4,) * 3)
+    torch.testing.assert_close(start.log_tables[299], few.log_tables[2])
+    assert start.n_groups < 300
+
+
 def test_independent_columns_have_no_parents() -> None:
     rng = np.random.default_rng(2)
     rows = torch.tensor(rng.integers(3, size=(12, 400)))

@@ -27,7 +27,9 @@ Group = tuple[int, ...]
 Enough = Callable[[float, FloatArray], float]
 
 UNREMARKABLE = 0.1  # p-value from which a row has no strange cells
-N_ORDERS = 20  # each also counts backwards
+N_ORDERS = 20  # each also counts backwards; fewer of many columns, whose time grows faster
+LEAST_ORDERS = 5
+ORDERED_CELLS = 2_000  # of all orders
 N_SINGLE = 4  # cells that are tried alone
 GROWTH = 8  # cells of a candidate from which the next one has more than one cell more
 TINY = float(np.finfo(np.float64).tiny)
@@ -60,13 +62,13 @@ class CellSurprises:
         codec = density.codec
         batch, _ = density.model.gaussianize(Rows.of(codec.encode(table)))
         closed = Surprises(density.components, codec.indices, batch.labels, batch.y)
-        every = range(len(codec.columns))
-        given_rest = [closed.in_order([*(k for k in every if k != j), j])[j] for j in every]
-        alone = [closed.in_order([j])[j] for j in every]
+        n_columns = len(codec.columns)
+        alone = [closed.in_order([j])[j] for j in range(n_columns)]
+        n_orders = min(max(LEAST_ORDERS, ORDERED_CELLS // n_columns), N_ORDERS)
         return cls(
             closed,
-            closed.over_orders(N_ORDERS).numpy().T,
-            torch.stack(given_rest).numpy().T,
+            closed.over_orders(n_orders).numpy().T,
+            closed.given_rest().numpy().T,
             torch.stack(alone).numpy().T,
             np.array([column.labels.has_values for column in codec.columns]),
         )
@@ -169,20 +171,28 @@ def put_back(
     cells: CellSurprises,
     enough: Enough,
 ) -> Found:
-    """Put strange cells back without which a row is usual as well, the least surprising first."""
+    """Put strange cells back without which a row is usual as well, the least surprising first.
+
+    They are put back one at a time; of more than :data:`GROWTH`, an eighth of them at a time.
+    """
     strange, table, scores = found.strange.copy(), found.table, found.scores.copy()
-    turn = np.argsort(cells.given_rest, axis=1)
-    for j in turn.T:
-        rows = np.flatnonzero(strange.sum(axis=1) > 1)
-        rows = rows[strange[rows, j[rows]]]
+    turns = []
+    for mask, surprises in zip(strange, cells.given_rest, strict=True):
+        own = np.flatnonzero(mask)
+        own = own[np.argsort(surprises[own], kind="stable")]
+        turns.append(np.array_split(own, min(len(own), GROWTH)) if len(own) > 1 else [])
+    for turn in range(GROWTH):
+        tried = {row: own[turn] for row, own in enumerate(turns) if turn < len(own)}
+        rows = np.array([row for row, own in tried.items() if strange[row].sum() > len(own)], int)
         if not len(rows):
             continue
         known = ~strange[rows]
-        known[np.arange(len(rows)), j[rows]] = True
+        for mask, row in zip(known, rows, strict=True):
+            mask[tried[row]] = True
         regained, replaced = replacements.best(original.table.take(rows), known)
         least = [enough(original.scores[row], scores[[row]]) for row in rows]
         stays = np.flatnonzero(regained >= least)
-        strange[rows[stays], j[rows[stays]]], scores[rows[stays]] = False, regained[stays]
+        strange[rows[stays]], scores[rows[stays]] = ~known[stays], regained[stays]
         table = put_rows(table, rows[stays], replaced.take(stays))
     return Found(strange, table, scores)
 
