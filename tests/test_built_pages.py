@@ -33,6 +33,16 @@ MEASURE = """() => {
         if (outside || element.scrollWidth > element.clientWidth + 1 && element.clientWidth)
             wide.push(`${element.tagName}: ${element.textContent.trim().slice(0, 60)}`);
     }
+    for (const element of document.querySelectorAll(".prev-next-area *"))
+        if (element.scrollWidth > element.clientWidth + 1 && element.clientWidth)
+            wide.push(`${element.className}: ${element.textContent.trim().slice(0, 60)}`);
+    for (const name of document.querySelectorAll("dt > strong")) {
+        const words = document.createRange();
+        words.selectNodeContents(name);
+        const lines = new Set([...words.getClientRects()].map(line => Math.round(line.top)));
+        if (lines.size > name.textContent.split(" ").length)
+            wide.push(`broken: ${name.textContent}`);
+    }
     const root = document.documentElement;
     return {height: root.scrollHeight, beside: root.scrollWidth - root.clientWidth, wide};
 }"""

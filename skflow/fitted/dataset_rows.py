@@ -271,8 +271,9 @@ def add_ends(column: StoredColumn, summary: ColumnSummary) -> StoredColumn:
     values = summary.distinct.values
     if len(values) > FEW_VALUES:
         nearest = int(np.searchsorted(values, 0))
-        values = values[[0, max(0, nearest - 1), min(nearest, len(values) - 1), -1]]
-    values = np.setdiff1d(values, column.values[column.present])
+        values = np.unique(values[[0, max(0, nearest - 1), min(nearest, len(values) - 1), -1]])
+    # By sorting: the table of numpy 2.0 overflows beyond 2^63.
+    values = values[~np.isin(values, column.values[column.present], kind="sort")]
     missing = np.zeros(len(values), dtype=np.int8)
     return replace(
         column,
@@ -303,7 +304,7 @@ def count_labels(
             counts[j] += np.bincount(labels, minlength=len(counts[j]))
             masses[j] += np.bincount(labels, part.weight, minlength=len(counts[j]))
             if isinstance(columns[j], NumberCodec):
-                is_single = column.present & np.isin(column.values, singles[j])
+                is_single = column.present & np.isin(column.values, singles[j], kind="sort")
                 of_singles[j] += float(weighted_sum(is_single, part.weight))
     for j, count in counts.items():
         codec = columns[j]

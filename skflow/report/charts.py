@@ -66,11 +66,10 @@ def score_chart(
         place, room = x(float(np.log1p(-tick))), LETTER * len(name) / 2
         if place - room >= 0 and (not ticks or place + room <= ticks[-1][0] - GAP - room):
             ticks.append((place, name))
-    decades = range(int(np.ceil(log_least)), int(np.floor(log_most)) + 1)
     end = "end" if x(line) > WIDTH / 2 else "start"
     shift = -5 if end == "end" else 5
     parts = [
-        *(_y_tick(y(10.0**k), spell_share(10.0**k)) for k in decades),
+        *(_y_tick(y(share), spell_share(share)) for share in log_ticks(log_least, log_most)),
         *(_x_tick(*tick) for tick in ticks),
         bars,
         f'<path class="there" d="{path}V{y(0):.1f}"/>',
@@ -197,6 +196,14 @@ def round_ticks(most: float) -> list[float]:
     size = 10.0 ** np.floor(np.log10(most))
     step = next(size * k for k in (0.2, 0.5, 1, 2) if most / (size * k) <= 5)
     return [float(step * k) for k in range(int(most / step * (1 + 1e-9)) + 1)]
+
+
+def log_ticks(log_least: float, log_most: float) -> list[float]:
+    """Return powers of ten between two; where they are few, their doubles and fivefolds too."""
+    first, last = int(np.floor(log_least)), int(np.floor(log_most))
+    steps = (1,) if last - first > 1 else (1, 2, 5)
+    ticks = [step * 10.0**k for k in range(first, last + 1) for step in steps]
+    return [tick for tick in ticks if log_least <= np.log10(tick) <= log_most]
 
 
 def _x_tick(x: float, text: str) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from skflow.fitted.reasons.words import number_words
 from skflow.fitted.round_trip import InverseError
 from skflow.report.charts import column_chart, curve_chart
-from skflow.report.elements import MOST_LISTED, left_out, meter, section, table, tiles
+from skflow.report.elements import MOST_LISTED, entry, left_out, meter, section, table, tiles
 from skflow.report.text import clean, count, markup, spell_share
 from skflow.table.schema import Schema
 
@@ -166,9 +166,12 @@ class DensitySections:
         rows = []
         for column in self.schema.columns[:MOST_LISTED]:
             words, why = KINDS.get(column.kind, (column.kind, ""))
+            if not (column.levels or column.valued):
+                words, why = "nothing", "all of its cells are missing"
+            holds = column.describe()
             rows.append(
                 f'<tr><th scope="row">{markup(clean(column.name))}</th><td>{words}</td>'
-                f"<td>{why}</td><td>{markup(clean(column.describe(), 160))}</td>"
+                f"<td>{why}</td><td>{markup(clean(holds, 160)) if holds else ''}</td>"
                 f"<td>{markup(clean(column.dtype))}</td></tr>"
             )
         said = left_out(len(self.schema.columns))
@@ -187,8 +190,8 @@ class DensitySections:
         else:
             content = (
                 f"<figure>{curve_chart(train, held_out)}<figcaption>"
-                '<span class="key here"></span> training rows '
-                '<span class="key there"></span> held-out rows</figcaption></figure>'
+                f"{entry('here', 'training rows')} {entry('there', 'held-out rows')}"
+                "</figcaption></figure>"
             )
         return section("training", "Training", content)
 
@@ -226,11 +229,11 @@ class DensitySections:
         ]
         has_rows = self.scores is not None
         head = ("2:distance", "these rows") if has_rows else ()
-        key = '<span class="key here"></span> these rows ' if has_rows else ""
+        key = f"{entry('here', 'these rows')} " if has_rows else ""
         return section(
             "columns",
             "Columns, drawn beside real" if has_rows else "Columns, drawn",
-            f'<p class="keys">{key}<span class="key there"></span> drawn rows; far '
+            f'<p class="keys">{key}{entry("there", "drawn rows")}; far '
             f"values on a logarithmic axis.{left_out(len(self.columns))}</p>"
             + table(
                 "column-table", "Columns", ("Column", "distribution", *head, "drawn rows"), rows
@@ -241,8 +244,8 @@ class DensitySections:
         """Pairs whose correlation differs most."""
         rows = [
             f'<tr><th scope="row">{markup(pair.one)}</th><th scope="row">{markup(pair.other)}</th>'
-            f'<td class="number">{pair.here:.3f}</td><td class="number">{pair.there:.3f}</td>'
-            f'<td class="number">{pair.there - pair.here:+.3f}</td></tr>'
+            f'<td class="number">{pair.here:z.3f}</td><td class="number">{pair.there:z.3f}</td>'
+            f'<td class="number">{pair.there - pair.here:+z.3f}</td></tr>'
             for pair in self.pairs
         ]
         return section(

@@ -49,6 +49,11 @@ def table(key: str, label: str, head: Sequence[str], rows: Iterable[str]) -> str
     )
 
 
+def entry(mark: str, name: str) -> str:
+    """Return a mark of a chart with its name, as one word of a legend."""
+    return f'<span class="entry"><span class="key {mark}"></span> {name}</span>'
+
+
 def meter(share: float) -> str:
     """Return a bar, of which 1 is the whole length."""
     return (

@@ -12,7 +12,7 @@ from skflow.fitted.reasons.words import number_words
 from skflow.outliers.tails import Tail
 from skflow.report.charts import p_value_chart, score_chart
 from skflow.report.drift import SUSPECT, ColumnChange, Uniformity
-from skflow.report.elements import MOST_LISTED, left_out, meter, section, table, tiles
+from skflow.report.elements import MOST_LISTED, entry, left_out, meter, section, table, tiles
 from skflow.report.page import read_part
 from skflow.report.reasons import MOST_REPAIRED
 from skflow.report.rows import OutlierRows, Request
@@ -144,9 +144,9 @@ class OutlierSections:
         return section(
             "scores",
             "Scores",
-            f'<figure>{chart}<figcaption><span class="key here"></span> these rows '
-            f'<span class="key there"></span> calibration rows '
-            f'<span class="key limit"></span> threshold</figcaption></figure>',
+            f"<figure>{chart}<figcaption>{entry('here', 'these rows')} "
+            f"{entry('there', 'calibration rows')} {entry('limit', 'threshold')}"
+            "</figcaption></figure>",
         )
 
     def rows(self) -> str:
@@ -224,8 +224,8 @@ class OutlierSections:
             "Change against training",
             '<div class="beside"><figure>'
             f"{p_value_chart(p_values)}"
-            '<figcaption><span class="key here"></span> these rows '
-            '<span class="key there"></span> without a change</figcaption></figure>'
+            f"<figcaption>{entry('here', 'these rows')} {entry('there', 'without a change')}"
+            "</figcaption></figure>"
             f'<p id="uniformity">P-values of rows like the training rows are uniform: 5 % are at '
             f"most 0.05. Here {shares}. <b>{verdict}</b>: the largest distance of their "
             f"distribution from the uniform one is {uniformity.distance:.2g} "

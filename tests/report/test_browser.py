@@ -15,6 +15,11 @@ from tests.report.test_text import HOSTILE
 from tests.settings import ONE_GAUSSIAN, slow_but
 
 WIDTHS = (400, 1300, 1920)
+# Whether a table is as wide as it is shown.
+IS_WHOLE = """where => {
+    const frame = document.querySelector(where).parentElement;
+    return frame.scrollWidth <= frame.clientWidth;
+}"""
 
 
 @pytest.fixture
@@ -154,6 +159,12 @@ def test_no_page_is_wider_than_its_window(
 ) -> None:
     shown = show(report, width)
     assert overflow(shown) == 0
+    assert shown.evaluate(IS_WHOLE, "#blame-table")
+    # A mark of a legend is on the line of its name.
+    entries = shown.locator("figcaption .entry")
+    assert entries.evaluate_all("found => found.map(each => each.getClientRects().length)") == 5 * [
+        1
+    ]
     # Ticks of a chart are within it, and do not overlap.
     for chart in shown.locator("svg.chart").all():
         frame = chart.bounding_box()

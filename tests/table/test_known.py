@@ -59,9 +59,9 @@ def test_integers_as_categories(numbers: NDArray, container: str) -> None:
     table = CONTAINERS[container](numbers)
     fitted = assert_comes_back(table, categorical_features=[0])
     np.testing.assert_array_equal(fitted.encode(table).labels[:, 0], np.arange(len(numbers)))
-    others = np.setdiff1d(numbers ^ numbers.dtype.type(1), numbers)
-    for other in others:
-        later = CONTAINERS[container](np.full(len(numbers), other))
+    beside = numbers ^ numbers.dtype.type(1)
+    for other in sorted({*beside.tolist()} - {*numbers.tolist()}):
+        later = CONTAINERS[container](np.full(len(numbers), other, dtype=numbers.dtype))
         assert (fitted.encode(later).labels == len(numbers)).all()
         with pytest.raises(ValueError, match="never seen"):
             fitted.transform(later)

@@ -16,8 +16,9 @@ const state = { sort: "score", descending: false, page: 0, chosen: 0, few: true 
 // Numbers and cells in words
 
 function number(x) {
+  if (x === 0) return "0"; // also -0
   const text =
-    Math.abs(x) >= 1e-4 || x === 0
+    Math.abs(x) >= 1e-4
       ? x.toLocaleString("en", { maximumSignificantDigits: 3 })
       : x.toExponential(1);
   return text.replaceAll("-", "−");
