@@ -35,7 +35,8 @@ ROWS_OF_A_FLAG = 5  # for each of two values to be levels, in short tables as we
 MOST_LEFT_OUT = 4
 MOST_IRREGULAR = 128  # atoms, at most, of a column in which each frequent number is one
 WINDOW = 2  # steps on each side that a smooth count is the mean of
-LEAST_GAIN = 3  # of such atoms, times what their parameters cost
+LEAST_GAIN = 4.0  # in terms of what parameters cost
+MOSTLY_FREQUENT = 0.8  # share of rows with frequent numbers; below it a nat per row must be gained
 MOSTLY_LEVELS = 0.8  # share of the distinct values that repeat, for each of them to be an atom
 DISTINCT_ON_STEP = 10  # values, at least, that must be multiples of a step for a grid of it
 DIGITS_OF_CHANCE = 10 - 1e-9  # and for which chance would have to be as small as 10^-10
@@ -90,8 +91,10 @@ def find_irregular(
 
     .. math:: \sum_k c_k \log (c_k / e_k) - (c_k - e_k) > \frac{K}{2} \log n.
 
-    They must gain three times as much, as :math:`e` is a rough estimate, and most of the rows must
-    have such numbers. Atoms, their rows and points beside them are left out.
+    They must gain four times as much, as :math:`e` is a rough estimate, and most of the rows must
+    have such numbers. Where more than a fifth of the rows have others, they must gain a nat per row
+    besides: labels split these rows from the values that they depend on alike. Atoms, their rows
+    and points beside them are left out.
     """
     places = None if step is None else find_places(distinct, step, rounding)
     if places is None:
@@ -110,8 +113,10 @@ def find_irregular(
     is_frequent = counts > rare
     others = is_frequent & ~is_atom
     cost = 0.5 * math.log(n_present) * np.count_nonzero(others)
-    are_most = 2 * counts[others].sum() > counts[~is_atom].sum()
-    if not are_most or gain[others].sum() <= LEAST_GAIN * cost:
+    n_rows, n_others, gained = counts[~is_atom].sum(), counts[others].sum(), gain[others].sum()
+    if 2 * n_others <= n_rows or gained <= LEAST_GAIN * cost:
+        return ()
+    if n_others < MOSTLY_FREQUENT * n_rows and gained <= n_rows:
         return ()
     return distinct.numbers(is_frequent)
 

@@ -271,7 +271,7 @@ def test_of_more_than_128_irregular_numbers_the_most_frequent_are_atoms() -> Non
 @pytest.mark.parametrize("start", [pd.Timestamp("2024-01-01"), pd.Timedelta(0)])
 def test_irregular_dates_and_durations_are_atoms(start: Any) -> None:
     rng = np.random.default_rng(0)
-    counts = rng.choice([12, 30, 90], 90)
+    counts = rng.choice([12, 30, 200], 90)
     busy = taken(pd.Series(start + pd.to_timedelta(np.repeat(np.arange(90), counts), "D")))
     assert len(busy.atoms) == 90
     quiet = taken(pd.Series(start + pd.to_timedelta(np.repeat(np.arange(90), 60), "D")))
