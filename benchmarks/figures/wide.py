@@ -17,9 +17,10 @@ def wide() -> Claim:
         for record in read_records(RESULTS / "wide.jsonl")
         if record.get("nats") is not None and record["method"] not in OF_LABELS
     }
-    peers = list(dict.fromkeys(method for method, _ in found if method not in FLOWS))
+    others = list(dict.fromkeys(method for method, _ in found if method not in FLOWS))
     every = [table for method, table in found if method == DEFAULTS]
-    tables = [table for table in every if (peers[0], table) in found]  # not of labels alone
+    tables = [table for table in every if (others[0], table) in found]  # not of labels alone
+    peers = [peer for peer in others if all((peer, table) in found for table in tables)]
     ours = np.array([found[DEFAULTS, table]["nats"] for table in tables])
     behind = {peer: np.array([found[peer, t]["nats"] for t in tables]) - ours for peer in peers}
     figure, (top, bottom) = plt.subplots(
