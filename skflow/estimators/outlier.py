@@ -134,7 +134,7 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
     1               -0.6              -1.6               -0.6               0.0
     >>> detector.repair(new)
        sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
-    0                5.1               3.5                1.5               0.2
+    0                5.1               3.5                1.6               0.2
     1                4.9               3.0                1.4               0.2
     """
 
@@ -487,9 +487,9 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
         >>> detector = FlowOutlierDetector(density, random_state=0).fit(X)
         >>> strange = X.iloc[[0]].assign(**{"petal length (cm)": 6.0})
         >>> detector.explain(strange).iloc[:2, 1:5].round(1)
-                      column value       usual  contribution
-        0  petal length (cm)     6    1 to 1.9         -10.7
-        1   petal width (cm)   0.2  0.1 to 0.5          -0.0
+                      column value     usual  contribution
+        0  petal length (cm)     6  1 to 1.9         -10.7
+        1   petal width (cm)   0.2  0 to 0.5          -0.0
         """
         check_is_fitted(self)
         table = self._read(X)

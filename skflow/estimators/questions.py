@@ -70,7 +70,7 @@ class JointQuestions:
         >>> known = X.loc[[0, 100], ["petal width (cm)"]]
         >>> flow.sample_given(known, n_samples=2, random_state=0)
            sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
-        0                5.2               3.3                1.5               0.2
+        0                5.2               3.3                1.6               0.2
         1                4.9               3.5                1.5               0.2
         2                5.8               3.2                5.6               2.5
         3                6.6               3.7                5.8               2.5
