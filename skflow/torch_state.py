@@ -20,6 +20,8 @@ def usual_torch() -> Iterator[None]:
         for device in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
-        if torch.get_default_device().type != "cpu":  # such a mode costs time at every call
+        # Not get_default_device, which torch 2.6 lacks after set_default_device(None). A mode costs
+        # time at every call.
+        if torch.empty(0).device.type != "cpu":
             stack.enter_context(torch.device("cpu"))
         yield

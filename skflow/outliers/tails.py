@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from sklearn.utils.stats import _weighted_percentile
 
 FloatArray = NDArray[np.float64]
 
@@ -130,10 +129,17 @@ class Tail:
 
 
 def quantile(scores: FloatArray, share: float, weight: FloatArray | None) -> float:
-    """Return the quantile of scores, interpolated where all weigh alike."""
+    """Return the quantile of scores, interpolated where all weigh alike.
+
+    Between two rows it is their middle where rows have weights.
+    """
     if weight is None:
         return float(np.quantile(scores, share))
-    return float(_weighted_percentile(scores, weight, 100 * share, average=True))
+    low, high = (
+        np.quantile(sign * scores, at, weights=weight, method="inverted_cdf")
+        for sign, at in ((1, share), (-1, 1 - share))
+    )
+    return float(low - high) / 2
 
 
 def log_harmonic_mean(log_probs: FloatArray, weights: FloatArray) -> FloatArray:
