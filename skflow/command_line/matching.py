@@ -21,7 +21,7 @@ from skflow.estimators.meta import density_of
 from skflow.table.objects import as_objects
 from skflow.table.schema import ColumnSchema
 
-Parser = Callable[[pd.Series], pd.Series]  # of text; raises where a cell is something else
+Parser = Callable[[pd.Series], pd.Series]  # raises where a cell is something else
 
 NUMPY = {"Int64": "int64", "UInt64": "uint64", "boolean": "bool"}
 TRUTHS = {"true": True, "false": False}

@@ -29,7 +29,7 @@ from skflow.initialization.imputation import impute
 from skflow.torch_state import usual_torch
 
 N_DRAWS = 10_000
-DRAWS_PER_COLUMN = 40  # of many columns
+DRAWS_PER_COLUMN = 40  # where columns are many
 HELD_OUT = 2_000
 SEED = 0
 N_COMPONENTS = (16, 64)  # held-out draws choose between them

@@ -28,7 +28,7 @@ from skflow.initialization.gaussian_mixture import RIDGE
 
 SEED = 0  # of the orders: all rows share them, and a row's surprises depend on no other row
 TIE = 1e-9  # difference of log-probabilities that may be due to rounding
-MOST_ENTRIES = 2**22  # of log-weights at once
+MOST_ENTRIES = 2**22  # log-weights at once
 Order = Sequence[int]
 
 

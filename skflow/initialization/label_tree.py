@@ -16,11 +16,11 @@ MIN_FREQUENCY = 1e-5
 MOST_ENTRIES = 1_000_000  # of one table
 MOST_CANDIDATES = 64  # earlier columns that are all tried
 MOST_APART = 128  # columns of which each is a group of the network
-N_GROUPS = 32  # of more columns
-SCREENED_CANDIDATES = 8  # of more columns, those that share most information
-SCREENED_LABELS = 16  # of a column; further ones share an entry
+N_GROUPS = 32  # where columns are more
+SCREENED_CANDIDATES = 8  # where columns are more: those that share most information
+SCREENED_LABELS = 16  # in each column; further ones share an entry
 SCREENED_COLUMNS = 64  # at once
-SCREENED_CELLS = 2**24  # of the sample of rows that information is counted in
+SCREENED_CELLS = 2**24  # in the sample of rows that information is counted in
 
 
 def fit_label_tree(
@@ -75,8 +75,8 @@ def fit_label_tree(
 def _candidates(labels: Tensor, n_labels: Sequence[int]) -> list[list[int]]:
     r"""Return the earlier columns that may be the parent of each column, the nearest first.
 
-    Of many columns, those with the largest mutual information, counted for all pairs by one
-    product of indicators:
+    Where columns are many, these are the ones with the largest mutual information, counted for all
+    pairs by one product of indicators:
 
     .. math:: n I_{ij} = \sum_{kl} n_{kl} \log n_{kl} - \sum_k n_k \log n_k
         - \sum_l n_l \log n_l + n \log n.

@@ -135,7 +135,7 @@ def infer_schema(
         j
         for j, schema in enumerate(inferred)
         if schema.kind == "levels" and j not in kinds and not schema.is_given
-        if are_graded(summaries[j].distinct)
+        if are_graded(summaries[j].distinct, schema.step)
     ]
     if len(graded) > MOST_GRADED:
         for j in graded:

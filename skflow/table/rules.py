@@ -58,12 +58,12 @@ def are_levels(distinct: Distinct) -> bool:
     return flag or (are_few(distinct) and distinct.n_single <= MOST_LEFT_OUT)
 
 
-def are_graded(distinct: Distinct) -> bool:
+def are_graded(distinct: Distinct, step: Number | None) -> bool:
     """Whether five numbers or more repeat, on a grid with next to no gaps.
 
     Their order may then say more than their names do.
     """
-    levels, step = distinct.values[distinct.counts > 1], find_step(distinct)
+    levels = distinct.values[distinct.counts > 1]
     if len(levels) < FEWEST_GRADES or step is None:
         return False
     span = float(levels[-1]) - float(levels[0])
