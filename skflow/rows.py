@@ -119,6 +119,11 @@ def weighted_sum(values: Any, weight: Any = None) -> Any:
     return values.sum(-1) if weight is None else (values * weight).sum(-1)
 
 
+def effective_number(weight: Any) -> float:
+    r"""Return :math:`(\sum_i w_i)^2 / \sum_i w_i^2`, as many rows of equal weights (Kish, 1965)."""
+    return float(weight.sum() ** 2 / (weight**2).sum())
+
+
 @dataclass(frozen=True)
 class WeightScale:
     r"""How weights of rows are scaled: only their ratios count.

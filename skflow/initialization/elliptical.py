@@ -44,7 +44,7 @@ import torch
 from torch import Tensor
 
 from skflow.flow.floored_components import EllipticalComponents
-from skflow.rows import weighted_mean
+from skflow.rows import effective_number, weighted_mean
 
 SHRINKAGES = (0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 0.95, 0.99)
 FITS = 2
@@ -150,11 +150,6 @@ def fit_factors(rows: Tensor, n_effective: float) -> tuple[Tensor, Tensor]:
         loadings = torch.linalg.solve(posterior + scores @ scores.T, cross, left=False)
         unique = torch.maximum(total - (loadings * cross).sum(dim=1), least)
     return loadings, unique
-
-
-def effective_number(weight: Tensor) -> float:
-    """Return the number of equally weighted rows that say as much (Kish, 1965)."""
-    return float(weight.sum().square() / weight.square().sum())
 
 
 def choose_shrinkage(

@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from skflow.rows import effective_number
+
 FloatArray = NDArray[np.float64]
 
 EDGE = 0.1  # share of calibration rows below it
@@ -68,6 +70,11 @@ class Tail:
         )
         lowest = (each * self.scores)[: self.n_below]
         self.depth = float(self.edge * self.below - lowest.sum())
+
+    @property
+    def effective_number(self) -> float:
+        """Number of rows of equal weights that say as much."""
+        return float(len(self.scores)) if self.weight is None else effective_number(self.weight)
 
     def probability(self, scores: FloatArray) -> FloatArray:
         """Share of the calibration rows with a score no higher, the fresh row one of them."""

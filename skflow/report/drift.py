@@ -51,7 +51,7 @@ class Uniformity:
         before = np.searchsorted(ranked, ranked, side="left") / n
         step = calibration.mean_weight / (calibration.cumulative[-1] + calibration.mean_weight)
         distance = max(float((reached - ranked).max()), float((ranked - step - before).max()), 0.0)
-        m = effective_number(calibration)
+        m = calibration.effective_number
         p_value = float(kstwobign.sf(distance * np.sqrt(n * m / (n + m))))
         return cls(distance, p_value)
 
@@ -158,11 +158,3 @@ def compare_labels(
     if table.shape[1] < 2:
         return distance, 1.0
     return distance, float(chi2_contingency(table, correction=False).pvalue)
-
-
-def effective_number(calibration: Tail) -> float:
-    """Number of calibration rows of one weight that are as many as those with weights."""
-    weight = calibration.weight
-    if weight is None:
-        return float(len(calibration.scores))
-    return float(weight.sum() ** 2 / (weight**2).sum())
