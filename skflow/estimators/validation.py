@@ -117,6 +117,8 @@ def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
     assert_all_finite(weight, input_name="sample_weight")
+    if not weight.any():  # scikit-learn's own check since 1.9
+        raise ValueError("Sample weights must contain at least one non-zero number.")
     return weight
 
 

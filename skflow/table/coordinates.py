@@ -290,9 +290,12 @@ class IntegerGrid:
         magnitude = np.abs(whole).astype(np.uint64) * np.uint64(factor)
         offset = np.where(whole < 0, -magnitude, magnitude)
         offset += self._ticks_within(x, whole, factor).astype(np.int64).view(np.uint64)
-        ticks = offset + np.uint64(start % WORD)
         wide = np.uint64 if self.dtype == np.uint64 else np.int64
-        return ticks.view(wide).clip(lowest, limits.max).astype(self.dtype)
+        ticks = (offset + np.uint64(start % WORD)).view(wide)
+        # A nearest unit of the clock may lie beyond the limits.
+        ticks = np.where((x > 0) & (ticks < start), limits.max, ticks)
+        ticks = np.where((x < 0) & (ticks > start), lowest, ticks)
+        return ticks.clip(lowest, limits.max).astype(self.dtype)
 
     def _ticks_within(self, x: FloatArray, whole: FloatArray, factor: int) -> FloatArray:
         """Ticks beyond whole steps, rounded to the coarsest unit of the clock that is as near."""

@@ -152,8 +152,11 @@ class Container:
         for j, column in enumerate(stored.columns):
             with faults.collect(column.name):
                 same = as_family(column, self.fitted[j])
-                if (stored.container, column.dtype) != (self.library, self.fitted[j].dtype):
-                    same = with_markers(same, self.markers[j], markers_held(self.dtypes[j]))
+                held = markers_held(self.dtypes[j])
+                is_same = (stored.container, column.dtype) == (self.library, self.fitted[j].dtype)
+                # Libraries write None or NaN into columns of objects, and mean the same.
+                if held == MARKERS or not is_same:
+                    same = with_markers(same, self.markers[j], held)
                 columns.append(same)
         faults.raise_any()
         return replace(stored, columns=tuple(columns))

@@ -197,7 +197,7 @@ def with_markers(column: StoredColumn, seen: Sequence[str], held: Sequence[str])
     Parameters
     ----------
     column : StoredColumn
-        Values have another dtype than the fitted column.
+        Its dtype is another one than that of the fitted column, or holds any marker.
     seen : sequence of str
         Markers of the training rows. Others are replaced by the first of these.
     held : sequence of str

@@ -357,6 +357,17 @@ def test_drawn_times_without_a_grid_lie_within_bounds_of_another_unit() -> None:
         assert rows.max() <= 2**61 + 1
 
 
+@pytest.mark.parametrize("end", [-(2**63) + 1, 2**63 - 1])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_longest_durations_do_not_wrap(end: int, seed: int) -> None:
+    """A clock unit beyond the limit of nanoseconds is as near as one before it."""
+    seconds = np.random.default_rng(seed).integers(0, 9000, 300) * 10**9
+    fitted = fit_column(seconds.view("m8[ns]"))
+    rows = pd.DataFrame({"a": np.array([end], dtype="m8[ns]")})
+    back = fitted.decode(fitted.transform(rows))["a"].to_numpy().view(np.int64)
+    assert back.astype(float) == pytest.approx(end, rel=1e-12)
+
+
 def test_categories_never_seen_become_rare_ones() -> None:
     fitted = fit_column(["a"] * 20 + ["b", "c"], column_kinds={"a": "categorical"})
     nothing = np.full((4, 1), np.nan)

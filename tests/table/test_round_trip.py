@@ -220,3 +220,8 @@ def test_the_fitted_marker_is_given_back() -> None:
     assert_same(fit(nullable).there_and_back(frame), nullable)
     polars = pl.DataFrame({"a": [1.0, None] * 20})
     assert_same(fit(polars).decode(fit(polars).transform(nullable)), polars)
+    objects_of = {m: objects("a", m, "b", "a", m) for m in (None, np.nan)}
+    for seen, later in ((None, np.nan), (np.nan, None)):
+        fitted = fit(pd.DataFrame({"a": objects_of[seen]}))
+        other = pd.DataFrame({"a": objects_of[later]})
+        assert_same(fitted.there_and_back(other), pd.DataFrame({"a": objects_of[seen]}))

@@ -253,7 +253,7 @@ def test_objects_of_parts_are_read_as_those_of_the_whole() -> None:
 
 def test_parts_must_agree() -> None:
     numbers, text = pd.DataFrame({"x": [1.5, 2.5]}), pd.DataFrame({"x": ["a", "b"]})
-    with pytest.raises(ValueError, match="holds float64 in one part of the table and str in"):
+    with pytest.raises(ValueError, match=r"holds float64 in one part .* and (str|object) in"):
         summarise(lambda: map(read, [numbers, text]))
     one, two = (pd.DataFrame({"x": pd.Categorical(["a"], list(c))}) for c in ("ab", "ba"))
     with pytest.raises(ValueError, match=r"holds \('a', 'b'\) in one part"):
