@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -41,7 +42,10 @@ def polars_frame() -> pl.DataFrame:
     if hasattr(pl, "Float16"):
         dtypes.append((COUNTS.tolist(), pl.Float16))
     if hasattr(pl, "Categories"):
-        dtypes.append((LETTERS, pl.Categorical(pl.Categories("own", "space", physical=pl.UInt8))))
+        own = pl.Categorical(pl.Categories("own", "space", physical=pl.UInt8))
+        # Earlier versions of narwhals read only the categories that all columns share.
+        if nw.from_native(pl.Series(LETTERS, dtype=own), series_only=True).dtype == nw.Categorical:
+            dtypes.append((LETTERS, own))
     columns = {}
     for j, (cells, dtype) in enumerate(dtypes):
         whole = pl.Series(cells, dtype=dtype if dtype == pl.Object else None).cast(dtype)

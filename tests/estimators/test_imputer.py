@@ -211,7 +211,8 @@ def test_missing_cells_of_the_fit_are_no_event() -> None:
     partial = X.mask(rng.random(X.shape) < [0.4, 0.4])
     filled = FlowImputer(FlowDensity(n_layers=0), random_state=0).fit_transform(partial)
     one = partial.isna().sum(axis=1) == 1
-    assert (filled["y"] - filled["x"])[one].std() < 0.25
+    error = (filled["y"] - filled["x"])[one].abs()
+    assert error.quantile(0.9) < 0.4  # 0.16 by the truth, 2.3 by independent columns
 
 
 @pytest.mark.usefixtures("few_fits")

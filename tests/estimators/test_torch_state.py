@@ -63,7 +63,7 @@ def state_of_torch() -> list[object]:
         torch.is_grad_enabled(),
         torch.is_inference_mode_enabled(),
         torch.get_default_dtype(),
-        torch.get_default_device(),
+        torch.empty(0).device,  # torch 2.6 has no get_default_device after set_default_device(None)
         torch.is_autocast_enabled("cpu"),
         torch.are_deterministic_algorithms_enabled(),
         torch.get_num_threads(),
