@@ -66,7 +66,8 @@ class NumberCodec(ColumnCodec):
         In coordinates.
     cells : Cells
         Positions of other numbers, each among those of its rounding level; a column of values has
-        a label "a value" for each level.
+        a label "a value" for each level. Where ``fills_gaps`` is False, as in models of version
+        0.1.0, the cells of atoms remain empty, except among rounding levels.
     """
 
     is_ordered = True
@@ -81,6 +82,7 @@ class NumberCodec(ColumnCodec):
         coordinates: CoordinateSystem,
         scaling: Scaling,
         smallest: float,
+        fills_gaps: bool = True,
     ) -> None:
         self.known = KnownNumbers(self._known_of(schema), stored)
         low, high = support_within(schema, stored)
@@ -89,7 +91,8 @@ class NumberCodec(ColumnCodec):
             math.inf if high is None else coordinates.coordinate_of(high),
         )
         self.limits = stored_limits(low, high, stored)
-        atoms = self.known.numbers if self._is_valued else ()
+        fills_gaps = fills_gaps or bool(schema.rounding)
+        atoms = self.known.numbers if self._is_valued and fills_gaps else ()
         self.cells = Cells(
             schema, coordinates, self.support, [coordinates.coordinate_of(x) for x in atoms]
         )
@@ -143,11 +146,8 @@ class NumberCodec(ColumnCodec):
             else IntegerGrid(stored, schema, origin, narrow=narrow, is_exact=cls._is_exact(schema))
         )
         rarest = np.array(state["rarest"], dtype=np.int64)
-        rest = (coordinates, state["scaling"], state["smallest"])
-        codec = cls(stored, schema, state["unseen"], rarest, *rest)
-        if not (state["fills_gaps"] or schema.rounding):  # fitted by version 0.1.0
-            codec.cells = Cells(schema, coordinates, codec.support, ())
-        return codec
+        rest = (coordinates, state["scaling"], state["smallest"], state["fills_gaps"])
+        return cls(stored, schema, state["unseen"], rarest, *rest)
 
     def state(self) -> dict[str, Any]:
         """Return what was fitted beside the schema, as numbers, lists and dicts."""

@@ -144,6 +144,21 @@ def test_probabilities_of_the_whole_grid_sum_to_one(schema: ColumnSchema) -> Non
     assert_same(fitted.there_and_back(grid, LESS_NOISE), grid)
 
 
+def test_cells_of_atoms_are_empty_in_models_of_version_0_1_0() -> None:
+    counts = np.arange(40)
+    schema = replace(fit_column(np.repeat(counts, 30)).column, kind="integer", levels=(), step=1)
+    schema = replace(schema, atoms=(10,))
+    codec = fit_column(counts, column_kinds=Schema((schema,))).codec.columns[0]
+    widths = []
+    for fills_gaps in (True, False):
+        state = codec.state() | {"scaling": codec.scaling, "fills_gaps": fills_gaps}
+        restored = type(codec).restore(codec.stored, schema, state)
+        assert restored.state()["fills_gaps"] == fills_gaps
+        x = codec.coordinates.read(codec.stored.filled(np.array([8, 9, 11, 12])))
+        widths.append(restored.cells.locate(x).width.tolist())
+    assert widths == [[1, 1.5, 1.5, 1], [1, 1, 1, 1]]
+
+
 def test_atoms_off_the_grid_change_nothing() -> None:
     table = pd.DataFrame({"a": np.arange(200) / 10})
     schema = fit(table).column
