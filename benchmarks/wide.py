@@ -1,4 +1,4 @@
-"""Held-out nats per column, seconds and memory on tables of 60 to 2,000 columns.
+"""Held-out nats per column, seconds and memory on tables of 10 to 2,000 columns.
 
     python -m benchmarks.wide --data DIR [--seeds 0] [--tables hazelnut_vit] [--methods Flow]
     python -m benchmarks.wide --page
@@ -55,7 +55,9 @@ EMBEDDINGS = ("20news_roberta", "cifar10_resnet", "hazelnut_vit")
 INDICATORS = "17_InternetAds"
 DETECTED = (*EMBEDDINGS, INDICATORS)
 MIXED = "communities_crime"
-KNOWN = [(kind, columns) for kind in ("factors", "graph") for columns in (200, 500, 1000, 2000)]
+WIDTHS = (200, 500, 1000, 2000)
+KNOWN = [("factors", columns) for columns in (10, 30, 100, *WIDTHS)]
+KNOWN += [("graph", columns) for columns in WIDTHS]
 KNOWN_ROWS = {"factors": 2000, "graph": 5000}
 RANKS = (2, 5, 10, 20, 40, 80)
 FEW_ZEROS = 0.2  # share of exact zeros from which a column of image features is left out
