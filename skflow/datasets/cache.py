@@ -100,6 +100,7 @@ class RowCache:
         try:
             yield
         except OSError as error:
+            self._remove()  # the disk is full, and a traceback may keep the cache
             raise OSError(
                 f"Encoded rows cannot be written to {self.folder}: {error}. Set the environment "
                 "variable TMPDIR to a folder of another disk."

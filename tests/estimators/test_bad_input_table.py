@@ -312,7 +312,7 @@ CONTRADICTIONS = {
     "a bound of NaN": ({"bounds": {"length": (np.nan, 1)}}, "'length' must be a pair"),
     "a bound beyond floats": ({"bounds": {"length": (None, 10**400)}}, "'length' must be a pair"),
     "numbers to bound dates": ({"bounds": {"when": (0, 1)}}, "'when' must be a pair .* of dates"),
-    "NaT to bound dates": ({"bounds": {"when": (np.datetime64("NaT"), None)}}, "'when' must be"),
+    "NaT to bound dates": ({"bounds": {"when": (pd.NaT, None)}}, "'when' must be"),
     "bounds of no column": ({"bounds": {"nowhere": (0, 1)}}, "bounds names 'nowhere'.*columns are"),
     "bounds of labels": (
         {"bounds": {"colour": (0, 1)}},
