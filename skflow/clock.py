@@ -38,6 +38,10 @@ class Clock:
         """Whether the limit has passed."""
         return not self.allows(0.0)
 
+    def is_past(self, moment: float) -> bool:
+        """Whether so many seconds have passed; infinitely many never do."""
+        return math.isfinite(moment) and self.passed() > moment
+
     def left(self) -> float:
         """Return the seconds until the limit; infinite where there is none."""
         return max(0.0, self.limit - self.passed())

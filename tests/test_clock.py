@@ -14,6 +14,7 @@ from skflow.initialization import gaussian_mixture
 from skflow.initialization.imputation import impute
 from skflow.initialization.search import SEARCH_SHARE, _Search
 from skflow.training.objective import Objective
+from skflow.training.step import EagerStep
 from tests.settings import TWO_EPOCHS
 from tests.tables import correlated
 
@@ -96,6 +97,18 @@ def test_no_epoch_starts_that_would_end_late(
     flow.fit(correlated(200, 3, seed=0))
     assert flow.n_iter_ == n_iter
     assert flow.history_["seconds"] == [10.0] * n_iter
+
+
+def test_a_first_epoch_longer_than_the_time_ends_early(
+    monkeypatch: pytest.MonkeyPatch, hand: Hand
+) -> None:
+    slow_down(monkeypatch, hand, EagerStep, "__call__", 1.0)
+    X = correlated(1000, 3, seed=0)
+    flow = FlowDensity(**TWO_EPOCHS | {"max_iter": 100}, batch_size=50, max_time=4.5)
+    flow.fit(X)
+    assert flow.history_["seconds"] == [5.0]  # steps: the whole epoch has 18
+    assert math.isfinite(flow.history_["train_score"][0])
+    assert flow.score(X) == pytest.approx(flow.history_["train_score"][0], abs=0.5)
 
 
 def test_the_schedule_ends_with_the_time(monkeypatch: pytest.MonkeyPatch, hand: Hand) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from skflow.flow.floored_components import GaussianComponents
+from skflow.flow.recipe import WIDE
 from skflow.initialization.gaussian_mixture import (
     RIDGE,
     natural_parameters,
@@ -22,7 +23,8 @@ from skflow.initialization.gaussian_mixture import (
 )
 
 LOG_2PI = math.log(2 * math.pi)
-MOST_KEPT = 256  # sets of columns whose conditionals are kept
+MOST_KEPT = 256  # sets of columns whose conditionals are kept,
+KEPT_ENTRIES = 2**24  # fewer where these are large
 Columns = tuple[int, ...]
 
 
@@ -64,6 +66,7 @@ class MixedComponents:
         self.offsets = offsets
         self._natural: dict[Columns, Tensor] = {}
         self._regressions: dict[tuple[Columns, Columns], Regression] = {}
+        self._precisions: dict[Columns, tuple[Tensor, Tensor]] = {}
 
     def to(self, device: torch.device) -> "MixedComponents":
         """Return the components on a device."""
@@ -110,19 +113,63 @@ class MixedComponents:
             total[:, rows] = self.log_probs_of_values(y[:, rows], columns_of(columns))
         return total
 
+    def log_probs_of_known(self, y: Tensor, unknown: Columns, known: Columns) -> Tensor:
+        """Log-density of known values, ``(n_components, n_rows)``.
+
+        Of many columns that of all values is taken, the unknown ones at their means given the
+        others, and divided by that of the unknown ones there.
+        """
+        if not self._is_by_precision(unknown, known):
+            return self.log_probs_of_values(y, known)
+        log_det, precision, places = self._precision((*unknown, *known))
+        gain, _, factor = self.regression(unknown, known)
+        of_known = y[list(known)] - self.gaussians.means[:, list(known), None]
+        deviations = torch.empty_like(precision[:, :, :1].expand(-1, -1, y.shape[1]))
+        deviations[:, places[len(unknown) :]] = of_known
+        deviations[:, places[: len(unknown)]] = gain @ of_known
+        distances = (deviations * (precision @ deviations)).sum(dim=1)
+        log_det_of_known = log_det - 2 * factor.diagonal(dim1=1, dim2=2).log().sum(dim=1)
+        return -(distances + log_det_of_known[:, None] + len(known) * LOG_2PI) / 2
+
     def regression(self, unknown: Columns, known: Columns) -> Regression:
         """Return the regression of unknown values on known ones."""
         if (unknown, known) not in self._regressions:
-            _, means, covariances = self._marginal((*unknown, *known))
-            split = len(unknown)
-            own, cross = covariances[:, :split, :split], covariances[:, :split, split:]
-            gain = torch.linalg.solve(covariances[:, split:, split:], cross, left=False)
-            intercept = means[:, :split] - (gain @ means[:, split:, None]).squeeze(2)
-            conditional = own - gain @ cross.transpose(1, 2)
-            ridge = RIDGE * torch.eye(split, dtype=own.dtype, device=own.device)
+            split, means = len(unknown), self.gaussians.means
+            if self._is_by_precision(unknown, known):
+                _, precision, places = self._precision((*unknown, *known))
+                of_unknown = precision[:, places[:split]]
+                root = torch.linalg.cholesky(of_unknown[:, :, places[:split]])
+                conditional = torch.cholesky_inverse(root)
+                gain = -(conditional @ of_unknown[:, :, places[split:]])
+            else:
+                covariances = self._marginal((*unknown, *known)).covariances
+                own, cross = covariances[:, :split, :split], covariances[:, :split, split:]
+                gain = torch.linalg.solve(covariances[:, split:, split:], cross, left=False)
+                conditional = own - gain @ cross.transpose(1, 2)
+            intercept = means[:, unknown] - (gain @ means[:, known, None]).squeeze(2)
+            ridge = RIDGE * torch.eye(split, dtype=gain.dtype, device=gain.device)
             factor = torch.linalg.cholesky((conditional + conditional.mT) / 2 + ridge)
             _keep(self._regressions, (unknown, known), Regression(gain, intercept, factor))
         return self._regressions[unknown, known]
+
+    @staticmethod
+    def _is_by_precision(unknown: Columns, known: Columns) -> bool:
+        """Whether unknown values are few of many: all sets of them then share one inverse."""
+        return len(unknown) + len(known) > WIDE and len(unknown) < len(known)
+
+    def _precision(self, columns: Columns) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-determinants of the covariances of some columns, their inverses, and places there.
+
+        The inverses are of the columns in ascending order; places are those of ``columns``.
+        """
+        ordered = tuple(sorted(columns))
+        if ordered not in self._precisions:
+            root = torch.linalg.cholesky(self._marginal(ordered).covariances)
+            log_det = 2 * root.diagonal(dim1=1, dim2=2).log().sum(dim=1)
+            _keep(self._precisions, ordered, (log_det, torch.cholesky_inverse(root)))
+        log_det, precision = self._precisions[ordered]
+        places = torch.tensor(columns).argsort().argsort().to(log_det.device)
+        return log_det, precision, places
 
     def _marginal(self, columns: Columns) -> GaussianComponents:
         weights, means, covariances = self.gaussians
@@ -133,8 +180,10 @@ class MixedComponents:
 
 
 def _keep(kept: dict[Any, Any], key: Any, value: Any) -> None:
-    """Keep a value, in place of the oldest one where there are many."""
-    if len(kept) >= MOST_KEPT:
+    """Keep a value, in place of the oldest ones where there are many, or large ones."""
+    parts = (value,) if isinstance(value, Tensor) else value
+    most = min(MOST_KEPT, KEPT_ENTRIES // max(1, sum(part.numel() for part in parts)))
+    while len(kept) >= max(1, most):
         del kept[next(iter(kept))]
     kept[key] = value
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from skflow.conditioning.components import MixedComponents
+from skflow.conditioning.components import LOG_2PI, MixedComponents, Regression
 from skflow.conditioning.partial_rows import PartialRows, Pattern
 
 BROAD_WEIGHT = 0.05
@@ -81,9 +81,12 @@ class Conditional:
         self.rules = rules
         self.rows = rows
         self.pattern = pattern
-        self._of_values = components.log_probs_of_values(rows.y, pattern.known_values)
-        known = components.log_probs_of_labels(rows.labels, pattern.known_labels)
-        log_weights = components.log_weights()[:, None] + known + self._of_values
+        unknown, known = pattern.unknown_values, pattern.known_values
+        log_weights = components.log_weights()[:, None]
+        log_weights = log_weights + components.log_probs_of_labels(
+            rows.labels, pattern.known_labels
+        )
+        log_weights = log_weights + components.log_probs_of_known(rows.y, unknown, known)
         narrow = torch.log_softmax(log_weights[:-1], dim=0) + math.log1p(-BROAD_WEIGHT)
         broad = torch.full_like(narrow[:1], math.log(BROAD_WEIGHT))
         #: Log-weights given what is known, ``(n_components, n_rows)``.
@@ -133,22 +136,45 @@ class Conditional:
         for c in self.pattern.unknown_labels:
             log_joint += self.rules.log_probs[c][:, labels[c]]
         if self.pattern.unknown_values:
-            flat_y = y.flatten(1)
-            if self.pattern.unknown_labels:  # which values are there may depend on them
-                flat = self.components.log_probs_of_present(flat_y)
-            else:
-                present = sorted((*self.pattern.known_values, *self.pattern.unknown_values))
-                flat = self.components.log_probs_of_values(flat_y, tuple(present))
-            log_joint += flat.view(log_joint.shape) - self._of_values[:, :, None]
+            log_joint += self.log_probs_of_unknown(y[list(self.pattern.unknown_values)])
         return torch.logsumexp(log_joint, dim=0)
 
     def draw_values(self, component: Tensor, points: Tensor) -> Tensor:
         """Draw all unknown values, ``(n_unknown, n_rows, n_draws)``."""
-        unknown, known = self.pattern.unknown_values, self.pattern.known_values
-        gain, intercept, factor = self.components.regression(unknown, known)
-        y = self.rows.y[list(known)]
-        means = gain @ y + intercept[:, :, None]  # (n_components, n_unknown, n_rows)
-        row = torch.arange(y.shape[1], device=y.device)[:, None].expand_as(component)
+        factor = self._regression.factor
+        means = self._means()
+        row = torch.arange(means.shape[2], device=means.device)[:, None].expand_as(component)
         z = torch.special.ndtri(points.clamp(SMALLEST, 1 - SMALLEST))
         noise = (factor[component] @ z[:, :, :, None]).squeeze(3)
         return (means[component, :, row] + noise).permute(2, 0, 1)
+
+    @property
+    def _regression(self) -> Regression:
+        return self.components.regression(self.pattern.unknown_values, self.pattern.known_values)
+
+    def _means(self) -> Tensor:
+        """Means of the unknown values, ``(n_components, n_unknown, n_rows)``."""
+        gain, intercept, _ = self._regression
+        return gain @ self.rows.y[list(self.pattern.known_values)] + intercept[:, :, None]
+
+    def log_probs_of_unknown(self, y: Tensor) -> Tensor:
+        """Log-density of unknown values given the known ones, those that are NaN left out.
+
+        ``(n_components, n_rows, n_draws)``, of values ``(n_unknown, n_rows, n_draws)``.
+        """
+        deviations = (y - self._means()[:, :, :, None]).flatten(2)
+        present, factor = ~y.flatten(1).isnan(), self._regression.factor
+        log_probs = deviations.new_zeros(len(deviations), deviations.shape[2])
+        patterns, pattern = torch.unique(present, dim=1, return_inverse=True)
+        for number, columns in enumerate(patterns.unbind(dim=1)):
+            of_present = factor
+            if not columns.all():
+                rows = factor[:, columns]
+                of_present = torch.linalg.cholesky(rows @ rows.mT)
+            which = (pattern == number).nonzero().squeeze(1)
+            own = deviations[:, columns][:, :, which]
+            z = torch.linalg.solve_triangular(of_present, own, upper=False)
+            log_scales = of_present.diagonal(dim1=1, dim2=2).log() + LOG_2PI / 2
+            own = -z.square().sum(dim=1) / 2 - log_scales.sum(dim=1, keepdim=True)
+            log_probs[:, which] = own
+        return log_probs.view(-1, *y.shape[1:])

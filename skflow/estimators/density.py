@@ -37,7 +37,7 @@ from skflow.fitted.table_density import TableDensity
 from skflow.fitted.table_rows import TableRows
 from skflow.fitted.torch_distribution import FlowDistribution
 from skflow.flow.model import Rows
-from skflow.flow.recipe import model_state
+from skflow.flow.recipe import model_state, without_idle_layers
 from skflow.report.density import DensityFacts, DensityReport, report_density
 from skflow.reporter import Reporter
 from skflow.table.schema import Schema
@@ -78,8 +78,8 @@ class FlowDensity(
     Parameters
     ----------
     n_layers : int or "auto", default="auto"
-        Coupling layers, by turns from the first column to the last and back. 0 leaves
-        the initialization alone, a Gaussian mixture copula, which is a sound model.
+        Coupling layers, by turns from the first column to the last and back. 0 leaves the
+        initialization alone, a Gaussian mixture copula; so do layers that no epoch improves.
     hidden_units : int or "auto", default="auto"
         Width of the networks that choose the splines.
     n_bins : int, default=8
@@ -97,7 +97,7 @@ class FlowDensity(
     max_iter : int or "auto", default="auto"
         Epochs at most.
     max_time : float, default=None
-        Seconds at most, kept to within one epoch. The schedule ends with
+        Seconds at most; a first epoch that would be late ends early. The schedule ends with
         ``max_iter`` or ``max_time``, whichever comes first.
     early_stopping : bool or "auto", default="auto"
         Whether to hold out rows, keep the weights that score them best, and stop
@@ -388,9 +388,8 @@ class FlowDensity(
             checkpoint = open_checkpoint(self, seed, sources, state.initial, clock, settings.recipe)
             if checkpoint is not None:
                 state = workers.agree(checkpoint.state) or state
-            in_memory = isinstance(train, TableRows)
-            few = in_memory and train is not rows and rows.mass <= MOST_ROWS_TO_REFIT
-            every = rows if few and not self.warm_start else None
+            few = train is not rows and rows.mass <= MOST_ROWS_TO_REFIT
+            every = rows if few and isinstance(train, TableRows) and not self.warm_start else None
             first = state.finished or state
             save = None if checkpoint is None or workers.rank else checkpoint.save
             try:
@@ -398,8 +397,9 @@ class FlowDensity(
             finally:
                 # Also when interrupted: the best weights so far are in the model.
                 if first.model is not None:
-                    parts = (encodable.container, codec, settings.recipe, first.model)
-                    self._density = TableDensity(*parts)
+                    parts = (settings.recipe, first.model)
+                    parts = parts if self.warm_start else without_idle_layers(*parts)
+                    self._density = TableDensity(encodable.container, codec, *parts)
                     self.device_ = str(device)
                     self._describe_fit(first.history, held_out or train, clock)
         return first.choices

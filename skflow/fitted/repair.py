@@ -1,6 +1,7 @@
 """Repair of outliers: the nearest unremarkable row, with few cells changed to typical ones."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,10 +14,10 @@ from tqdm.auto import tqdm
 from skflow.fitted.cells import in_fitted_dtypes, put_cells, put_rows
 from skflow.fitted.detector import Detector
 from skflow.fitted.reasons.replacements import Replacements
-from skflow.fitted.reasons.strange import UNREMARKABLE, CellSurprises, Found, find_strange
+from skflow.fitted.reasons.strange import GROWTH, UNREMARKABLE, CellSurprises, Found, find_strange
 from skflow.outliers.conditionals import Conditional
 from skflow.outliers.joint_density import JointDensity
-from skflow.table.storage import StoredColumn, StoredTable
+from skflow.table.storage import StoredTable
 from skflow.torch_state import usual_torch
 
 FloatArray = NDArray[np.float64]
@@ -25,6 +26,7 @@ Device = str | torch.device
 
 N_DRAWN = 1_000  # rows of which the unremarkable ones replace those that cannot be repaired
 BLOCK_ROWS = 100  # that are repaired at once
+MANY_COLUMNS = 64  # from which more than one cell is tried at a time
 N_PER_ROW = 4  # or more of them, where many rows cannot be repaired
 
 
@@ -36,7 +38,8 @@ def repair(
 
     The strange cells of a row are replaced, first by draws given its other cells, then one after
     the other by the typical cell given all others. Then each cell that need not have been replaced
-    is put back. A row that no change of some cells makes unremarkable is replaced by the nearest
+    is put back. Where columns are more than 64, an eighth of a row's strange cells is tried at a
+    time. A row that no change of some cells makes unremarkable is replaced by the nearest
     unremarkable one of some drawn rows that no other row was replaced by.
 
     Parameters
@@ -107,43 +110,54 @@ class _Repair:
         n_strange = np.count_nonzero(found.strange, axis=1)
         is_repaired = (n_strange > 0) & (n_strange < len(original.columns))
         table = self._make_typical(found)
-        return self._put_back(original, table, found.strange), is_repaired
-
-    def _score(self, table: StoredTable) -> FloatArray:
-        return self.replacements.detector.score(table, self.replacements.device)
+        several = found.strange & (n_strange > 1)[:, None]
+        for turn in in_turns(several):
+            tried = table
+            for j, rows in turn.items():
+                tried = put_cells(tried, rows, j, original.columns[j].take(rows))
+            table = self.take_where_unremarkable(table, tried, turn)
+        return table, is_repaired
 
     def _make_typical(self, found: Found) -> StoredTable:
         """Replace draws by typical cells, where rows stay unremarkable."""
         table = found.table
         codec = self.replacements.detector.density.codec
-        for j, column in enumerate(codec.columns):
-            rows = np.flatnonzero(found.strange[:, j])
-            if len(rows):
-                given = Conditional(codec, self.joint, codec.encode(table.take(rows)), j)
+        for turn in in_turns(found.strange):
+            tried, encoded = table, codec.encode(table)
+            for j, rows in turn.items():
+                given = Conditional(codec, self.joint, encoded.take(rows), j)
                 labels, values = given.typical()
                 nothing = np.full(len(labels), np.nan)
-                cells = column.decode(labels, nothing, values, on_grid=True)
-                table = self._put_where_unremarkable(table, rows, j, cells)
+                cells = codec.columns[j].decode(labels, nothing, values, on_grid=True)
+                tried = put_cells(tried, rows, j, cells)
+            table = self.take_where_unremarkable(table, tried, turn)
         return table
 
-    def _put_back(
-        self, original: StoredTable, table: StoredTable, changed: NDArray[np.bool_]
+    def take_where_unremarkable(
+        self, table: StoredTable, tried: StoredTable, turn: dict[int, Rows]
     ) -> StoredTable:
-        """Put changed cells back where rows are unremarkable with the original ones as well."""
-        several = changed.sum(axis=1) > 1
-        for j in range(len(table.columns)):
-            rows = np.flatnonzero(several & changed[:, j])
-            if len(rows):
-                cells = original.columns[j].take(rows)
-                table = self._put_where_unremarkable(table, rows, j, cells)
-        return table
+        """Take the rows of a turn where they are unremarkable as they have been tried."""
+        rows = np.unique(np.concatenate(list(turn.values())))
+        detector, device = self.replacements.detector, self.replacements.device
+        stays = rows[detector.score(tried.take(rows), device) >= self.least]
+        return put_rows(table, stays, tried.take(stays))
 
-    def _put_where_unremarkable(
-        self, table: StoredTable, rows: Rows, j: int, cells: StoredColumn
-    ) -> StoredTable:
-        tried = put_cells(table.take(rows), np.arange(len(rows)), j, cells)
-        stays = np.flatnonzero(self._score(tried) >= self.least)
-        return put_rows(table, rows[stays], tried.take(stays))
+
+def in_turns(strange: NDArray[np.bool_]) -> Iterator[dict[int, Rows]]:
+    """Yield some strange cells of each row at a time: the rows of each column that has some.
+
+    They are one cell, or where columns are many an eighth of the cells.
+    """
+    most = strange.shape[1] if strange.shape[1] <= MANY_COLUMNS else GROWTH
+    cells = [np.flatnonzero(mask) for mask in strange]
+    parts = [np.array_split(own, min(most, len(own)) or 1) for own in cells]
+    for turn in range(most):
+        rows_of: dict[int, list[int]] = {}
+        for row, own in enumerate(parts):
+            for j in own[turn].tolist() if turn < len(own) else []:
+                rows_of.setdefault(j, []).append(row)
+        if rows_of:
+            yield {j: np.array(rows) for j, rows in sorted(rows_of.items())}
 
 
 def nearest_draws(

@@ -52,6 +52,12 @@ class Linear(nn.Module):
         """Return ``weight @ x + bias``."""
         return torch.addmm(self.bias[:, None], self.masked_weight(), x)
 
+    @torch.no_grad()
+    def fold_mask(self) -> None:
+        """Put the mask into the weight, once for all where nothing is trained any more."""
+        self.weight.copy_(self.masked_weight())
+        self.mask = None
+
     def masked_weight(self) -> Tensor:
         """Return the weight, 0 where the mask is 0."""
         return self.weight if self.mask is None else self.weight * self.mask

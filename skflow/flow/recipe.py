@@ -1,13 +1,14 @@
 """The sizes of a flow, and the flow built from them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
+from torch import nn
 
 from skflow.flow.categorical import AutoregressiveCategorical, LabelStart, blank_start
 from skflow.flow.conditional_flow import ConditionalFlow
@@ -354,6 +355,15 @@ def choose_recipe(
         unseen=unseen,
         value_labels=value_labels,
     )
+
+
+def without_idle_layers(recipe: FlowRecipe, model: Model) -> tuple[FlowRecipe, Model]:
+    """Drop coupling layers that training has left at the identity; the density stays the same."""
+    for name, parameter in model.flow.couplings.named_parameters():
+        if ".output_layer." in name and bool(parameter.any()):
+            return recipe, model
+    model.flow.couplings = nn.ModuleList()
+    return replace(recipe, n_layers=0), model
 
 
 def unless_auto(given: Number | str, default: Number) -> Number:

@@ -29,9 +29,12 @@ class Residuals(NamedTuple):
     log_floors: Tensor
     log_weights: Tensor
 
+    def log_factors(self, columns: slice = slice(None)) -> Tensor:
+        """Log of the factors of some columns, ``(n_components, n_columns, n_rows)``, in nats."""
+        standardised, log_floors = self.standardised[:, columns], self.log_floors[columns]
+        normal = torch.exp(self.log_peaks[:, columns, None] - standardised.square() / 2)
+        return (normal + log_floors.exp()).log().masked_fill(log_floors.isneginf(), 0.0)
+
     def log_prob(self) -> Tensor:
         """Log-density of each row, in nats."""
-        normal = torch.exp(self.log_peaks[:, :, None] - self.standardised.square() / 2)
-        factors = (normal + self.log_floors.exp()).log()
-        factors = factors.masked_fill(self.log_floors.isneginf(), 0.0)
-        return torch.logsumexp(factors.sum(dim=1) + self.log_weights, dim=0)
+        return torch.logsumexp(self.log_factors().sum(dim=1) + self.log_weights, dim=0)

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,38 +10,16 @@ from torch import Tensor
 
 from skflow.device import resolve_device
 from skflow.flow.blocks import device_blocks
+from skflow.flow.conditioner import Linear
 from skflow.flow.marginals import Marginals
 from skflow.flow.model import Model
+from skflow.flow.recipe import WIDE
+from skflow.outliers.lines import Factors, Line, LineOfMixture, LineOfWholeRows
 
 FloatArray = NDArray[np.float64]
 LabelArray = NDArray[np.int64]
 
 EVALUATIONS = 100  # about: nodes of the integral over a cell's column
-
-
-class Factors(NamedTuple):
-    """Density of values given labels, factor by factor.
-
-    Attributes
-    ----------
-    log_density : ndarray of shape (n_rows,)
-        Log-density of the values, in nats.
-    log_jacobian : ndarray of shape (n_rows,)
-        Its part that belongs to no factor.
-    standardised : ndarray of shape (n_rows, n_components, n_columns)
-        Residuals in units of their standard deviations.
-    log_floors : ndarray of shape (n_rows, n_columns)
-    log_weights : ndarray of shape (n_rows, n_components)
-    log_peaks : ndarray of shape (n_components, n_columns)
-        See :class:`skflow.flow.mixture.Residuals`.
-    """
-
-    log_density: FloatArray
-    log_jacobian: FloatArray
-    standardised: FloatArray
-    log_floors: FloatArray
-    log_weights: FloatArray
-    log_peaks: FloatArray
 
 
 class JointDensity:
@@ -75,6 +52,9 @@ class JointDensity:
             self._log_peaks: FloatArray = model.log_peaks().numpy()
         self.n_factors = self._log_peaks.size
         self._model = copy.deepcopy(model).to(self._device)
+        for module in self._model.modules():
+            if isinstance(module, Linear):
+                module.fold_mask()
 
     def log_prob_labels(self, labels: LabelArray, novel: FloatArray) -> FloatArray:
         """Log-probability of labels and novel values, ``(n_rows, n_labelled)`` each."""
@@ -95,8 +75,34 @@ class JointDensity:
 
         return self._in_blocks(log_prob, labels, values)[0]
 
-    def factors(self, labels: LabelArray, values: FloatArray) -> Factors:
-        """Factors of the density of values, ``(n_rows, n_valued)``, given labels."""
+    def along(
+        self, labels: LabelArray, values: FloatArray, k: int, *, is_exact: bool = False
+    ) -> tuple[Line, Line | None]:
+        """Density of values along the line of column ``k``, given labels and other values.
+
+        Returns
+        -------
+        line : Line
+            Where columns are many, that of the mixture alone,
+        layers : Line or None
+            which is to be corrected by this one, of the whole model, if it has coupling layers.
+        """
+        layers = None
+        if len(self._model.flow.couplings):
+            layers = LineOfWholeRows(self.log_prob_values, self._factors, labels, values, k)
+            if is_exact or values.shape[1] <= WIDE:
+                return layers, None
+        known, x = (
+            torch.tensor(np.ascontiguousarray(part.T), device=self._device)
+            for part in (labels, values)
+        )
+        with torch.inference_mode():
+            return LineOfMixture(self._model, known, x, k), layers
+
+    def _factors(
+        self, labels: LabelArray, values: FloatArray
+    ) -> tuple[Factors, FloatArray, FloatArray]:
+        """Factors of the density of values, its logarithm, and the part that has no factor."""
 
         def parts(known: Tensor, x: Tensor) -> list[Tensor]:
             residuals, log_det = self._model.residuals(known, x)
@@ -112,7 +118,7 @@ class JointDensity:
             parts, labels, values
         )
         standardised = standardised.reshape(-1, *self._log_peaks.shape)
-        return Factors(log_density, log_jacobian, standardised, floors, weights, self._log_peaks)
+        return Factors(standardised, floors, weights, self._log_peaks), log_density, log_jacobian
 
     def _in_blocks(
         self, function: Callable[..., Sequence[Tensor]], *arrays: NDArray

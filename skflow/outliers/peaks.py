@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from skflow.outliers.joint_density import Factors
+from skflow.outliers.lines import Scan
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -52,39 +52,50 @@ class Roots(NamedTuple):
 
 
 class Evaluate(Protocol):
-    """Factors of rows, by index, at z-coordinates."""
+    """Residuals of rows, by index, at z-coordinates: ``(n_points, n_components, n_columns)``."""
 
-    def __call__(self, rows: Rows, places: FloatArray) -> Factors: ...  # noqa: D102
+    def __call__(self, rows: Rows, places: FloatArray) -> FloatArray: ...  # noqa: D102
 
 
-def find_peaks(places: FloatArray, factors: Factors, evaluate: Evaluate) -> tuple[Rows, FloatArray]:
+def find_peaks(places: FloatArray, scan: Scan, evaluate: Evaluate) -> tuple[Rows, FloatArray]:
     """Rows, and z-coordinates that resolve their narrow peaks.
 
     Parameters
     ----------
     places : ndarray of shape (n_rows, n_nodes)
         Z-coordinates of nodes, sorted.
-    factors : Factors
-        Factors at the nodes of one row after the other.
+    scan : Scan
+        Density at the nodes of one row after the other.
     evaluate : callable
-        Factors of rows, by index, at z-coordinates.
+        Residuals of rows, by index, at z-coordinates.
     """
     shape = places.shape
-    roots = _find_roots(places, factors)
-    if not len(roots.rows):
-        return roots.rows, roots.low
-    node = np.ravel_multi_index((roots.rows, roots.cells), shape)
-    floors, peaks = factors.log_floors[node], factors.log_peaks[roots.components]
+    found = _find_roots(scan.standardised.reshape(*shape, *scan.standardised.shape[1:]))
+    if not len(found[0]):
+        return found[0], np.empty(0)
+    row, cell, component, column = found
+    node = np.ravel_multi_index((row, cell), shape)
+    factors, root = scan.factors_at(node), np.arange(len(row))
+    roots = Roots(
+        row,
+        cell,
+        component,
+        scan.columns[column],
+        places[row, cell],
+        places[row, cell + 1],
+        factors.standardised[root, component],
+        scan.factors_at(node + 1).standardised[root, component],
+    )
+    floors, peaks = factors.log_floors, factors.log_peaks[component]
     present = np.isfinite(floors)
     depths = np.where(present, floors - peaks, -np.inf)
-    heights = factors.log_weights[node, roots.components] + np.where(present, peaks, 0).sum(axis=1)
+    heights = factors.log_weights[root, component] + np.where(present, peaks, 0).sum(axis=1)
     slopes = (roots.high_residuals - roots.low_residuals) / (roots.high - roots.low)[:, None]
-    of_own = np.arange(len(roots.rows)), roots.columns
-    steps = (-roots.low_residuals[of_own] / slopes[of_own])[:, None]
+    steps = (-roots.low_residuals[root, roots.columns] / slopes[root, roots.columns])[:, None]
     starts = roots.low + steps[:, 0], roots.low_residuals + steps * slopes
     peaks_at, widths, losses = _maximise(*starts, slopes, depths)
-    masses = heights + losses + factors.log_jacobian[node] + np.log(widths)
-    least = factors.log_density.reshape(shape)
+    masses = heights + losses + scan.log_jacobian[node] + np.log(widths)
+    least = scan.log_density.reshape(shape)
     with np.errstate(divide="ignore"):  # of nodes that coincide
         least = logsumexp(least[:, 1:] + np.log(np.diff(places, axis=1)), axis=1)
     np.maximum.at(least, roots.rows, masses)
@@ -96,21 +107,10 @@ def find_peaks(places: FloatArray, factors: Factors, evaluate: Evaluate) -> tupl
     return np.repeat(roots.rows[kept], len(FAN)), fans.ravel()
 
 
-def _find_roots(places: FloatArray, factors: Factors) -> Roots:
-    residuals = factors.standardised.reshape(*places.shape, *factors.log_peaks.shape)
+def _find_roots(residuals: FloatArray) -> tuple[Rows, ...]:
+    """Rows, cells, components and columns where residuals change their sign, and much."""
     low, high = residuals[:, :-1], residuals[:, 1:]
-    steep = ((low < 0) != (high < 0)) & (np.abs(high - low) > STEEP)
-    row, cell, component, column = np.nonzero(steep)
-    return Roots(
-        row,
-        cell,
-        component,
-        column,
-        places[row, cell],
-        places[row, cell + 1],
-        low[row, cell, component],
-        high[row, cell, component],
-    )
+    return np.nonzero(((low < 0) != (high < 0)) & (np.abs(high - low) > STEEP))
 
 
 def _maximise(
@@ -164,8 +164,8 @@ def _solve(roots: Roots, evaluate: Evaluate) -> tuple[FloatArray, FloatArray, Fl
         below, above = low_residuals[far, column], high_residuals[far, column]
         share = below / (below - above) if n_tried % 3 < 2 else 0.5
         at[far] = low[far] + share * (high[far] - low[far])
-        factors = evaluate(roots.rows[far], at[far])
-        found = factors.standardised[np.arange(len(far)), roots.components[far]]
+        found = evaluate(roots.rows[far], at[far])
+        found = found[np.arange(len(far)), roots.components[far]]
         residuals[far] = found
         own = found[np.arange(len(far)), column]
         is_low = (own < 0) == (below < 0)

@@ -57,6 +57,11 @@ class Nodes(NamedTuple):
     heights: FloatArray
     steps: FloatArray
 
+    def raised(self, by: FloatArray) -> "Nodes":
+        """Return nodes with something added to their log-densities."""
+        log_density, heights = self.log_density + by, self.heights + by
+        return self._replace(log_density=log_density, heights=heights)
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -157,6 +162,19 @@ class Curve:
     def take(self, rows: Rows) -> Self:
         """Some of the rows."""
         return type(self)(Nodes(*(part[rows] for part in self.nodes)), self.step)
+
+    def put(self, rows: Rows, others: Self) -> Self:
+        """Replace some of the rows."""
+        n_nodes = max(self.nodes.places.shape[1], others.nodes.places.shape[1])
+        parts = []
+        for old, new in zip(self.nodes, others.nodes, strict=True):
+            old, new = (
+                np.pad(part, ((0, 0), (0, n_nodes - part.shape[1])), mode="edge")
+                for part in (old, new)
+            )
+            old[rows] = new
+            parts.append(old)
+        return type(self)(Nodes(*parts), self.step)
 
     def errors(self, level: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Estimate what each cell adds to the error of integrals, and where it is best cut.

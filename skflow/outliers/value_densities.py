@@ -7,6 +7,8 @@ nodes are grid points.
 """
 
 import math
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +16,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from skflow.outliers.joint_density import Factors, JointDensity
-from skflow.outliers.peaks import find_peaks
+from skflow.outliers.corrections import LogRatio
+from skflow.outliers.joint_density import JointDensity
+from skflow.outliers.lines import Line, Scan
+from skflow.outliers.peaks import STEEP, find_peaks
 from skflow.outliers.quadrature import Curve, Nodes, Rows, refine
 from skflow.rows import EncodedRows
 from skflow.table.number_codecs import ValueCodec
@@ -32,6 +36,7 @@ NOTHING = -1e9  # log-density there
 ROUNDING = 1e-9  # by which the row's own value is below its level, in any unit of the column
 N_GAUSS = 5  # points of a cell
 LEAST_SHARE = math.log(1e-7)  # share of a row's mass from which a cell matters
+STRANGE = math.log(0.05)  # log-share of values no likelier than one that is exact in any case
 LOWEST = -1e4  # log-density, relative to the highest
 
 
@@ -58,6 +63,8 @@ class ValueDensity:
         The column, among those with values.
     rounding : int, default=0
         The rounding level of the values.
+    is_exact : bool
+        Whether the whole model is evaluated at each node also where columns are many.
     """
 
     def __init__(
@@ -67,6 +74,8 @@ class ValueDensity:
         rows: EncodedRows,
         k: int,
         rounding: int = 0,
+        *,
+        is_exact: bool = False,
     ) -> None:
         self.rows = rows
         self._column = column
@@ -75,19 +84,22 @@ class ValueDensity:
         self._marginal = joint.marginals.of_columns([k])
         self._joint = joint
         self._k = k
+        self._line, layers = joint.along(rows.labels, rows.values, k, is_exact=is_exact)
         own = np.nan_to_num(rows.values[:, k])
         at_own = self._points(self._gaussianize(own)[0])
         unsnapped = column.scaling.encode(column.scaling.decode(own))[1]
-        level = joint.log_prob_values(*self._with_values(np.arange(len(own)), own)) + unsnapped
-        nodes, factors = self._start(at_own.places)
+        level = self._line.log_prob(np.arange(len(own)), own) + unsnapped
+        nodes, scan = self._start(at_own.places)
         #: Log of the unit of the densities of each row.
         self.offset = nodes.log_density.max(axis=1)
         self._level = level - self.offset + ROUNDING
         curve = Curve.through(self._lowered(nodes, self.offset[:, None]), step=self._width)
-        peaks = find_peaks(nodes.places, factors, self._factors_at)
+        peaks = find_peaks(nodes.places, scan, self._residuals_at)
         if len(peaks[0]):
             curve = curve.with_nodes(peaks[0], self._nodes_at(*peaks))
         self.curve = refine(curve, self._level, self._nodes_at)
+        if layers is not None:
+            self.correct(layers, at_own.places)
 
     def log_mass(self) -> FloatArray:
         """Log of the integral over all values, ``(n_rows,)``."""
@@ -122,8 +134,29 @@ class ValueDensity:
         """Encoded value below which this share of each row's mass lies, ``(n_rows,)``."""
         return self._points(self.curve.quantile(share)).encoded
 
-    def _start(self, own: FloatArray) -> tuple[Nodes, Factors]:
-        """Nodes over the whole line, and the factors of the density there."""
+    def correct(self, layers: Line, own: FloatArray) -> None:
+        """Multiply by the ratio of the whole model to the mixture, at few points of each row.
+
+        Rows whose own value is strange, or which so few points do not tell, are exact.
+        """
+        ratio = LogRatio(self.curve, own, partial(self._log_ratio, layers))
+        self._level += ratio(np.arange(len(own)), own)
+        self.curve = refine(
+            ratio.multiply(self.curve),
+            self._level,
+            lambda rows, at: self._nodes_at(rows, at).raised(ratio(rows, at)),
+        )
+        again = np.flatnonzero(ratio.is_rough | (self.log_share_no_likelier() < STRANGE))
+        if len(again):
+            rows = self.rows.take(again)
+            exact = ValueDensity(
+                self._column, self._joint, rows, self._k, self._rounding, is_exact=True
+            )
+            self.curve = self.curve.put(again, exact.curve)
+            self.offset[again], self._level[again] = exact.offset, exact._level
+
+    def _start(self, own: FloatArray) -> tuple[Nodes, Scan]:
+        """Nodes over the whole line, and a scan of the density there, per unit of the line."""
         own = own[:, None]
         beyond = np.sign(own) * np.maximum(np.abs(own), INNER[-1]) * OUTER
         fixed = np.concatenate(
@@ -132,9 +165,16 @@ class ValueDensity:
         fixed = np.broadcast_to(fixed, (len(own), len(fixed)))
         places = np.sort(np.concatenate((own, beyond, fixed), axis=1), axis=1)
         points = self._points(places.ravel())
-        factors = self._factors_of(np.repeat(np.arange(len(own)), places.shape[1]), points)
-        nodes = self._nodes(points, factors.log_density)
-        return Nodes(*(part.reshape(places.shape) for part in nodes)), factors
+        rows = np.repeat(np.arange(len(own)), places.shape[1])
+        widest = float(np.diff(points.places.reshape(places.shape), axis=1).max())
+        scan = self._line.scan(rows, points.encoded, widest, STEEP)
+        scan = replace(
+            scan,
+            log_density=scan.log_density + points.per_place,
+            log_jacobian=scan.log_jacobian + points.per_place,
+        )
+        nodes = self._nodes(points, scan.log_density)
+        return Nodes(*(part.reshape(places.shape) for part in nodes)), scan
 
     def _of_sharp_bins(self) -> FloatArray:
         """Z-coordinates about knots with a large change of the marginal's slope: gaps of modes."""
@@ -149,20 +189,16 @@ class ValueDensity:
 
     def _nodes_at(self, rows: Rows, places: FloatArray) -> Nodes:
         points = self._points(places)
-        log_density = self._joint.log_prob_values(*self._with_values(rows, points.encoded))
-        nodes = self._nodes(points, log_density + points.per_place)
+        log_density = self._line.log_prob(rows, points.encoded) + points.per_place
+        nodes = self._nodes(points, log_density)
         return self._lowered(nodes, self.offset[rows])
 
-    def _factors_at(self, rows: Rows, places: FloatArray) -> Factors:
-        return self._factors_of(rows, self._points(places))
+    def _residuals_at(self, rows: Rows, places: FloatArray) -> FloatArray:
+        return self._line.standardised(rows, self._points(places).encoded)
 
-    def _factors_of(self, rows: Rows, points: _Points) -> Factors:
-        """Factors of the density per unit of the line."""
-        factors = self._joint.factors(*self._with_values(rows, points.encoded))
-        return factors._replace(
-            log_density=factors.log_density + points.per_place,
-            log_jacobian=factors.log_jacobian + points.per_place,
-        )
+    def _log_ratio(self, layers: Line, rows: Rows, places: FloatArray) -> FloatArray:
+        encoded = self._points(places).encoded
+        return layers.log_prob(rows, encoded) - self._line.log_prob(rows, encoded)
 
     def _nodes(self, points: _Points, log_density: FloatArray) -> Nodes:
         log_density = np.where(np.abs(points.encoded) < FARTHEST, log_density, NOTHING)

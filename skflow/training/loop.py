@@ -81,11 +81,13 @@ def train(
         history.append(rows.offset, math.nan if held_out is None else held_out.offset, 0.0, 0.0)
         history.best_score = scored.offset
         return
+    clock, n_past = options.clock, len(history.seconds)
+    scoring = -clock.passed()
     for objective in objectives:
         objective.begin(rows.batch, scored.batch, generator)
+    scoring += clock.passed()
     if state is not None:
         _load(state, objectives, generator)
-    clock, n_past = options.clock, len(history.seconds)
     seconds = history.seconds[-1] if n_past else 0.0
     start = clock.passed() - sum(history.seconds)
     most = max(options.max_iter if o.n_iter is None else o.n_iter for o in objectives)
@@ -100,8 +102,10 @@ def train(
             active = [objective for objective in objectives if not objective.is_over]
             order = _random_order(rows.batch, generator)
             rows.begin_epoch(epoch, fork(generator))
-            for objective in active:
-                for batch in objective.batches(order):
+            left = clock.left() - scoring
+            for n_ended, objective in enumerate(active, 1):
+                end = began + left * n_ended / len(active)
+                for batch in objective.batches(order, end):
                     weight = objective.average.next_weight()
                     objective.step(batch, factor * objective.peak, weight)
             train_score = rows.offset + sum(o.train_score for o in objectives)

@@ -95,14 +95,20 @@ class Objective:
         """Epochs until training stops, if none gains any more."""
         return self.best.n_left(self.options.least_no_change, self.options.n_iter_no_change)
 
-    def batches(self, order: Tensor) -> Iterator[Tensor]:
-        """Yield the rows of each step of an epoch, and score the epoch at its end."""
+    def batches(self, order: Tensor, end: float = math.inf) -> Iterator[Tensor]:
+        """Yield the rows of each step of an epoch, and score the epoch at its end.
+
+        After its first step it ends early where the fit has taken ``end`` seconds.
+        """
         workers = self.options.workers
         self.module.train()
         self._use_generator(workers.generator(self.generator))
         self.step.total.zero_()
         batches = equal_batches(order, self.n_batches)
-        for batch in batches:
+        for n_taken, batch in enumerate(batches):
+            if n_taken and self.options.clock.is_past(end):
+                batches = batches[:n_taken]
+                break
             yield workers.share(batch).long()
         weight = self.rows.weight
         mass = batches.numel() if weight is None else float(weight[batches.long()].sum())

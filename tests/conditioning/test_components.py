@@ -92,3 +92,17 @@ def test_draws_follow_the_density_of_the_proposal(components: MixedComponents) -
     mean = np.trapezoid(density.numpy() * grid, grid) / of_label
     deviation = float(y[0][labels[0] == 0].std())
     assert float(y[0][labels[0] == 0].mean()) == pytest.approx(mean, abs=0.05 * deviation)
+
+
+def test_few_unknown_values_of_many_come_from_the_precision(
+    components: MixedComponents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Conditionals and densities of known values, beside those from covariances."""
+    y = torch.tensor(np.random.default_rng(1).normal(size=(3, 5)))
+    expected = components.regression((2,), (0, 1)), components.log_probs_of_values(y, (0, 1))
+    fresh = MixedComponents(components.gaussians, components.label_log_probs, components.offsets)
+    monkeypatch.setattr("skflow.conditioning.components.WIDE", 2)
+    for part, other in zip(fresh.regression((2,), (0, 1)), expected[0], strict=True):
+        torch.testing.assert_close(part, other, atol=1e-6, rtol=0)
+    found = fresh.log_probs_of_known(y, (2,), (0, 1))
+    torch.testing.assert_close(found, expected[1], atol=1e-6, rtol=1e-6)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from skflow import FlowDensity, FlowOutlierDetector
+from skflow.fitted.repair import in_turns
 from tests.mixed import small_mix
 from tests.settings import ONE_GAUSSIAN
 from tests.tables import unfitted
@@ -192,3 +193,18 @@ def test_progress_is_shown_where_it_is_asked_for(sums, capsys) -> None:
     shown = capsys.readouterr().err
     assert "repair: 100%" in shown
     assert "score_features: 100%" in shown
+
+
+def test_turns_cover_each_strange_cell_once() -> None:
+    """One cell of a row at a time, or an eighth of the row's cells where columns are many."""
+    strange = np.random.default_rng(0).random((5, 70)) < 0.3
+    strange[0] = False
+    strange[1] = np.arange(70) < 3
+    for mask in (strange, strange[:, :64]):
+        turns = list(in_turns(mask))
+        cells = [(row, j) for turn in turns for j, rows in turn.items() for row in rows]
+        assert sorted(cells) == [tuple(cell) for cell in np.argwhere(mask).tolist()]
+        is_many = mask.shape[1] > 64
+        assert len(turns) == (8 if is_many else mask.sum(axis=1).max())
+        assert not is_many or max(len(turn) for turn in turns) > 5
+        assert all(sum(1 in rows for rows in turn.values()) <= 1 for turn in turns)
