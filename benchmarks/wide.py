@@ -243,7 +243,8 @@ def write_pages(records: list[dict]) -> None:
     densities = [record for record in records if record["method"] in METHODS]
     lines, leads = [], []
     methods = [m for m in METHODS if any(r["method"] == m for r in densities)]
-    for table in dict.fromkeys(record["table"] for record in densities):
+    widths = {record["table"]: record["columns"] for record in densities}
+    for table in sorted(widths, key=lambda table: (table.split()[0], widths[table])):
         own = [record for record in densities if record["table"] == table]
         mean = {
             method: [
