@@ -247,13 +247,13 @@ def spiked_spectrum(size: Tensor, ratio: float) -> tuple[Tensor, Tensor, float]:
     return noise * variances, is_noise, noise
 
 
-def fit_radii(distance: Tensor, n_columns: int, weight: Tensor) -> _Radii:
+def fit_radii(distance: Tensor, n_columns: int, weight: Tensor, most: int = MOST_RADII) -> _Radii:
     """Fit scales to squared distances of rows: more of them, the more these spread."""
     each = distance / n_columns
     low, centre, high = each.quantile(each.new_tensor([0.01, 0.5, 0.99])).tolist()
     low = max(low, NEAREST * centre)
     spread = math.log(high / low) - 4 * math.sqrt(2 / n_columns)  # beyond that of normal rows
-    n_radii = min(max(1 + round(spread / STEP), 1), MOST_RADII)
+    n_radii = min(max(1 + round(spread / STEP), 1), most)
     squares = torch.logspace(math.log(low), math.log(high), n_radii, math.e).to(each)
     weights = torch.full_like(squares, 1 / n_radii)
 
