@@ -71,11 +71,13 @@ def places(
         Weights in this order.
     at : Tensor of shape (n_rows, n_chosen)
     """
-    order = scatter(uniform, log_weights.shape[1]).argsort(dim=1)
+    n_draws = log_weights.shape[1]
+    numbers = scatter(uniform, n_draws + n_chosen)  # of the order, and of choices
+    order = numbers[:, :n_draws].argsort(dim=1)
     cumulative = torch.softmax(log_weights, dim=1).gather(1, order).cumsum(dim=1)
     at = (uniform[:, None] + torch.arange(n_chosen, device=uniform.device)) / n_chosen
     if is_exact is not None:
-        at = torch.where(is_exact[:, None], scatter(uniform, n_chosen), at)
+        at = torch.where(is_exact[:, None], numbers[:, n_draws:], at)
     return order, cumulative, at * cumulative[:, -1:]
 
 

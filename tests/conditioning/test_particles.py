@@ -56,6 +56,8 @@ def test_labels_are_chosen_independently_where_all_are_there() -> None:
     """The number of rows of a label is binomial: it is not rounded to its expectation."""
     log_weights = torch.tensor([0.3, 0.7]).double().log().expand(N_ROWS, -1)
     exact = torch.ones(N_ROWS, dtype=torch.bool)
+    alone = resample(log_weights, uniform(), 1, exact).double().mean()
+    torch.testing.assert_close(alone, torch.tensor(0.7).double(), atol=0.02, rtol=0.0)
     counts = resample(log_weights, uniform(), 10, exact).sum(dim=1)
     expected = N_ROWS * stats.binom(10, 0.7).pmf(np.arange(11))
     found = np.bincount(counts.numpy(), minlength=11).astype(float)
