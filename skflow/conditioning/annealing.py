@@ -19,14 +19,18 @@ from torch import Tensor
 
 from skflow.conditioning.importance import ImportanceSampler
 from skflow.conditioning.partial_rows import PartialRows
-from skflow.conditioning.particles import Answers, effective_size, relative_variance, resample
+from skflow.conditioning.particles import (
+    Answers,
+    effective_size,
+    largest_power,
+    relative_variance,
+    resample,
+)
 
 N_PARTICLES = 64
 MOST_STEPS = 20
 N_MOVES = 4  # columns that are moved after each step
-N_MOVES_OF_FLOW = 32  # moves of particles that stay with the flow
 LEAST_SHARE = 0.5  # least share of particles that are effective after a step
-N_HALVED = 25  # halvings of the interval that the step is searched in
 LEAST_SIZE = 8.0  # effective size from which particles that moved on are reliable
 SEED = 0
 
@@ -94,9 +98,9 @@ class Annealing:
             size >= LEAST_SIZE,
         )
 
-    def stay(self) -> tuple[Tensor, Tensor]:
-        """Move particles that follow the flow already, and return them."""
-        for _ in range(N_MOVES_OF_FLOW):
+    def stay(self, n_moves: int) -> tuple[Tensor, Tensor]:
+        """Move particles that are at the end of the way, and return them."""
+        for _ in range(n_moves):
             self._move(torch.ones_like(self.time, dtype=torch.bool))
         return self.labels, self.y
 
@@ -104,24 +108,15 @@ class Annealing:
         """Take a step of each row in time, and resample its particles."""
         step = rest = 1 - self.time
         if not last:
-            low, high = torch.zeros_like(rest), rest
-            for _ in range(N_HALVED):
-                middle = (low + high) / 2
-                enough = self._size(middle) >= LEAST_SHARE * N_PARTICLES
-                low, high = torch.where(enough, middle, low), torch.where(enough, high, middle)
-            step = torch.where(self._size(rest) >= LEAST_SHARE * N_PARTICLES, rest, low)
+            step = largest_power(self.log_ratio, LEAST_SHARE * N_PARTICLES, rest)
         log_weights = step[:, None] * self.log_ratio
         self.log_density += torch.logsumexp(log_weights, dim=1) - math.log(N_PARTICLES)
-        self.variance += relative_variance(self._size(step), N_PARTICLES)
+        self.variance += relative_variance(effective_size(log_weights), N_PARTICLES)
         self.time = torch.where(step == rest, 1.0, self.time + step)
         index = resample(log_weights, self._uniform(1)[:, 0, -1], N_PARTICLES)
         self.labels = self.labels.gather(2, index.expand_as(self.labels))
         self.y = self.y.gather(2, index.expand_as(self.y))
         self.log_ratio, self.log_q = self.log_ratio.gather(1, index), self.log_q.gather(1, index)
-
-    def _size(self, step: Tensor) -> Tensor:
-        """Effective number of particles after a step, ``(n_rows,)``."""
-        return effective_size(step[:, None] * self.log_ratio)
 
     def _move(self, is_moving: Tensor) -> None:
         """Propose other cells of one unknown column, or of all, in each of these rows."""

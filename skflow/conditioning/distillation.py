@@ -13,9 +13,10 @@ from torch import Tensor
 from skflow.conditioning.components import MixedComponents
 from skflow.flow.batch import Batch
 from skflow.flow.context import Vocabulary
-from skflow.flow.floored_components import GaussianComponents
+from skflow.flow.floored_components import EllipticalComponents, GaussianComponents
 from skflow.flow.model import Latents, Model
 from skflow.flow.recipe import WIDE
+from skflow.initialization.elliptical import MOST_RADII, fit_radii, radius_responsibilities
 from skflow.initialization.gaussian_mixture import (
     RIDGE,
     ComponentPrior,
@@ -34,7 +35,6 @@ HELD_OUT = 2_000
 SEED = 0
 N_COMPONENTS = (16, 64)  # held-out draws choose between them
 MOST_ENTRIES = 4_000_000  # in all covariances
-N_RADII = 4  # components of many columns, which have one shape
 N_ITER = 60
 TOLERANCE = 1e-3  # nats per row
 LABEL_ROWS = 1.0  # rows of prior in the probabilities of each component's labels
@@ -60,7 +60,7 @@ def distill(model: Model) -> MixedComponents:
     n_columns = max(1, len(draws.y))
     most = max(1, MOST_ENTRIES // n_columns**2)
     if n_columns > WIDE:  # whose covariances would take minutes
-        return fitting.with_broad(fitting.fit_radii(min(N_RADII, most)))
+        return fitting.with_broad(fitting.fit_radii(min(MOST_RADII, most)))
     fits = [fitting.fit(min(k, most), generator) for k in N_COMPONENTS]
     best = max(fits, key=fitting.held_out_score)
     return fitting.with_broad(best)
@@ -143,32 +143,23 @@ class DrawsOfModel:
             previous = score
         return MixedComponents(gaussians, log_labels, self.vocabulary.offsets)
 
-    def fit_radii(self, n_components: int) -> MixedComponents:
-        """Fit components that share a mean and, but for its scale, a covariance.
+    def fit_radii(self, most: int) -> MixedComponents:
+        """Fit components that share a mean and, but for their scales, a covariance.
 
-        Each row then counts by one number, its squared distance from the mean.
+        At most ``most`` of them; see :mod:`skflow.initialization.elliptical`.
         """
-        y, n_columns = self.rows.y, len(self.rows.y)
-        pooled, mean = pooled_covariance(y, self.rows.weight), y.mean(dim=1, keepdim=True)
-        factor = torch.linalg.cholesky(pooled + RIDGE * torch.eye(n_columns).to(pooled))
-        whitened = torch.linalg.solve_triangular(factor, y - mean, upper=False)
-        distances = whitened.square().sum(dim=0) / n_columns
-        shares = (torch.arange(n_components).to(distances) + 0.5) / n_components
-        variances, weights = (
-            distances.quantile(shares),
-            shares.new_full(shares.shape, 1 / n_components),
-        )
-        for _ in range(N_ITER):
-            exponents = variances.log()[:, None] + distances / variances[:, None]
-            responsibilities = torch.softmax(
-                weights.log()[:, None] - n_columns / 2 * exponents, dim=0
-            )
-            counts = responsibilities.sum(dim=1)
-            variances = (responsibilities @ distances + 1.0) / (counts + 1.0)
-            weights = (counts + 1.0) / (counts + 1.0).sum()
+        y = self.rows.y
+        mean, pooled = y.mean(dim=1), pooled_covariance(y, self.rows.weight)
+        covariance = pooled + RIDGE * torch.eye(len(y)).to(pooled)
+        factor = torch.linalg.cholesky(covariance)
+        whitened = torch.linalg.solve_triangular(factor, y - mean[:, None], upper=False)
+        distances, weight = whitened.square().sum(dim=0), y.new_ones(y.shape[1])
+        squares, weights, *_ = fit_radii(distances, len(y), weight, most)
+        elliptical = EllipticalComponents(weights, squares.sqrt(), mean[None], covariance[None])
         gaussians = GaussianComponents(
-            weights, mean.T.expand(n_components, -1), variances[:, None, None] * pooled
+            weights, mean.expand(len(squares), -1), squares[:, None, None] * covariance
         )
+        responsibilities = radius_responsibilities(y, elliptical)
         log_labels = self._smooth(self._count(responsibilities, self.codes))
         return MixedComponents(gaussians, log_labels, self.vocabulary.offsets)
 

@@ -6,6 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+SEED = 0
+N_HALVED = 25  # halvings of the interval that a power is searched in
+LARGE = 2.0**20  # of which fractional parts of products hold 32 bits
+
 
 def effective_size(log_weights: Tensor) -> Tensor:
     r"""Effective sample size :math:`1 / \sum_i \bar w_i^2` of weights, ``(n_rows, n_draws)``."""
@@ -17,8 +21,39 @@ def relative_variance(size: Tensor, n_draws: int) -> Tensor:
     return (1 / size - 1 / n_draws) * n_draws / max(1, n_draws - 1)
 
 
-def places(log_weights: Tensor, uniform: Tensor, n_chosen: int) -> tuple[Tensor, Tensor]:
-    """Cumulative weights, ``(n_rows, n_draws)``, and where draws are chosen among them.
+def largest_power(log_weights: Tensor, least: float, most: Tensor) -> Tensor:
+    """Largest power of weights, up to ``most``, that leaves so many effective, ``(n_rows,)``."""
+
+    def is_enough(power: Tensor) -> Tensor:
+        return effective_size(power[:, None] * log_weights) >= least
+
+    low, high = torch.zeros_like(most), most
+    for _ in range(N_HALVED):
+        middle = (low + high) / 2
+        enough = is_enough(middle)
+        low, high = torch.where(enough, middle, low), torch.where(enough, high, middle)
+    return torch.where(is_enough(most), most, low)
+
+
+def scatter(uniform: Tensor, n_numbers: int) -> Tensor:
+    """Uniform numbers of each row, ``(n_rows, n_numbers)``, nearly independent, from one number.
+
+    They are the fractional parts of its products with large numbers.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    multiples = LARGE * torch.rand(n_numbers, generator=generator, dtype=torch.float64)
+    return (uniform[:, None] * multiples.to(uniform)) % 1
+
+
+def places(
+    log_weights: Tensor, uniform: Tensor, n_chosen: int, is_exact: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Cumulative weights, and where draws are chosen among them.
+
+    The draws of a row are put in random order, and chosen at even steps of their cumulative weight
+    (systematic resampling): none is chosen twice where all weights are below 1 / ``n_chosen``, and
+    in any order of theirs, draws that are neighbours in a Sobol sequence would be chosen together.
+    Where the draws are all that is possible, each choice is independent of the others.
 
     Parameters
     ----------
@@ -26,27 +61,38 @@ def places(log_weights: Tensor, uniform: Tensor, n_chosen: int) -> tuple[Tensor,
     uniform : Tensor of shape (n_rows,)
     n_chosen : int
         Draws of each row.
+    is_exact : Tensor of bool, shape (n_rows,), optional
+        Whether the draws of a row are all that is possible; None for no row.
 
     Returns
     -------
+    order : Tensor of int64, shape (n_rows, n_draws)
     cumulative : Tensor of shape (n_rows, n_draws)
+        Weights in this order.
     at : Tensor of shape (n_rows, n_chosen)
-        Evenly spread.
     """
-    cumulative = torch.softmax(log_weights, dim=1).cumsum(dim=1)
-    steps = torch.arange(n_chosen, device=uniform.device)
-    return cumulative, (uniform[:, None] + steps) / n_chosen * cumulative[:, -1:]
+    n_draws = log_weights.shape[1]
+    numbers = scatter(uniform, n_draws + n_chosen)  # of the order, and of choices
+    order = numbers[:, :n_draws].argsort(dim=1)
+    cumulative = torch.softmax(log_weights, dim=1).gather(1, order).cumsum(dim=1)
+    at = (uniform[:, None] + torch.arange(n_chosen, device=uniform.device)) / n_chosen
+    if is_exact is not None:
+        at = torch.where(is_exact[:, None], numbers[:, n_draws:], at)
+    return order, cumulative, at * cumulative[:, -1:]
 
 
-def resample(log_weights: Tensor, uniform: Tensor, n_chosen: int) -> Tensor:
-    """Choose draws in proportion to their weights: systematic resampling; see :func:`places`.
+def resample(
+    log_weights: Tensor, uniform: Tensor, n_chosen: int, is_exact: Tensor | None = None
+) -> Tensor:
+    """Choose draws in proportion to their weights; see :func:`places`.
 
     Returns
     -------
     index : Tensor of int64, shape (n_rows, n_chosen)
     """
-    cumulative, at = places(log_weights, uniform, n_chosen)
-    return torch.searchsorted(cumulative, at).clamp_max(cumulative.shape[1] - 1)
+    order, cumulative, at = places(log_weights, uniform, n_chosen, is_exact)
+    found = torch.searchsorted(cumulative, at).clamp_max(cumulative.shape[1] - 1)
+    return order.gather(1, found)
 
 
 class Particles(NamedTuple):
@@ -60,12 +106,16 @@ class Particles(NamedTuple):
         In nats; their mean estimates the density of what is known.
     is_exact : Tensor of bool, shape (n_rows,)
         Whether the draws of a row are all that is possible: its sums are exact.
+    least : float
+        Effective size that draws are chosen with: weights are tempered to it. What is chosen by
+        tempered weights does not follow the density until it is moved.
     """
 
     labels: Tensor
     y: Tensor
     log_weights: Tensor
     is_exact: Tensor
+    least: float = 0.0
 
     def log_mean_weight(self) -> Tensor:
         """Estimate of the log-density of what is known, ``(n_rows,)``, in nats."""
@@ -80,6 +130,14 @@ class Particles(NamedTuple):
         variance = relative_variance(self.effective_size(), self.log_weights.shape[1])
         return variance.clamp_min(0.0).sqrt()
 
+    def log_chances(self) -> Tensor:
+        """Log-weights that draws are chosen by, ``(n_rows, n_draws)``."""
+        if not self.least:
+            return self.log_weights
+        whole = torch.ones_like(self.log_weights[:, 0])
+        power = largest_power(self.log_weights, self.least, whole)
+        return torch.where(self.is_exact, whole, power)[:, None] * self.log_weights
+
     def choose(self, uniform: Tensor, n_chosen: int) -> tuple[Tensor, Tensor]:
         """Choose draws by their weights; see :func:`resample`.
 
@@ -93,7 +151,7 @@ class Particles(NamedTuple):
         labels : Tensor of int64, shape (n_labelled, n_rows, n_chosen)
         y : Tensor of shape (n_valued, n_rows, n_chosen)
         """
-        index = resample(self.log_weights, uniform, n_chosen)
+        index = resample(self.log_chances(), uniform, n_chosen, self.is_exact)
         return tuple(  # type: ignore[return-value]
             part.gather(2, index.expand(len(part), -1, -1)) for part in (self.labels, self.y)
         )

@@ -59,7 +59,8 @@ class SinglePrecision:
         least : Tensor of shape (n_rows,)
             Effective size that is large enough.
         """
-        cumulative, at = places(particles.log_weights, uniform, n_chosen)
+        log_chances = particles.log_chances()
+        _, cumulative, at = places(log_chances, uniform, n_chosen, particles.is_exact)
         ends = torch.full_like(at[:, :1], torch.inf)
         edges = torch.cat((-ends, cumulative[:, :-1], ends), dim=1)
         index = torch.searchsorted(edges, at).clamp(1, len(edges[0]) - 1)

@@ -97,8 +97,8 @@ class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
     >>> partial = X.iloc[[0, 100]].assign(**{"petal length (cm)": float("nan")})
     >>> imputer.transform(partial)
          sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
-    0                  5.1               3.5                1.5               0.2
-    100                6.3               3.3                5.9               2.5
+    0                  5.1               3.5                1.0               0.2
+    100                6.3               3.3                6.3               2.5
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

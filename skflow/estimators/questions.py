@@ -70,10 +70,10 @@ class JointQuestions:
         >>> known = X.loc[[0, 100], ["petal width (cm)"]]
         >>> flow.sample_given(known, n_samples=2, random_state=0)
            sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
-        0                5.2               3.3                1.6               0.2
-        1                4.9               3.5                1.5               0.2
-        2                5.8               3.2                5.6               2.5
-        3                6.6               3.7                5.8               2.5
+        0                4.6               2.7                1.8               0.2
+        1                5.0               3.1                1.5               0.2
+        2                7.0               3.3                6.1               2.5
+        3                6.7               3.1                6.2               2.5
         """
         check_is_fitted(self)
         validate_parameter_constraints(
@@ -223,8 +223,8 @@ class JointQuestions:
         >>> partial = X.iloc[[0, 100]].assign(**{"petal length (cm)": float("nan")})
         >>> flow.impute(partial, random_state=0)
              sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
-        0                  5.1               3.5                1.7               0.2
-        100                6.3               3.3                6.1               2.5
+        0                  5.1               3.5                1.0               0.2
+        100                6.3               3.3                5.6               2.5
         """
         check_is_fitted(self)
         validate_parameter_constraints(

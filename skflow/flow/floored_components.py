@@ -22,6 +22,7 @@ so q and t are the only arrays of components by columns by rows that are saved.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -32,6 +33,7 @@ LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 MIN_SCALE = 1e-4
 MIN_FLOOR = 1e-3
 START_FLOOR = 5e-3
+LINE_SHARE = 1 / 32  # of the spread of a level of the condition, that components have at least
 ELLIPTICAL_FLOOR = 1.5e-3  # radii hold the tails; of many columns, each floor costs
 
 
@@ -72,25 +74,67 @@ class Components(NamedTuple):
     floor: Tensor
 
 
-def regress(components: GaussianComponents | EllipticalComponents) -> Components:
+def regress(
+    components: GaussianComponents | EllipticalComponents,
+    n_given: int = 0,
+    lines: Sequence[int] = (),
+) -> Components:
     """Regress each column on those before it, under each component.
 
-    The coefficients of elliptical components are those of one, ``(1, d, d)``.
+    The coefficients of elliptical components are those of one, ``(1, d, d)``. Columns of the
+    condition are the first ``n_given``, those of them that are levels are ``lines``; see
+    :func:`widen`.
     """
     means, covariances = components.means, components.covariances
-    identity = torch.eye(means.shape[1], dtype=means.dtype, device=means.device)
+    coefficients, scale = _regressions(covariances)
+    start_floor = START_FLOOR
+    if isinstance(components, EllipticalComponents):
+        scale, start_floor = components.radii[:, None] * scale, ELLIPTICAL_FLOOR
+    elif lines:
+        own = torch.arange(means.shape[1])[:, None] < n_given
+        slopes, scale_of_rows = _regressions(widen(components, n_given, lines))
+        coefficients = torch.where(own, coefficients, slopes)
+        scale = torch.where(own[:, 0], scale, scale_of_rows)
+    intercept = (means - (coefficients @ means[:, :, None]).squeeze(2)).expand(len(scale), -1)
+    floor = torch.full_like(means[0], start_floor)
+    return Components(coefficients, intercept.clone(), scale, floor)
+
+
+def _regressions(covariances: Tensor) -> tuple[Tensor, Tensor]:
+    """Coefficients of each column on those before it, and standard deviations given these."""
+    identity = torch.eye(covariances.shape[1]).to(covariances)
     # From the Cholesky factor L of the covariance: row j of L^-1, scaled to 1 on the diagonal, is
     # the residual of column j.
     factor = torch.linalg.cholesky(covariances + MIN_SCALE**2 * identity)
     whitening = torch.linalg.solve_triangular(factor, identity, upper=False)
     scale = factor.diagonal(dim1=1, dim2=2)
-    coefficients = -(whitening * scale[:, :, None]).tril(-1)
-    intercept = means - (coefficients @ means[:, :, None]).squeeze(2)
-    start_floor = START_FLOOR
-    if isinstance(components, EllipticalComponents):
-        scale, start_floor = components.radii[:, None] * scale, ELLIPTICAL_FLOOR
-        intercept = intercept.repeat(len(scale), 1)
-    return Components(coefficients, intercept, scale, torch.full_like(means[0], start_floor))
+    return -(whitening * scale[:, :, None]).tril(-1), scale
+
+
+def widen(components: GaussianComponents, n_given: int, lines: Sequence[int]) -> Tensor:
+    r"""Covariances of components that are spread a little along levels of the condition.
+
+    A component that lies at one level says nothing about the way to the next one. Its rows are
+    regressed on the level as those of all components are: with the regression :math:`B` of the rows
+    on the condition, and directions :math:`v_l` of 1 in the level :math:`l` and :math:`B_l` in the
+    rows, the covariance is
+
+    .. math:: \Sigma_k + \sum_l \lambda_l v_l v_l^T, \qquad \lambda_l = T_{ll} / 32^2,
+
+    where :math:`T` is the covariance of all components together. One that spans several levels
+    keeps its own regression.
+    """
+    weights, means, covariances = components
+    centred = means - weights @ means
+    total = torch.einsum("k,kij->ij", weights, covariances) + (weights * centred.T) @ centred
+    spread = total.diagonal()[:n_given] * LINE_SHARE**2
+    of_condition = total[:n_given, :n_given] + spread.diag()
+    directions = torch.zeros_like(total)[:, :n_given]
+    directions[:n_given] = torch.eye(n_given).to(total)
+    directions[n_given:] = torch.linalg.solve(of_condition, total[n_given:, :n_given], left=False)
+    along = directions[:, list(lines)]
+    widened: Tensor = covariances + (along * spread[list(lines)]) @ along.T
+    return widened
 
 
 def log_prob(

@@ -40,7 +40,7 @@ mixture of all columns. Between levels of a condition, weights are averages of t
 (:mod:`skflow.flow.between_levels`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -126,9 +126,10 @@ class Mixture(Bijection):
         *,
         has_missing: bool = False,
         n_given: int = 0,
+        lines: Sequence[int] = (),
     ) -> "Mixture":
         """Return the mixture of Gaussian components, usually found by expectation maximization."""
-        coefficients, intercept, scale, floor = regress(components)
+        coefficients, intercept, scale, floor = regress(components, n_given, lines)
         layer = cls(
             len(intercept),
             len(floor),

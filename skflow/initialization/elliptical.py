@@ -192,7 +192,7 @@ def choose_shrinkage(
         distance = (along_spikes + along_noise + both) / left_out / (1 - own).square()
         log_dets = log_det + spectrum.log().sum() + left_out.log()
         log_dets = log_dets + (n_columns - len(size)) * math.log(shrinkage)
-        radii = fit_radii(distance, n_columns, weight)
+        radii = fit_radii(distance, n_columns, weight, MOST_RADII)
         score = float(weighted_mean(radii.log_prob - log_dets / 2, weight))
         if score > best:
             best, chosen = score, (shrinkage, radii, target)
@@ -247,13 +247,13 @@ def spiked_spectrum(size: Tensor, ratio: float) -> tuple[Tensor, Tensor, float]:
     return noise * variances, is_noise, noise
 
 
-def fit_radii(distance: Tensor, n_columns: int, weight: Tensor) -> _Radii:
+def fit_radii(distance: Tensor, n_columns: int, weight: Tensor, most: int) -> _Radii:
     """Fit scales to squared distances of rows: more of them, the more these spread."""
     each = distance / n_columns
     low, centre, high = each.quantile(each.new_tensor([0.01, 0.5, 0.99])).tolist()
     low = max(low, NEAREST * centre)
     spread = math.log(high / low) - 4 * math.sqrt(2 / n_columns)  # beyond that of normal rows
-    n_radii = min(max(1 + round(spread / STEP), 1), MOST_RADII)
+    n_radii = min(max(1 + round(spread / STEP), 1), most)
     squares = torch.logspace(math.log(low), math.log(high), n_radii, math.e).to(each)
     weights = torch.full_like(squares, 1 / n_radii)
 

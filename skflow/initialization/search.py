@@ -330,9 +330,8 @@ class _Search:
     def fit(self, train: EncodedRows, candidate: InitialConfig) -> InitialFit:
         """Fit one candidate."""
         prepared = self._prepare(train, candidate.view)
-        return InitialFit(
-            prepared.marginals, self._fit_mixture(prepared, candidate, EM_STEPS), candidate
-        )
+        mixture = self._fit_mixture(prepared, candidate, EM_STEPS)
+        return InitialFit(prepared.marginals, mixture, candidate)
 
     def _prepare(self, train: EncodedRows, view: MarginalChoice) -> _Prepared:
         marginals = JointMarginals.fit(train, view.n_bins, self.design.bounds, self.design.lines)
@@ -389,6 +388,7 @@ class _Search:
             effects,
             has_missing=prepared.has_absent,
             n_given=prepared.marginals.n_given,
+            lines=self.design.lines,
         )
 
     def _component_counts(self, n_rows: float, n_columns: int) -> list[int]:

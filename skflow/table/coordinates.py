@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.table.distinct import OFF_GRID
+from skflow.table.distinct import OFF_GRID, precision_of
 from skflow.table.known import nearest_held
 from skflow.table.scaling import (
     NEAR_ZERO,
@@ -135,8 +135,10 @@ class FloatCoordinates:
         """Return multiples of the step, whole where the dtype holds none that is nearer."""
         counts = steps_in(x, self.step)
         with np.errstate(over="ignore", invalid="ignore"):
-            spacing = np.spacing(np.abs(x).astype(self.dtype if self.epsilon else np.float64))
-            is_near = np.abs(x - multiples_of(self.step, counts)) <= OFF_GRID * spacing
+            spacing = precision_of(x.astype(self.dtype if self.epsilon else np.float64))
+            # Narrow floats beside the one that is nearest to a point of the grid come back as well.
+            units = 0.5 if self.epsilon else OFF_GRID
+            is_near = np.abs(x - multiples_of(self.step, counts)) <= units * spacing
             return np.where(is_near, counts, x / self.step)
 
     def place(self, counts: FloatArray) -> FloatArray:

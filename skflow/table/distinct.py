@@ -34,7 +34,9 @@ NEIGHBOURS = 10  # on each side, to which the count of an atom is compared
 ENDS = 33  # lowest and highest values: those that may be atoms there, and their neighbours
 MOST_FREQUENT = 400
 FINEST = 22  # decimals; powers of ten beyond are not exact
-OFF_GRID = 2  # largest distance of decimals from their grid, in units in the last place
+# Largest distance of decimals from their grid, in units in the last place, where its step is 16
+# times as wide; on a finer one they are the floats nearest to its points.
+OFF_GRID, COARSER = 2, 16
 SKETCHED = 1000  # values that are tried first
 
 
@@ -233,10 +235,10 @@ def find_divisors(values: NDArray[Any]) -> list[int]:
 
 def in_decimals(values: NDArray[Any], finest: int) -> NDArray[np.float64]:
     """Return numbers in units of the last decimal that one of them needs; 0 where none fits."""
-    numbers, precision = values.astype(np.float64), precision_of(values)
+    numbers, tolerance = values.astype(np.float64), OFF_GRID * precision_of(values)
     own = slice(finest, finest + 1)
     for decimals in range(FINEST + 1):
-        if are_on_grid(numbers[own], precision[own], decimals).all():
+        if are_on_grid(numbers[own], tolerance[own], decimals).all():
             with np.errstate(over="ignore"):
                 counts = np.rint(numbers * 10.0**decimals)
             return np.where(np.abs(counts) < 2.0**53, counts, 0.0)
@@ -249,11 +251,11 @@ def find_finest(values: NDArray[Any]) -> int:
     A number on a grid of decimals is on all finer ones that are coarser than 16 times the spacing
     of floats, which are the only ones that count: multiples below 2^49 are found exactly.
     """
-    numbers, precision = values.astype(np.float64), precision_of(values)
+    numbers, tolerance = values.astype(np.float64), OFF_GRID * precision_of(values)
     finest, decimals = 0, 1
     for part in (np.arange(0, len(values), len(values) // SKETCHED + 1), np.arange(len(values))):
         while part.size and decimals <= FINEST:
-            part = part[~are_on_grid(numbers[part], precision[part], decimals)]
+            part = part[~are_on_grid(numbers[part], tolerance[part], decimals)]
             if part.size:
                 finest, decimals = int(part[0]), decimals + 1
     return finest
@@ -265,13 +267,19 @@ def precision_of(values: NDArray[Any]) -> NDArray[np.float64]:
         return np.spacing(np.abs(values)).astype(np.float64)
 
 
+def off_grid(step: float, precision: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far from the points of a grid numbers may be, by the spacing of their floats."""
+    units: NDArray[np.float64] = np.where(step < COARSER * precision, 0.5, OFF_GRID)
+    return units * precision
+
+
 def are_on_grid(
-    values: NDArray[np.float64], precision: NDArray[np.float64], decimals: int
+    values: NDArray[np.float64], tolerance: NDArray[np.float64], decimals: int
 ) -> NDArray[np.bool_]:
-    """Return which numbers are decimals of so many places, as well as floats can be."""
+    """Return which numbers are, within their tolerance, decimals of so many places."""
     power = 10.0**decimals
     with np.errstate(over="ignore", invalid="ignore"):  # of numbers too large for any decimals
         nearest = np.rint(values * power) / power
-        is_near = np.abs(values - nearest) <= OFF_GRID * precision
+        is_near = np.abs(values - nearest) <= tolerance
     # The smallest floats lie within their own spacing of 0, and are not 0.
     return is_near & ((nearest != 0) | (values == 0))

@@ -57,7 +57,8 @@ def infer_schema(
     4. *integer*: whole numbers, on a grid of step 1, or of the largest number that divides
        all, where they are enough to tell: 10 different ones for a step of 10 or more, 34 for 2.
     5. *decimal*: numbers of a fixed count of decimals, or multiples of one such, where that
-       grid is coarser than the floats' own, and the column spans at most 2^40 of its steps.
+       grid is 16 times as coarse as the floats' own, twice where 34 different numbers are the
+       float32 or float16 nearest to its points, and the column spans at most 2^40 of its steps.
     6. *continuous*: other numbers.
     7. *date* and *duration*, on a grid of the largest unit of the clock, from day to
        nanosecond, that divides all, or of a multiple of it, as 30 minutes.

@@ -48,6 +48,8 @@ class KnownNumbers:
     def find(self, column: StoredColumn) -> NDArray[np.int64]:
         """Return the index of the number in each row of a column; -1 for others.
 
+        Floats of more digits than the fitted ones are rounded to these.
+
         Parameters
         ----------
         column : StoredColumn
@@ -57,15 +59,18 @@ class KnownNumbers:
         -------
         index : ndarray of int64, shape (n_rows,)
         """
-        known = self
-        if (column.values.dtype, column.tick) != (self.values.dtype, self.tick):
+        known, values, dtype = self, column.values, self.values.dtype
+        if values.dtype.kind == dtype.kind == "f" and values.dtype.itemsize > dtype.itemsize:
+            with np.errstate(over="ignore", under="ignore"):
+                values = values.astype(dtype)
+        elif (values.dtype, column.tick) != (dtype, self.tick):
             known = KnownNumbers(self.numbers, column)
         labels = np.flatnonzero(known._exact)
         if not labels.size:
-            return np.full(len(column.values), -1)
+            return np.full(len(values), -1)
         keys = known.values[labels]
-        place = np.searchsorted(keys, column.values).clip(max=len(keys) - 1)
-        return np.where(keys[place] == column.values, labels[place], -1)
+        place = np.searchsorted(keys, values).clip(max=len(keys) - 1)
+        return np.where(keys[place] == values, labels[place], -1)
 
 
 def ticks_of(number: Number | Fraction, tick: Fraction) -> int | Fraction:

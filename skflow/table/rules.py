@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from skflow.table.coordinates import MOST_STEPS
 from skflow.table.distinct import (
     ATOM_SHARE,
+    COARSER,
     FINEST,
     NEIGHBOURS,
     SKETCHED,
     Distinct,
     are_on_grid,
+    off_grid,
     precision_of,
 )
 from skflow.table.rounding.finding import find_places
@@ -43,7 +45,9 @@ DIGITS_OF_CHANCE = 10 - 1e-9  # and for which chance would have to be as small a
 EXACT = 2**53  # floats below it are not all multiples of two
 ATOM_ROWS = 10
 ATOM_RATIO = 5
-COARSER = 16  # least ratio of a step of decimals to the spacing of floats
+# Least ratio of a step of decimals to the spacing of narrow floats; of others it is 16, below which
+# multiples are not found exactly.
+CLOSEST = 2
 
 
 def are_few(distinct: Distinct, most: int = MOST_LEVELS) -> bool:
@@ -161,18 +165,25 @@ def find_whole_step(distinct: Distinct) -> int | None:
 
 
 def find_decimal_step(distinct: Distinct) -> float | None:
-    """Return the coarsest grid of decimals that holds all numbers, if there is one."""
+    """Return the coarsest grid of decimals that holds all numbers, if there is one.
+
+    Narrow floats, float32 and float16, may lie on a grid that is not much coarser than they are,
+    where they are too many for this to be chance.
+    """
     values, precision = distinct.values.astype(np.float64), precision_of(distinct.values)
     span, coarsest = values[-1] / 2 - values[0] / 2, precision.max()
     if not 0 < span < 1e15:
         return None
+    is_narrow = distinct.values.dtype.itemsize < values.dtype.itemsize
+    enough = is_narrow and len(values) * math.log10(CLOSEST) >= DIGITS_OF_CHANCE
+    closest = CLOSEST if enough else COARSER
     sketch = slice(None, None, len(values) // SKETCHED + 1)
     for decimals in range(max(1, -math.floor(math.log10(span)) - 1), FINEST + 1):
         step = 10.0**-decimals
-        if step < COARSER * coarsest or 2 * span > MOST_STEPS * step:
+        if step < closest * coarsest or 2 * span > MOST_STEPS * step:
             return None
-        parts = (sketch, slice(None))
-        if all(are_on_grid(values[part], precision[part], decimals).all() for part in parts):
+        tolerance, parts = off_grid(step, precision), (sketch, slice(None))
+        if all(are_on_grid(values[part], tolerance[part], decimals).all() for part in parts):
             counts = [int(count) for count in steps_in(values, step).tolist()]
             return float(_divisor(counts) * decimal_ratio(step))
     return None

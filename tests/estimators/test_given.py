@@ -23,6 +23,7 @@ from tests.settings import (
     ONE_TINY_LAYER,
     TWO_GAUSSIANS,
     TWO_LAYERS,
+    slow_but,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::skflow.exceptions.StrangeLabelsWarning")
@@ -295,6 +296,23 @@ def test_answers_between_levels_are_those_of_a_smooth_effect(settings: dict[str,
     low, high = np.quantile(drawn, [0.05, 0.95], axis=1)
     assert ((low < truth) & (truth < high)).all()
     assert (high - low < 2 * 3.29 / 5).all()
+
+
+@pytest.mark.parametrize("seed", slow_but([1], range(6)))
+def test_missing_levels_leave_answers_between_levels_as_they_are(seed: int) -> None:
+    """The mean at a dose of 30 was 5.2, 6.0, 5.6, 6.0, 6.6 and 6.5, by the seed."""
+    rng = np.random.default_rng(seed)
+    dose = rng.choice([0.0, 10.0, 50.0], 1200)
+    df = pd.DataFrame({"dose": dose, "y": dose / 5 + rng.standard_normal(1200)})
+    df.loc[rng.permutation(1200)[:200], "dose"] = np.nan
+    flow = FlowDensity(given=["dose"], **CHOSEN_GAUSSIANS | {"random_state": seed}).fit(df)
+    fresh = pd.DataFrame({"dose": [0.0, 5, 10, 20, 30, 40, 50]})
+    drawn = flow.sample(2000, random_state=0, given=fresh)["y"].to_numpy().reshape(7, -1)
+    np.testing.assert_allclose(drawn.mean(axis=1), fresh.dose / 5, atol=0.25)
+    np.testing.assert_allclose(drawn.std(axis=1), 1.0, atol=0.25)
+    missing = fresh.head(1).assign(dose=np.nan)
+    spread = flow.sample(2000, random_state=0, given=missing)["y"].std()
+    assert spread == pytest.approx(df["y"].std(), rel=0.1)
 
 
 def test_probabilities_between_levels_are_averages_by_distance() -> None:

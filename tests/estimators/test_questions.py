@@ -1,17 +1,23 @@
 """Draws and densities of any columns given any others, against integrals of the joint density."""
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.integrate import cumulative_trapezoid
 from scipy.special import logsumexp
 
 from skflow import FlowDensity
+from skflow.conditioning import distillation
+from skflow.conditioning.answering import answer
+from skflow.conditioning.particles import Answers
 from skflow.fitted import questions
 from skflow.flow import blocks
 from tests.settings import EIGHT_EPOCHS, ONE_GAUSSIAN, TWO_LAYERS, slow_but
@@ -20,6 +26,7 @@ FloatArray = NDArray[np.float64]
 # As many components as by default: draws start from the initialization.
 CHOSEN_EIGHT_EPOCHS = EIGHT_EPOCHS | {"n_components": "auto"}
 NAMES = ["a", "b", "c"]
+KNOWN = ["kind", "size", "price"]
 
 
 def bent(n_rows: int, seed: int = 0) -> pd.DataFrame:
@@ -114,19 +121,70 @@ def test_a_gaussian_copula_has_gaussian_conditionals() -> None:
 
 
 def ranks_of_truths(flow: FlowDensity, rows: pd.DataFrame, given: list[str]) -> FloatArray:
-    """Ranks of hidden cells among 19 draws of them, ``(n_hidden, n_rows)``."""
+    """Ranks of hidden cells among 19 draws of them, ``(n_hidden, n_rows)``; at random if equal."""
     drawn = flow.sample_given(rows[given], n_samples=19, random_state=0)
-    hidden = [name for name in rows.columns if name not in given]
-    truths = rows[hidden].to_numpy()[:, None]
-    return (drawn[hidden].to_numpy().reshape(len(rows), 19, -1) < truths).sum(axis=1).T
+    rng = np.random.default_rng(0)
+    ranks = []
+    for name in (name for name in rows.columns if name not in given):
+        both = pd.concat((drawn[name], rows[name]))
+        codes = both.rank(method="dense").fillna(0).to_numpy()  # categories by name, missing first
+        draws, truth = codes[: len(drawn)].reshape(len(rows), 19), codes[len(drawn) :, None]
+        n_equal = (draws == truth).sum(axis=1)
+        ranks.append((draws < truth).sum(axis=1) + rng.integers(0, n_equal + 1))
+    return np.array(ranks)
 
 
-@pytest.mark.parametrize("given", [["a"], ["b"], ["b", "c"]])
-def test_hidden_truths_have_uniform_ranks(flow: FlowDensity, given: list[str]) -> None:
-    rows = flow.sample(1000, random_state=1)
-    for ranks in ranks_of_truths(flow, rows, given):
-        counts = np.bincount(ranks, minlength=20)
-        assert stats.chisquare(counts).pvalue > 1e-4
+def assert_uniform(ranks: FloatArray) -> None:
+    for own in ranks:
+        assert stats.chisquare(np.bincount(own, minlength=20)).pvalue > 1e-4
+
+
+GIVEN = [["b", "c"], ["c"], ["a"], ["b"]]
+
+
+@pytest.mark.parametrize(
+    ("n_components", "given"),
+    slow_but([(2, GIVEN[0])], itertools.product([1, 2, 3, "auto"], GIVEN)),
+)
+def test_hidden_truths_have_uniform_ranks(n_components: Any, given: list[str]) -> None:
+    """Among draws of one value, evenly spread over its density, and of two."""
+    flow = FlowDensity(**EIGHT_EPOCHS | {"n_components": n_components}).fit(bent(1000))
+    assert_uniform(ranks_of_truths(flow, flow.sample(1000, random_state=1), given))
+
+
+@pytest.mark.parametrize(
+    "given",
+    slow_but(
+        [["size", "day"]],
+        [["size", "day"], ["size", "price", "day"], ["kind"], ["size"], ["kind", "size", "day"]],
+    ),
+)
+def test_hidden_labels_numbers_and_missing_cells_have_uniform_ranks(
+    given: list[str], mixed_flow: FlowDensity
+) -> None:
+    assert_uniform(ranks_of_truths(mixed_flow, mixed_flow.sample(600, random_state=1), given))
+
+
+@pytest.mark.parametrize(
+    ("table", "given"),
+    slow_but([(bent, "a")], [*itertools.product([bent], "ab"), *itertools.product([mixed], KNOWN)]),
+)
+@pytest.mark.filterwarnings("ignore::skflow.exceptions.FewEffectiveDrawsWarning")
+def test_ranks_are_uniform_where_the_proposal_is_poor(
+    table: Callable[[int], pd.DataFrame], given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Draws start from one component: their effective number is small, and they are moved."""
+    monkeypatch.setattr(distillation, "N_COMPONENTS", (1,))
+    flow, sizes = FlowDensity(**EIGHT_EPOCHS).fit(table(800)), []
+
+    def seen(*args: Any) -> Answers:
+        answers = answer(*args)
+        sizes.append(answers.effective_size)
+        return answers
+
+    monkeypatch.setattr(questions.Questions.__init__, "__defaults__", (seen,))
+    assert_uniform(ranks_of_truths(flow, flow.sample(400, random_state=1), [given]))
+    assert float(torch.cat(sizes).min()) < 2 * 19
 
 
 @pytest.mark.parametrize(
@@ -165,8 +223,7 @@ def test_hidden_truths_of_any_table_have_uniform_ranks(seed: int) -> None:
     df = pd.DataFrame(rows, columns=list("abcde"))
     flow = FlowDensity(n_layers=2, hidden_units=16, max_iter=10, random_state=seed).fit(df)
     given = list(rng.choice(df.columns, 2, replace=False))
-    for ranks in ranks_of_truths(flow, flow.sample(1000, random_state=1), given):
-        assert stats.chisquare(np.bincount(ranks, minlength=20)).pvalue > 1e-5
+    assert_uniform(ranks_of_truths(flow, flow.sample(1000, random_state=1), given))
 
 
 @pytest.mark.filterwarnings("ignore::skflow.exceptions.StrangeLabelsWarning")

@@ -6,7 +6,7 @@ from scipy import stats
 from torch import Tensor
 
 from skflow.flow import floored_components
-from skflow.flow.floored_components import Components
+from skflow.flow.floored_components import Components, GaussianComponents, regress
 
 K, D, M, N = 4, 3, 5, 30
 Inputs = tuple[Tensor, ...]
@@ -111,3 +111,30 @@ def test_shared_coefficients_are_those_of_all_components() -> None:
 
     for found, expected in zip(evaluate(1), evaluate(K), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_a_component_at_one_level_is_regressed_on_it_as_all_are() -> None:
+    """Two narrow ones, whose own slopes are noise, and a wide one, which keeps its own."""
+    levels, slope, noise = torch.tensor([-1.0, 1.0, 0.0]).double(), 2.0, 0.5
+    means = torch.stack((levels, slope * levels, -slope * levels), dim=1)
+    narrow = torch.eye(3).double() * torch.tensor([1e-6, noise**2, noise**2])
+    narrow[1, 0] = narrow[0, 1] = 2e-5  # a slope of 20
+    wide = torch.eye(3).double()
+    wide[1, 0] = wide[0, 1] = -0.8
+    weights = torch.tensor([0.499, 0.499, 0.002]).double()
+    components = GaussianComponents(weights, means, torch.stack((narrow, narrow, wide)))
+    own, shared = regress(components), regress(components, 1, (0,))
+    assert (own.coefficients[:2, 1, 0] > 15).all()
+    rows = torch.tensor([[slope], [-slope]]).double()
+    for k in range(2):
+        total = torch.linalg.solve(
+            torch.eye(2).double() - shared.coefficients[k, 1:, 1:], shared.coefficients[k, 1:, :1]
+        )
+        torch.testing.assert_close(total, rows, rtol=0.05, atol=0.0)
+        torch.testing.assert_close(shared.scale[k, 2], own.scale[k, 2], rtol=0.1, atol=0.0)
+    torch.testing.assert_close(shared.coefficients[2], own.coefficients[2], rtol=0.0, atol=0.02)
+    # The condition's own density, and all means, are as they were.
+    torch.testing.assert_close(shared.scale[:, 0], own.scale[:, 0])
+    for each in (own, shared):
+        at_means = each.intercept + (each.coefficients @ means[:, :, None]).squeeze(2)
+        torch.testing.assert_close(at_means, means)
