@@ -17,6 +17,7 @@ from skflow.table.distinct import (
     COARSER,
     FINEST,
     NEIGHBOURS,
+    OFF_GRID,
     SKETCHED,
     Distinct,
     are_on_grid,
@@ -178,10 +179,15 @@ def find_decimal_step(distinct: Distinct) -> float | None:
     enough = is_narrow and len(values) * math.log10(CLOSEST) >= DIGITS_OF_CHANCE
     closest = CLOSEST if enough else COARSER
     sketch = slice(None, None, len(values) // SKETCHED + 1)
-    for decimals in range(max(1, -math.floor(math.log10(span)) - 1), FINEST + 1):
+    places = range(max(1, -math.floor(math.log10(span)) - 1), FINEST + 1)
+    least = max(closest * coarsest, 2 * span / MOST_STEPS)
+    possible = [decimals for decimals in places if 10.0**-decimals >= least]
+    # What is on no finer grid is on no coarser one.
+    wide = OFF_GRID * precision[sketch]
+    if not possible or not are_on_grid(values[sketch], wide, possible[-1]).all():
+        return None
+    for decimals in possible:
         step = 10.0**-decimals
-        if step < closest * coarsest or 2 * span > MOST_STEPS * step:
-            return None
         tolerance, parts = off_grid(step, precision), (sketch, slice(None))
         if all(are_on_grid(values[part], tolerance[part], decimals).all() for part in parts):
             counts = [int(count) for count in steps_in(values, step).tolist()]
