@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.fitted.reasons.words import MISSING, SHORT
+from skflow.fitted.reasons.words import MISSING, OTHERS, SHORT
 from skflow.report.text import clean, spell_cells
 from skflow.table.column_codec import ColumnCodec
 from skflow.table.storage import StoredColumn
@@ -20,7 +20,6 @@ BAND = 120  # from 0, for missing numbers
 TICKS = (0.05, 0.5, 0.95)  # shares of the usual numbers below a tick
 GAP = 170  # least distance of ticks
 MOST_LEVELS = 6  # on an axis; less frequent ones share one place
-OTHERS = "others"
 MOST_SPREAD = 12  # places, about which rows are spread
 SPREAD = 0.6  # of the distance of two places
 
@@ -32,7 +31,7 @@ class ShownColumn:
     Attributes
     ----------
     texts : list of str
-        The different cells in the order of their values, missing ones last.
+        The different cells in the order of their values or labels, missing ones last.
     cells : ndarray of shape (n_rows,)
         Index of each row's cell among ``texts``.
     places : ndarray of shape (n_texts,)
@@ -60,21 +59,23 @@ class ShownColumn:
         """Put cells in order, and choose the axis of them and of usual cells."""
         if codec.is_ordered:
             return cls.of_numbers(codec, column, usual)
-        shown, others = np.array(spell_cells(column)), np.array(spell_cells(usual))
-        texts, cells = np.unique(shown, return_inverse=True)
-        texts, cells = put_missing_last(texts, cells.ravel())
-        common = [text for text, _ in Counter(others.tolist()).most_common(MOST_LEVELS)]
-        if {*texts.tolist(), *others.tolist()} - {*common}:
-            common.append(OTHERS)
-        width = END / len(common)
-        place = {text: round((k + 0.5) * width) for k, text in enumerate(common)}
-        rest = place.get(OTHERS, 0)
+        shown, others = keys_of_labels(codec, column), keys_of_labels(codec, usual)
+        text_of = dict(zip(shown, spell_cells(column), strict=True))
+        text_of |= zip(others, spell_cells(usual), strict=True)
+        different, frequent = sorted({*shown}), Counter(others) + Counter(text_of.keys())
+        common = sorted(key for key, _ in frequent.most_common(MOST_LEVELS))
+        ticks = [text_of[key] for key in common]
+        if len(common) < len(text_of):
+            ticks.append(OTHERS)
+        places = [round((k + 0.5) * END / len(ticks)) for k in range(len(ticks))]
+        place = dict(zip(common, places, strict=False))
+        index = {key: k for k, key in enumerate(different)}
         return cls(
-            texts.tolist(),
-            cells,
-            np.array([place.get(text, rest) for text in texts.tolist()], dtype=np.intp),
-            [(place[text], text) for text in common],
-            np.array([place.get(text, rest) for text in others.tolist()], dtype=np.intp),
+            [text_of[key] for key in different],
+            np.array([index[key] for key in shown], dtype=np.intp),
+            np.array([place.get(key, places[-1]) for key in different], dtype=np.intp),
+            list(zip(places, ticks, strict=True)),
+            np.array([place.get(key, places[-1]) for key in others], dtype=np.intp),
         )
 
     @classmethod
@@ -163,9 +164,12 @@ class NumberAxis:
         return np.rint(np.where(np.isnan(numbers), 0, places)).astype(np.intp)
 
 
-def put_missing_last(texts: NDArray, cells: IntArray) -> tuple[NDArray, IntArray]:
-    """Put the text of a missing cell after all others."""
-    order = np.argsort(texts == MISSING, kind="stable")
-    rank = np.empty(len(order), dtype=np.intp)
-    rank[order] = np.arange(len(order))
-    return texts[order], rank[cells]
+def keys_of_labels(codec: ColumnCodec, column: StoredColumn) -> list[tuple[bool, int, str]]:
+    """Return what tells labels apart: the order of the schema, texts of labels never seen."""
+    labels = codec.encode(column).labels.tolist()
+    never = codec.labels.n_labels
+    cells = zip(labels, column.present, column.values.tolist(), strict=True)
+    return [
+        (not is_present, label, repr(value) if label == never and is_present else "")
+        for label, is_present, value in cells
+    ]

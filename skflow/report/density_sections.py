@@ -19,7 +19,7 @@ Places = NDArray[np.intp]
 
 #: Kinds in plain words, and why a column is of one.
 KINDS = {
-    "categorical": ("labels", "its dtype or its cells are categories, or it was asked for"),
+    "categorical": ("labels", ""),
     "levels": ("few numbers", "few different numbers, each often: each is an event of its own"),
     "constant": ("one value", "all rows hold the same"),
     "integer": ("whole numbers", "all numbers are whole"),
@@ -28,6 +28,12 @@ KINDS = {
     "date": ("dates", "its dtype holds dates"),
     "duration": ("durations", "its dtype holds durations"),
 }
+#: Why a column holds labels, by the family of its cells.
+WHY_LABELS = {
+    "boolean": "its cells are true or false",
+    "category": "its cells are text, categories or other objects",
+}
+ASKED_FOR = "categorical_features or column_kinds says so"
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,11 @@ class DensitySections:
             sections.append(self.normality())
         return "\n".join(sections)
 
+    @property
+    def has_conditions(self) -> bool:
+        """Whether columns are given, and scores are those of the others."""
+        return any(column.is_given for column in self.schema.columns)
+
     def head(self) -> str:
         """Numbers at a glance."""
         validation = self.history["validation_score"]
@@ -130,13 +141,14 @@ class DensitySections:
             (
                 "score",
                 f"{self.score:.4g}",
-                f"nats per {'held-out' if is_held_out else 'training'} row",
+                f"nats per {'held-out' if is_held_out else 'training'} row"
+                + (", given the conditions" if self.has_conditions else ""),
                 "score",
             ),
             ("columns", f"{len(self.schema.columns):,}", "their kinds are below", "n-columns"),
             (
                 "training",
-                count(n_epochs, "epoch"),
+                count(n_epochs, "epoch") if n_epochs > 1 else "none",
                 f"{number_words(seconds, 3)} seconds on {clean(self.device)}",
                 "n-epochs",
             ),
@@ -154,7 +166,8 @@ class DensitySections:
                 (
                     "score of these rows",
                     f"{self.scores.mean():.4g}",
-                    f"nats per row, standard error {error:.2g}; {count(n, 'row')}, "
+                    f"nats per row{', given the conditions' if self.has_conditions else ''}, "
+                    f"standard error {error:.2g}; {count(n, 'row')}, "
                     f"{n / max(self.seconds, 1e-9):,.0f} per second",
                     "score-of-rows",
                 )
@@ -166,6 +179,7 @@ class DensitySections:
         rows = []
         for column in self.schema.columns[:MOST_LISTED]:
             words, why = KINDS.get(column.kind, (column.kind, ""))
+            why = why or WHY_LABELS.get(column.family, ASKED_FOR)
             if not (column.levels or column.valued):
                 words, why = "nothing", "all of its cells are missing"
             holds = column.describe()
@@ -201,9 +215,10 @@ class DensitySections:
         content = (
             "<p>The round trip was not measured.</p>"
             if math.isnan(equal)
-            else f'<p>Rows become latents and come back: <b id="equal">{spell_share(equal)}</b> of '
-            f"cells are equal to the last digit; the largest error is {error:.2g} of the scale of "
-            "its column.</p>"
+            else f"<p>Rows become latents and come back: the largest error is <b>{error:.2g}</b> "
+            f'of the scale of its column, and <b id="equal">{spell_share(equal)}</b> of cells are '
+            "equal to the last digit. Labels and numbers on a grid come back exactly, others up to "
+            "rounding errors.</p>"
         )
         return section("round-trip", "Round trip", content)
 
@@ -270,7 +285,7 @@ class DensitySections:
         """Latents of values beside the standard normal."""
         rows = [
             f'<tr><th scope="row">{markup(fit.name)}</th><td class="number">{fit.n_rows:,}</td>'
-            f'<td class="number">{fit.mean:.3f}</td><td class="number">{fit.deviation:.3f}</td>'
+            f'<td class="number">{fit.mean:z.3f}</td><td class="number">{fit.deviation:.3f}</td>'
             f'<td class="number">{fit.distance:.3f}</td><td class="bar">{meter(fit.distance)}</td>'
             "</tr>"
             for fit in self.latents[:MOST_LISTED]

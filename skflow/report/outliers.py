@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from skflow.fitted.detector import Detector
+from skflow.fitted.reasons.words import cell_words
 from skflow.report.columns import ShownColumn
 from skflow.report.drift import Uniformity, compare_columns
 from skflow.report.page import Page
@@ -123,11 +124,11 @@ def repaired_cells(table: StoredTable, reasons: Reasons) -> list[dict[str, str]]
     changes: list[dict[str, str]] = [{} for _ in range(first.n_rows)]
     pairs = zip(first.columns, reasons.repaired.columns, strict=True)
     for j, (column, repaired) in enumerate(pairs):
-        texts = zip(spell_cells(column), spell_cells(repaired), strict=True)
-        rounded = spell_cells(repaired, FAIR)
-        for row, (was, would_be) in enumerate(texts):
+        words = zip(cell_words(column), cell_words(repaired), strict=True)
+        texts = spell_cells(repaired, FAIR)
+        for row, (was, would_be) in enumerate(words):
             if was != would_be:
-                changes[row][str(j)] = rounded[row]
+                changes[row][str(j)] = texts[row]
     return changes
 
 

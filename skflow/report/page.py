@@ -63,6 +63,8 @@ class Page:
                 f'<script type="application/json" id="data">{to_json(data)}</script>\n'
                 f"<script>{code}</script>\n"
             )
+        if not isinstance(title, str):
+            raise TypeError(f"title must be a string or None; got {title!r}.")
         html = Template(read_part("page.html")).substitute(
             title=escape(clean(title, LONGEST_TITLE)),
             heading=markup(clean(title, LONGEST_TITLE)),

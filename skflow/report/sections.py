@@ -113,7 +113,7 @@ class OutlierSections:
             (
                 "false alarms to expect",
                 f"{number_words(round(expected, 1) if expected < 10 else round(expected))}",
-                f"if all rows were normal: at most {spell_share(s.false_alarm_rate)}",
+                f"if all rows were normal: on average at most {spell_share(s.false_alarm_rate)}",
                 "n-expected",
             ),
             *(

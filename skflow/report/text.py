@@ -20,12 +20,13 @@ def clean(text: str, longest: int = LONGEST) -> str:
     r"""Return a text without control characters: ``\u202e``, say, is returned as 6 characters.
 
     What is longer than ``longest`` loses its middle: similar texts often differ at their ends.
+    Blanks are in quotes.
     """
     if len(text) > longest:
         tail = (longest - 1) // 3
         text = f"{text[: longest - 1 - tail].rstrip()}…{text[len(text) - tail :].lstrip()}"
     if not text.strip():
-        return BLANK
+        return repr(text) if text else BLANK
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in JOINERS else repr(c)[1:-1] for c in text)

@@ -8,16 +8,23 @@ from numpy.typing import NDArray
 
 from skflow.table.storage import StoredColumn
 
-MISSING = "missing"
+MISSING, OTHERS = "missing", "others"
 EXACT, ROUGH, SHORT = 10, 4, 3  # significant digits: of a cell, the end of a range, a tick
 WHOLE = 1e15  # below it, numbers are spelled without a power of ten
 RANGE = (0.05, 0.95)  # quantiles between which a number is usual
 
 
 def cell_words(column: StoredColumn, digits: int = EXACT) -> list[str]:
-    """Return each cell in words, numbers with at most so many digits."""
+    """Return each cell in words, numbers with at most so many digits.
+
+    Labels that are one of these words themselves are in quotes: ``'missing'``.
+    """
     spell = SPELLERS.get(column.family.name)
-    texts = list(map(str, column.values.tolist())) if spell is None else spell(column, digits)
+    if spell is None:
+        labels = map(str, column.values.tolist())
+        texts = [repr(x) if x in (MISSING, OTHERS) else x for x in labels]
+    else:
+        texts = spell(column, digits)
     pairs = zip(texts, column.present, strict=True)
     return [text if present else MISSING for text, present in pairs]
 
@@ -35,7 +42,8 @@ def time_words(column: StoredColumn, digits: int) -> list[str]:
     """Return dates and durations, with few digits to the second or the day."""
     texts = column.family.spell_stored(column.values, column.tick)
     cut = 10 if digits <= SHORT else 19 if digits <= ROUGH else None  # to days, or to seconds
-    return [text[:cut] if ":" in text else text for text in texts]
+    zone = " UTC" if column.zoned else ""
+    return [(text[:cut] if ":" in text else text) + zone for text in texts]
 
 
 #: How the cells of a family are spelled; those of others by ``str``.
