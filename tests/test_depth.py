@@ -14,7 +14,14 @@ from skflow.flow import rational_quadratic
 
 PACKAGE = str(Path(skflow.__file__).parent)
 X = np.random.default_rng(0).standard_normal((120, 3))
-PARAMETERS = {"n_layers": 1, "n_components": 1, "max_iter": 1, "random_state": 0}
+# A warm start keeps layers that the epoch did not improve.
+PARAMETERS = {
+    "n_layers": 1,
+    "n_components": 1,
+    "max_iter": 1,
+    "random_state": 0,
+    "warm_start": True,
+}
 
 
 class ReachedError(Exception):

@@ -130,7 +130,7 @@ def test_scores_of_training_are_weighted() -> None:
 def test_sizes_follow_from_the_effective_number_of_rows() -> None:
     X = correlated(1000, 2, seed=0)
     weight = np.where(np.arange(1000) < 50, 1.0, 1e-3)
-    sizes = {"n_components": 1, "random_state": 0, "max_iter": 1}
+    sizes = {"n_components": 1, "random_state": 0, "max_iter": 1, "warm_start": True}
     recipes = [
         FlowDensity(**sizes).fit(rows, sample_weight=w)._density.recipe
         for rows, w in ((X, weight), (X[:50], None), (X, None))
