@@ -19,7 +19,7 @@ Places = NDArray[np.intp]
 
 #: Kinds in plain words, and why a column is of one.
 KINDS = {
-    "categorical": ("labels", ""),
+    "categorical": ("labels", "its dtype holds labels, or column_kinds says so"),
     "levels": ("few numbers", "few different numbers, each often: each is an event of its own"),
     "constant": ("one value", "all rows hold the same"),
     "integer": ("whole numbers", "all numbers are whole"),
@@ -28,12 +28,6 @@ KINDS = {
     "date": ("dates", "its dtype holds dates"),
     "duration": ("durations", "its dtype holds durations"),
 }
-#: Why a column holds labels, by the family of its cells.
-WHY_LABELS = {
-    "boolean": "its cells are true or false",
-    "category": "its cells are text, categories or other objects",
-}
-ASKED_FOR = "categorical_features or column_kinds says so"
 
 
 @dataclass(frozen=True)
@@ -179,7 +173,6 @@ class DensitySections:
         rows = []
         for column in self.schema.columns[:MOST_LISTED]:
             words, why = KINDS.get(column.kind, (column.kind, ""))
-            why = why or WHY_LABELS.get(column.family, ASKED_FOR)
             if not (column.levels or column.valued):
                 words, why = "nothing", "all of its cells are missing"
             holds = column.describe()
