@@ -49,21 +49,18 @@ def wide() -> Claim:
     simplify(bottom)
     name_series(figure, bottom)
     best = np.max(list(behind.values()), axis=0)
-    middle = next(table for table in growing if found[DEFAULTS, table]["columns"] >= 100)
-    narrow, widest = (
-        [found[method, table]["seconds"] for method in (DEFAULTS, peers[0])]
-        for table in (middle, growing[-1])
-    )
-    power = np.log(widest[0] / narrow[0]) / np.log(columns[-1] / found[DEFAULTS, middle]["columns"])
+    narrow = next(r for r in (found[DEFAULTS, t] for t in growing) if r["columns"] >= 100)
+    widest, peer = (found[method, growing[-1]] for method in (DEFAULTS, peers[0]))
+    more, longer = (widest[key] / narrow[key] for key in ("columns", "seconds"))
     sentence = (
         f"On {len(tables)} tables of {min(r['columns'] for r in found.values())} to "
         f"{max(r['columns'] for r in found.values()):,} columns, FlowDensity is ahead of "
         f"{listed(peers)} by {-best[best < 0].max():.3f} to {-best.min():.2f} nats per column on "
         f"{(best < 0).sum()}, and behind the better of them by {best.max():.4f} at most on the "
-        f"others. A fit takes {widest[0]:.0f} s of the processor at {columns[-1]:,} columns, "
-        f"{widest[0] / widest[1]:.1f} times those of {peers[0]}, and {narrow[0]:.0f} s at "
-        f"{found[DEFAULTS, middle]['columns']}: it grows as the number of columns to the power "
-        f"{power:.1f}."
+        f"others. A fit takes {widest['seconds']:.0f} s of the processor at {columns[-1]:,} "
+        f"columns, {widest['seconds'] / peer['seconds']:.1f} times those of {peers[0]}, and "
+        f"{narrow['seconds']:.0f} s at {narrow['columns']}: it grows as the number of columns to "
+        f"the power {np.log(longer) / np.log(more):.1f}."
     )
     alt = (
         f"Above, held-out nats per column of {listed(peers)} minus those of FlowDensity on "

@@ -20,7 +20,8 @@ LEAST_SIZE = 30.0  # least effective sample size of more draws
 LEAST_PER_CHOSEN = 2.0  # effective draws for each that is chosen: few are chosen twice
 FEWEST = 3.0  # least effective sample size of draws that were moved, or of most draws on a line
 ANNEALED = 256  # rows at once
-MOVES_OF_ONE, MOVES_OF_SEVERAL = 32, 64  # of which chosen ones have to part
+# Moves of a draw: several that were chosen together have to part.
+MOVES_OF_ONE, MOVES_OF_SEVERAL = 32, 64
 
 
 def answer(

@@ -23,8 +23,8 @@ from skflow.initialization.gaussian_mixture import (
 )
 
 LOG_2PI = math.log(2 * math.pi)
-MOST_KEPT = 256  # sets of columns whose conditionals are kept,
-KEPT_ENTRIES = 2**24  # fewer where these are large
+MOST_KEPT = 256  # sets of columns whose conditionals are kept
+KEPT_ENTRIES = 2**24  # numbers in all of them, at most
 Columns = tuple[int, ...]
 
 
@@ -116,8 +116,8 @@ class MixedComponents:
     def log_probs_of_known(self, y: Tensor, unknown: Columns, known: Columns) -> Tensor:
         """Log-density of known values, ``(n_components, n_rows)``.
 
-        Of many columns that of all values is taken, the unknown ones at their means given the
-        others, and divided by that of the unknown ones there.
+        Where columns are many, it is the density of all values, with the unknown ones at their
+        means given the others, divided by the density of the unknown ones there.
         """
         if not self._is_by_precision(unknown, known):
             return self.log_probs_of_values(y, known)

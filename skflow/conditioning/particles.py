@@ -8,7 +8,7 @@ from torch import Tensor
 
 SEED = 0
 N_HALVED = 25  # halvings of the interval that a power is searched in
-LARGE = 2.0**20  # of which fractional parts of products hold 32 bits
+LARGE = 2.0**20  # products with it have fractional parts of 32 bits
 
 
 def effective_size(log_weights: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def places(
     at : Tensor of shape (n_rows, n_chosen)
     """
     n_draws = log_weights.shape[1]
-    numbers = scatter(uniform, n_draws + n_chosen)  # of the order, and of choices
+    numbers = scatter(uniform, n_draws + n_chosen)  # for the order, and for choices
     order = numbers[:, :n_draws].argsort(dim=1)
     cumulative = torch.softmax(log_weights, dim=1).gather(1, order).cumsum(dim=1)
     at = (uniform[:, None] + torch.arange(n_chosen, device=uniform.device)) / n_chosen

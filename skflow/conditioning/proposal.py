@@ -8,6 +8,7 @@ flow's density to the proposal's is then bounded where the other components miss
 """
 
 import math
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -141,8 +142,7 @@ class Conditional:
 
     def draw_values(self, component: Tensor, points: Tensor) -> Tensor:
         """Draw all unknown values, ``(n_unknown, n_rows, n_draws)``."""
-        factor = self._regression.factor
-        means = self._means()
+        factor, means = self._regression.factor, self._means
         row = torch.arange(means.shape[2], device=means.device)[:, None].expand_as(component)
         z = torch.special.ndtri(points.clamp(SMALLEST, 1 - SMALLEST))
         noise = (factor[component] @ z[:, :, :, None]).squeeze(3)
@@ -152,6 +152,7 @@ class Conditional:
     def _regression(self) -> Regression:
         return self.components.regression(self.pattern.unknown_values, self.pattern.known_values)
 
+    @cached_property
     def _means(self) -> Tensor:
         """Means of the unknown values, ``(n_components, n_unknown, n_rows)``."""
         gain, intercept, _ = self._regression
@@ -162,7 +163,7 @@ class Conditional:
 
         ``(n_components, n_rows, n_draws)``, of values ``(n_unknown, n_rows, n_draws)``.
         """
-        deviations = (y - self._means()[:, :, :, None]).flatten(2)
+        deviations = (y - self._means[:, :, :, None]).flatten(2)
         present, factor = ~y.flatten(1).isnan(), self._regression.factor
         log_probs = deviations.new_zeros(len(deviations), deviations.shape[2])
         patterns, pattern = torch.unique(present, dim=1, return_inverse=True)

@@ -15,6 +15,7 @@ from skflow.fitted.cells import in_fitted_dtypes, put_cells, put_rows
 from skflow.fitted.detector import Detector
 from skflow.fitted.reasons.replacements import Replacements
 from skflow.fitted.reasons.strange import GROWTH, UNREMARKABLE, CellSurprises, Found, find_strange
+from skflow.flow.recipe import WIDE
 from skflow.outliers.conditionals import Conditional
 from skflow.outliers.joint_density import JointDensity
 from skflow.table.storage import StoredTable
@@ -26,7 +27,6 @@ Device = str | torch.device
 
 N_DRAWN = 1_000  # rows of which the unremarkable ones replace those that cannot be repaired
 BLOCK_ROWS = 100  # that are repaired at once
-MANY_COLUMNS = 64  # from which more than one cell is tried at a time
 N_PER_ROW = 4  # or more of them, where many rows cannot be repaired
 
 
@@ -148,7 +148,7 @@ def in_turns(strange: NDArray[np.bool_]) -> Iterator[dict[int, Rows]]:
 
     They are one cell, or where columns are many an eighth of the cells.
     """
-    most = strange.shape[1] if strange.shape[1] <= MANY_COLUMNS else GROWTH
+    most = strange.shape[1] if strange.shape[1] <= WIDE else GROWTH
     cells = [np.flatnonzero(mask) for mask in strange]
     parts = [np.array_split(own, min(most, len(own)) or 1) for own in cells]
     for turn in range(most):

@@ -33,7 +33,7 @@ LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 MIN_SCALE = 1e-4
 MIN_FLOOR = 1e-3
 START_FLOOR = 5e-3
-LINE_SHARE = 1 / 32  # of the spread of a level of the condition, that components have at least
+LINE_SHARE = 1 / 32  # least spread of components along a level, in units of that of all rows
 ELLIPTICAL_FLOOR = 1.5e-3  # radii hold the tails; of many columns, each floor costs
 
 

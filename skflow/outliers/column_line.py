@@ -53,8 +53,7 @@ class ColumnLine:
         self.precisions = 1 / scale[:, j]
         before = self.at_zero.log_factors(slice(j)).sum(dim=1) + self.at_zero.log_weights
         self._log_weights = before.T.contiguous()
-        # Padded with factors of 1, like those of absent columns: a residual of infinity, a floor
-        # of 1.
+        # Padding is factors of 1, like those of absent columns: infinite residuals, floors at 1.
         n_later = len(y) - 1 - j
         self._padding = (0, -n_later % 2**HALVINGS)
         residuals = self.at_zero.standardised[:, j + 1 :].permute(2, 0, 1)

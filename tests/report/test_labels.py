@@ -18,11 +18,15 @@ def with_labels(labels: Any) -> pd.DataFrame:
     return pd.DataFrame({"a": A, "label": labels})
 
 
-def column_of(fitted: pd.DataFrame, rows: pd.DataFrame) -> tuple[dict, list, FlowOutlierDetector]:
-    """The page's column of labels, the repairs, and the detector."""
+def report_on(fitted: pd.DataFrame, rows: pd.DataFrame) -> tuple[FlowOutlierDetector, Any]:
+    """A detector, and the data of its page about rows."""
     detector = FlowOutlierDetector(FlowDensity(**ONE_GAUSSIAN), random_state=0).fit(fitted)
-    data = Parsed(detector.report(rows).html).data
-    return data["columns"][1], data["rows"]["repair"], detector
+    return detector, Parsed(detector.report(rows).html).data
+
+
+def column_of(fitted: pd.DataFrame, rows: pd.DataFrame) -> Any:
+    """The column of labels, as the page has it."""
+    return report_on(fitted, rows)[1]["columns"][1]
 
 
 def test_a_label_called_missing_is_not_a_missing_cell() -> None:
@@ -32,7 +36,7 @@ def test_a_label_called_missing_is_not_a_missing_cell() -> None:
     rows = fitted.copy()
     rows.loc[np.flatnonzero(A > 1)[:4], "label"] = None
     rows.loc[np.flatnonzero(A > 1)[:4], "a"] += 20
-    column, _, _ = column_of(fitted, rows)
+    column = column_of(fitted, rows)
     assert "missing" in column["texts"]
     assert {text for _, text in column["ticks"]} == {"'missing'", "usual", "missing"}
     assert column["texts"][-1] == "missing"
@@ -44,8 +48,7 @@ def test_a_repair_of_a_missing_cell_to_a_label_called_missing_is_shown() -> None
     fitted = with_labels(labels)
     rows = fitted[:20].copy()
     rows.loc[4, "label"] = None
-    detector = FlowOutlierDetector(FlowDensity(**ONE_GAUSSIAN), random_state=0).fit(fitted)
-    page = Parsed(detector.report(rows).html).data
+    detector, page = report_on(fitted, rows)
     row = page["rows"]["position"].index(4)
     repaired = detector.repair(rows).loc[4, "label"]
     assert page["rows"]["repair"][row]["1"] == {"missing": "'missing'"}.get(repaired, repaired)
@@ -56,7 +59,7 @@ def test_a_label_called_others_has_a_place_of_its_own() -> None:
     fitted = with_labels(labels)
     rows = fitted.copy()
     rows.loc[::30, "a"] = 70
-    column, _, _ = column_of(fitted, rows)
+    column = column_of(fitted, rows)
     places, texts = zip(*column["ticks"], strict=True)
     assert len({*places}) == len(places) == 7
     assert "'others'" in texts
@@ -69,7 +72,7 @@ def test_ordered_categories_keep_their_order() -> None:
     rows = fitted.copy()
     rows.loc[:8, "a"] = 70
     rows.loc[4, "label"] = "mid"
-    column, _, _ = column_of(fitted, rows)
+    column = column_of(fitted, rows)
     assert column["texts"] == ["low", "mid", "high"]
     assert [text for _, text in column["ticks"]] == ["low", "mid", "high"]
     assert column["places"] == sorted(column["places"])
@@ -80,7 +83,7 @@ def test_long_labels_that_differ_in_the_middle_are_two() -> None:
     fitted = with_labels(np.where(A > 0, *long))
     rows = fitted.copy()
     rows.loc[:30, "a"] = 70
-    column, _, _ = column_of(fitted, rows)
+    column = column_of(fitted, rows)
     assert len(column["texts"]) == 2
     assert len({*column["places"]}) == 2
 
@@ -92,7 +95,7 @@ def test_instants_are_named_so(zone: str) -> None:
     )
     rows = fitted.copy()
     rows.loc[3, "t"] = pd.Timestamp("2030-06-01 03:00", tz=zone)
-    column, _, detector = column_of(fitted, rows)
+    detector, page = report_on(fitted, rows)
     expected = rows.loc[3, "t"].tz_convert("UTC").strftime("%Y-%m-%d %H:%M:%S UTC")
-    assert expected in column["texts"]
+    assert expected in page["columns"][1]["texts"]
     assert detector.explain(rows.loc[[3]])["value"].eq(expected).any()
