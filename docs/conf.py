@@ -42,7 +42,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"first_look\.py",
+    "ignore_pattern": r"(first_look|write_tables)\.py",
     "within_subsection_order": "ExampleTitleSortKey",
     "parallel": True,  # as many as sphinx-build -j
     "abort_on_example_error": True,

@@ -1,5 +1,6 @@
 """README.md: its commands are those that are run, its code runs."""
 
+import os
 import re
 import subprocess
 import sys
@@ -57,6 +58,29 @@ def test_each_block_runs(block: str, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert_rounded(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_command_line_runs_as_written(tmp_path: Path) -> None:
+    """In the environment of the tests, with the tables that the block writes first."""
+    (block,) = [command for command in COMMANDS if "skflow fit" in command]
+    _, *lines = block.replace("examples/", f"{ROOT / 'examples'}/").splitlines()
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    command = ["bash", "-euo", "pipefail", "-c", "\n".join(lines)]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    written = {"model.skflow", "scores.csv", "watch.skflow", "new.html"}
+    assert written <= {file.name for file in tmp_path.iterdir()}
+    outliers = done.stdout.partition("row,")[2].splitlines()
+    assert outliers[1].startswith("0,"), done.stdout  # the row with swapped cells
 
 
 def test_set_up_commands_are_those_that_are_run() -> None:

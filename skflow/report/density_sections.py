@@ -197,7 +197,7 @@ class DensitySections:
         else:
             content = (
                 f"<figure>{curve_chart(train, held_out)}<figcaption>"
-                f"{entry('here', 'training rows')} {entry('there', 'held-out rows')}"
+                f"{entry('here line', 'training rows')} {entry('there', 'held-out rows')}"
                 "</figcaption></figure>"
             )
         return section("training", "Training", content)

@@ -128,13 +128,19 @@ class OutlierSections:
         ]
         others = ", ".join(f"{s.discoveries[rate]:,} at {spell_share(rate)}" for rate in RATES)
         smallest = 1 / (len(s.calibration.scores) + 1)
+        weighted = (
+            ""
+            if s.calibration.weight is None
+            else f" (by their weights, as exact as {s.calibration.effective_number:,.0f} rows of "
+            "equal weight)"
+        )
         return (
             '<a class="skip" href="#rows">Skip to the rows</a>'
             f'<section aria-label="Summary">{tiles(numbers)}'
             f"<p>Flagged rows score below <b>{s.threshold:.4g}</b>{s.rule}. P-values are counted "
-            f"among {len(s.calibration.scores):,} calibration rows, to which nothing was fitted; "
-            f"none is below {smallest:.2g}. Rows that stay when the rate of false discoveries is "
-            f"controlled: {others}.</p></section>"
+            f"among {len(s.calibration.scores):,} calibration rows, to which nothing was fitted"
+            f"{weighted}; none is below {smallest:.2g}. Rows that stay when the rate of false "
+            f"discoveries is controlled: {others}.</p></section>"
         )
 
     def histogram(self) -> str:

@@ -217,3 +217,15 @@ def test_the_same_rows_have_the_same_report(
     detector: FlowOutlierDetector, new: pd.DataFrame, report: OutlierReport
 ) -> None:
     assert detector.report(new, title="Trips of Monday").html == report.html
+
+
+def test_weights_of_calibration_rows_count_as_fewer_rows() -> None:
+    """100 rows of weight 9 among 200 of weight 1: all are calibration rows of a cross-fit."""
+    trips = make_trips(300, 0)[["km", "riders"]]
+    weight = np.where(np.arange(300) < 100, 9.0, 1.0)
+    detector = FlowOutlierDetector(FlowDensity(**ONE_GAUSSIAN), random_state=0)
+    text = detector.fit(trips, sample_weight=weight).report(trips[:20]).html
+    effective = weight.sum() ** 2 / (weight**2).sum()
+    assert detector.n_calibration_ == 300
+    assert "300 calibration rows, to which nothing was fitted (by their weights" in text
+    assert f"as exact as {effective:.0f} rows of equal weight)" in text

@@ -140,3 +140,15 @@ def test_hostile_cells_names_and_titles_are_text() -> None:
         *map(str, range(16)),
     }
     report.html.encode()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_floats_of_less_precision_are_spelled_as_they_are_read(dtype: str) -> None:
+    """A cell of 1e30 in single precision is 1.000000015e+30 in double precision."""
+    rng = np.random.default_rng(0)
+    fitted = pd.DataFrame({"a": rng.normal(size=300).round(2).astype(dtype)})
+    detector = FlowOutlierDetector(FlowDensity(**ONE_GAUSSIAN), random_state=0).fit(fitted)
+    far = {"float16": 6e4, "float32": 1e30}[dtype]
+    strange = pd.DataFrame({"a": np.array([far, 50.1], dtype=dtype)})
+    texts = Parsed(detector.report(strange).html).data["columns"][0]["texts"]
+    assert texts == ["50.1", number_words(far, 10)]

@@ -38,6 +38,14 @@ def number_words(number: float, digits: int = ROUGH) -> str:
     return f"{number:.{digits}g}"
 
 
+def spell_numbers(column: StoredColumn, digits: int) -> list[str]:
+    """Return numbers; those of less than double precision as the shortest that are read as they."""
+    values = column.values
+    if values.dtype.kind == "f" and values.dtype.itemsize < 8:
+        values = values.astype(str).astype(np.float64)
+    return [number_words(x, digits) for x in values.tolist()]
+
+
 def time_words(column: StoredColumn, digits: int) -> list[str]:
     """Return dates and durations, with few digits to the second or the day."""
     texts = column.family.spell_stored(column.values, column.tick)
@@ -48,7 +56,7 @@ def time_words(column: StoredColumn, digits: int) -> list[str]:
 
 #: How the cells of a family are spelled; those of others by ``str``.
 SPELLERS: dict[str, Callable[[StoredColumn, int], list[str]]] = {
-    "number": lambda column, digits: [number_words(x, digits) for x in column.values.tolist()],
+    "number": spell_numbers,
     "date": time_words,
     "duration": time_words,
 }
