@@ -194,9 +194,9 @@ class OutlierSections:
         return section(
             "blame",
             "Columns to blame",
-            f"<p>Of {count(len(log_probs), 'row')} shown: in how many a column is the strongest "
-            "reason, and in how many at most 1 in 100 draws of its cell, given the rest of the "
-            f"row, are as unlikely.{left_out(len(names))}</p>"
+            f"<p>Among {count(len(log_probs), 'row')} shown: the number in which a column is the "
+            "strongest reason, and the number in which at most 1 in 100 draws of its cell, given "
+            f"the rest of the row, are as unlikely.{left_out(len(names))}</p>"
             + table(
                 "blame-table",
                 "Columns to blame",
