@@ -33,7 +33,7 @@ class EncodedRows:
     log_volume : ndarray of float64, shape (n_rows,)
         Log-derivative of the encoding, in nats, per unit of the original columns.
     weight : ndarray of float64, shape (n_rows,), optional
-        Weight of each row in losses, means and counts; None weighs all rows alike.
+        Weight of each row in losses, means and counts; None gives all rows the same weight.
     given : EncodedRows, optional
         The condition of each row: the columns that are given, which have no log-volume.
     """
@@ -56,7 +56,7 @@ class EncodedRows:
 
     @property
     def mass(self) -> float:
-        """Sum of the weights: the number of rows where all weigh alike."""
+        """Sum of the weights: the number of rows if all weights are equal."""
         return float(len(self) if self.weight is None else self.weight.sum())
 
     def take(self, rows: Any) -> Self:
@@ -107,7 +107,7 @@ def weighted_mean(values: Any, weight: Any = None) -> Any:
     ----------
     values : ndarray or Tensor of shape (..., n_rows)
     weight : ndarray or Tensor of shape (n_rows,) or (..., n_rows), optional
-        A row of weight 2 counts as two equal rows; None weighs all rows alike.
+        A row of weight 2 counts as two equal rows; None gives all rows the same weight.
     """
     if weight is None:
         return values.mean(-1)
@@ -198,7 +198,7 @@ class RowSource(Protocol):
     quantized_columns : list of int
         Columns of values on a grid.
     mass : float
-        Sum of the weights: the number of rows where all weigh alike.
+        Sum of the weights: the number of rows if all weights are equal.
     """
 
     @property

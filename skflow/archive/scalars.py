@@ -1,6 +1,6 @@
 """Single values, such as categories, as JSON and back: equal, and of the same type.
 
-Strings, booleans, integers, finite floats and None are JSON's own, which tells 1 from 1.0. Another
+Strings, booleans, integers, finite floats and None are JSON's own, in which 1 is not 1.0. Another
 value becomes an object of one key, the name of its type. A value that a model file cannot hold is a
 TypeError; JSON of no value is one of the errors that a reader expects.
 """

@@ -329,7 +329,7 @@ def _refuse_odd_names(names: Sequence[str], path: str) -> None:
     """
     if "" in names:
         raise CommandError(
-            f"{path}: column {names.index('') + 1} has no name. Row numbers, perhaps? They tell "
+            f"{path}: column {names.index('') + 1} has no name. Row numbers, perhaps? They say "
             "nothing about a row; write the file without them (pandas: to_csv(index=False))."
         )
     try:

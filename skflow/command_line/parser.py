@@ -80,7 +80,7 @@ examples:
   skflow report watch.skflow new.parquet -o report.html --title 'Visits of Monday'"""
 
 SAMPLE = """\
-Write new rows, with the columns, the grids, the labels and the holes of the table
+Write new rows, with the columns, grids, labels and missing values of the table
 that was fitted. None of its rows is in the model, but values that are common in it are."""
 
 SAMPLE_EXAMPLES = """\

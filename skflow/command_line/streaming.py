@@ -189,7 +189,7 @@ def _caught(batches: Iterator[Batch]) -> Iterator[Batch | Exception]:
     """Yield an error of reading instead of raising it: joblib would lose it in a thread."""
     try:
         yield from batches
-    except Exception as error:  # raised again by whoever takes it for a batch
+    except Exception as error:  # raised again where it is taken for a batch
         yield error
 
 

@@ -11,7 +11,7 @@ of which the label says "a value" with the probability m,
 
 and for a label, t is its own probability.
 
-The mean over all orders tells which cells are strange, whatever else is strange: cells that
+The mean over all orders says which cells are strange, whatever else is strange: cells that
 support each other surprise where none of them has been seen yet, and a cell that contradicts
 several others surprises after any of them. It is a Shapley value of the game in which a cell gains
 what it surprises by when it is seen.

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-# Whole numbers and booleans keep their holes; floats would lose digits.
+# Whole numbers and booleans keep their missing values; floats would lose digits.
 MASKED: dict[Any, Any] = {pa.bool_(): pd.BooleanDtype()} | {
     getattr(pa, name.lower())(): getattr(pd, f"{name}Dtype")()
     for name in (f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))

@@ -28,7 +28,7 @@ class TablePart:
         Their numbers in the table.
     frame : DataFrame
     weight : ndarray of float64, shape (n_rows,), or None
-        Scaled weights; None weighs all rows alike.
+        Scaled weights; None gives all rows the same weight.
     """
 
     numbers: NDArray[np.int64]
@@ -63,7 +63,7 @@ class ParquetTable:
     n_rows : int
         By the footers of the files; with weights, the rows of positive weight.
     mass : float
-        Sum of the scaled weights: the number of rows where all weigh alike.
+        Sum of the scaled weights: the number of rows if all weights are equal.
 
     Raises
     ------

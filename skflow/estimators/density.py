@@ -301,13 +301,13 @@ class FlowDensity(
             Ignored.
         sample_weight : array-like of shape (n_samples,) or str, default=None
             How much each row counts, as a share of all weights: a common factor changes nothing,
-            and a row of weight 0 is as if it were not there. None weighs all rows alike. For a
-            dataset: the name of its column of weights. The schema is that of the rows of positive
-            weight, whatever they weigh. Sizes that are "auto", and how far the fit trusts the
-            rows, follow from the effective number of rows, ``sum(w) ** 2 / sum(w ** 2)``.
+            and a row of weight 0 is as if it were not there. None gives all rows the same weight.
+            For a dataset: the name of its column of weights. The schema is that of the rows of
+            positive weight, whatever the weight. Sizes that are "auto", and the regularization,
+            follow from the effective number of rows, ``sum(w) ** 2 / sum(w ** 2)``.
         X_val : array-like of shape (n_samples_val, n_features), default=None
-            Rows for early stopping, or a dataset of them, instead of a share of ``X``; they weigh
-            alike.
+            Rows for early stopping, or a dataset of them, instead of a share of ``X``, with
+            equal weights.
 
         Returns
         -------
@@ -457,7 +457,7 @@ class FlowDensity(
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the mean; None weighs all rows alike.
+            Weights of the mean; None gives all rows the same weight.
 
         Returns
         -------

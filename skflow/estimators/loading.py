@@ -47,8 +47,8 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> E
 
     Nothing in the file is run, and none of it is believed: its SHA-256 is proved first,
     then every field, shape and number, before anything is built from it. A file that
-    differs from what was saved in a single bit is refused. The digest tells accidents, not
-    authors: whoever made a file decides what its model says.
+    differs from what was saved in a single bit is refused. The digest finds
+    accidental changes; it says nothing about the author of a file.
 
     Parameters
     ----------

@@ -183,7 +183,7 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
             Ignored.
         sample_weight : array-like of shape (n_samples,) or str, default=None
             How much each row counts in fits, calibration and ``contamination``; see
-            :meth:`FlowDensity.fit`. None weighs all rows alike.
+            :meth:`FlowDensity.fit`. None gives all rows the same weight.
 
         Returns
         -------

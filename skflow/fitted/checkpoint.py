@@ -84,7 +84,7 @@ def open_checkpoint(
 ) -> "Checkpoint | None":
     """Return the checkpoint of an estimator's fit; None where it wants none.
 
-    A fingerprint of parameters, seed, rows and versions tells the fit from others. ``sources``
+    A fingerprint of parameters, seed, rows and versions identifies the fit. ``sources``
     are its rows, ``initial`` is the model that a warm start goes on from.
     """
     if estimator.checkpoint_path is None:
@@ -122,7 +122,7 @@ class Checkpoint:
     ----------
     path : str or path-like
     head : dict
-        Fingerprint and seeds, which tell the fit from others.
+        Fingerprint and seeds, which identify the fit.
     clock : Clock
         Clock of the fit; the seconds of an interrupted one count.
     recipe : FlowRecipe

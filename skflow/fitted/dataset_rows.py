@@ -124,7 +124,7 @@ class DatasetRows:
 
     @property
     def mass(self) -> float:
-        """Sum of the weights: the number of rows where all weigh alike."""
+        """Sum of the weights: the number of rows if all weights are equal."""
         return self.known.table.mass - self.known.sample.take(self.excluded).mass
 
     def keep(self) -> Self:
@@ -207,7 +207,7 @@ class CachedRows(WindowedRows):
 
     @property
     def mass(self) -> float:
-        """Sum of the weights: the number of rows where all weigh alike."""
+        """Sum of the weights: the number of rows if all weights are equal."""
         return self.cache.mass
 
     def take(self, rows: slice) -> EncodedRows:

@@ -42,7 +42,7 @@ class EncodableTable:
     def learn(cls, estimator: Any, X: Any, weight: NDArray[np.float64] | None = None) -> Self:
         """Infer the columns from all rows of ``X``, as the estimator's parameters say.
 
-        ``weight`` holds the weight of each row, ``(n_rows,)``; None weighs all rows alike.
+        ``weight`` holds the weight of each row, ``(n_rows,)``; None gives all rows the same weight.
         """
         container = Container.fit(X, list(_check_feature_names_in(estimator)))
         table = replace(container.read(X), weight=weight)
@@ -108,7 +108,7 @@ class TableRows:
 
     @property
     def mass(self) -> float:
-        """Sum of the weights: the number of rows where all weigh alike."""
+        """Sum of the weights: the number of rows if all weights are equal."""
         weight = self.table.weight
         return float(len(self) if weight is None else weight[self.rows].sum())
 

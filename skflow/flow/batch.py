@@ -18,7 +18,7 @@ class Batch(NamedTuple):
     given : Batch, optional
         The condition of each row: labels and gaussianized values of its own columns.
     weight : Tensor of shape (n_rows,), optional
-        Weight of each row in the loss and in scores; None weighs all rows alike.
+        Weight of each row in the loss and in scores; None gives all rows the same weight.
     corners : tuple of Batch
         Conditions at levels, where this one lies between some; see
         :mod:`skflow.flow.between_levels`. Their weights are shares in probabilities.

@@ -50,7 +50,7 @@ SHRINKAGES = (0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.
 FITS = 2
 FACTOR_STEPS = 20
 ROWS_PER_FACTOR = 8
-NOISE_STEPS = 3  # to tell eigenvalues of noise from others
+NOISE_STEPS = 3  # to separate eigenvalues of noise from others
 LEAST_UNIQUE = 0.005  # share of a column's variance that factors leave
 LEAST_VARIANCE = 1e-3  # along an eigenvector, in terms of that of noise
 MOST_RADII = 8
@@ -85,7 +85,7 @@ def fit_elliptical(y: Tensor, weight: Tensor | None = None) -> EllipticalCompone
     y : Tensor of shape (n_columns, n_rows)
         In float64, without missing values.
     weight : Tensor of shape (n_rows,), optional
-        A row of weight 2 counts as two equal rows; None weighs all rows alike.
+        A row of weight 2 counts as two equal rows; None gives all rows the same weight.
     """
     weight = y.new_ones(y.shape[1]) if weight is None else weight
     y, weight = y[:, weight > 0], weight[weight > 0]

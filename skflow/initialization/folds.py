@@ -7,7 +7,7 @@ import torch
 
 from skflow.rows import EncodedRows, concatenate
 
-MANY_ROWS = 3_000  # from here on one split tells candidates apart
+MANY_ROWS = 3_000  # from here on one split ranks candidates
 SOME_ROWS = 1_000  # and from here on three folds do
 
 

@@ -52,7 +52,7 @@ class SufficientStatistics:
     y : Tensor of shape (n_columns, n_rows)
         In float64: narrow components leave float32 no digits.
     weight : Tensor of shape (n_rows,), optional
-        A row of weight 2 counts as two equal rows; None weighs all rows alike.
+        A row of weight 2 counts as two equal rows; None gives all rows the same weight.
     """
 
     def __init__(self, y: Tensor, weight: Tensor | None = None) -> None:

@@ -29,7 +29,7 @@ def impute(
     generator : torch.Generator
     clock : Clock, optional
     weight : Tensor of shape (n_rows,), optional
-        Weight of each row in the moments of the Gaussian; None weighs all rows alike.
+        Weight of each row in the moments of the Gaussian; None gives all rows the same weight.
     """
     absent = y.isnan()
     if not bool(absent.any()):

@@ -30,7 +30,7 @@ def fit_mean_effects(
     n_entries : int
         Size of the vocabulary.
     weight : Tensor of shape (n_rows,), optional
-        Weight of each row in means and counts; None weighs all rows alike.
+        Weight of each row in means and counts; None gives all rows the same weight.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def fit_weight_effects(
     n_entries : int
         Size of the vocabulary.
     weight : Tensor of shape (n_rows,), optional
-        Weight of each row in means and counts; None weighs all rows alike.
+        Weight of each row in means and counts; None gives all rows the same weight.
 
     Returns
     -------

@@ -43,7 +43,7 @@ def fit_label_tree(
         Known labels of each column.
     weight : Tensor of float64, shape (n_rows,), optional
         Counts are sums of weights: a row of weight 2 counts as two equal rows, each of which
-        the other predicts. None weighs all rows alike.
+        the other predicts. None gives all rows the same weight.
     """
     parents, log_frequencies, log_tables = [], [], []
     candidates = _candidates(labels, n_labels)

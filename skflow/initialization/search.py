@@ -33,14 +33,14 @@ from skflow.rows import EncodedRows, weighted_mean
 
 CPU = torch.device("cpu")
 FEW_ROWS = 30  # too few to choose anything by: one Gaussian on standardised columns
-FEW_COMPONENTS = (1, 8)  # enough to tell which marginals suit the table
+FEW_COMPONENTS = (1, 8)  # enough to choose marginals
 COMPONENTS = (1, 4, 8, 16, 32, 64, 128, 256)
 MANY_COMPONENTS = 32
 BEST_PRIORS = 3
 LEAST_GAIN = 0.01  # nats per row that more components must bring: each costs time for ever
 EM_ROWS = 20_000  # more add little to where the mixture starts
 EM_STEPS = 60
-SEARCH_STEPS = 15  # enough to tell candidates apart
+SEARCH_STEPS = 15  # enough to rank candidates
 COVARIANCE_ENTRIES = 100_000  # in all components together
 MOST_SHIFTING = 32  # columns of labels that may move means: more would explain any row
 # From many rows on, this share of a candidate's overfit counts against it: layers do not undo it.
@@ -242,7 +242,7 @@ class _Search:
         more = [k for k in ladder if k not in few]
         scores: dict[InitialConfig, float] = {}
         is_wide = self.n_components is None and n_columns > WIDE
-        if is_wide and len(ladder) == 1:  # a sum over so many columns tells views apart
+        if is_wide and len(ladder) == 1:  # a sum over so many columns ranks views
             folds = folds[:1]
         for n_bins in (1, gaussianizing_bins(n_rows)):
             if is_wide:

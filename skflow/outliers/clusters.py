@@ -88,7 +88,7 @@ class SmoothedClusters:
         bandwidths : sequence of float
             None above 1.
         weight : ndarray of shape (n_rows,), optional
-            Weights of the rows in all means, shares and numbers of rows; None weighs all alike.
+            Weights of the rows in all means, shares and numbers of rows; None: equal weights.
         """
         n_numbers = points.shape[1] - len(n_levels)
         members = _k_means(points, n_clusters, seed, weight)

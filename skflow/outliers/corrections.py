@@ -20,7 +20,7 @@ FloatArray = NDArray[np.float64]
 
 SHARES = ndtr(np.array([-4.2, -3.1, -2.3, -1.6, -1, -0.5, 0, 0.5, 1, 1.6, 2.3, 3.1, 4.2]))
 FIXED = (-4.5, 4.5)  # z-coordinates: the range of the column alone
-MOST_BENT = 0.5  # nats by which the log-ratio bends on average, so that few points tell it
+MOST_BENT = 0.5  # nats by which the log-ratio bends on average, so that few points suffice
 
 
 class LogRatio:

@@ -42,7 +42,7 @@ class Tail:
     scores : ndarray of shape (n_calibration,)
         Scores of rows that the score was not fitted to, at least two.
     weight : ndarray of shape (n_calibration,), optional
-        Weights of these rows; None weighs all alike.
+        Weights of these rows; None gives all the same weight.
 
     Attributes
     ----------
@@ -136,7 +136,7 @@ class Tail:
 
 
 def quantile(scores: FloatArray, share: float, weight: FloatArray | None) -> float:
-    """Return the quantile of scores, interpolated where all weigh alike.
+    """Return the quantile of scores, interpolated if all weights are equal.
 
     Between two rows it is their middle where rows have weights.
     """

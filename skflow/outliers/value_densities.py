@@ -137,7 +137,7 @@ class ValueDensity:
     def correct(self, layers: Line, own: FloatArray) -> None:
         """Multiply by the ratio of the whole model to the mixture, at few points of each row.
 
-        Rows whose own value is strange, or which so few points do not tell, are exact.
+        Rows whose own value is strange, or for which so few points do not suffice, are exact.
         """
         ratio = LogRatio(self.curve, own, partial(self._log_ratio, layers))
         self._level += ratio(np.arange(len(own)), own)

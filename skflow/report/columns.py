@@ -165,7 +165,7 @@ class NumberAxis:
 
 
 def keys_of_labels(codec: ColumnCodec, column: StoredColumn) -> list[tuple[bool, int, str]]:
-    """Return what tells labels apart: the order of the schema, texts of labels never seen."""
+    """Return keys of labels: the order of the schema, texts of labels never seen."""
     labels = codec.encode(column).labels.tolist()
     never = codec.labels.n_labels
     cells = zip(labels, column.present, column.values.tolist(), strict=True)

@@ -123,13 +123,13 @@ def describe(codec: ColumnCodec, column: StoredColumn) -> str:
     numbers = codec.numbers(column)
     order = np.argsort(numbers, kind="stable")[: np.count_nonzero(column.present)]
     missing = 1 - len(order) / n_rows
-    holes = [f"{MISSING} {spell_share(missing)}"] if missing else []
+    of_missing = [f"{MISSING} {spell_share(missing)}"] if missing else []
     if not len(order):
-        return holes[0]
+        return of_missing[0]
     at = [order[int(share * (len(order) - 1))] for share in (0.05, 0.5, 0.95)]
     low, middle, high = spell_cells(column.take(np.array(at)), ROUGH)
     text = low if low == high else f"{low} to {high}, median {middle}"
-    return "; ".join([text, *holes])
+    return "; ".join([text, *of_missing])
 
 
 def compare_numbers(

@@ -251,7 +251,7 @@ def good_turing(
     present : ndarray of bool, shape (n_rows,)
         Which rows have one.
     weight : ndarray of shape (n_rows,) or None
-        Weights of all rows; None weighs all rows alike.
+        Weights of all rows; None gives all rows the same weight.
     """
     singles, mass = float(is_single.sum()), float(len(present))
     if weight is not None:

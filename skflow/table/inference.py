@@ -55,7 +55,7 @@ def infer_schema(
        answers on a scale, they are integers or decimals instead: the order of their numbers says
        more than labels do. Conditions are left out of this.
     4. *integer*: whole numbers, on a grid of step 1, or of the largest number that divides
-       all, where they are enough to tell: 10 different ones for a step of 10 or more, 34 for 2.
+       all, where they are numerous enough: 10 different ones for a step of 10 or more, 34 for 2.
     5. *decimal*: numbers of a fixed count of decimals, or multiples of one such, where that
        grid is 16 times as coarse as the floats' own, twice where 34 different numbers are the
        float32 or float16 nearest to its points, and the column spans at most 2^40 of its steps.

@@ -140,7 +140,7 @@ def _span(values: NDArray[Any]) -> int:
 
 
 def _common_step(distinct: Distinct) -> int:
-    """Largest whole number that divides all, where they are enough to tell."""
+    """Largest whole number that divides all, where they are numerous enough."""
     values = distinct.values
     divisor = _divisor([int(value) for value in values.tolist()])
     if values.dtype.kind != "f" or max(-float(values[0]), float(values[-1])) < EXACT:

@@ -120,7 +120,7 @@ class StoredTable:
     n_rows : int
     container : {"array", "pandas", "polars"}
     weight : ndarray of float64, shape (n_rows,), optional
-        Weight of each row, which is no column; None weighs all rows alike.
+        Weight of each row, which is no column; None gives all rows the same weight.
     """
 
     columns: tuple[StoredColumn, ...]
@@ -130,7 +130,7 @@ class StoredTable:
 
     @property
     def mass(self) -> float:
-        """Sum of the weights: the number of rows where all weigh alike."""
+        """Sum of the weights: the number of rows if all weights are equal."""
         return float(self.n_rows if self.weight is None else self.weight.sum())
 
     def take(self, rows: Any) -> Self:

@@ -23,8 +23,8 @@ N_TRIED = 8  # chosen among them, of which the most usual one counts
 class Replacements:
     """Draws of cells given the others of their rows, in place of cells that may be wrong.
 
-    Draws are few and are weighed but once: they tell a row that becomes usual from one that does
-    not. All rows have the same random numbers, so that no row's draws depend on other rows.
+    Draws are few and weighted once: they separate rows that become usual from rows that do not.
+    All rows have the same random numbers, so that no row's draws depend on other rows.
 
     Parameters
     ----------

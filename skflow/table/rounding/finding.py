@@ -10,9 +10,9 @@ of successes or more, it has a probability of at most [Hoeffding1963]_
 .. math:: e^{-n \operatorname{KL}(s, m)}, \qquad m = \frac{q}{n} \sum_i w_i, \qquad
           \operatorname{KL}(s, m) = s \log \frac{s}{m} + (1 - s) \log \frac{1 - s}{1 - m} .
 
-What has the most rows weighs alike, so that a few numbers are no evidence: levels are for many,
-atoms for few. And a level has to be worth its label: nats per row, by the density of its multiples
-instead of that of all points.
+The numbers of the most rows have equal weights, so that a few numbers are no evidence: levels are
+for many, atoms for few. And a level has to be worth its label: nats per row, by the density of its
+multiples instead of that of all points.
 
 References
 ----------
