@@ -9,6 +9,7 @@ os.environ["SCIPY_ARRAY_API"] = "1"  # before scipy: array API checks are skippe
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -19,6 +20,10 @@ from tests.settings import FOUR_LAYERS
 from tests.tables import Table, clustered, correlated, randomise
 
 torch.set_num_threads(1)
+
+# No test asserts a time. Everything else is as hypothesis has it, on CI or elsewhere.
+settings.register_profile("any duration", settings.default, deadline=None)
+settings.load_profile("any duration")
 
 SHARING = ("tests/plotting", "tests/report")  # folders whose tests share their fits
 # Tests that start workers of joblib: the same two serve all of them in one process.

@@ -40,7 +40,7 @@ def scheduler(request: pytest.FixtureRequest) -> Iterator[str]:
         yield "threads"
         return
     cluster = distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit=None
+        n_workers=1, threads_per_worker=1, dashboard_address=":0", memory_limit=None
     )
     with cluster, distributed.Client(cluster):
         yield "distributed"

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skflow import FlowDensity, load
@@ -98,7 +98,6 @@ def test_numbers_come_with_all_digits(numbers: list[float]) -> None:
 CELLS = st.text(st.sampled_from('a",\n\r; é1'), max_size=5).filter(lambda cell: cell.strip(" \r\n"))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=12), st.integers(1, 5))
 def test_texts_come_as_they_are_in_every_batch(rows: list, batch_rows: int) -> None:
     """Delimiters, quotes and ends of lines in cells are no structure."""
@@ -118,7 +117,6 @@ def test_marks_and_blank_lines_are_passed_over(text: bytes) -> None:
 ONE_CELL = st.sampled_from(["", '""', "3", '"4"', "x", '"x\n\ny"'])
 
 
-@settings(deadline=None)
 @given(st.lists(ONE_CELL, min_size=1, max_size=12), st.sampled_from(["\n", "\r\n"]), st.booleans())
 def test_every_line_of_one_column_is_a_row(cells: list[str], end: str, is_ended: bool) -> None:
     """An empty line is an empty cell, the last one too; without its end it is no line."""

@@ -68,7 +68,7 @@ def learn_frame(
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 2**32),
     n_rows=st.one_of(st.integers(2, 60), st.integers(100, 1500)),
