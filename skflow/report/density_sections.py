@@ -155,13 +155,15 @@ class DensitySections:
         ]
         if self.scores is not None:
             n = len(self.scores)
-            error = float(self.scores.std()) / math.sqrt(n)
+            known = (
+                f"standard error {self.scores.std(ddof=1) / math.sqrt(n):.2g}; " if n > 1 else ""
+            )
             numbers.append(
                 (
                     "score of these rows",
                     f"{self.scores.mean():.4g}",
                     f"nats per row{', given the conditions' if self.has_conditions else ''}, "
-                    f"standard error {error:.2g}; {count(n, 'row')}, "
+                    f"{known}{count(n, 'row')}, "
                     f"{n / max(self.seconds, 1e-9):,.0f} per second",
                     "score-of-rows",
                 )
