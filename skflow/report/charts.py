@@ -64,7 +64,7 @@ def score_chart(
     for tick in SCORE_TICKS:
         name = _minus(f"{tick:,}")
         place, room = x(float(np.log1p(-tick))), LETTER * len(name) / 2
-        if place - room >= 0 and (not ticks or place + room <= ticks[-1][0] - GAP - room):
+        if place >= LEFT and (not ticks or place + room <= ticks[-1][0] - GAP - room):
             ticks.append((place, name))
     end = "end" if x(line) > WIDTH / 2 else "start"
     shift = -5 if end == "end" else 5

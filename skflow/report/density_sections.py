@@ -11,7 +11,7 @@ from skflow.fitted.reasons.words import number_words
 from skflow.fitted.round_trip import InverseError
 from skflow.report.charts import column_chart, curve_chart
 from skflow.report.elements import MOST_LISTED, entry, left_out, meter, section, table, tiles
-from skflow.report.text import clean, count, markup, spell_share
+from skflow.report.text import LEFT_TO_RIGHT, clean, count, markup, spell_share
 from skflow.table.schema import Schema
 
 FloatArray = NDArray[np.float64]
@@ -155,13 +155,15 @@ class DensitySections:
         ]
         if self.scores is not None:
             n = len(self.scores)
-            error = float(self.scores.std()) / math.sqrt(n)
+            known = (
+                f"standard error {self.scores.std(ddof=1) / math.sqrt(n):.2g}; " if n > 1 else ""
+            )
             numbers.append(
                 (
                     "score of these rows",
                     f"{self.scores.mean():.4g}",
                     f"nats per row{', given the conditions' if self.has_conditions else ''}, "
-                    f"standard error {error:.2g}; {count(n, 'row')}, "
+                    f"{known}{count(n, 'row')}, "
                     f"{n / max(self.seconds, 1e-9):,.0f} per second",
                     "score-of-rows",
                 )
@@ -175,10 +177,11 @@ class DensitySections:
             words, why = KINDS.get(column.kind, (column.kind, ""))
             if not (column.levels or column.valued):
                 words, why = "nothing", "all of its cells are missing"
-            holds = column.describe()
+            described = column.describe()  # a list of labels, each in a script of its own
+            holds = markup(LEFT_TO_RIGHT + clean(described, 160)) if described else ""
             rows.append(
                 f'<tr><th scope="row">{markup(clean(column.name))}</th><td>{words}</td>'
-                f"<td>{why}</td><td>{markup(clean(holds, 160)) if holds else ''}</td>"
+                f"<td>{why}</td><td>{holds}</td>"
                 f"<td>{markup(clean(column.dtype))}</td></tr>"
             )
         said = left_out(len(self.schema.columns))

@@ -15,7 +15,7 @@ from skflow.report.page import Page
 from skflow.report.reasons import Reasons
 from skflow.report.rows import OutlierRows, Request
 from skflow.report.sections import OutlierSections, Summary
-from skflow.report.text import FAIR, clean, spell_cells
+from skflow.report.text import FAIR, clean, spell_cells, spell_label
 from skflow.table.storage import StoredTable
 
 TITLE = "Outlier report"
@@ -107,7 +107,7 @@ def data_of(
     return {
         "rows": {
             "position": positions,
-            "name": [clean(str(i if index is None else index[i])) for i in positions],
+            "name": [clean(spell_label(i if index is None else index[i])) for i in positions],
             "score": [_rounded(score) for score in rows.scores[shown].tolist()],
             "p": [_rounded(p) for p in rows.p_values[shown].tolist()],
             "q": [_rounded(q) for q in rows.q_values[shown].tolist()],

@@ -58,6 +58,11 @@ def to_json(data: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
+def spell_label(label: Any) -> str:
+    """Return the label of a row in words, all levels of a MultiIndex in one line."""
+    return ", ".join(map(str, label)) if isinstance(label, tuple) else str(label)
+
+
 def spell_cells(column: StoredColumn, digits: int = EXACT) -> list[str]:
     """Return each cell as text, numbers with at most so many digits."""
     return list(map(clean, cell_words(column, digits)))

@@ -130,6 +130,17 @@ def test_a_hole_where_none_was_is_filled_with_what_is_usual() -> None:
     assert abs(repaired["count"][1] - counts[1]) <= 2
 
 
+def test_a_cell_of_a_column_without_any_is_emptied() -> None:
+    """The only label of such a column is that of missing cells."""
+    frame = pd.DataFrame({"a": np.random.default_rng(0).standard_normal(300), "none": np.nan})
+    detector = unfitted(FlowOutlierDetector, **ONE_GAUSSIAN).fit(frame)
+    ordinary = frame[detector.p_values(frame) >= 0.2][:3]
+    rows = ordinary.assign(none=1.0)
+    assert (detector.p_values(rows) < 0.01).all()
+    pd.testing.assert_frame_equal(detector.repair(rows), ordinary)
+    assert (detector.explain(rows).groupby("row")["column"].first() == "none").all()
+
+
 def test_holes_of_another_dtype_stay_holes() -> None:
     """Where holes are usual they need no repair, however they are marked."""
     rng = np.random.default_rng(0)

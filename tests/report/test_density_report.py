@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from scipy.stats import kstest
+from scipy.stats import kstest, sem
 
 from skflow import FlowDensity
 from skflow.report import DensityReport
@@ -35,6 +35,13 @@ def test_numbers_are_those_of_the_estimator(flow: FlowDensity) -> None:
     for column in flow.schema_.columns:
         assert column.name in page.texts["kind-table"]
         assert column.describe() in page.texts["kind-table"]
+
+
+def test_the_error_of_a_score_is_that_of_a_mean(flow: FlowDensity) -> None:
+    X = make_trips(100, 1)
+    error = sem(flow.score_samples(X))
+    assert f"standard error {error:.2g}; 100 rows" in flow.report(X).html
+    assert "standard error" not in flow.report(X[:1]).html  # that of one row is not known
 
 
 def test_latents_are_those_of_transform(flow: FlowDensity) -> None:
@@ -100,4 +107,4 @@ def test_kinds_of_columns_are_in_words() -> None:
     X = pd.DataFrame({"gain": np.random.default_rng(0).normal(size=100), "lost": [None] * 100})
     kinds = Parsed(FlowDensity(**ONE_GAUSSIAN).fit(X).report().html).texts["kind-table"]
     assert "gainany numbersthe numbers lie on no common gridfloat64" in kinds
-    assert "lostnothingall of its cells are missingor missing (None)object" in kinds
+    assert "lostnothingall of its cells are missing\u200eor missing (None)object" in kinds

@@ -147,6 +147,14 @@ def test_few_calibration_rows_and_a_share_are_said() -> None:
     assert Parsed(share.html).texts["n-flagged"] == "4"
 
 
+def test_all_levels_of_an_index_name_a_row(
+    detector: FlowOutlierDetector, new: pd.DataFrame
+) -> None:
+    index = pd.MultiIndex.from_arrays([np.arange(len(new)), ["é"] * len(new)])
+    of_page = Parsed(detector.report(new.set_axis(index)).html).data["rows"]
+    assert of_page["name"] == [f"{position}, é" for position in of_page["position"]]
+
+
 def test_no_rows_are_refused(detector: FlowOutlierDetector, new: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match="minimum of 1 is required"):
         detector.report(new.iloc[:0])

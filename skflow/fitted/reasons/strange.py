@@ -44,15 +44,12 @@ class CellSurprises:
     closed : Surprises
     over_orders, given_rest, alone : ndarray of shape (n_rows, n_columns)
         On average over orders, after all other cells, and before them.
-    drawable : ndarray of bool, shape (n_columns,)
-        Columns of which a cell can be drawn.
     """
 
     closed: Surprises
     over_orders: FloatArray
     given_rest: FloatArray
     alone: FloatArray
-    drawable: Mask
 
     @classmethod
     @torch.inference_mode()
@@ -70,7 +67,6 @@ class CellSurprises:
             closed.over_orders(n_orders).numpy().T,
             closed.given_rest().numpy().T,
             torch.stack(alone).numpy().T,
-            np.array([column.labels.has_values for column in codec.columns]),
         )
 
     @torch.inference_mode()
@@ -201,8 +197,7 @@ def single_cells(cells: CellSurprises, row: int) -> Iterator[Group]:
     """Cells that may be the only strange one, and, for comparison, the largest set of cells."""
     over_orders, given_rest = cells.over_orders[row], cells.given_rest[row]
     both = over_orders / max(over_orders.max(), TINY) + given_rest / max(given_rest.max(), TINY)
-    can_be = np.flatnonzero(cells.drawable)
-    for j in can_be[np.argsort(-both[can_be], kind="stable")][:N_SINGLE].tolist():
+    for j in np.argsort(-both, kind="stable")[:N_SINGLE].tolist():
         yield (j,)
     sets = list(sets_of_cells(cells, row))
     yield from sets[-1:]
@@ -210,8 +205,7 @@ def single_cells(cells: CellSurprises, row: int) -> Iterator[Group]:
 
 def sets_of_cells(cells: CellSurprises, row: int) -> Iterator[Group]:
     """Sets of the cells that surprise most over orders, in few steps."""
-    can_be = np.flatnonzero(cells.drawable)
-    order = can_be[np.argsort(-cells.over_orders[row, can_be], kind="stable")].tolist()
+    order = np.argsort(-cells.over_orders[row], kind="stable").tolist()
     size = 2
     while size <= len(order):
         yield tuple(order[:size])
