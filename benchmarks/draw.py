@@ -48,8 +48,7 @@ def text_of(name: str, claim: Claim) -> str:
     return (
         f"{textwrap.fill(claim.sentence, 99, break_on_hyphens=False)}\n\n"
         f".. image:: /benchmarks/figures/{name}.png\n   :alt: {claim.alt}\n   :class: claim\n\n"
-        f".. rst-class:: age\n\n"
-        f"{textwrap.fill(age(claim.measured), 99, break_on_hyphens=False)}\n"
+        f"{age(claim.measured)}"
     )
 
 

@@ -95,12 +95,13 @@ def test_sentences_of_pages_are_those_of_their_tables() -> None:
 def test_the_age_of_figures() -> None:
     defaults = import_module("benchmarks.common.defaults")
     last, change = defaults.CHANGES[-1]
-    assert defaults.age("Measured 2999-01-01 with ``x``").endswith("defaults of this version.")
-    assert f"{change} ({last})." in defaults.age(f"Measured {last} with ``x 2999-01-01``")
+    assert defaults.age("Measured 2999-01-01 with ``x``").endswith("defaults of this version.\n")
+    newest = defaults.age(f"Measured {last} with ``x 2999-01-01``")
+    assert " ".join(newest.split()).endswith(f"{change} ({last}).")
     first = defaults.age(
         "Measured (FlowDensity 2020-02-02 to 2020-03-03, the others 2019-01-01) with"
     )
-    assert first.startswith("Measured 2020-02-02 to 2020-03-03. ")
+    assert ".. fold:: Measured 2020-02-02 to 2020-03-03. " in first
     assert all(day in first for day, _ in defaults.CHANGES)
 
 

@@ -1,6 +1,7 @@
 """Changes of defaults that move figures, and which measurements are older."""
 
 import re
+import textwrap
 
 # Day and change, the newest last. Records hold the day on which they were measured.
 CHANGES = (
@@ -25,16 +26,20 @@ CHANGES = (
 
 
 def age(measured: str) -> str:
-    """Return which defaults the figures of a page's line "Measured ..." have.
+    """Return which defaults the figures of a line "Measured ..." have, for a page to include.
 
-    A change on the day of a measurement counts as one after it. Figures that a later change
-    does not bear on are not measured again.
+    Later changes are behind a fold. A change on the day of a measurement counts as one after it.
+    Figures that a later change does not bear on are not measured again.
     """
     when = measured.partition(" with ")[0].partition("the others")[0]
     days = sorted(re.findall(r"\d{4}-\d\d-\d\d", when))
     span = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
     later = [f"{change} ({day})" for day, change in CHANGES if day >= days[0]]
     if not later:
-        return f"Measured {span}, with the defaults of this version."
+        return f".. rst-class:: age\n\nMeasured {span}, with the defaults of this version.\n"
     days_of = "that day" if days[0] == days[-1] else "the first of these days"
-    return f"Measured {span}. Defaults that changed on {days_of} or since: {'; '.join(later)}."
+    text = textwrap.fill(f"{'; '.join(later)}.", 99, break_on_hyphens=False)
+    return (
+        f".. rst-class:: age\n\n.. fold:: Measured {span}. Defaults that changed on {days_of} or "
+        f"since\n\n{textwrap.indent(text, '   ')}\n"
+    )

@@ -81,12 +81,14 @@ def seconds() -> Claim:
     simplify(axes)
     ratios = np.where(reached, numbers(rows, "ratio"), np.inf)
     in_all = np.where(reached, own / all_rates, np.inf)
-    slower = [row["table"] for row, ratio in zip(rows, ratios, strict=True) if ratio > 1]
+    tables = np.array([row["table"] for row in rows])
+    slower, missed = tables[reached & (ratios > 1)].tolist(), tables[~reached].tolist()
     sentence = (
         f"FlowDensity reaches the score of the best other flow on {reached.sum()} of {len(rows)} "
         f"tables, in {np.median(ratios):.2f} times its processor seconds in the median, or "
-        f"{np.median(in_all):.2f} times where the choice of its learning rate counts; it takes "
-        f"longer, or does not reach it, on {listed(slower)}."
+        f"{np.median(in_all):.2f} times where the choice of its learning rate counts. It takes "
+        f"longer on {listed(slower) or 'none'}, and does not reach that score on "
+        f"{listed(missed) or 'none'}."
     )
     alt = (
         "Seconds of FlowDensity to the score of the best other flow over that flow's seconds, on "

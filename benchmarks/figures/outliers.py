@@ -135,11 +135,14 @@ def p_values() -> Claim:
         axes.set_xlim(left=0)
         axes.set_xlabel(f"share at or below {level}", fontsize=9)
         beyond.append(int((shares - 2 * errors > level).sum()))
-    shares = [spread(numbers(rows, f"share at {level}"), ".1%") for level in (0.01, 0.05)]
+    shares = [
+        spread(numbers(rows, f"share at {level}"), ".1%").replace("%", " %")
+        for level in (0.01, 0.05)
+    ]
     sentence = (
-        f"Of normal rows that were not fitted, {shares[1]} have a p-value of 0.05 or less, and "
-        f"{shares[0]} one of 0.01 or less; shares that are higher by two standard errors: "
-        f"{beyond[1]} and {beyond[0]} of {len(rows)} tables."
+        "The share of normal rows, to which nothing was fitted, with a p-value of 0.05 or less is "
+        f"{shares[1]}; with one of 0.01 or less it is {shares[0]}. It is higher than the level by "
+        f"two standard errors on {beyond[1]} and {beyond[0]} of {len(rows)} tables."
     )
     alt = (
         f"Shares of normal rows at or below 0.01 and 0.05, on {len(rows)} tables, around the level."

@@ -139,8 +139,8 @@ class OutlierSections:
             f'<section aria-label="Summary">{tiles(numbers)}'
             f"<p>Flagged rows score below <b>{s.threshold:.4g}</b>{s.rule}. P-values are counted "
             f"among {len(s.calibration.scores):,} calibration rows, to which nothing was fitted"
-            f"{weighted}; none is below {smallest:.2g}. Rows that stay when the rate of false "
-            f"discoveries is controlled: {others}.</p></section>"
+            f"{weighted}; none is below {smallest:.2g}. With a controlled rate of false "
+            f"discoveries, instead of the threshold, rows would be flagged: {others}.</p></section>"
         )
 
     def histogram(self) -> str:
@@ -255,10 +255,11 @@ class OutlierSections:
 
 def change_row(change: ColumnChange) -> str:
     """Return the change of a column as a row of a table."""
+    p_value = f"{change.p_value:.2g}" if change.p_value else "&lt; 1e-300"
     return (
         f'<tr{" class=changed" if change.is_large else ""}><th scope="row">{markup(change.name)}'
         f'</th><td class="number">{change.distance:.3f}</td>'
-        f'<td class="bar">{meter(change.distance)}</td><td class="number">{change.p_value:.2g}</td>'
+        f'<td class="bar">{meter(change.distance)}</td><td class="number">{p_value}</td>'
         f"<td>{markup(change.before)}</td><td>{markup(change.now)}</td>"
         f"<td>{'yes' if change.is_large else 'no'}</td></tr>"
     )

@@ -22,8 +22,8 @@ FEWEST_CELLS = 20  # that are all new labels by no chance, although their types 
 SHOWN = 3  # labels in a message
 MOST_DATES = MOST_NUMBERS = 64  # different ones in text that are labels without a warning
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
-NUMBER = re.compile(r"[-+]?\d+[.,]\d+|[-+]?\d+")
-COMMA_OR_POINT = re.compile(r"[.,]")
+NUMBER = re.compile(r"[-+]?\d+([.,]\d+)? ?%?")
+NO_INTEGER = re.compile(r"[.,%]")
 
 PYTHON_TYPES = {"dates": date, "durations": timedelta}
 
@@ -47,8 +47,8 @@ def check_vocabularies(table: TableSummary, accepted: AbstractSet[int]) -> None:
     -----
     DoubtfulColumnsWarning
         Where more than 100 strings differ in more than half of the rows, more than 1,000 in
-        more than a fifth, or more than 64 strings are all dates, or all numbers of which some
-        have a decimal point or comma.
+        more than a fifth, or more than 64 are all dates, as text or objects, or all numbers as text
+        of which some have a decimal point or comma, or a per cent sign.
     """
     identifiers, many, dates, numbers = {}, {}, {}, {}
     for j, summary in enumerate(table.columns):
@@ -58,7 +58,7 @@ def check_vocabularies(table: TableSummary, accepted: AbstractSet[int]) -> None:
         spelled = f"{summary.column.name!r} ({len(distinct)} different in {n_present} rows"
         if n_present >= IDENTIFIER_ROWS and len(distinct) > IDENTIFIER_SHARE * n_present:
             identifiers[j] = f"{spelled}{_advise(list(summary.vocabulary.values()))})"
-        if len(distinct) > MOST_DATES and all(map(_is_date, distinct)):
+        if len(distinct) > MOST_DATES and all(map(_is_date, summary.vocabulary.values())):
             dates[j] = f"{spelled})"
         elif len(distinct) > MOST_NUMBERS and _are_decimals(distinct):
             numbers[j] = f"{spelled})"
@@ -91,7 +91,7 @@ def _warn(
         lines = "\n".join(_conversion(table, j) for j in dates)
         kinds = {table.columns[j].column.name: "categorical" for j in dates}
         parts.append(
-            "These columns hold dates as text, each a category without order: "
+            "These columns hold dates as text or objects, each a category without order: "
             f"{', '.join(dates.values())}.\nMake them dates: {lines}\n"
             f"or keep them: column_kinds={kinds}"
         )
@@ -100,7 +100,8 @@ def _warn(
         parts.append(
             "These columns hold numbers as text, each a category without order: "
             f"{', '.join(numbers.values())}.\nMake them numbers, as with "
-            'pd.read_csv(..., decimal=",") or X["column"].str.replace(",", ".").astype(float);\n'
+            'pd.read_csv(..., decimal=",") or X["column"].str.rstrip("%").str.replace(",", ".")'
+            ".astype(float);\n"
             f"or keep them: column_kinds={kinds}"
         )
     if parts:
@@ -129,15 +130,15 @@ def _conversion(table: TableSummary, j: int) -> str:
     }[table.container]
 
 
-def _is_date(key: Hashable) -> bool:
-    """Whether the key of a category is that of a date in ISO 8601, as text."""
-    return isinstance(key, str) and DATE.fullmatch(key) is not None
+def _is_date(value: Any) -> bool:
+    """Whether a category is a date: in ISO 8601, as text, or of Python."""
+    return isinstance(value, date) or (isinstance(value, str) and DATE.fullmatch(value) is not None)
 
 
 def _are_decimals(keys: AbstractSet[Hashable]) -> bool:
-    """Whether categories are numbers as text, some of them with a decimal point or comma."""
+    """Whether categories are numbers as text, some with a decimal point or comma, or a per cent."""
     texts = [key for key in keys if isinstance(key, str) and NUMBER.fullmatch(key)]
-    return len(texts) == len(keys) and any(map(COMMA_OR_POINT.search, texts))
+    return len(texts) == len(keys) and any(map(NO_INTEGER.search, texts))
 
 
 def _advise(values: Sequence[Any]) -> str:

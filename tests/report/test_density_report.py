@@ -107,4 +107,4 @@ def test_kinds_of_columns_are_in_words() -> None:
     X = pd.DataFrame({"gain": np.random.default_rng(0).normal(size=100), "lost": [None] * 100})
     kinds = Parsed(FlowDensity(**ONE_GAUSSIAN).fit(X).report().html).texts["kind-table"]
     assert "gainany numbersthe numbers lie on no common gridfloat64" in kinds
-    assert "lostnothingall of its cells are missing\u200eor missing (None)object" in kinds
+    assert "lostnothingall of its cells are missing\u200emissing (None)object" in kinds

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,9 @@ DOUBTFUL: dict[str, Callable[[], Any]] = {
     "identifiers of groups": lambda: words(9409, 26217),
     "amounts with a decimal comma": lambda: amounts(164, N, ","),
     "amounts as text": lambda: amounts(164, N, "."),
+    "amounts in per cent": lambda: [f"{number}%" for number in (*range(164), *[7] * (N - 164))],
     "days": lambda: days(365, N),
+    "days as objects": lambda: [date.fromisoformat(day) for day in days(365, N)],
     "times": lambda: days(365, N, "%Y-%m-%d %H:%M:%S"),
     "times with T": lambda: days(365, N, "%Y-%m-%dT%H:%M"),
 }

@@ -89,16 +89,14 @@ function sortKey() {
   return (row) => rows[state.sort][row];
 }
 
-// The columns that are the strongest reason most often, in the table's order.
+// The columns that are the strongest reason most often. Where others are left out, they come first
+// that are blamed most: the table may be wider than the page.
 const blamed = (() => {
   const count = columns.map(() => 0);
   for (const ranked of strangest)
     ranked.slice(0, 3).forEach((j, rank) => (count[j] += [100, 10, 1][rank]));
-  return order
-    .slice()
-    .sort((a, b) => count[b] - count[a] || a - b)
-    .slice(0, FEW_COLUMNS)
-    .sort((a, b) => a - b);
+  const ranked = order.slice().sort((a, b) => count[b] - count[a] || a - b).slice(0, FEW_COLUMNS);
+  return ranked.length < order.length ? ranked : order;
 })();
 
 const shownColumns = () => (state.few ? blamed : order);
@@ -252,7 +250,7 @@ function correlation(one, other) {
   return product(a, b) / Math.sqrt(product(a, a) * product(b, b) || 1);
 }
 
-const PICTURE = { width: 440, height: 340, left: 110, right: 14, top: 34, bottom: 74 };
+const PICTURE = { width: 360, height: 320, left: 100, right: 12, top: 34, bottom: 74 };
 const LETTER = 8.5; // width of one, about
 
 function clipped(content, most) {
