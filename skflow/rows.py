@@ -50,6 +50,11 @@ class EncodedRows:
         return len(self.values)
 
     @property
+    def n_values(self) -> int:
+        """Columns of values, those of the condition among them."""
+        return self.values.shape[1] + (0 if self.given is None else self.given.n_values)
+
+    @property
     def quantized_columns(self) -> list[int]:
         """Columns of values on a grid."""
         return np.flatnonzero(self.bin_widths.any(axis=0)).tolist()

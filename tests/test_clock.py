@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.covariance import LedoitWolf
 
 from skflow import FlowDensity, load
 from skflow.clock import Clock
@@ -139,6 +140,18 @@ def test_columns_that_take_all_the_time_leave_none_for_the_search(
     flow = FlowDensity(max_time=1.0, random_state=0).fit(correlated(n_rows, 3, seed=0))
     assert hand.time == 100.0 + 2.0 + 1.0
     assert math.isfinite(flow.score(correlated(50, 3, seed=1)))
+
+
+def test_wide_rows_without_a_search_have_a_shrunk_covariance(
+    monkeypatch: pytest.MonkeyPatch, hand: Hand
+) -> None:
+    slow_down(monkeypatch, hand, EncodableTable, "learn", 2.0)
+    rng = np.random.default_rng(0)
+    loadings, noise = rng.normal(size=(3, 80)), rng.normal(size=(200, 80))
+    X = rng.normal(size=(200, 3)) @ loadings + noise
+    flow = FlowDensity(max_time=1.0, random_state=0).fit(X[:100])
+    peer = LedoitWolf().fit(X[:100])
+    assert flow.score(X[100:]) > peer.score(X[100:])
 
 
 def test_folds_are_prepared_one_by_one(monkeypatch: pytest.MonkeyPatch, hand: Hand) -> None:

@@ -40,7 +40,7 @@ TOLERANCE = 1e-3  # nats per row
 LABEL_ROWS = 1.0  # rows of prior in the probabilities of each component's labels
 INFLATION = 1.1  # factor of covariances
 BROAD = 2.0  # factor of the pooled covariance, for the broad component
-BLOCK_ENTRIES = 2_000_000
+BLOCK_ENTRIES = 8_000_000
 
 
 @usual_torch()

@@ -49,7 +49,7 @@ from skflow.training.workers import ALONE, SharedClock, Workers
 FloatArray = NDArray[np.float64]
 
 COMPARED_ROWS = 256  # for inverse_error_
-QUICKLY_COMPARED = 100  # columns; more take seconds, up to a third of a fit without layers
+QUICKLY_COMPARED = 100  # columns; more may take twice as long as a fit without layers
 MOST_SAMPLES = 2**40  # at once; no machine holds as many
 FEWEST_ROWS = 2
 FEWEST_ROWS_TO_SPLIT = 100
@@ -164,7 +164,7 @@ class FlowDensity(
         ``share_equal``, the share of cells that ``inverse_transform(transform(X))``
         gives back equal, and ``largest_error`` relative to the column's scale, on
         at most 256 held-out (else training) rows. NaN for more than 100 columns where
-        ``max_time`` is about over.
+        a third of ``max_time`` is over.
     device_ : str
         Where training ran.
 
@@ -410,7 +410,7 @@ class FlowDensity(
         self.n_iter_ = len(history.train_score)
         self.best_validation_score_ = history.best_score
         self.inverse_error_ = InverseError(math.nan, math.nan)
-        if len(rows.codec.columns) <= QUICKLY_COMPARED or clock.allows(clock.passed() / 3):
+        if len(rows.codec.columns) <= QUICKLY_COMPARED or clock.allows(2 * clock.passed()):
             compared = rows.stored(slice(COMPARED_ROWS))
             self.inverse_error_ = self._density.measure_inverse_error(compared, self.device)
 

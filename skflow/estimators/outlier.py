@@ -416,7 +416,7 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
 
         from the exact joint density of ``density_``: labels are enumerated, values
         integrated over. Rescaling a column changes nothing. Where layers were trained on more than
-        64 columns of values, that is so of cells below -3; others are off by up to 0.3.
+        64 columns of values, that is so of cells below -3; others are off by up to 0.13.
 
         Parameters
         ----------

@@ -25,7 +25,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from scipy.linalg.lapack import dtrtri
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -102,13 +104,16 @@ def regress(
 
 def _regressions(covariances: Tensor) -> tuple[Tensor, Tensor]:
     """Coefficients of each column on those before it, and standard deviations given these."""
-    identity = torch.eye(covariances.shape[1]).to(covariances)
     # From the Cholesky factor L of the covariance: row j of L^-1, scaled to 1 on the diagonal, is
     # the residual of column j.
-    factor = torch.linalg.cholesky(covariances + MIN_SCALE**2 * identity)
-    whitening = torch.linalg.solve_triangular(factor, identity, upper=False)
-    scale = factor.diagonal(dim1=1, dim2=2)
-    return -(whitening * scale[:, :, None]).tril(-1), scale
+    raised = covariances.clone()
+    raised.diagonal(dim1=1, dim2=2).add_(MIN_SCALE**2)
+    factor = torch.linalg.cholesky(raised)
+    scale = factor.diagonal(dim1=1, dim2=2).clone()
+    # LAPACK inverts a triangle in a third of the time that it solves for the identity in.
+    inverses = [dtrtri(triangle, lower=True)[0] for triangle in factor.numpy()]
+    whitening = torch.from_numpy(np.stack(inverses))
+    return whitening.mul_(-scale[:, :, None]).tril_(-1), scale
 
 
 def widen(components: GaussianComponents, n_given: int, lines: Sequence[int]) -> Tensor:

@@ -275,6 +275,8 @@ def fit_radii(distance: Tensor, n_columns: int, weight: Tensor, most: int) -> _R
 def radius_responsibilities(y: Tensor, components: EllipticalComponents) -> Tensor:
     """Posterior probability of each radius, ``(K, n_rows)``, for rows of ``y``."""
     weights, radii, means, covariances = components
+    if len(weights) == 1:
+        return torch.ones_like(y[:1])
     factor = torch.linalg.cholesky(covariances[0])
     white = torch.linalg.solve_triangular(factor, y - means[0, :, None], upper=False)
     distance = white.square().sum(dim=0)

@@ -39,6 +39,8 @@ def impute(
     deviation = mean_of_present((y - mean).square(), weight, default=1.0).sqrt()
     filled = torch.where(absent, mean + deviation * _normal_like(y, generator), y)
     for _ in range(SWEEPS if len(y) > 1 else 0):
+        if clock is not None and clock.is_over:
+            break
         mean = weighted_mean(filled, weight)[:, None]
         centred = filled - mean
         precision = _ridged_precision(centred, weight)

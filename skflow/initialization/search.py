@@ -45,7 +45,7 @@ COVARIANCE_ENTRIES = 100_000  # in all components together
 MOST_SHIFTING = 32  # columns of labels that may move means: more would explain any row
 # From many rows on, this share of a candidate's overfit counts against it: layers do not undo it.
 OVERFIT = 0.5
-SEARCH_SHARE = 1 / 4  # of the time a fit may take: after it no further candidate is tried
+SEARCH_SHARE = 1 / 5  # of the time a fit may take: after it no further candidate is tried
 
 
 @dataclass(frozen=True)
@@ -180,9 +180,7 @@ def fit_initial(
         return InitialFit(JointMarginals.fit(train, n_bins, lines=design.lines), blank, None)
     search = _Search(n_components, design, generator)
     if candidate is None and (train.mass < FEW_ROWS or search.is_late):
-        candidate = InitialConfig(
-            MarginalChoice(1, True), n_components or 1, PriorStrength(1.0, 0.0)
-        )
+        candidate = search.first(train)
     return search.fit(train, candidate or search.best(make_folds(train, validation, generator)))
 
 
@@ -230,14 +228,16 @@ class _Search:
         """Whether the search has had its share of the time."""
         return self.design.clock.share() > SEARCH_SHARE
 
+    def first(self, train: EncodedRows) -> InitialConfig:
+        """Return what is fitted where there are too few rows, or no time, to choose."""
+        if self.n_components is None and train.mass >= FEW_ROWS and train.n_values > WIDE:
+            return InitialConfig(self.elliptical_view(1), 1, None)
+        return InitialConfig(MarginalChoice(1, True), self.n_components or 1, PriorStrength(1, 0))
+
     def best(self, folds: list[Fold]) -> InitialConfig:
         """Choose the marginals with few components, then climb with each prior."""
-        first = folds[0].train
-        n_rows, n_columns = first.mass, first.values.shape[1]
-        if first.given is not None:
-            n_columns += first.given.values.shape[1]
-        priors = prior_strengths(n_columns)
-        ladder = self._component_counts(n_rows, n_columns)
+        n_rows, n_columns = folds[0].train.mass, folds[0].train.n_values
+        priors, ladder = prior_strengths(n_columns), self._component_counts(n_rows, n_columns)
         few = [k for k in ladder if k in FEW_COMPONENTS] or ladder
         more = [k for k in ladder if k not in few]
         scores: dict[InitialConfig, float] = {}
@@ -246,22 +246,22 @@ class _Search:
             folds = folds[:1]
         for n_bins in (1, gaussianizing_bins(n_rows)):
             if is_wide:
-                view = MarginalChoice(n_bins, shifts=len(self.design.n_labels) <= MOST_SHIFTING)
-                scores |= self._grow_components(folds, view, [1], [None])
+                scores |= self._grow_components(folds, self.elliptical_view(n_bins), [1], [None])
             if len(ladder) > 1 or not is_wide:
                 view = MarginalChoice(n_bins, shifts=True)
                 strengths = [priors["shared"], priors["narrow"]]
                 scores |= self._grow_components(folds, view, few, strengths)
         n_bins = max(scores, key=scores.__getitem__).view.n_bins
-        scores |= self._grow_components(
-            folds, MarginalChoice(n_bins, shifts=True), more, list(priors.values())
-        )
+        moving, every = MarginalChoice(n_bins, shifts=True), list(priors.values())
+        scores |= self._grow_components(folds, moving, more, every)
         if self.design.n_entries:
-            still = MarginalChoice(n_bins, shifts=False)
-            scores |= self._grow_components(
-                folds, still, more or few, [priors["free"], priors["narrow"]]
-            )
+            still, narrow = MarginalChoice(n_bins, shifts=False), [priors["free"], priors["narrow"]]
+            scores |= self._grow_components(folds, still, more or few, narrow)
         return max(scores, key=scores.__getitem__)
+
+    def elliptical_view(self, n_bins: int) -> MarginalChoice:
+        """Return how rows are seen by elliptical components."""
+        return MarginalChoice(n_bins, shifts=len(self.design.n_labels) <= MOST_SHIFTING)
 
     def _grow_components(
         self,

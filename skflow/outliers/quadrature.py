@@ -270,12 +270,19 @@ def refine(curve: Curve, level: FloatArray, evaluate: Callable[[Rows, FloatArray
         active, errors, places = active[open_rows], errors[open_rows], places[open_rows]
         if not len(active):
             break
-        worst = np.argsort(-errors, axis=1, kind="stable")[:, :N_ADDED]
-        large = np.minimum(NEGLIGIBLE * TOLERANCE, errors.max(axis=1, keepdims=True))
-        row, rank = np.nonzero(np.take_along_axis(errors, worst, 1) >= large)
-        cell = worst[row, rank]
-        curve = curve.with_nodes(active[row], evaluate(active[row], places[row, cell]))
+        row, at = worst_places(errors, places, N_ADDED, TOLERANCE)
+        curve = curve.with_nodes(active[row], evaluate(active[row], at))
     return curve
+
+
+def worst_places(
+    errors: FloatArray, places: FloatArray, most: int, tolerance: float
+) -> tuple[Rows, FloatArray]:
+    """Return rows and places where errors are largest, at most so many in each row."""
+    worst = np.argsort(-errors, axis=1, kind="stable")[:, :most]
+    large = np.minimum(NEGLIGIBLE * tolerance, errors.max(axis=1, keepdims=True))
+    row, rank = np.nonzero(np.take_along_axis(errors, worst, 1) >= large)
+    return row, places[row, worst[row, rank]]
 
 
 def _log_mean(left: FloatArray, right: FloatArray) -> FloatArray:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from skflow.outliers.corrections import LogRatio
+from skflow.outliers.corrections import interpolate_ratio
 from skflow.outliers.joint_density import JointDensity
 from skflow.outliers.lines import Line, Scan
 from skflow.outliers.peaks import STEEP, find_peaks
@@ -139,14 +139,15 @@ class ValueDensity:
 
         Rows whose own value is strange, or for which so few points do not suffice, are exact.
         """
-        ratio = LogRatio(self.curve, own, partial(self._log_ratio, layers))
+        evaluate = partial(self._ratios_at, layers)
+        ratio, uncertain = interpolate_ratio(self.curve, self._level, own, evaluate)
         self._level += ratio(np.arange(len(own)), own)
         self.curve = refine(
             ratio.multiply(self.curve),
             self._level,
             lambda rows, at: self._nodes_at(rows, at).raised(ratio(rows, at)),
         )
-        again = np.flatnonzero(ratio.is_rough | (self.log_share_no_likelier() < STRANGE))
+        again = np.union1d(uncertain, np.flatnonzero(self.log_share_no_likelier() < STRANGE))
         if len(again):
             rows = self.rows.take(again)
             exact = ValueDensity(
@@ -196,9 +197,10 @@ class ValueDensity:
     def _residuals_at(self, rows: Rows, places: FloatArray) -> FloatArray:
         return self._line.standardised(rows, self._points(places).encoded)
 
-    def _log_ratio(self, layers: Line, rows: Rows, places: FloatArray) -> FloatArray:
-        encoded = self._points(places).encoded
-        return layers.log_prob(rows, encoded) - self._line.log_prob(rows, encoded)
+    def _ratios_at(self, layers: Line, rows: Rows, places: FloatArray) -> Nodes:
+        points = self._points(places)
+        ratio = layers.log_prob(rows, points.encoded) - self._line.log_prob(rows, points.encoded)
+        return Nodes(points.places, ratio, ratio, points.steps)
 
     def _nodes(self, points: _Points, log_density: FloatArray) -> Nodes:
         log_density = np.where(np.abs(points.encoded) < FARTHEST, log_density, NOTHING)

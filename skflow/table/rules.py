@@ -6,6 +6,7 @@ the order of rows nor a random number matters. None returns a value that occurs 
 
 import math
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -232,12 +233,10 @@ def are_atoms(distinct: Distinct, level: NDArray[np.int64] | None = None) -> NDA
     is_atom = np.zeros(len(frequent), dtype=bool)
     for own in np.unique(level[frequent]):
         places = np.flatnonzero(level == own)
-        counts = distinct.counts[places]
-        for i in np.flatnonzero(frequent[places]):
-            around = np.concatenate(
-                (counts[max(0, i - NEIGHBOURS) : i], counts[i + 1 : i + 1 + NEIGHBOURS])
-            )
-            is_atom[places[i]] = not around.size or counts[i] >= ATOM_RATIO * np.median(around)
+        counts = distinct.counts[places].tolist()
+        for i in np.flatnonzero(frequent[places]).tolist():
+            around = counts[max(0, i - NEIGHBOURS) : i] + counts[i + 1 : i + 1 + NEIGHBOURS]
+            is_atom[places[i]] = not around or counts[i] >= ATOM_RATIO * median(around)
     return is_atom
 
 

@@ -136,8 +136,10 @@ def test_trained_layers_of_many_columns_are_told_by_few_points(monkeypatch) -> N
     assert strange[0, 2]
     assert strange[1, 10]
     np.testing.assert_allclose(found[strange], exact[strange], atol=1e-9)
-    np.testing.assert_allclose(found, exact, atol=0.4)
-    assert np.abs(found - exact).mean() < 0.03
+    errors = np.abs(found - exact)
+    assert (errors > 0.05).mean() < 0.03
+    assert errors.max() < 0.15
+    assert errors.mean() < 0.01
 
 
 def test_layers_without_training_are_dropped_and_the_density_stays() -> None:

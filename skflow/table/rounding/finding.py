@@ -136,13 +136,11 @@ def find_chain(numbers: IntArray, counts: FloatArray, ladder: Sequence[int]) -> 
     """
     chain, gained = [1], 0.0
     while len(chain) <= MOST_LEVELS:
-        gains = {
-            step: _gain(sorted([*chain, step]), numbers, counts) - gained
-            for step in ladder
-            if is_evident(step, chain, numbers, counts)
-        }
-        best = max(gains, key=lambda step: gains[step], default=None)
-        if best is None or gains[best] < GAIN:
+        gains = {step: _gain(sorted([*chain, step]), numbers, counts) - gained for step in ladder}
+        likely = sorted(gains, key=gains.__getitem__, reverse=True)
+        enough = (step for step in likely if gains[step] >= GAIN)
+        best = next((step for step in enough if is_evident(step, chain, numbers, counts)), None)
+        if best is None:
             break
         chain, gained = sorted([*chain, best]), gained + gains[best]
     return chain
