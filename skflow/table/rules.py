@@ -107,6 +107,12 @@ def find_irregular(
         return ()
     counts, n_present = distinct.counts, distinct.counts.sum()
     is_atom = are_atoms(distinct, places.level)
+    rare = np.sort(counts)[:-MOST_IRREGULAR].max(initial=ATOM_ROWS - 1)
+    is_frequent = counts > rare
+    others = is_frequent & ~is_atom
+    n_rows, n_others = counts[~is_atom].sum(), counts[others].sum()
+    if 2 * n_others <= n_rows:
+        return ()
     around, n_around = np.zeros((2, len(counts)))
     for offset in range(1, WINDOW + 1):
         below, above = (places.counts_beside(side, counts, is_atom) for side in (-offset, offset))
@@ -115,12 +121,8 @@ def find_irregular(
         n_around += 2 * ~np.isnan(pair)
     smooth = np.where(n_around, np.maximum(around, 1) / np.maximum(n_around, 1), counts)
     gain = counts * np.log(counts / smooth) - (counts - smooth)
-    rare = np.sort(counts)[:-MOST_IRREGULAR].max(initial=ATOM_ROWS - 1)
-    is_frequent = counts > rare
-    others = is_frequent & ~is_atom
-    cost = 0.5 * math.log(n_present) * np.count_nonzero(others)
-    n_rows, n_others, gained = counts[~is_atom].sum(), counts[others].sum(), gain[others].sum()
-    if 2 * n_others <= n_rows or gained <= LEAST_GAIN * cost:
+    gained = gain[others].sum()
+    if gained <= LEAST_GAIN * 0.5 * math.log(n_present) * np.count_nonzero(others):
         return ()
     if n_others < MOSTLY_FREQUENT * n_rows and gained <= n_rows:
         return ()

@@ -23,6 +23,7 @@ References
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from skflow.table.distinct import Distinct
+from skflow.table.families.family import Family
 from skflow.table.rounding.levels import FARTHEST, RoundingLevels
 from skflow.table.scaling import decimal_ratio, steps_in
 from skflow.table.units import Number
@@ -55,14 +57,20 @@ def find_rounding(distinct: Distinct, step: Number | None) -> tuple[Number, ...]
     numbers = count_steps(distinct, step)
     if numbers is None:
         return ()
-    width, farthest = decimal_ratio(step), int(np.abs(numbers).max())
-    ratios = {coarser / width for coarser in distinct.family.round_steps(width, width * farthest)}
-    ladder = sorted(int(r) for r in ratios if r.denominator == 1 and 1 < r <= farthest)
+    width = decimal_ratio(step)
+    ladder = ladder_of(distinct.family, width, int(np.abs(numbers).max()))
     # Numbers of the most rows may be atoms.
     most = np.partition(distinct.counts, -ALIKE[0])[-ALIKE[0]]
     counts = np.minimum(distinct.counts, most).astype(np.float64)
     chain = find_chain(numbers, counts, ladder)
     return tuple(distinct.family.as_step(width * ratio) for ratio in chain[1:])
+
+
+@lru_cache(maxsize=256)  # fractions are slow, and columns of a wide table are much alike
+def ladder_of(family: Family, width: Fraction, farthest: int) -> tuple[int, ...]:
+    """Return the round multiples of a step, ascending, up to the one of the farthest number."""
+    ratios = {coarser / width for coarser in family.round_steps(width, width * farthest)}
+    return tuple(sorted(int(r) for r in ratios if r.denominator == 1 and 1 < r <= farthest))
 
 
 class Places(NamedTuple):
