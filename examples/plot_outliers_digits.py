@@ -49,14 +49,14 @@ display = OutlierScoreDisplay.from_estimator(
 # ---------------------------------
 #
 # The reasons of an image take some tenths of a second, and its repair takes seconds: each of its
-# 64 pixels is conditioned on all others, again after each change. So we look at three images. A
+# 64 pixels is conditioned on all others, again after each change. So we look at two images. A
 # pixel is unlikely if it has ink that a zero would not have given the rest, or if ink is missing.
 
-strange = np.stack([images[digits == digit][0] for digit in (6, 9, 5)])
+strange = np.stack([images[digits == digit][0] for digit in (6, 9)])
 reasons = detector.score_features(strange)
 repaired = detector.repair(strange)
 
-figure, axes = plt.subplots(3, 4, figsize=(8.6, 6.8), layout="constrained")
+figure, axes = plt.subplots(2, 4, figsize=(8.6, 4.8), layout="constrained")
 for (seen, why, what, change), image, reason, new in zip(
     axes, strange, reasons, repaired, strict=True
 ):
