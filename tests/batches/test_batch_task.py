@@ -166,14 +166,14 @@ def test_the_columns_in_the_words_of_engines(flow: FlowDensity) -> None:
         unknown.meta  # noqa: B018
 
 
+@pytest.mark.usefixtures("shared_workers")
 @pytest.mark.parametrize("from_file", [True, False])
 def test_a_task_travels(flow: FlowDensity, from_file: bool, tmp_path: Path) -> None:
     flow.save(tmp_path / "model")
     task = BatchTask(tmp_path / "model" if from_file else flow)
     size = len(pickle.dumps(task))
     assert (size < 4_000) == from_file
-    # As the command line asks for workers, whose tests take these over.
-    scores = Parallel(2, max_nbytes=None)(delayed(task)(part) for part in parts_of(ROWS))
+    scores = Parallel(2)(delayed(task)(part) for part in parts_of(ROWS))
     np.testing.assert_allclose(
         pd.concat(scores)["log_density"], flow.score_samples(ROWS), atol=1e-9
     )

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from joblib import parallel_config
 from sklearn.model_selection import GridSearchCV
 
 from skflow import FlowDensity
@@ -21,15 +20,13 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(n_threads)
 
 
-@pytest.mark.usefixtures("two_threads")
+@pytest.mark.usefixtures("two_threads", "shared_workers")
 def test_grid_search_in_two_processes_gives_the_same_results(table: Table) -> None:
     grid = {"dropout": [0.0, 0.2]}
-    # As the command line asks for workers, whose tests hand these over.
-    with parallel_config("loky", max_nbytes=None):
-        searches = [
-            GridSearchCV(FlowDensity(**TWO_EPOCHS), grid, cv=2, n_jobs=n_jobs).fit(table[:200])
-            for n_jobs in (1, 2)
-        ]
+    searches = [
+        GridSearchCV(FlowDensity(**TWO_EPOCHS), grid, cv=2, n_jobs=n_jobs).fit(table[:200])
+        for n_jobs in (1, 2)
+    ]
     alone, together = (search.cv_results_ for search in searches)
     for name in ("split0_test_score", "split1_test_score", "mean_test_score", "rank_test_score"):
         np.testing.assert_array_equal(together[name], alone[name])

@@ -372,6 +372,7 @@ def test_a_grid_searches_parameters_of_the_density() -> None:
     assert GAUSSIAN["density"].n_components == 1
 
 
+@pytest.mark.usefixtures("shared_workers")
 def test_cross_fits_side_by_side_give_the_same_result(capfd) -> None:
     X = small_mix(100)
     given = LAYERED | {"density": clone(TRAINED).set_params(max_iter=1)}

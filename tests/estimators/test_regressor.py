@@ -236,6 +236,7 @@ def test_very_many_rows_are_fitted_once() -> None:
     assert regressor.cross_fits_ == []
 
 
+@pytest.mark.usefixtures("shared_workers")
 def test_cross_fits_side_by_side_give_the_same_result() -> None:
     X, y, _ = gaussian_rows(60)
     alone = FlowRegressor(GAUSSIAN, random_state=0).fit(X, y)
