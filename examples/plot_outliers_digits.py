@@ -75,7 +75,7 @@ bar.set_ticks(np.log([1, 100, 1e4]), labels=["all", "1 in 100", "1 in $10^4$"])
 figure.colorbar(moved, ax=axes[:, 3], location="bottom", shrink=0.9, label="grey levels")
 
 # %%
-# Six to nine changed pixels turn a six, a nine and a five into a zero. Not every unlikely pixel
-# has to change: once a stroke is where it should be, its neighbours are normal again.
+# Six to ten changed pixels turn a six and a nine into a zero. Not every unlikely pixel has to
+# change: once a stroke is where it should be, its neighbours are normal again.
 
 print(detector.p_values(strange).round(3), "->", detector.p_values(repaired).round(3))
