@@ -29,7 +29,7 @@ print(reference.schema_)
 
 copula = FlowDensity(n_layers=0, column_kinds=reference.schema_, random_state=0).fit(train)
 flows = [
-    FlowDensity(max_iter=20, column_kinds=reference.schema_, random_state=seed).fit(train)
+    FlowDensity(max_iter=10, column_kinds=reference.schema_, random_state=seed).fit(train)
     for seed in range(3)
 ]
 assert all(flow.schema_ == copula.schema_ == reference.schema_ for flow in flows)

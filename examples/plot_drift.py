@@ -42,9 +42,9 @@ def make_month(n_rows, correlation=0.95):
     )
 
 
-last_month = make_month(4000)
-months = {"quiet": make_month(300), "drifting": make_month(300, correlation=0.8)}
-detector = FlowOutlierDetector(FlowDensity(max_iter=10), random_state=0).fit(last_month)
+last_month = make_month(2400)
+months = {"quiet": make_month(200), "drifting": make_month(200, correlation=0.8)}
+detector = FlowOutlierDetector(FlowDensity(max_iter=6), random_state=0).fit(last_month)
 
 # %%
 # One test for the month

@@ -42,7 +42,7 @@ partial.head()
 # One fit serves all columns as they are. Each call draws the missing cells of each row together,
 # given its other cells.
 
-imputer = FlowImputer(FlowDensity(max_iter=10), random_state=0).fit(partial)
+imputer = FlowImputer(FlowDensity(max_iter=5), random_state=0).fit(partial)
 filled = imputer.transform(partial)
 filled.head()
 

@@ -31,7 +31,7 @@ c = np.sin(2 * a) + b**2 / 2 + np.exp(a / 2) * rng.normal(size=400) / 5
 X = pd.DataFrame({"a": a, "b": b, "c": c})
 
 grid = {"n_components": [1, 16], "n_layers": [0, 4]}
-density = FlowDensity(hidden_units=32, max_iter=10, random_state=0)
+density = FlowDensity(hidden_units=32, max_iter=6, random_state=0)
 search = GridSearchCV(density, grid, cv=3).fit(X)
 results = pd.DataFrame(search.cv_results_).sort_values("rank_test_score")
 columns = ["param_n_components", "param_n_layers", "mean_test_score", "std_test_score"]
@@ -68,8 +68,8 @@ halving = HalvingGridSearchCV(
     FlowDensity(n_components=2, hidden_units=32, random_state=0),
     grid,
     resource="max_iter",
-    min_resources=5,
-    max_resources=20,
+    min_resources=4,
+    max_resources=8,
     factor=2,
     cv=2,
     random_state=0,

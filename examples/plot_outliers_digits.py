@@ -49,14 +49,14 @@ display = OutlierScoreDisplay.from_estimator(
 # ---------------------------------
 #
 # The reasons of an image take some tenths of a second, and its repair takes seconds: each of its
-# 64 pixels is conditioned on all others, again after each change. So we look at three images. A
+# 64 pixels is conditioned on all others, again after each change. So we look at two images. A
 # pixel is unlikely if it has ink that a zero would not have given the rest, or if ink is missing.
 
-strange = np.stack([images[digits == digit][0] for digit in (6, 9, 5)])
+strange = np.stack([images[digits == digit][0] for digit in (6, 9)])
 reasons = detector.score_features(strange)
 repaired = detector.repair(strange)
 
-figure, axes = plt.subplots(3, 4, figsize=(8.6, 6.8), layout="constrained")
+figure, axes = plt.subplots(2, 4, figsize=(8.6, 4.8), layout="constrained")
 for (seen, why, what, change), image, reason, new in zip(
     axes, strange, reasons, repaired, strict=True
 ):
@@ -75,7 +75,7 @@ bar.set_ticks(np.log([1, 100, 1e4]), labels=["all", "1 in 100", "1 in $10^4$"])
 figure.colorbar(moved, ax=axes[:, 3], location="bottom", shrink=0.9, label="grey levels")
 
 # %%
-# Six to nine changed pixels turn a six, a nine and a five into a zero. Not every unlikely pixel
-# has to change: once a stroke is where it should be, its neighbours are normal again.
+# Six to ten changed pixels turn a six and a nine into a zero. Not every unlikely pixel has to
+# change: once a stroke is where it should be, its neighbours are normal again.
 
 print(detector.p_values(strange).round(3), "->", detector.p_values(repaired).round(3))

@@ -3,6 +3,7 @@
 import copy
 import gc
 import os
+from collections.abc import Iterator
 
 os.environ["SCIPY_ARRAY_API"] = "1"  # before scipy: array API checks are skipped otherwise
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from joblib import parallel_config
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -73,6 +75,13 @@ def few_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector, "N_PARTS", 2)
     monkeypatch.setattr(imputer, "N_FITS", 2)
     monkeypatch.setattr(ensemble, "N_FITS_WITHOUT_PART", 1)
+
+
+@pytest.fixture
+def shared_workers() -> Iterator[None]:
+    """joblib's workers as the command line asks for them: those of one test serve the next."""
+    with parallel_config("loky", max_nbytes=None):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -134,6 +134,7 @@ def of_many_numbers_of_a_category(parts: Parts) -> bytes:
     return put_together(parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [

@@ -102,8 +102,8 @@ def test_answers_of_a_detector(detector: FlowOutlierDetector) -> None:
 def test_repaired_rows_have_the_dtypes_of_any_batch(detector: FlowOutlierDetector) -> None:
     """Without missing values as with some: these columns have both."""
     task = BatchTask(detector, "repair")
-    rows = ROWS[:4].astype({"small": "Int64"})
-    rows.loc[1002, "small"] = pd.NA
+    rows = ROWS[:2].astype({"small": "Int64"})
+    rows.loc[1001, "small"] = pd.NA
     repaired = pd.concat([task(rows[:0]), task(rows[:1]), task(rows[1:])])
     pd.testing.assert_series_equal(repaired.dtypes, task.meta.dtypes)
     assert repaired["small"].dtype == "Int8"
@@ -112,6 +112,7 @@ def test_repaired_rows_have_the_dtypes_of_any_batch(detector: FlowOutlierDetecto
         assert spelled(repaired[name]) == spelled(expected[name])
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_answers_of_predictors() -> None:
     X = ROWS[["float32", "colour"]]
     regressor = FlowRegressor(QUICK, random_state=0).fit(X, ROWS["decimal"])
@@ -165,14 +166,14 @@ def test_the_columns_in_the_words_of_engines(flow: FlowDensity) -> None:
         unknown.meta  # noqa: B018
 
 
+@pytest.mark.usefixtures("shared_workers")
 @pytest.mark.parametrize("from_file", [True, False])
 def test_a_task_travels(flow: FlowDensity, from_file: bool, tmp_path: Path) -> None:
     flow.save(tmp_path / "model")
     task = BatchTask(tmp_path / "model" if from_file else flow)
     size = len(pickle.dumps(task))
     assert (size < 4_000) == from_file
-    # As the command line asks for workers, whose tests take these over.
-    scores = Parallel(2, max_nbytes=None)(delayed(task)(part) for part in parts_of(ROWS))
+    scores = Parallel(2)(delayed(task)(part) for part in parts_of(ROWS))
     np.testing.assert_allclose(
         pd.concat(scores)["log_density"], flow.score_samples(ROWS), atol=1e-9
     )

@@ -1,6 +1,7 @@
 """Each command does what the classes do."""
 
 import io
+import itertools
 import json
 import re
 from pathlib import Path
@@ -13,7 +14,7 @@ from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.command_line.main import main
 from skflow.command_line.streaming import merge_ranked
 from tests.command_line.conftest import EXACT, ONE_EPOCH, make_trips
-from tests.settings import one_of_each
+from tests.settings import one_of_each, slow_but
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> pd.DataFrame:
@@ -65,7 +66,7 @@ def test_fit_tells_what_it_took_columns_for(
     assert kinds.keys() == {"zone", "fare", "cash", "riders"}
 
 
-@pytest.mark.parametrize("more", [[], ["--outliers"]])
+@pytest.mark.parametrize("more", slow_but([[]], [[], ["--outliers"]]))
 def test_fit_weighs_rows_by_a_column(files: Path, tmp_path: Path, more: list[str]) -> None:
     trips, model = make_trips(100, 0)[["fare", "cash"]], tmp_path / "model"
     weight = np.random.default_rng(0).integers(0, 4, 100)
@@ -189,7 +190,10 @@ def test_outliers_are_those_of_predict_and_come_strangest_first(
 
 @pytest.mark.parametrize(
     ("more", "batch_rows"),
-    one_of_each([[], ["--keep"], ["--only"], ["--alpha", 0.05, "--only"]], [7, 100]),
+    slow_but(
+        [(["--keep"], 7), (["--alpha", 0.05, "--only"], 100)],
+        itertools.product([[], ["--keep"], ["--only"], ["--alpha", 0.05, "--only"]], [7, 100]),
+    ),
 )
 def test_the_strangest_rows(
     batch_rows: int, more: list, files: Path, capsys: pytest.CaptureFixture[str]
@@ -221,7 +225,7 @@ def test_only_the_strangest_rows_are_held() -> None:
     [
         (".csv", ";", ";", ""),
         (".csv", "\t", "\\t", ".gz"),
-        (".tsv", "\t", "", ""),
+        pytest.param(".tsv", "\t", "", "", marks=pytest.mark.slow),
         pytest.param(".csv", ";", ";", ".gz", marks=pytest.mark.slow),
         pytest.param(".csv", "\t", "\\t", "", marks=pytest.mark.slow),
         pytest.param(".tsv", "\t", "", ".gz", marks=pytest.mark.slow),
@@ -249,7 +253,7 @@ def test_delimiters_and_compression(
     assert kept["km"].tolist() == new_trips()["km"].tolist()
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("suffix", slow_but(["parquet"], ["csv", "parquet"]))
 def test_outliers_only_in_batches(files: Path, tmp_path: Path, suffix: str) -> None:
     written = tmp_path / f"judged.{suffix}"
     options = ["--only", "--reasons", "1", "--keep", "--batch-rows", "13", "-o", str(written)]
@@ -319,7 +323,7 @@ def test_models_of_other_containers(
     assert list(run(capsys, "sample", tmp_path / "model").columns) == names
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("kind", slow_but(["csv"], ["csv", "parquet"]))
 def test_report_is_that_of_the_class(files: Path, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "report.html"
     arguments = ["report", files / "detector", files / f"new.{kind}", "-o", path, "--title", "New"]

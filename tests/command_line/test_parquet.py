@@ -12,6 +12,7 @@ import pytest
 from skflow import FlowDensity, load
 from skflow.command_line import commands, parquet
 from skflow.command_line.main import main
+from tests.settings import slow_but
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -173,7 +174,10 @@ def write_months(folder: Path) -> pd.DataFrame:
     return rows
 
 
-@pytest.mark.parametrize(("table", "n_rows"), [("rows", 90), ("rows/*.parquet", 60)])
+@pytest.mark.parametrize(
+    ("table", "n_rows"),
+    slow_but([("rows/*.parquet", 60)], [("rows", 90), ("rows/*.parquet", 60)]),
+)
 def test_folders_and_patterns_are_fitted_as_one_table(
     table: str, n_rows: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,7 @@ from skflow.command_line.matching import ModelColumns, as_fitted, as_inferred
 from skflow.command_line.streaming import refuse_unclear_names
 from skflow.table.schema import ColumnSchema
 from tests.command_line.conftest import EXACT, ONE_EPOCH, make_trips
+from tests.settings import one_of_each, slow_but
 
 CLOSED_FORM = {"n_layers": 0, "n_components": 1, "random_state": 0}
 
@@ -199,21 +200,19 @@ def test_labels_are_known_however_they_are_spelled(name: str) -> None:
     assert cells[len(spellings) :] == [*others, pd.NA]
 
 
-@pytest.mark.parametrize(
-    "levels",
-    [
-        pd.to_datetime(["2026-01-02", "2026-01-03"]),
-        pd.to_timedelta([3, 27], unit="h"),
-        [7, 8],
-        [7.0, 8.5],
-        [True, False],
-        pd.interval_range(0, 2),
-        [datetime.date(2026, 1, 2), datetime.date(2026, 1, 3)],
-        [datetime.timedelta(hours=3), datetime.timedelta(hours=27)],
-    ],
-    ids=lambda levels: type(levels[0]).__name__,
-)
-@pytest.mark.parametrize("dtype", ["category", "object"])
+LEVELS = [
+    pd.to_datetime(["2026-01-02", "2026-01-03"]),
+    pd.to_timedelta([3, 27], unit="h"),
+    [7, 8],
+    [7.0, 8.5],
+    [True, False],
+    pd.interval_range(0, 2),
+    [datetime.date(2026, 1, 2), datetime.date(2026, 1, 3)],
+    [datetime.timedelta(hours=3), datetime.timedelta(hours=27)],
+]
+
+
+@pytest.mark.parametrize(("levels", "dtype"), one_of_each(LEVELS, ["category", "object"]))
 def test_labels_of_every_type_score_as_in_python(levels: Any, dtype: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     cells = pd.Series(list(levels), dtype="object").iloc[rng.integers(0, 2, 80)]
@@ -225,7 +224,7 @@ def test_labels_of_every_type_score_as_in_python(levels: Any, dtype: str, tmp_pa
     np.testing.assert_array_equal(scores, flow.score_samples(frame))
 
 
-@pytest.mark.parametrize("batch_rows", ["1", "50"])
+@pytest.mark.parametrize("batch_rows", slow_but(["1"], ["1", "50"]))
 def test_labels_none_of_which_is_known_are_told(
     batch_rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -271,7 +270,7 @@ def test_the_cell_at_fault_is_named(family: str, good: str, wrong: str, expected
         as_fitted(pd.Series(cells, dtype="string"), fitted)
 
 
-@pytest.mark.parametrize("batch_rows", ["1", "2", "9"])
+@pytest.mark.parametrize("batch_rows", slow_but(["1", "9"], ["1", "2", "9"]))
 def test_truth_values_among_numbers_are_numbers(batch_rows: str, tmp_path: Path) -> None:
     """A batch of nothing else is read as such, and a batch must not change what a cell is."""
     X = pd.DataFrame({"i": np.arange(60) % 23, "b": np.arange(60) % 3 == 0, "x": np.arange(60) / 7})
@@ -306,7 +305,7 @@ def test_every_dtype_scores_as_in_python(tmp_path: Path) -> None:
     frame["holes"] = frame["riders"].astype("Int64").where(frame["riders"] > 1)
     flow = FlowDensity(**CLOSED_FORM).fit(frame)
     flow.save(tmp_path / "model")
-    frame = frame[:60]
+    frame = frame[:30]
     frame.to_csv(tmp_path / "table.csv", index=False)
     frame.to_csv(tmp_path / "table.tsv", index=False, sep="\t")
     frame.to_parquet(tmp_path / "table.parquet", index=False)
@@ -317,10 +316,10 @@ def test_every_dtype_scores_as_in_python(tmp_path: Path) -> None:
         np.testing.assert_allclose(in_batches, scores, rtol=1e-9)
 
 
-@pytest.mark.parametrize("batch_rows", ["1", "2"])
+@pytest.mark.parametrize("batch_rows", slow_but(["1"], ["1", "2"]))
 def test_batches_without_a_value_in_a_column(batch_rows: str, tmp_path: Path) -> None:
     """Nothing but holes has no type at all, and each row may be a batch."""
-    frame = make_trips(60, 0).drop(columns="km").astype({"cash": "boolean"})
+    frame = make_trips(40, 0).drop(columns="km").astype({"cash": "boolean"})
     frame["stay"] = frame["day"] - pd.Timestamp("2024-01-01")
     frame["at"] = frame["day"].dt.tz_localize("UTC")
     for j, name in enumerate(frame):

@@ -98,7 +98,7 @@ params = st.sampled_from(
 quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=quiet)
+@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=quiet)
 @given(df=tables(), params=params)
 def test_any_mixed_table(df: pd.DataFrame, params: dict) -> None:
     check(df, params)

@@ -65,7 +65,7 @@ settings_with_layers = st.sampled_from(
 quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=quiet)
+@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=quiet)
 @given(X=tables(), params=settings_with_layers)
 def test_any_table(X: NDArray, params: dict) -> None:
     check(X, params)

@@ -170,7 +170,7 @@ def test_it_is_fitted(name: str) -> None:
     assert_density_is_sound(FlowDensity(**ONE_GAUSSIAN).fit(X), X)
 
 
-@pytest.mark.parametrize("name", slow_but(list(FITTED)[::5], FITTED))
+@pytest.mark.parametrize("name", slow_but(list(FITTED)[::10], FITTED))
 @pytest.mark.filterwarnings("ignore::skflow.exceptions.DegenerateDensityWarning")
 def test_it_is_fitted_by_a_detector(name: str) -> None:
     X = FITTED[name]()
@@ -213,10 +213,10 @@ def test_later_rows(of_everything: Fitted, name: str) -> None:
 READ = [name for name, rows in LATER.items() if not isinstance(rows.outcome, Refused)]
 
 
-@pytest.mark.parametrize("name", slow_but(READ[::4], READ))
+@pytest.mark.parametrize("name", slow_but(READ[::8], READ))
 @pytest.mark.filterwarnings("ignore::skflow.exceptions.StrangeLabelsWarning")
 def test_later_rows_are_explained(of_everything: Fitted, name: str) -> None:
-    """A quarter of them by default: they are read as for scores, and each costs as ten scores."""
+    """An eighth of them by default: they are read as for scores, and each costs as ten scores."""
     rows = LATER[name].make(sound_table(3))
     repaired = assert_explanations_are_sound(of_everything[FlowOutlierDetector], rows)
     pd.testing.assert_series_equal(repaired.dtypes, sound_table(3).dtypes)
@@ -294,7 +294,7 @@ def test_samples_beyond_memory(of_numbers: Fitted) -> None:
         of_numbers[FlowDensity].sample(10**11)
 
 
-@pytest.mark.parametrize("cls", ESTIMATORS)
+@pytest.mark.parametrize("cls", slow_but([FlowDensity], ESTIMATORS))
 def test_layers_beyond_memory(cls: type) -> None:
     with pytest.raises(MemoryError, match="Lower hidden_units, n_layers, n_bins or batch_size"):
         unfitted(cls, n_layers=1, hidden_units=10**7).fit(correlated(30, 3, seed=0))

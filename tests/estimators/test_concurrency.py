@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from skflow import FlowDensity, FlowOutlierDetector
 from tests.mixed import every_kind
-from tests.settings import TWO_GAUSSIANS, TWO_LAYERS
+from tests.settings import TWO_GAUSSIANS, TWO_LAYERS, slow_but
 from tests.tables import correlated, unfitted
 
 N_THREADS = 16
@@ -89,7 +89,9 @@ def test_threads_fit_and_score_at_once(flow: FlowDensity) -> None:
             np.testing.assert_array_equal(fit.result().score_samples(NUMBERS), expected)
 
 
-@pytest.mark.parametrize(("method", "n_processes"), [("fork", 2), ("spawn", 1)])
+@pytest.mark.parametrize(
+    ("method", "n_processes"), slow_but([("fork", 2)], [("fork", 2), ("spawn", 1)])
+)
 def test_processes_share_a_density(flow: FlowDensity, method: str, n_processes: int) -> None:
     expected = ask(flow, NUMBERS)
     context = multiprocessing.get_context(method)

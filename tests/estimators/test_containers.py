@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from skflow import FlowDensity
-from tests.settings import TWO_EPOCHS
+from tests.settings import ONE_GAUSSIAN, ONE_TINY_LAYER, TWO_EPOCHS
 from tests.tables import Table, correlated
 
 DTYPES = {
@@ -117,7 +117,7 @@ def test_containers_score_alike(pandas_flow: FlowDensity, polars_flow: FlowDensi
 def test_array_dtypes(dtype: type) -> None:
     X = np.random.default_rng(2).integers(0, 2, size=(120, 3)) * 5
     X = (X + np.arange(120)[:, None] % 7 if dtype is not bool else X).astype(dtype)
-    flow = FlowDensity(**TWO_EPOCHS).fit(X)
+    flow = FlowDensity(**ONE_GAUSSIAN).fit(X)
     for rows in (flow.inverse_transform(flow.transform(X)), flow.sample(20, random_state=0)):
         assert type(rows) is np.ndarray
         assert rows.dtype == X.dtype
@@ -156,12 +156,12 @@ def test_schema_says_what_columns_are_taken_for(pandas_flow: FlowDensity) -> Non
 def test_schema_depends_on_the_rows_alone() -> None:
     df = pandas_table()
     schemas = [
-        FlowDensity(**TWO_EPOCHS | params).fit(df).schema_
+        FlowDensity(**ONE_TINY_LAYER | params).fit(df).schema_
         for params in ({}, {"random_state": 9}, {"n_layers": 0}, {"early_stopping": False})
     ]
     assert all(schema == schemas[0] for schema in schemas)
     constant = df.assign(f64=1.0)
-    assert FlowDensity(**TWO_EPOCHS).fit(constant).schema_ != schemas[0]
+    assert FlowDensity(**ONE_TINY_LAYER).fit(constant).schema_ != schemas[0]
 
 
 def test_rows_are_numbered_where_z_is_no_frame() -> None:

@@ -3,6 +3,10 @@
 By default estimators make few fits; ``pytest -m slow`` makes as many as users do.
 """
 
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
 import pytest
 from sklearn.utils import Tags, estimator_checks
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
@@ -19,22 +23,6 @@ EXPECTED_TO_FAIL = {
 # The quickest density there is.
 QUICK = {"n_layers": 0, "n_components": 1, "early_stopping": False}
 
-ESTIMATORS = [
-    FlowDensity(
-        n_layers=2,
-        hidden_units=4,
-        n_bins=3,
-        n_components=3,
-        dropout=0.1,
-        max_iter=2,
-        early_stopping=False,
-    ),
-    FlowOutlierDetector(FlowDensity(**QUICK)),
-    FlowImputer(FlowDensity(**QUICK)),
-    FlowRegressor(FlowDensity(**QUICK)),
-    FlowClassifier(FlowDensity(max_iter=2, early_stopping=False)),
-]
-
 
 class CategoricalFlowDensity(FlowDensity):
     """Says so in its tags: the checks then round their data to few integers.
@@ -48,6 +36,33 @@ class CategoricalFlowDensity(FlowDensity):
         tags.input_tags.categorical = True
         return tags
 
+
+TINY = QUICK | {"hidden_units": 4, "n_bins": 3, "max_iter": 2}
+ESTIMATORS = [
+    FlowDensity(**TINY | {"n_layers": 2, "n_components": 3, "dropout": 0.1}),
+    FlowOutlierDetector(FlowDensity(**QUICK)),
+    FlowImputer(FlowDensity(**QUICK)),
+    FlowRegressor(FlowDensity(**QUICK)),
+    FlowClassifier(FlowDensity(max_iter=2, early_stopping=False)),
+    CategoricalFlowDensity(**TINY | {"n_layers": 1}),
+]
+
+# Each makes many fits.
+LONG_CHECKS = {
+    "check_array_api_input",
+    "check_dtype_object",
+    "check_estimators_dtypes",
+    "check_estimators_pickle",
+    "check_fit_idempotent",
+    "check_fit_score_takes_y",
+    "check_methods_subset_invariance",
+    "check_pipeline_consistency",
+    "check_positive_only_tag_during_fit",
+    "check_sample_weight_equivalence_on_dense_data",
+    "check_transformer_data_not_an_array",
+    "check_transformer_general",
+    "check_transformer_preserve_dtypes",
+}
 
 # A warm start of trained layers goes on where it was: two fits cannot agree.
 MORE_ESTIMATORS = [
@@ -94,19 +109,29 @@ SET_OUTPUT_CHECKS = [
 ]
 
 
+def generated_checks() -> Iterator[Any]:
+    """Return all checks of all estimators; the long ones run by default for the first of them."""
+    seen = set()
+    for estimator in ESTIMATORS:
+        for trial in estimator_checks.estimator_checks_generator(
+            estimator, expected_failed_checks=EXPECTED_TO_FAIL, mark="xfail"
+        ):
+            estimator, check = values = getattr(trial, "values", trial)
+            is_slow = check.func.__name__ in LONG_CHECKS & seen
+            seen.add(check.func.__name__)
+            marks = [*getattr(trial, "marks", ()), *([pytest.mark.slow] if is_slow else [])]
+            yield pytest.param(*values, marks=marks)
+
+
+def name_of(value: Any) -> str:
+    """Return the name of an estimator or a check."""
+    return value.func.__name__ if isinstance(value, partial) else type(value).__name__
+
+
 @few_fits
 @expect_degenerate
-@parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda estimator: EXPECTED_TO_FAIL)
+@pytest.mark.parametrize(("estimator", "check"), [*generated_checks()], ids=name_of)
 def test_generated_checks(estimator, check) -> None:
-    check(estimator)
-
-
-@expect_degenerate
-@parametrize_with_checks(
-    [CategoricalFlowDensity(**QUICK | {"n_layers": 1, "hidden_units": 4, "max_iter": 2})],
-    expected_failed_checks=lambda estimator: EXPECTED_TO_FAIL,
-)
-def test_generated_checks_on_labels(estimator, check) -> None:
     check(estimator)
 
 

@@ -23,6 +23,7 @@ from tests.settings import (
     ONE_TINY_LAYER,
     TWO_GAUSSIANS,
     TWO_LAYERS,
+    one_of_each,
     slow_but,
 )
 
@@ -54,8 +55,9 @@ def flow() -> FlowDensity:
     return FlowDensity(given=GIVEN, **TWO_LAYERS).fit(dependent(400))
 
 
-@pytest.mark.parametrize("settings", [TWO_GAUSSIANS, ONE_TINY_LAYER], ids=["start", "trained"])
-@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize(
+    ("first", "settings"), one_of_each([0, 1], [TWO_GAUSSIANS, ONE_TINY_LAYER])
+)
 def test_columns_of_every_kind_on_either_side(first: int, settings: dict[str, Any]) -> None:
     df = every_kind(200)
     given = list(df.columns[first::2])

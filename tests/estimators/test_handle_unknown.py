@@ -73,7 +73,7 @@ def check(df: pd.DataFrame, layers: int, seed: int) -> None:
 any_case = given(df=tables(), layers=st.sampled_from([0, 2]), seed=st.integers(0, 99))
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=QUIET)
+@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=QUIET)
 @any_case
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_any_mixed_table(df: pd.DataFrame, layers: int, seed: int) -> None:

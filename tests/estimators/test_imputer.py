@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 import skflow
 from skflow import FlowDensity, FlowImputer
 from tests.estimators.test_questions import mixed
-from tests.settings import ONE_GAUSSIAN, TWO_GAUSSIANS
+from tests.settings import ONE_GAUSSIAN, TWO_GAUSSIANS, slow_but
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def test_a_row_that_is_missing_as_a_whole_is_a_sample(flow: FlowDensity) -> None
 def test_values_follow_their_conditional_distribution() -> None:
     """Against the regression of one column on the other, and its residuals."""
     rng = np.random.default_rng(0)
-    x = rng.standard_normal(4000)
-    rows = np.column_stack((x, 0.8 * x + 0.6 * rng.standard_normal(4000)))
+    x = rng.standard_normal(2000)
+    rows = np.column_stack((x, 0.8 * x + 0.6 * rng.standard_normal(2000)))
     flow = FlowDensity(**ONE_GAUSSIAN).fit(rows)
     partial = rows.copy()
     partial[:, 1] = np.nan
@@ -157,7 +157,7 @@ def test_seeds_take_fits_by_turns(several: FlowImputer) -> None:
     rows, fits = with_holes(mixed(50, seed=1)), [several.density_, *several._other_fits]
     assert len(fits) == 4
     assert len({fit.score(mixed(50).dropna()) for fit in fits}) == 4
-    for seed in range(5):
+    for seed in (0, 3, 5):
         filled = clone_fitted(several).set_params(random_state=seed).transform(rows)
         drawn = fits[seed % 4].impute(rows, random_state=seed)
         pd.testing.assert_frame_equal(filled, drawn)
@@ -188,7 +188,7 @@ def test_several_fits_are_saved(several: FlowImputer, tmp_path: Path) -> None:
     several.save(tmp_path / "imputer.skflow")
     loaded = skflow.load(tmp_path / "imputer.skflow")
     assert isinstance(loaded, FlowImputer)
-    for seed in range(4):
+    for seed in (0, 3):
         same = (own.set_params(random_state=seed) for own in (loaded, clone_fitted(several)))
         pd.testing.assert_frame_equal(*(own.transform(rows) for own in same))
 
@@ -255,7 +255,7 @@ def test_tables_of_categories_alone() -> None:
 
 
 @pytest.mark.usefixtures("few_fits")
-@pytest.mark.parametrize("strategy", ["sample", "typical"])
+@pytest.mark.parametrize("strategy", slow_but(["sample"], ["sample", "typical"]))
 def test_columns_of_few_values(strategy: str) -> None:
     """One value in all rows that have one; and a number or date of one row, which none repeats."""
     X = pd.DataFrame({"x": np.random.default_rng(0).normal(size=60)})
@@ -284,6 +284,13 @@ FEW = pd.DataFrame({"k": [600] * 10, "c": ["a"] * 10})  # rows of what the next 
 HALF = [1, None] * 5
 
 
+@pytest.fixture(scope="module")
+def of_counts() -> FlowDensity:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"k": rng.integers(500, 3000, 60), "c": ["a", "b", "z"] * 20})
+    return FlowDensity(**ONE_GAUSSIAN).fit(X)
+
+
 @pytest.mark.parametrize(
     "rows",
     [
@@ -293,12 +300,11 @@ HALF = [1, None] * 5
         pl.from_pandas(FEW).with_columns(c=pl.Series(["a", None] * 5, dtype=pl.Enum(["a"]))),
     ],
 )
-def test_dtypes_that_cannot_hold_what_was_fitted_are_refused(rows: Any) -> None:
+def test_dtypes_that_cannot_hold_what_was_fitted_are_refused(
+    rows: Any, of_counts: FlowDensity
+) -> None:
     """Narrower integers would wrap around, and undeclared categories stay missing."""
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame({"k": rng.integers(500, 3000, 60), "c": ["a", "b", "z"] * 20})
-    flow = FlowDensity(**ONE_GAUSSIAN).fit(X)
     with pytest.raises(ValueError, match=r"cannot hold .*\(.*(?i:int8|cat|enum)"):
-        flow.impute(rows, random_state=0)
+        of_counts.impute(rows, random_state=0)
     wide = pd.DataFrame({"k": pd.array(HALF, dtype="Int16"), "c": ["a", None] * 5})
-    assert flow.impute(wide, random_state=0).notna().all(axis=None)
+    assert of_counts.impute(wide, random_state=0).notna().all(axis=None)

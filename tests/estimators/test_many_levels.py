@@ -7,7 +7,7 @@ import torch
 
 from skflow import FlowDensity
 from skflow.flow.categorical import _Heads
-from tests.settings import TWO_LAYERS
+from tests.settings import TWO_EPOCHS
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def table() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def flow(table: pd.DataFrame) -> FlowDensity:
-    return FlowDensity(**TWO_LAYERS).fit(table)
+    return FlowDensity(**TWO_EPOCHS).fit(table)
 
 
 def test_parameters_grow_with_the_levels_not_with_their_square(flow: FlowDensity) -> None:
@@ -51,7 +51,7 @@ def test_rows_of_many_levels_come_back(flow: FlowDensity, table: pd.DataFrame) -
 
 def test_probabilities_of_many_levels_sum_to_one(flow: FlowDensity, table: pd.DataFrame) -> None:
     levels = flow.schema_.columns[0].levels
-    alone = FlowDensity(**TWO_LAYERS).fit(table[["code"]])
+    alone = FlowDensity(**TWO_EPOCHS).fit(table[["code"]])
     rows = pd.DataFrame({"code": [*levels, "never seen"]})
     assert np.exp(alone.score_samples(rows)).sum() == pytest.approx(1, abs=1e-9)
 

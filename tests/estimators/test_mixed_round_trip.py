@@ -109,7 +109,7 @@ def test_columns_full_of_digits_come_back_nearly() -> None:
     assert (back["x"] - df["x"]).abs().max() <= 1e-11 * 1e5
 
 
-@pytest.mark.parametrize("params", [TWO_GAUSSIANS, TWO_LAYERS], ids=["closed form", "trained"])
+@pytest.mark.parametrize("params", slow_but([TWO_GAUSSIANS], [TWO_GAUSSIANS, TWO_LAYERS]))
 def test_polars_rows_come_back(params: dict) -> None:
     df, fresh = every_polars_kind(N_ROWS), every_polars_kind(100, seed=1)
     flow = FlowDensity(**params).set_output(transform="polars").fit(df)

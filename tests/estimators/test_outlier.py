@@ -61,7 +61,7 @@ def test_decision_is_the_score_from_the_threshold(detector) -> None:
     assert set(detector.predict(new)) == {-1, 1}
 
 
-@pytest.mark.parametrize("n_rows", [300, 2_400])
+@pytest.mark.parametrize("n_rows", slow_but([300], [300, 2_400]))
 def test_p_values_of_fresh_normal_rows_are_uniform(n_rows) -> None:
     shares = []
     for seed in range(4):
@@ -372,6 +372,7 @@ def test_a_grid_searches_parameters_of_the_density() -> None:
     assert GAUSSIAN["density"].n_components == 1
 
 
+@pytest.mark.usefixtures("shared_workers")
 def test_cross_fits_side_by_side_give_the_same_result(capfd) -> None:
     X = small_mix(100)
     given = LAYERED | {"density": clone(TRAINED).set_params(max_iter=1)}

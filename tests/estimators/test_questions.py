@@ -189,7 +189,7 @@ def test_ranks_are_uniform_where_the_proposal_is_poor(
 
 @pytest.mark.parametrize(
     ("column", "share_missing"),
-    slow_but([("a", 0.0), ("b", 0.1)], itertools.product(NAMES, [0.0, 0.1])),
+    slow_but([("a", 0.0)], itertools.product(NAMES, [0.0, 0.1])),
 )
 def test_imputed_cells_are_uniform_in_their_conditional_distribution(
     column: str, share_missing: float, flow: FlowDensity

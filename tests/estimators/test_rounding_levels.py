@@ -150,6 +150,7 @@ def test_polars_has_the_same_levels(alone: FlowDensity) -> None:
     )
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_modes_are_the_likeliest_of_all_numbers() -> None:
     generator = np.random.default_rng(5)
     x = generator.normal(size=400)

@@ -98,10 +98,14 @@ FAULTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def flow() -> FlowDensity:
+    return FlowDensity(**ONE_GAUSSIAN).fit(MIXED)
+
+
 @pytest.mark.parametrize("name", FAULTS)
-def test_faulty_weights_are_refused(name: str) -> None:
+def test_faulty_weights_are_refused(name: str, flow: FlowDensity) -> None:
     weight, message = FAULTS[name]
-    flow = FlowDensity(**ONE_GAUSSIAN).fit(MIXED)
     before = flow.score_samples(MIXED)
     with pytest.raises(ValueError, match=message):
         flow.fit(MIXED, sample_weight=weight)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from skflow import FlowDensity, FlowOutlierDetector, load
 from tests.mixed import small_mix
-from tests.settings import ONE_GAUSSIAN
+from tests.settings import ONE_GAUSSIAN, slow_but
 from tests.tables import unfitted
 
 TRAINED = {"n_layers": 1, "hidden_units": 8, "n_components": 2, "max_iter": 1, "random_state": 0}
@@ -98,7 +98,7 @@ def expected(tmp_path_factory) -> list[np.ndarray]:
     return everything(FlowDensity(**TRAINED), tmp_path_factory.mktemp("usual"))
 
 
-@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize("name", slow_but(["inference_mode", "float64", "meta"], STATES))
 def test_a_density_is_the_same_in_every_state_of_torch(name, expected, tmp_path) -> None:
     state: AbstractContextManager[None] = STATES[name]()
     with state:

@@ -9,7 +9,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from skflow import FlowDensity
-from tests.settings import CHOSEN_GAUSSIANS, TWO_LAYERS, one_of_each
+from tests.settings import CHOSEN_GAUSSIANS, TWO_GAUSSIANS, TWO_LAYERS, one_of_each
 
 N_ROWS = 300
 
@@ -216,12 +216,12 @@ def test_identifiers_are_refused_all_at_once() -> None:
         key=[f"id {i}" for i in range(N_ROWS)], text=[f"{i} words" for i in range(N_ROWS)]
     )
     with pytest.raises(ValueError, match="identifiers or free text") as caught:
-        FlowDensity(**TWO_LAYERS).fit(df)
+        FlowDensity(**TWO_GAUSSIANS).fit(df)
     message = str(caught.value)
     assert "X = X.drop(columns=['key', 'text'])" in message
     assert "column_kinds={'key': 'categorical', 'text': 'categorical'}" in message
     insisted = FlowDensity(
-        **TWO_LAYERS, column_kinds={"key": "categorical", "text": "categorical"}
+        **TWO_GAUSSIANS, column_kinds={"key": "categorical", "text": "categorical"}
     ).fit(df)
     assert_usable(insisted, df)
 

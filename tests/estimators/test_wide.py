@@ -57,6 +57,7 @@ def test_few_rows_per_column_have_no_layers_by_default(wide: FlowDensity) -> Non
     )
 
 
+@pytest.mark.slow
 def test_a_fit_goes_on_from_its_checkpoint(tmp_path) -> None:
     flow = FlowDensity(
         n_layers=1,

@@ -223,6 +223,7 @@ def test_rows_for_early_stopping_may_be_a_dataset(
     assert 0 < abs(sampled - expected) < 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_goes_on(
     in_windows: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,7 +79,7 @@ def assert_near(told: np.ndarray, expected: list[float]) -> None:
 @pytest.mark.parametrize(("width", "parameters"), widths_and([TWO_GAUSSIANS, TWO_LAYERS]))
 def test_floats(width, parameters) -> None:
     flow = FlowDensity(**parameters).fit(related(500, width))
-    right = related(2, width, seed=1)
+    right = related(1, width, seed=1)
     offsets = [0.0, 4 * width, -12 * width, 0.3, -3.0, 40.0]
     rows = pd.concat([right.assign(y=2 * right["x"] + offset) for offset in offsets])
     rows = pd.concat([right, rows], ignore_index=True)
@@ -105,7 +105,7 @@ def test_grids(width, kind) -> None:
         return pd.Series(np.datetime64("2000-01-01") + whole * STEPS[kind])
 
     flow = FlowDensity(**TWO_GAUSSIANS).fit(on_grid(related(500, width)))
-    right = related(2, width, seed=1)
+    right = related(1, width, seed=1)
     shifts = [0.0, 8 * width, -0.3, 3.0, -5.0]
     rows = pd.concat([on_grid(right.assign(y=right["y"] + shift)) for shift in shifts])
     rows = rows.reset_index(drop=True)

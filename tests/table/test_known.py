@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skflow.exceptions import LostDigitsWarning
 from tests.table.trips import assert_comes_back, assert_same, fit_column
 
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=20, deadline=None)
 LIMITS = {np.int64: (-(2**63), 2**63 - 1), np.uint64: (0, 2**64 - 1)}
 UNITS = ["s", "ms", "us", "ns"]
 CONTAINERS = {

@@ -19,7 +19,7 @@ from skflow import FlowDensity, load
 from skflow.archive.dtypes import pack_dtype, unpack_dtype
 from skflow.command_line.main import main
 from skflow.table.frames import Container
-from tests.settings import TWO_GAUSSIANS
+from tests.settings import TWO_GAUSSIANS, slow_but
 
 
 def is_known(zone: str, convert: Callable[[str], Any]) -> bool:
@@ -98,12 +98,12 @@ def assert_read_and_given_back(frame: Any) -> None:
     assert_same(container.build(stored, None), frame)
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", slow_but(["s", "ns"], UNITS))
 def test_pandas_frames_of_every_zone(unit: str) -> None:
     assert_read_and_given_back(pandas_frame(unit, [*ZONES, *FIXED, *UNNAMED]))
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", slow_but(["s", "ns"], UNITS))
 def test_arrow_columns_of_every_zone(unit: str) -> None:
     part = ZONES[UNITS.index(unit) :: len(UNITS)]  # pandas takes a second for each ten
     assert_read_and_given_back(arrow_frame(unit, [*part, *FIXED[:2]]))
@@ -114,7 +114,7 @@ def test_polars_frames_of_every_zone(unit: str) -> None:
     assert_read_and_given_back(polars_frame(unit, OF_POLARS))
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", slow_but(["s", "ns"], UNITS))
 def test_files_hold_dtypes_of_every_zone(unit: str) -> None:
     dtypes: list[Any] = [pd.DatetimeTZDtype(unit, zone) for zone in [*ZONES, *FIXED]]
     dtypes += [pd.ArrowDtype(pa.timestamp(unit, zone)) for zone in [*ZONES, *FIXED[:2]]]

@@ -28,7 +28,7 @@ from skflow.training.workers import Workers
 from tests.laws import seeded
 from tests.training.steps import Part
 
-N_EPOCHS = 6
+N_EPOCHS = 3
 FIT = {
     "n_layers": 1,
     "hidden_units": 8,

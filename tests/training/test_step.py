@@ -23,7 +23,7 @@ from skflow.training.resident import ResidentRows, mean_log_prob
 from skflow.training.step import CapturedStep, EagerStep
 from tests.laws import seeded
 from tests.mixed import every_kind
-from tests.settings import TWO_EPOCHS, TWO_LAYERS
+from tests.settings import TWO_EPOCHS, TWO_LAYERS, one_of_each
 from tests.tables import Table
 from tests.training.steps import PARTS, Part, run_steps
 from tests.training.tape import NoSync, SyncError, TapeRecorder
@@ -206,8 +206,7 @@ def test_gradients_can_be_reduced_before_they_are_clipped() -> None:
 # Captured on the CPU: by a tape of operations, which is what a graph is of kernels.
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize(("name", "dropout"), one_of_each(PARTS, [0.0, 0.3]))
 def test_captured_steps_are_the_eager_ones(name: str, dropout: float) -> None:
     """Rates, batches, dropout, values and the average are read anew at each replay."""
     found, expected = (Part(name, dropout) for _ in range(2))
