@@ -58,7 +58,7 @@ def test_fits_are_the_same(name: str) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", slow_but(["iris", "wine"], QUALITY))
+@pytest.mark.parametrize("name", QUALITY)
 def test_held_out_likelihood(name: str) -> None:
     load, options, expected = QUALITY[name]
     rows = load(as_frame=True, **options).data
