@@ -213,10 +213,10 @@ def test_later_rows(of_everything: Fitted, name: str) -> None:
 READ = [name for name, rows in LATER.items() if not isinstance(rows.outcome, Refused)]
 
 
-@pytest.mark.parametrize("name", slow_but(READ[::8], READ))
+@pytest.mark.parametrize("name", slow_but(READ[::12], READ))
 @pytest.mark.filterwarnings("ignore::skflow.exceptions.StrangeLabelsWarning")
 def test_later_rows_are_explained(of_everything: Fitted, name: str) -> None:
-    """An eighth of them by default: they are read as for scores, and each costs as ten scores."""
+    """A twelfth of them by default: they are read as for scores, and each costs as ten scores."""
     rows = LATER[name].make(sound_table(3))
     repaired = assert_explanations_are_sound(of_everything[FlowOutlierDetector], rows)
     pd.testing.assert_series_equal(repaired.dtypes, sound_table(3).dtypes)

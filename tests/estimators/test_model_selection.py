@@ -20,6 +20,7 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(n_threads)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_threads", "shared_workers")
 def test_grid_search_in_two_processes_gives_the_same_results(table: Table) -> None:
     grid = {"dropout": [0.0, 0.2]}

@@ -123,9 +123,9 @@ class Kind(ABC):
             occur = "that occurs once" if schema.n_left_out == 1 else "that occur once"
             parts.append(f"{schema.n_left_out} left out {occur}")
         if schema.missing:
-            parts.append("missing (" + ", ".join(schema.missing) + ")")
-        *first, last = [part for part in parts if part] or [""]
-        return "; ".join([*first, f"or {last}" if first and schema.missing else last])
+            holds_more = self.has_values or self.known(schema)
+            parts.append(f"{'or ' if holds_more else ''}missing ({', '.join(schema.missing)})")
+        return "; ".join(part for part in parts if part)
 
     def _describe_present(self, schema: ColumnSpecification) -> list[str]:
         return [_abbreviate(schema, schema.levels)]

@@ -82,6 +82,8 @@ class Gaps:
 
         Where all cells of the range are those of atoms, they stay.
         """
+        if not len(self._first):
+            return first, last, self
         runs = list(zip(self._first, self._last, strict=True))
         lowest = next((high + 1 for low, high in runs if low <= first <= high), first)
         highest = next((low - 1 for low, high in runs if low <= last <= high), last)
