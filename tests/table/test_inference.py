@@ -503,6 +503,14 @@ def test_schemas_read_well() -> None:
     assert repr(Schema(())) == "Schema of 0 columns:"
 
 
+def test_long_levels_lose_their_middle_and_nothing_has_no_kind() -> None:
+    notes = [f"{'word ' * 40}{end}" for end in ("first", "second")]
+    frame = pd.DataFrame({"note": notes * 200, "lost": [None] * 400})
+    held = [column.describe() for column in fit(frame).schema.columns]
+    word = f"'{'word ' * 8}word"
+    assert held == [f"{word}... word first', {word}...word second'", "missing (None)"]
+
+
 def test_supports_read_well() -> None:
     column = fit(pd.DataFrame({"x": np.abs(REAL).round(2)})).schema.columns[0]
     supports = {(0, None): ">= 0", (None, -1.5): "<= -1.5", (0, 100): "0 to 100", (None, None): ""}

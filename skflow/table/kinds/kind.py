@@ -26,6 +26,7 @@ from skflow.table.summary import ColumnSummary
 from skflow.table.units import Number
 
 SHOWN = 6  # levels of a column in words
+LONGEST = 60  # letters of a level
 
 
 class Kind(ABC):
@@ -295,8 +296,14 @@ class TemporalKind(ValueKind):
 
 
 def _abbreviate(schema: ColumnSpecification, values: tuple[Any, ...]) -> str:
-    """Return levels or atoms in words, the first and the last where they are many."""
-    texts = list(map(FAMILIES[schema.family].spell, values))
+    """Return levels or atoms in words, the first and the last where they are many.
+
+    Long texts lose their middle: similar ones often differ at their ends.
+    """
+    texts = [
+        text if len(text) <= LONGEST else f"{text[: LONGEST - 15]}...{text[-12:]}"
+        for text in map(FAMILIES[schema.family].spell, values)
+    ]
     if len(texts) <= SHOWN:
         return ", ".join(texts)
     return f"{', '.join(texts[: SHOWN - 2])}, ..., {texts[-1]} ({len(texts)} in all)"
