@@ -22,6 +22,7 @@ from benchmarks.common import report
 from skflow import FlowDensity, clock
 
 SIZES = ((200, 4_000), (2_000, 1_000), (500_000, 5))
+INTEGERS = ((200, 4_000), (1_000, 2_000))
 INDICATORS = "17_InternetAds"
 
 
@@ -40,6 +41,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     tables = {f"{n:,} x {d:,} numbers": draw(n, d) for n, d in SIZES}
+    tables |= {f"{n:,} x {d:,} integers": np.rint(10 * draw(n, d)) for n, d in INTEGERS}
     if arguments.data is not None:
         arrays = np.load(arguments.data / "adbench" / f"{INDICATORS}.npz")
         tables["InternetAds"] = arrays["X"][arrays["y"] == 0].astype(np.float64)

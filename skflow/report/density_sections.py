@@ -19,7 +19,7 @@ Places = NDArray[np.intp]
 
 #: Kinds in plain words, and why a column is of one.
 KINDS = {
-    "categorical": ("labels", "strings, categories or objects; or column_kinds says so"),
+    "categorical": ("labels", "strings, categories, objects or booleans; or an option says so"),
     "levels": ("few numbers", "few different numbers, each often: each is an event of its own"),
     "constant": ("one value", "all rows hold the same"),
     "integer": ("whole numbers", "all numbers are whole"),

@@ -47,8 +47,8 @@ def check_vocabularies(table: TableSummary, accepted: AbstractSet[int]) -> None:
     -----
     DoubtfulColumnsWarning
         Where more than 100 strings differ in more than half of the rows, more than 1,000 in
-        more than a fifth, or more than 64 are all dates, as text or objects, or all numbers as text
-        of which some have a decimal point or comma, or a per cent sign.
+        more than a fifth. Where more than 64 different cells are all dates, as text or objects, or
+        all numbers as text, some of them with a decimal point, a comma or a per cent sign.
     """
     identifiers, many, dates, numbers = {}, {}, {}, {}
     for j, summary in enumerate(table.columns):

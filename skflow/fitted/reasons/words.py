@@ -39,7 +39,7 @@ def number_words(number: float, digits: int = ROUGH) -> str:
 
 
 def spell_numbers(column: StoredColumn, digits: int) -> list[str]:
-    """Return numbers; those of less than double precision as the shortest that are read as they."""
+    """Return numbers; in single or half precision the shortest decimal that is read as the same."""
     values = column.values
     if values.dtype.kind == "f" and values.dtype.itemsize < 8:
         values = values.astype(str).astype(np.float64)

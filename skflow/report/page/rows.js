@@ -89,8 +89,8 @@ function sortKey() {
   return (row) => rows[state.sort][row];
 }
 
-// The columns that are the strongest reason most often. Where others are left out, they come first
-// that are blamed most: the table may be wider than the page.
+// The columns that are the strongest reason most often. Where some columns are left out, the most
+// blamed one is the first: the table may be wider than the page.
 const blamed = (() => {
   const count = columns.map(() => 0);
   for (const ranked of strangest)
