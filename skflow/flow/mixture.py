@@ -237,11 +237,9 @@ class Mixture(Bijection):
         if embedding is not None and len(embedding) < len(self.log_weights):
             regressors = torch.where(absent, embedding.T, regressors)
         elif embedding is not None:
-            # Indicators of missing values are further regressors; the coefficient of each is its
-            # column's own, times the embedding.
+            # Indicators of missing values are regressors as well, by coefficients times embeddings.
             regressors = torch.cat((regressors.masked_fill(absent, 0.0), absent.to(y.dtype)))
-            of_missing = coefficients * embedding[:, None]
-            coefficients = torch.cat((coefficients, of_missing), dim=2)
+            coefficients = torch.cat((coefficients, coefficients * embedding[:, None]), dim=2)
         components = Components(
             coefficients[:, columns],
             self.intercept[:, columns],
