@@ -1,11 +1,14 @@
 """Held-out nats per column, seconds and memory on tables of 10 to 2,000 columns.
 
     python -m benchmarks.wide --data DIR [--seeds 0] [--tables hazelnut_vit] [--methods Flow]
+    python -m pip install zuko nflows; python -m benchmarks.wide --data DIR --methods zuko
     python -m benchmarks.wide --page
 
 Peers are Gaussians with few parameters: Ledoit-Wolf's shrunk covariance, factor analysis and
-probabilistic PCA (rank chosen on a tenth of the training rows), and GaussianMixture with full or
-diagonal components (chosen alike). They get standardized columns; the Jacobian is put back.
+probabilistic PCA (rank chosen on a tenth of the training rows), GaussianMixture with full or
+diagonal components (chosen alike) and, where zuko and nflows are installed, the coupling splines of
+zuko, trained as ``peers/flows.py`` describes, 150 processor seconds a rate at most. They get
+standardized columns; the Jacobian is put back.
 Tables of labels (indicators, digits) have a Chow-Liu tree and independent columns as peers.
 Values that repeat are blurred as in ``common/tables.py``, for every method alike. Known densities
 have a covariance of low rank plus a diagonal ("factors"), or a sparse precision plus low rank
@@ -22,7 +25,11 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -51,6 +58,7 @@ from skflow import FlowDensity, FlowOutlierDetector
 FloatArray = NDArray[np.float64]
 
 LIBRARIES = ("skflow", "scikit-learn", "torch", "numpy")
+HAS_SPLINES = find_spec("zuko") is not None and find_spec("nflows") is not None
 EMBEDDINGS = ("20news_roberta", "cifar10_resnet", "hazelnut_vit")
 INDICATORS = "17_InternetAds"
 DETECTED = (*EMBEDDINGS, INDICATORS)
@@ -60,6 +68,8 @@ KNOWN = [("factors", columns) for columns in (10, 30, 100, *WIDTHS)]
 KNOWN += [("graph", columns) for columns in WIDTHS]
 KNOWN_ROWS = {"factors": 2000, "graph": 5000}
 RANKS = (2, 5, 10, 20, 40, 80)
+SPLINES = "zuko coupling"
+MAX_SECONDS = 150.0  # of a spline flow's training at one rate
 FEW_ZEROS = 0.2  # share of exact zeros from which a column of image features is left out
 
 
@@ -150,6 +160,30 @@ def fit_mixture(train: FloatArray, seed: int) -> object:
     )
 
 
+class Splines(NamedTuple):
+    """A fitted flow of another library, which scores rows."""
+
+    model: torch.nn.Module
+
+    def score(self, rows: FloatArray) -> float:
+        """Return the mean log-density of rows, in nats."""
+        return flows().mean_score(self.model, torch.as_tensor(rows).float())
+
+
+def fit_splines(train: FloatArray, seed: int) -> object:
+    """Fit zuko's coupling splines at the best rate."""
+    rows = torch.as_tensor(train).float()
+    _, best, model = flows().fit_best(flows().Coupling, rows, seed, MAX_SECONDS)
+    if best is None:
+        raise RuntimeError("every rate failed")
+    return Splines(model)
+
+
+def flows() -> ModuleType:
+    """Return the module of other libraries' flows, which need not be installed."""
+    return import_module("benchmarks.peers.flows")
+
+
 def fit_labels(train: FloatArray, seed: int, *, is_tree: bool) -> object:
     """Fit a tree of labels, or independent columns, of the best smoothing."""
     n_labels = int(train.max()) + 1
@@ -164,6 +198,7 @@ METHODS: dict[str, Callable[..., object]] = {
     "factor analysis": fit_factors,
     "PPCA": fit_pca,
     "GaussianMixture": fit_mixture,
+    SPLINES: fit_splines,
     "Chow-Liu tree": partial(fit_labels, is_tree=True),
     "independent columns": partial(fit_labels, is_tree=False),
 }
@@ -326,7 +361,7 @@ def main() -> None:
             for methods in (of_table, detected)
             for table in arguments.tables or methods
             for method in methods.get(table, ())
-            if method.startswith(beginnings)
+            if method.startswith(beginnings) and (method != SPLINES or HAS_SPLINES)
         ]
         if arguments.fresh:
             drop_records(arguments.results, jobs)

@@ -56,7 +56,7 @@ def wide() -> Claim:
         f"On {len(tables)} tables of {min(r['columns'] for r in found.values())} to "
         f"{max(r['columns'] for r in found.values()):,} columns, FlowDensity is ahead of "
         f"{listed(peers)} by {-best[best < 0].max():.3f} to {-best.min():.2f} nats per column on "
-        f"{(best < 0).sum()}, and behind the better of them by {best.max():.4f} at most on the "
+        f"{(best < 0).sum()}, and behind the best of them by {best.max():.4f} at most on the "
         f"others. A fit takes {widest['seconds']:.0f} s of the processor at {columns[-1]:,} "
         f"columns, {widest['seconds'] / peer['seconds']:.1f} times those of {peers[0]}, and "
         f"{narrow['seconds']:.0f} s at {narrow['columns']}: it grows as the number of columns to "

@@ -123,26 +123,42 @@ def fit_score(
     """
     mean, deviation = train.mean(axis=0), train.std(axis=0)
     train, test = (torch.as_tensor((x - mean) / deviation).float() for x in (train, test))
+    runs, best, model = fit_best(build, train, seed, max_seconds, rates)
+    details: dict = {"runs": [asdict(run) for run in runs]}
+    if len(rates) > 1:
+        details["seconds_in_all"] = sum(run.seconds for run in runs)
+    if best is None:
+        return {"nats": None, "seconds": None, "error": "every rate failed", **details}
+    return {
+        "nats": mean_score(model, test) - float(np.log(deviation).sum()),
+        "seconds": best.seconds,
+        "rate": best.rate,
+        "epochs": best.epochs,
+        **details,
+    }
+
+
+def fit_best(
+    build: Callable[[int], nn.Module],
+    train: Tensor,
+    seed: int,
+    max_seconds: float,
+    rates: Sequence[float] = RATES,
+) -> tuple[list[Run], Run | None, nn.Module]:
+    """Return the runs, and the one that is best on a tenth of the rows with its model.
+
+    It is None where every rate failed.
+    """
     n_held_out = len(train) // 10
     trained = [
         _train(build, train[n_held_out:], train[:n_held_out], rate, seed, max_seconds)
         for rate in rates
     ]
     runs = [run for run, _ in trained]
-    details: dict = {"runs": [asdict(run) for run in runs]}
-    if len(rates) > 1:
-        details["seconds_in_all"] = sum(run.seconds for run in runs)
-    sound = [(run, model) for run, model in trained if run.held_out is not None]
+    sound = [pair for pair in trained if pair[0].held_out is not None]
     if not sound:
-        return {"nats": None, "seconds": None, "error": "every rate failed", **details}
-    best, model = max(sound, key=lambda pair: pair[0].held_out)
-    return {
-        "nats": _mean_score(model, test) - float(np.log(deviation).sum()),
-        "seconds": best.seconds,
-        "rate": best.rate,
-        "epochs": best.epochs,
-        **details,
-    }
+        return runs, None, trained[0][1]
+    return runs, *max(sound, key=lambda pair: pair[0].held_out)
 
 
 def _train(
@@ -164,7 +180,7 @@ def _train(
             done = max((epoch - 1) / MAX_EPOCHS, seconds / max_seconds)
             optimizer.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * min(done, 1.0))) / 2
             _train_epoch(model, optimizer, train)
-            score = _mean_score(model, held_out)
+            score = mean_score(model, held_out)
             seconds = time.process_time() - start
             if score > best_score:
                 best_score, best_epoch, best_seconds = score, epoch, seconds
@@ -200,7 +216,8 @@ def _batch_size(n_rows: int) -> int:
 
 
 @torch.no_grad()
-def _mean_score(model: nn.Module, rows: Tensor) -> float:
+def mean_score(model: nn.Module, rows: Tensor) -> float:
+    """Return the mean log-density of rows, in nats."""
     model.eval()
     scores = torch.cat([model.log_prob(part).double() for part in rows.split(SCORED_AT_ONCE)])
     if not scores.isfinite().all():

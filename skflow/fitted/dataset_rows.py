@@ -63,9 +63,7 @@ class EncodableDataset:
         sampled = sample_rows(table, SAMPLE_ROWS)
         # Each batch by itself: an object may be a number in one and a category in another.
         summary = summarise(
-            lambda: (
-                Container.fit(part.frame, table.names).read(part.frame) for part in table.parts()
-            )
+            lambda: (Container.fit_read(part.frame, table.names)[1] for part in table.parts())
         )
         container = build_container(table.empty(), summary)
         pairs = zip(summary.columns, container.fitted, strict=True)

@@ -124,8 +124,8 @@ def fit_model(
         if not state.initial:
             config = None if chosen is None else chosen.config
             model, state.config = initialize(sample_of(rows), held_out, settings, generator, config)
-            arrays, workers = _copy(model_state(model)), settings.options.workers
-            state.initial, state.config = workers.agree((arrays, state.config))
+            initial = model_state(model), state.config
+            state.initial, state.config = settings.options.workers.agree(initial)
             state.generator = generator.get_state().numpy().copy()
             if on_epoch_end is not None:
                 on_epoch_end(state)

@@ -48,11 +48,11 @@ def impute(
             turn = generator.randint(len(members))
         questions = members[turn % len(members)]
     density = questions.density
-    own = Container.fit(X, density.container.names)
+    own, read = Container.fit_read(X, density.container.names)
     table = density.container.read(X)
     missing = np.column_stack([~column.present for column in table.columns]) & questions.drawable
     uniform = generator.random_sample((len(missing), questions.n_uniform))
-    columns = list(own.read(X).columns)
+    columns = list(read.columns)
     rows = np.flatnonzero(missing.any(axis=1))
     partial = PartialTable(table, ~missing).take(rows)
     if strategy == "sample":

@@ -44,8 +44,8 @@ class EncodableTable:
 
         ``weight`` holds the weight of each row, ``(n_rows,)``; None gives all rows the same weight.
         """
-        container = Container.fit(X, list(_check_feature_names_in(estimator)))
-        table = replace(container.read(X), weight=weight)
+        container, table = Container.fit_read(X, list(_check_feature_names_in(estimator)))
+        table = replace(table, weight=weight)
         schema = infer_schema(
             table,
             column_kinds=estimator.column_kinds,

@@ -233,13 +233,13 @@ class Mixture(Bijection):
         Columns are not rounded.
         """
         regressors = y.clamp(-self.bound, self.bound) - effect.shift
-        coefficients = self.coefficients.tril(-1)
-        if self.missing_embedding is not None:
-            # Indicators of missing values are further regressors; the coefficient of each is
-            # its column's own, times the embedding.
+        coefficients, embedding = self.coefficients.tril(-1), self.missing_embedding
+        if embedding is not None and len(embedding) < len(self.log_weights):
+            regressors = torch.where(absent, embedding.T, regressors)
+        elif embedding is not None:
+            # Indicators of missing values are regressors as well, by coefficients times embeddings.
             regressors = torch.cat((regressors.masked_fill(absent, 0.0), absent.to(y.dtype)))
-            of_missing = coefficients * self.missing_embedding[:, None]
-            coefficients = torch.cat((coefficients, of_missing), dim=2)
+            coefficients = torch.cat((coefficients, coefficients * embedding[:, None]), dim=2)
         components = Components(
             coefficients[:, columns],
             self.intercept[:, columns],

@@ -166,7 +166,8 @@ def choose_shrinkage(
     white = rows / scale
     white = white - left @ ((1 - 1 / stretch) * (left.T @ white))
     log_det = 2 * (scale.log().sum() + stretch.log().sum())
-    target = loadings @ loadings.T + unique.diag()
+    target = loadings @ loadings.T
+    target.diagonal().add_(unique)
     if n_rows <= n_columns:
         size, vectors = torch.linalg.eigh(white.T @ white)
         squares = vectors.T.square() * size.clamp_min(0)[:, None]

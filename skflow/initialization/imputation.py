@@ -38,18 +38,19 @@ def impute(
     mean = mean_of_present(y, weight)
     deviation = mean_of_present((y - mean).square(), weight, default=1.0).sqrt()
     filled = torch.where(absent, mean + deviation * _normal_like(y, generator), y)
+    incomplete = absent.any(dim=1).nonzero().flatten()
     for _ in range(SWEEPS if len(y) > 1 else 0):
         if clock is not None and clock.is_over:
             break
         mean = weighted_mean(filled, weight)[:, None]
         centred = filled - mean
-        precision = _ridged_precision(centred, weight)
-        for j in absent.any(dim=1).nonzero().flatten().tolist():
+        precisions = precision_rows(centred, weight, incomplete)
+        for j, precision in zip(incomplete.tolist(), precisions, strict=True):
             if clock is not None and clock.is_over:
                 return filled
             # One column after the other: values that are missing together stay correlated.
-            pull = (precision[j] @ centred) / precision[j, j]
-            noise = _normal_like(y[j], generator) / precision[j, j].sqrt()
+            pull = (precision @ centred) / precision[j]
+            noise = _normal_like(y[j], generator) / precision[j].sqrt()
             filled[j] = torch.where(absent[j], filled[j] - pull + noise, y[j])
             centred[j] = filled[j] - mean[j]
     return filled
@@ -64,11 +65,26 @@ def mean_of_present(y: Tensor, weight: Tensor, default: float = 0.0) -> Tensor:
     return weighted_mean(y.masked_fill(y.isnan(), 0.0), present)[:, None].nan_to_num(default)
 
 
-def _ridged_precision(centred: Tensor, weight: Tensor) -> Tensor:
-    covariance = (weight * centred) @ centred.T / weight.sum()
+def precision_rows(centred: Tensor, weight: Tensor, columns: Tensor) -> Tensor:
+    r"""Return the rows of some columns of a precision matrix, ``(len(columns), n_columns)``.
+
+    That of the covariance of all columns, plus a ridge. With fewer rows than columns, the identity
+    of Woodbury needs the inverse of a matrix as large as the rows only,
+
+    .. math:: (X X^T + r I)^{-1} = \frac{1}{r} \bigl(I - X (X^T X + r I)^{-1} X^T\bigr) .
+    """
+    (n_columns, n_rows), mass = centred.shape, weight.sum()
+    if n_rows < n_columns:
+        scaled = centred * (weight / mass).sqrt()
+        ridge = RIDGE * scaled.square().sum(dim=1).mean().clamp_min(RIDGE)
+        inner = scaled.T @ scaled + ridge * torch.eye(n_rows, dtype=centred.dtype)
+        rows = -torch.linalg.solve(inner, scaled[columns].T).T @ scaled.T
+        rows[torch.arange(len(columns)), columns] += 1
+        return rows / ridge
+    covariance = (weight * centred) @ centred.T / mass
     ridge = RIDGE * covariance.diagonal().mean().clamp_min(RIDGE)
-    identity = torch.eye(len(centred), dtype=centred.dtype)
-    return torch.linalg.inv(covariance + ridge * identity)
+    identity = torch.eye(n_columns, dtype=centred.dtype)
+    return torch.linalg.inv(covariance + ridge * identity)[columns]
 
 
 def _normal_like(y: Tensor, generator: torch.Generator) -> Tensor:

@@ -36,23 +36,26 @@ def fit_mean_effects(
     -------
     effects : Tensor of shape (n_entries, n_columns)
     """
-    present = ~y.isnan()
+    absent = y.isnan()
     weight = y.new_ones(y.shape[1]) if weight is None else weight
-    residual = (y - mean_of_present(y, weight)).masked_fill(~present, 0.0)
+    # Rows first: a label's effects on all columns lie together.
+    residual = (y - mean_of_present(y, weight)).masked_fill(absent, 0.0).T.contiguous()
+    present = (~absent).T.to(y.dtype).contiguous()
+    of_row = weight[:, None]
     effects = y.new_zeros(n_entries, y.shape[0])
     counts = y.new_zeros(n_entries, y.shape[0])
     for code in codes:
-        counts.index_add_(0, code, (weight * present).T)
+        counts.index_add_(0, code, of_row * present)
     for _ in range(SWEEPS if len(codes) > 1 else 1):
         for code in codes:
             # A column's entries lie together: of the others none is touched.
             first, last = int(code.min()), int(code.max())
             entries = slice(first, last + 1)
-            own = effects[code].T * present
+            residual.addcmul_(effects[code], present)
             sums = torch.zeros_like(effects[entries])
-            sums.index_add_(0, code - first, (weight * (residual + own)).T)
+            sums.index_add_(0, code - first, of_row * residual)
             effects[entries] = sums / (counts[entries] + PRIOR_ROWS)
-            residual = residual + own - effects[code].T * present
+            residual.addcmul_(effects[code], present, value=-1)
     return effects
 
 

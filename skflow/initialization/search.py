@@ -338,10 +338,10 @@ class _Search:
         weight = None if train.weight is None else torch.tensor(train.weight)
         y, _ = marginals.gaussianize(train)
         codes = self.design.codes(train)
-        effects = y.new_zeros(self.design.n_entries, len(y))
+        effects, residuals = y.new_zeros(self.design.n_entries, len(y)), y
         if view.shifts:
             effects = fit_mean_effects(y, codes, self.design.n_entries, weight)
-        residuals = y - sum_embeddings(codes, effects)
+            residuals = y - sum_embeddings(codes, effects)
         generator = torch.Generator().manual_seed(self.seed)
         filled = impute(residuals, generator, self.design.clock, weight)
         drawn = torch.randperm(len(train), generator=generator)[:EM_ROWS]

@@ -7,6 +7,7 @@ exceed a float's 53.
 
 import math
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -320,25 +321,33 @@ def support_within(
     """Return the ends of a support, moved inward to the grid or to the ticks of integers."""
     counted = stored.values.dtype.kind in "iu"
     step = stored.tick if schema.step is None and counted else schema.step
+    return ends_on_grid(schema.low, schema.high, step)
+
+
+@lru_cache(maxsize=256, typed=True)  # fractions are slow, and columns of wide tables much alike
+def ends_on_grid(
+    low: Number | None, high: Number | None, step: Number | Fraction | None
+) -> tuple[Fraction | None, Fraction | None]:
+    """Return the first and the last point of a grid within a support; its ends without one."""
     # As decimals are read: 0.3 is three steps of 0.1.
-    low, high = (None if end is None else Fraction(str(end)) for end in (schema.low, schema.high))
+    lowest, highest = (None if end is None else Fraction(str(end)) for end in (low, high))
     if step is None:
-        return low, high
+        return lowest, highest
     width = Fraction(str(step))
-    inner_low = None if low is None else math.ceil(low / width) * width
-    inner_high = None if high is None else math.floor(high / width) * width
-    if inner_low is not None and inner_high is not None and inner_low > inner_high:
-        return low, high  # no point of the grid lies between
-    return inner_low, inner_high
+    first = None if lowest is None else math.ceil(lowest / width) * width
+    last = None if highest is None else math.floor(highest / width) * width
+    if first is not None and last is not None and first > last:
+        return lowest, highest  # no point of the grid lies between
+    return first, last
 
 
+@lru_cache(maxsize=256)
 def stored_limits(
-    low: Fraction | None, high: Fraction | None, stored: StoredColumn
+    low: Fraction | None, high: Fraction | None, tick: Fraction, dtype: np.dtype
 ) -> tuple[Any, Any]:
     """Return the least and the largest value that a column can store within a support."""
-    dtype = stored.values.dtype
-    least = -BEYOND if low is None else low / stored.tick
-    largest = BEYOND if high is None else high / stored.tick
+    least = -BEYOND if low is None else low / tick
+    largest = BEYOND if high is None else high / tick
     if dtype.kind != "f":
         least, largest = math.ceil(least), math.floor(largest)
     return nearest_held(least, dtype), nearest_held(largest, dtype)

@@ -97,11 +97,16 @@ class Container:
         ValueError
             Where a column holds infinities or complex numbers.
         """
+        return cls.fit_read(table, names)[0]
+
+    @classmethod
+    def fit_read(cls, table: Any, names: Sequence[str]) -> tuple[Self, StoredTable]:
+        """Return the rows of the table as well, which are read once."""
         template, dtypes = _empty_like(table)
         stored = _read(table, names)
         fitted = tuple(column.blank() for column in stored.columns)
         markers = tuple(column.markers() for column in stored.columns)
-        return cls(stored.container, template, dtypes, fitted, markers)
+        return cls(stored.container, template, dtypes, fitted, markers), stored
 
     def __getstate__(self) -> dict[str, Any]:
         # Polars pickles no frame that has a column of objects, be it without rows.

@@ -90,7 +90,7 @@ class NumberCodec(ColumnCodec):
             -math.inf if low is None else coordinates.coordinate_of(low),
             math.inf if high is None else coordinates.coordinate_of(high),
         )
-        self.limits = stored_limits(low, high, stored)
+        self.limits = stored_limits(low, high, stored.tick, stored.values.dtype)
         fills_gaps = fills_gaps or bool(schema.rounding)
         atoms = self.known.numbers if self._is_valued and fills_gaps else ()
         self.cells = Cells(
@@ -120,8 +120,8 @@ class NumberCodec(ColumnCodec):
             else FloatCoordinates(column, schema)
         )
         known = KnownNumbers(cls._known_of(schema), column)
-        index = known.find(column)
-        others = coordinates.read(column)[column.present & (index < 0)]
+        index, x = known.find(column), coordinates.read(column)
+        others = x[column.present & (index < 0)]
         scaling = cls._fit_scaling(others, known, coordinates)
         smallest = 0.0
         if coordinates.epsilon:
@@ -130,7 +130,7 @@ class NumberCodec(ColumnCodec):
         nothing = np.zeros(1, dtype=np.int64)
         unseen = cls._probability_of_unseen(column, weight)
         codec = cls(column, schema, unseen, nothing, coordinates, scaling, smallest)
-        level = codec.cells.locate(coordinates.read(column)).level
+        level = codec.cells.locate(x).level
         codec.rarest = rarest_labels(codec._label(column, index, level), codec.labels)
         return codec
 

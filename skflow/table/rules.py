@@ -6,7 +6,6 @@ the order of rows nor a random number matters. None returns a value that occurs 
 
 import math
 from collections.abc import Sequence
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -102,10 +101,12 @@ def find_irregular(
     besides: labels split these rows from the values that they depend on alike. Atoms, their rows
     and points beside them are left out.
     """
-    places = None if step is None else find_places(distinct, step, rounding)
+    counts, n_present = distinct.counts, distinct.counts.sum()
+    if step is None or 2 * counts[counts >= ATOM_ROWS].sum() <= n_present:  # whatever atoms are
+        return ()
+    places = find_places(distinct, step, rounding)
     if places is None:
         return ()
-    counts, n_present = distinct.counts, distinct.counts.sum()
     is_atom = are_atoms(distinct, places.level)
     rare = np.sort(counts)[:-MOST_IRREGULAR].max(initial=ATOM_ROWS - 1)
     is_frequent = counts > rare
@@ -113,12 +114,10 @@ def find_irregular(
     n_rows, n_others = counts[~is_atom].sum(), counts[others].sum()
     if 2 * n_others <= n_rows:
         return ()
-    around, n_around = np.zeros((2, len(counts)))
-    for offset in range(1, WINDOW + 1):
-        below, above = (places.counts_beside(side, counts, is_atom) for side in (-offset, offset))
-        pair = below + above  # NaN where one of the two is an atom or beyond all numbers
-        around += np.nan_to_num(pair)
-        n_around += 2 * ~np.isnan(pair)
+    offsets = np.arange(1, WINDOW + 1)
+    below, above = (places.counts_beside(side, counts, is_atom) for side in (-offsets, offsets))
+    pairs = below + above  # NaN where one of the two is an atom or beyond all numbers
+    around, n_around = np.nansum(pairs, axis=0), 2 * np.count_nonzero(~np.isnan(pairs), axis=0)
     smooth = np.where(n_around, np.maximum(around, 1) / np.maximum(n_around, 1), counts)
     gain = counts * np.log(counts / smooth) - (counts - smooth)
     gained = gain[others].sum()
@@ -145,7 +144,7 @@ def _span(values: NDArray[Any]) -> int:
 def _common_step(distinct: Distinct) -> int:
     """Largest whole number that divides all, where they are numerous enough."""
     values = distinct.values
-    divisor = _divisor([int(value) for value in values.tolist()])
+    divisor = _divisor(values.tolist())
     if values.dtype.kind != "f" or max(-float(values[0]), float(values[-1])) < EXACT:
         return divisor
     step = 1  # all larger floats are multiples of powers of two: those of ten say more
@@ -154,9 +153,13 @@ def _common_step(distinct: Distinct) -> int:
     return step
 
 
-def _divisor(numbers: Sequence[int]) -> int:
-    """Greatest common divisor of different numbers; 1 where it may be chance."""
-    divisor = math.gcd(*numbers)
+def _divisor(numbers: Sequence[float]) -> int:
+    """Greatest common divisor of different whole numbers; 1 where it may be chance."""
+    divisor = 0
+    for number in numbers:
+        divisor = math.gcd(divisor, int(number))
+        if divisor == 1:
+            break
     if not divisor or len(numbers) < DISTINCT_ON_STEP:
         return 1
     return divisor if len(numbers) * math.log10(divisor) >= DIGITS_OF_CHANCE else 1
@@ -193,8 +196,7 @@ def find_decimal_step(distinct: Distinct) -> float | None:
         step = 10.0**-decimals
         tolerance, parts = off_grid(step, precision), (sketch, slice(None))
         if all(are_on_grid(values[part], tolerance[part], decimals).all() for part in parts):
-            counts = [int(count) for count in steps_in(values, step).tolist()]
-            return float(_divisor(counts) * decimal_ratio(step))
+            return float(_divisor(steps_in(values, step).tolist()) * decimal_ratio(step))
     return None
 
 
@@ -231,15 +233,32 @@ def are_atoms(distinct: Distinct, level: NDArray[np.int64] | None = None) -> NDA
     enough = np.full(len(distinct.counts), max(ATOM_ROWS, ATOM_SHARE * distinct.n_rows))
     enough[[0, -1]] = ATOM_ROWS
     frequent = distinct.counts >= enough
-    level = np.zeros(len(frequent), dtype=np.int64) if level is None else level
     is_atom = np.zeros(len(frequent), dtype=bool)
+    if not frequent.any():
+        return is_atom
+    level = np.zeros(len(frequent), dtype=np.int64) if level is None else level
     for own in np.unique(level[frequent]):
         places = np.flatnonzero(level == own)
-        counts = distinct.counts[places].tolist()
-        for i in np.flatnonzero(frequent[places]).tolist():
-            around = counts[max(0, i - NEIGHBOURS) : i] + counts[i + 1 : i + 1 + NEIGHBOURS]
-            is_atom[places[i]] = not around or counts[i] >= ATOM_RATIO * median(around)
+        chosen = np.flatnonzero(frequent[places])
+        counts = distinct.counts[places]
+        around = median_beside(counts, chosen)
+        is_atom[places[chosen]] = ~(counts[chosen] < ATOM_RATIO * around)  # NaN: no neighbour
     return is_atom
+
+
+def median_beside(counts: NDArray[np.int64], places: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the median of the neighbours' counts of some places, at most 10 on each side.
+
+    NaN where there are none.
+    """
+    offsets = np.arange(-NEIGHBOURS, NEIGHBOURS + 1)
+    beside = places[:, None] + offsets[offsets != 0]
+    inside = (beside >= 0) & (beside < len(counts))
+    around = np.where(inside, counts[beside.clip(0, len(counts) - 1)], np.inf)
+    around.sort(axis=1)
+    n_around, rows = np.count_nonzero(inside, axis=1), np.arange(len(places))
+    middle = (around[rows, (n_around - 1) // 2] + around[rows, n_around // 2]) / 2
+    return np.where(n_around > 0, middle, np.nan)
 
 
 def find_support(distinct: Distinct) -> tuple[Number | None, Number | None]:

@@ -30,7 +30,7 @@ from skflow.rows import (
 from skflow.training.workers import ALONE, Workers
 
 EVALUATION_ROWS = 8192  # at once, or fewer where a row takes many entries
-EVALUATION_ENTRIES = 500_000
+EVALUATION_ENTRIES = 500_000  # or as many as one matrix of regressions has
 
 
 class ResidentRows:
@@ -213,7 +213,8 @@ def mean_log_prob(part: Part, rows: Batch, workers: Workers = ALONE) -> float:
     sum, which needs no step per column.
     """
     quantize = len(rows.y) <= WIDE
-    size = min(EVALUATION_ROWS, max(64, EVALUATION_ENTRIES // max(1, part.entries_per_row)))
+    entries = max(EVALUATION_ENTRIES, len(rows.y) ** 2)
+    size = min(EVALUATION_ROWS, max(64, entries // max(1, part.entries_per_row)))
     own = workers.share(torch.arange(rows.n_rows, device=rows.y.device))
     with torch.inference_mode():
         blocks = [part.log_prob(rows.take(b), quantize=quantize) for b in own.split(size)]

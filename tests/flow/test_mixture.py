@@ -12,7 +12,7 @@ from torch import Tensor
 from skflow.flow import mixture as mixture_module
 from skflow.flow.conditioner import QUANTIZATION_STEP
 from skflow.flow.context import Context
-from skflow.flow.floored_components import GaussianComponents
+from skflow.flow.floored_components import EllipticalComponents, GaussianComponents
 from skflow.flow.heavy_tails import HEAVY
 from skflow.flow.mixture import Mixture
 from tests.laws import BOUND, CASES, Case, ContextRows, mixture, normal_rows, seeded, with_context
@@ -200,6 +200,26 @@ def test_what_is_absent_is_its_components_conditional_mean() -> None:
     # The floor cannot fall below 1e-3: where the mixture is thin it shows.
     gap = layer.log_prob(y).detach().numpy() - scipy_log_prob(marginal, y[:2])
     assert abs(np.median(gap)) < 0.02
+
+
+def test_radii_read_the_same_in_the_place_of_a_missing_value() -> None:
+    """The joint sum and its gradients, beside the density of the columns in turn."""
+    _, means, covariances = components_of(0.5)
+    radii = torch.tensor([[0.3, 0.7], [0.7, 1.6]], dtype=torch.float64)
+    layer = Mixture.from_components(
+        EllipticalComponents(*radii, means[:1], covariances[:1]), bound=BOUND, has_missing=True
+    )
+    y = torch.randn(3, 40, generator=seeded(0), dtype=torch.float64)
+    y[0, ::3] = y[1, ::4] = torch.nan
+    rows = ContextRows(y, Context())
+    np.testing.assert_allclose(layer.log_prob(y).detach(), slow_log_prob(layer, rows), atol=1e-9)
+    gradients = []
+    for log_prob in (layer.log_prob(y, Context(quantize=False)), layer.smooth_log_prob(y)):
+        layer.zero_grad()
+        log_prob.sum().backward()
+        gradients.append([log_prob, *(each.grad for each in layer.parameters())])
+    torch.testing.assert_close(*gradients)
+    assert gradients[0][-1].abs().max() > 0  # that of what stands for missing values
 
 
 def test_densities_given_labels_integrate_to_one_for_each_pattern() -> None:

@@ -4,6 +4,7 @@ import datetime as dt
 import pickle
 from dataclasses import replace
 from decimal import Decimal
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from skflow.exceptions import LostDigitsWarning
 from skflow.table.frames import Container
 from skflow.table.inference import infer_schema
+from skflow.table.rules import median_beside
 from skflow.table.schema import ColumnSchema, Schema
 from tests.table.trips import assert_comes_back, fit, fit_column
 from tests.tables import STR
@@ -228,6 +230,15 @@ def test_few_rows_make_an_atom_where_numbers_are_cut_off() -> None:
     ages = np.random.default_rng(1).gamma(4, 10, 5000).round()
     assert taken(ages).atoms == ()
     assert taken(ages.clip(max=90)).atoms == (90.0,)
+
+
+def test_medians_are_those_of_ten_neighbours_on_each_side() -> None:
+    for size in (1, 2, 9, 15, 40):
+        counts = np.random.default_rng(size).integers(1, 30, size=size)
+        found = median_beside(counts, np.arange(size))
+        for i, own in enumerate(found):
+            around = [*counts[max(0, i - 10) : i].tolist(), *counts[i + 1 : i + 11].tolist()]
+            assert own == median(around) if around else np.isnan(own)
 
 
 def test_amounts_of_a_tariff_are_atoms() -> None:

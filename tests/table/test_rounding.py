@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.stats import entropy
 
 from skflow.table.distinct import Distinct
-from skflow.table.rounding.finding import find_rounding
+from skflow.table.rounding.finding import GAIN, find_rounding, may_gain
 from skflow.table.rounding.gaps import Gaps
 from skflow.table.rounding.levels import RoundingLevels
 from skflow.table.schema import ColumnSchema, Schema
@@ -277,6 +278,21 @@ def test_numbers_beyond_all_steps_come_back(values: FloatArray, far: float) -> N
         pd.DataFrame({"a": [far]}), after=pd.DataFrame({"a": values}), noise=0.0
     )
     assert fitted.column.step == 0.1
+
+
+def test_a_level_alone_gains_the_divergence_of_its_share_from_that_of_chance() -> None:
+    rng = np.random.default_rng(0)
+    found = []
+    for step in (2, 5, 10, 25):
+        for often in (0.0, 0.05, 0.2):
+            numbers = rng.integers(0, 200, size=400)
+            numbers[rng.random(400) < often] = 7 * step
+            numbers, counts = np.unique(numbers, return_counts=True)
+            share = counts[numbers % step == 0].sum() / counts.sum()
+            gain = entropy([share, 1 - share], [1 / step, 1 - 1 / step])
+            found.append(may_gain(numbers, counts.astype(float), [step]))
+            assert found[-1] == (gain > GAIN)
+    assert set(found) == {False, True}
 
 
 def test_one_frequent_number_makes_no_level() -> None:

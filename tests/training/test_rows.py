@@ -10,7 +10,7 @@ from torch import Tensor
 from skflow.dequantization import dequantize
 from skflow.flow.context import Vocabulary
 from skflow.flow.model import Rows
-from skflow.initialization.imputation import impute
+from skflow.initialization.imputation import RIDGE, impute, precision_rows
 from skflow.initialization.label_effects import (
     PRIOR_ROWS,
     TEMPER,
@@ -55,6 +55,17 @@ def test_draws_are_those_of_the_regression_on_what_is_present() -> None:
     residual = filled[2, ::2] - regression.predict(whole[:2, ::2].T)
     assert abs(residual.mean()) < 0.1
     assert residual.std() == pytest.approx(0.7, abs=0.05)
+
+
+@pytest.mark.parametrize("shape", [(30, 12), (12, 30)])
+def test_precisions_are_those_of_the_inverse(shape: tuple[int, int]) -> None:
+    y = torch.randn(shape, generator=seeded(6), dtype=torch.float64)
+    y, weight = y - y.mean(dim=1, keepdim=True), torch.rand(shape[1], generator=seeded(7)).double()
+    covariance = (weight * y) @ y.T / weight.sum()
+    ridge = RIDGE * covariance.diagonal().mean() * torch.eye(len(y), dtype=torch.float64)
+    columns = torch.tensor([2, 0, 11])
+    expected = torch.linalg.inv(covariance + ridge)[columns]
+    torch.testing.assert_close(precision_rows(y, weight, columns), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("n_columns", [1, 3])

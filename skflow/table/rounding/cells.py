@@ -4,6 +4,7 @@ Atoms have no cell: those of their neighbours fill it, so that probabilities sum
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -70,31 +71,34 @@ class Cells:
         self.widest = float(self.widths.max())
         low, high = support
         self.edges = low - self._step / 2, high + self._step / 2
+        self._taken = np.empty(0)
+        if self._step and len(atoms):
+            counts = coordinates.count(np.sort(atoms))
+            self._taken = counts[counts == np.rint(counts)]
         self.are_even = True
-        if self._step:
-            self._lay_out(np.array(atoms, dtype=np.float64))
+        if self._step and (len(self._taken) or self.n_levels > 1):
+            first, last, gaps = self._layout
+            self.are_even = self.n_levels == 1 and bool(first > last)
         if not self.are_even:
-            low, high = self._levels.ends(self._first, self._last)
+            low, high = self._levels.ends(first, last)
             self.edges = low * self._step, high * self._step
-            wider = [gaps.widest for gaps in self._gaps]
+            wider = [of_level.widest for of_level in gaps]
             self.widest = float((self.widths * wider).max())
 
-    def _lay_out(self, atoms: FloatArray) -> None:
-        """Find the first and the last cell of each level within the support, and the gaps."""
+    @cached_property
+    def _layout(self) -> tuple[FloatArray, FloatArray, list[Gaps]]:
+        """The first and the last cell of each level within the support, and the gaps."""
         low, high = self._coordinates.count(np.array(self._support))[:, None]
-        counts = self._coordinates.count(np.sort(atoms))
-        counts = counts[counts == np.rint(counts)]
-        level = self._levels.level_of(counts)
-        index = self._levels.index(self._levels.position(counts, level), level)
-        self._first, self._last = np.zeros((2, self.n_levels))
-        self._gaps: list[Gaps] = []
+        level = self._levels.level_of(self._taken)
+        index = self._levels.index(self._levels.position(self._taken, level), level)
+        first, last = np.zeros((2, self.n_levels))
+        gaps: list[Gaps] = []
         for own in range(self.n_levels):
-            first = self._levels.first_indices(low, own)[0]
-            last = self._levels.last_indices(high, own)[0]
-            first, last, gaps = Gaps(index[level == own]).within(first, last)
-            self._first[own], self._last[own] = first, last
-            self._gaps.append(gaps)
-        self.are_even = self.n_levels == 1 and not (len(counts) and self._first <= self._last)
+            lowest = self._levels.first_indices(low, own)[0]
+            highest = self._levels.last_indices(high, own)[0]
+            first[own], last[own], inner = Gaps(index[level == own]).within(lowest, highest)
+            gaps.append(inner)
+        return first, last, gaps
 
     def locate(self, x: FloatArray) -> Located:
         """Return the cells of coordinates."""
@@ -103,7 +107,7 @@ class Cells:
         counts = self._coordinates.count(x).clip(-FARTHEST, FARTHEST)
         level, width = self._levels.level_of(counts), np.zeros(len(x))
         position = self._levels.position(counts, level)
-        for own, gaps in enumerate(self._gaps):
+        for own, gaps in enumerate(self._layout[2]):
             rows = level == own
             index = self._levels.index_of(position[rows], level[rows])
             # Whole but for rounding errors, where the number is on the grid.
@@ -128,10 +132,11 @@ class Cells:
 
         They are -inf where there is no such cell within the support, and inf where that was all.
         """
+        first, last, gaps = self._layout
         index = self._levels.last_indices(counts, level)
-        ends = self._levels.position_of(self._gaps[level].upper_ends(index), level) * self._step
-        first, last = self._first[level], self._last[level]
-        return np.where(index < first, -np.inf, np.where(index >= last, np.inf, ends))
+        ends = self._levels.position_of(gaps[level].upper_ends(index), level) * self._step
+        ends = np.where(index >= last[level], np.inf, ends)
+        return np.where(index < first[level], -np.inf, ends)
 
     def snap(
         self, position: FloatArray, level: LevelArray, precision: Precision, *, on_grid: bool
@@ -157,11 +162,10 @@ class Cells:
         farthest = FARTHEST * self._step
         counts = position.clip(-farthest, farthest) / self._step
         index = self._levels.index_of(counts, level)
-        for own, gaps in enumerate(self._gaps):
+        for own, (first, last, gaps) in enumerate(zip(*self._layout, strict=True)):
             rows = level == own
             if on_grid:
-                within = index[rows].clip(self._first[own], self._last[own])
-                index[rows] = gaps.free(within)
+                index[rows] = gaps.free(index[rows].clip(first, last))
             else:
                 index[rows] = gaps.undo_shift(index[rows])
         if on_grid:

@@ -80,24 +80,24 @@ class Places(NamedTuple):
     cell: IntArray
 
     def counts_beside(
-        self, offset: int, counts: IntArray, is_atom: NDArray[np.bool_]
+        self, offsets: IntArray, counts: IntArray, is_atom: NDArray[np.bool_]
     ) -> FloatArray:
-        """Return the count of the point so many cells above each value, on the same level.
+        """Return counts of the points so many cells above each value, on the same level.
 
-        It is 0 between values of the level, and NaN beyond them and where it is that of an atom.
+        They are 0 between values of the level, and NaN beyond them and where they are those of
+        atoms: ``(n_offsets, n_distinct)``.
         """
         n_levels = int(self.level.max()) + 1
         keys = self.cell * n_levels + self.level
         order = np.argsort(keys, kind="stable")
-        wanted = keys + offset * n_levels
+        wanted = keys + offsets[:, None] * n_levels
         found = order[np.searchsorted(keys, wanted, sorter=order).clip(max=len(keys) - 1)]
         occurs = keys[found] == wanted
-        ends = np.zeros((2, n_levels), dtype=np.int64)
+        low, high = np.zeros((2, len(keys)), dtype=np.int64)
         for level in np.unique(self.level):
-            own = self.cell[self.level == level]
-            ends[:, level] = own.min(), own.max()
-        low, high = ends[:, self.level]
-        target = self.cell + offset
+            own = self.level == level
+            low[own], high[own] = self.cell[own].min(), self.cell[own].max()
+        target = self.cell + offsets[:, None]
         is_known = (low <= target) & (target <= high) & ~(occurs & is_atom[found])
         return np.where(is_known, np.where(occurs, counts[found], 0.0), np.nan)
 
@@ -112,6 +112,8 @@ def find_places(distinct: Distinct, step: Number, rounding: Sequence[Number]) ->
         counts = count_steps(distinct, step, from_lowest=not rounding)
     if counts is None:
         return None
+    if not rounding:
+        return Places(np.zeros_like(counts), counts)
     ratios = [int(decimal_ratio(multiple) / decimal_ratio(step)) for multiple in rounding]
     levels, numbers = RoundingLevels([1, *ratios]), counts.astype(np.float64)
     level = levels.level_of(numbers)
@@ -143,6 +145,8 @@ def find_chain(numbers: IntArray, counts: FloatArray, ladder: Sequence[int]) -> 
     ladder : sequence of int
     """
     chain, gained = [1], 0.0
+    if not may_gain(numbers, counts, ladder):
+        return chain
     while len(chain) <= MOST_LEVELS:
         gains = {step: _gain(sorted([*chain, step]), numbers, counts) - gained for step in ladder}
         likely = sorted(gains, key=gains.__getitem__, reverse=True)
@@ -152,6 +156,15 @@ def find_chain(numbers: IntArray, counts: FloatArray, ladder: Sequence[int]) -> 
             break
         chain, gained = sorted([*chain, best]), gained + gains[best]
     return chain
+
+
+def may_gain(numbers: IntArray, counts: FloatArray, ladder: Sequence[int]) -> bool:
+    """Whether some step gains enough as the only level: the first one has to."""
+    steps = np.array(ladder, dtype=np.int64)[:, None]
+    share = (numbers % steps == 0) @ counts / counts.sum()
+    by_chance = 1 / steps[:, 0]
+    gains = xlogy(share, share / by_chance) + xlogy(1 - share, (1 - share) / (1 - by_chance))
+    return bool((gains > GAIN - 1e-9).any())
 
 
 def is_evident(step: int, chain: Sequence[int], numbers: IntArray, counts: FloatArray) -> bool:
