@@ -57,8 +57,8 @@ class FittedScorers:
         Those of a dataset are fitted to its sample.
         """
         clusters = ClusterEnsemble.fit(density.codec, rows.stored(slice(None)), seed)
-        counts = _count_labels(density.codec, rows)
-        unfitted = (counts == 0) & _may_be_unfitted(density.codec)
+        counts = count_labels(density.codec, rows)
+        unfitted = (counts == 0) & may_be_unfitted(density.codec)
         return cls(density, clusters, unfitted, label_log_tails(density.codec, counts))
 
     def measure(self, table: StoredTable, device: Device, *, warns: bool = False) -> FloatArray:
@@ -73,7 +73,7 @@ class FittedScorers:
         return np.column_stack((self.clusters.log_density(table), of_density))
 
 
-def _count_labels(codec: TableCodec, rows: Any) -> FloatArray:
+def count_labels(codec: TableCodec, rows: Any) -> FloatArray:
     """Rows of each entry of the vocabulary, or their weights, ``(n_entries,)``."""
     n_labels = np.array(codec.layout.n_labels, dtype=np.int64)
     n_entries = int((n_labels + 1).sum())
@@ -86,7 +86,7 @@ def _count_labels(codec: TableCodec, rows: Any) -> FloatArray:
     return counts
 
 
-def _may_be_unfitted(codec: TableCodec) -> NDArray[np.bool_]:
+def may_be_unfitted(codec: TableCodec) -> NDArray[np.bool_]:
     """Mask of the labels of columns without values, "never seen" apart.
 
     Those of columns with values are few, and "never seen" is next to impossible there.
