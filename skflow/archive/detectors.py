@@ -11,23 +11,25 @@ from skflow.exceptions import ModelFileError
 from skflow.flat_state import Arrays, prefixed
 from skflow.outliers.clusters import SmoothedClusters
 from skflow.outliers.coordinates import Coordinates, LevelAxes, NumberAxes
-from skflow.outliers.ensemble import ClusterEnsemble, TailCombiner
+from skflow.outliers.ensemble import ClusterEnsemble, TailCombiner, terms
 from skflow.outliers.tails import Tail
 from skflow.table.codec import TableCodec
 
 SLACK = 1e-6  # of the length of an eigenvector
 MIN_BANDWIDTH = 1e-3  # a share of all rows may be as small as its square
 ABOVE_0 = 5e-324  # the smallest number that is
+FORMER_WEIGHTS = np.array([0.8, 0.13, 0.07])  # of terms among numbers, in version 0.1
 
 
 def pack_clusters(ensemble: ClusterEnsemble) -> tuple[dict[str, Any], Arrays]:
     """Return which columns have what axes, and the clusters."""
     coordinates = ensemble.coordinates
     arrays = {"means": coordinates.means, "scales": coordinates.scales}
-    for k, clusters in ensemble.clusters.items():
-        arrays |= prefixed(str(k), vars(clusters))
+    names = range(1, 1 + len(ensemble.members))
+    for name, clusters in zip(names, ensemble.members, strict=True):
+        arrays |= prefixed(str(name), vars(clusters))
     levels = [None if axes.levels is None else axes.levels.tolist() for axes in coordinates.axes]
-    return {"n_clusters": ensemble.n_clusters, "levels": levels}, arrays
+    return {"n_clusters": list(names), "levels": levels}, arrays
 
 
 def unpack_clusters(fields: ClustersFields, arrays: Arrays, codec: TableCodec) -> ClusterEnsemble:
@@ -54,7 +56,8 @@ def unpack_clusters(fields: ClustersFields, arrays: Arrays, codec: TableCodec) -
         for k in dict.fromkeys(fields.n_clusters)
     }
     refuse_left(arrays)
-    return ClusterEnsemble(Coordinates(axes, means, scales), fields.n_clusters, clusters)
+    members = [clusters[k] for k in fields.n_clusters]
+    return ClusterEnsemble(Coordinates(axes, means, scales), members)
 
 
 def _unpack_smoothed(arrays: Arrays, k: int, n_numbers: int, n_indicators: int) -> SmoothedClusters:
@@ -76,6 +79,7 @@ def pack_calibration(combiner: TailCombiner, calibration: Tail) -> Arrays:
     """Return the measures of calibration rows, each sorted, their scores, and weights of both."""
     tails = combiner.tails
     arrays = {"measures": np.stack([tail.scores for tail in tails]), "scores": calibration.scores}
+    arrays |= {"term_weights": combiner.weights, "term_powers": combiner.powers}
     if calibration.weight is None:
         return arrays
     arrays["measure_weights"] = np.array([tail.weight for tail in tails])
@@ -83,9 +87,22 @@ def pack_calibration(combiner: TailCombiner, calibration: Tail) -> Arrays:
 
 
 def unpack_calibration(
-    arrays: Arrays, n_measures: int, category_share: float
+    arrays: Arrays, n_clustered: int, category_share: float
 ) -> tuple[TailCombiner, Tail]:
-    """Return combiner and scores of :func:`pack_calibration`, for ``n_measures`` measures."""
+    """Return combiner and scores of :func:`pack_calibration`.
+
+    ``n_clustered`` measures are those of the clusters. Files of version 0.1 hold no weights of
+    terms; these then follow from ``category_share``.
+    """
+    if "term_weights" in arrays:
+        n_terms = _size(arrays, "term_weights")
+        term_weights = _pop(arrays, "term_weights", (n_terms,), low=0.0, high=1.0)
+        term_powers = _pop(arrays, "term_powers", (n_terms,), low=ABOVE_0, high=1.0)
+        if n_terms not in (len(FORMER_WEIGHTS), 1 + len(FORMER_WEIGHTS)) or not term_weights[0]:
+            raise ModelFileError("Weights of terms must be three or four, the first above 0.")
+    else:
+        term_weights, term_powers = terms(category_share, FORMER_WEIGHTS)
+    n_measures = n_clustered + len(term_weights) - 1
     n_rows = _size(arrays, "scores")
     scores = _pop(arrays, "scores", (n_rows,))
     measures = _pop(arrays, "measures", (n_measures, n_rows))
@@ -97,7 +114,14 @@ def unpack_calibration(
     if n_rows < 2 or any((np.diff(array) < 0).any() for array in (measures, scores)):
         raise ModelFileError("Calibration rows must be two at least, in order.")
     tails = [Tail(*pair) for pair in zip(measures, weights, strict=True)]
-    return TailCombiner(tails, category_share), Tail(scores, weight)
+    return TailCombiner(tails, term_weights, term_powers), Tail(scores, weight)
+
+
+def unpack_label_log_tails(arrays: Arrays, n_entries: int) -> Any:
+    """Return log tail probabilities of labels; 0 in files of version 0.1, which do not use them."""
+    if "label_log_tails" not in arrays:
+        return np.zeros(n_entries)
+    return _pop(arrays, "label_log_tails", (n_entries,), high=0.0)
 
 
 def _size(arrays: Arrays, name: str) -> int:

@@ -152,7 +152,10 @@ class StateFields(Fields):
 
 
 class ClustersFields(Fields):
-    """Numbers of clusters, and levels that have an axis of their own."""
+    """Names of the members, and levels that have an axis of their own.
+
+    In files of version 0.1 a member is named by its number of clusters, later by its position.
+    """
 
     n_clusters: Annotated[list[Size], Meta(min_length=1)]
     levels: list[list[Index] | None]

@@ -52,8 +52,8 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
 
     .. math:: s(x) = -\log \sum_v w_v \, p_v(x)^{-a_v},
 
-    which the lowest probability dominates; :math:`a_v` is 1 for the clusters and 1/2 for the
-    sharper measures of the density, or as much as 1 where many columns are categories. The
+    which the lowest probability dominates; :math:`a_v` is 1 for clusters and columns alone, 1/2 for
+    the sharper measures of the density, or as much as 1 where many columns are categories. The
     score has no unit: rescaling a column does not change it.
 
     Parameters
@@ -127,7 +127,7 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
     >>> detector = FlowOutlierDetector(density, random_state=0).fit(X)
     >>> new = X.head(2).assign(**{"petal length (cm)": [6.0, 1.4]})
     >>> detector.predict(new), detector.p_values(new).round(3)
-    (array([-1,  1]), array([0.007, 0.695]))
+    (array([-1,  1]), array([0.007, 0.841]))
     >>> detector.score_features(new).round(1)
        sepal length (cm)  sepal width (cm)  petal length (cm)  petal width (cm)
     0               -6.0               0.0              -15.6              -7.9
@@ -489,8 +489,8 @@ class FlowOutlierDetector(SaveableDetector, OutlierMixin, MetaEstimator):
         >>> strange = X.iloc[[0]].assign(**{"petal length (cm)": 6.0})
         >>> detector.explain(strange).iloc[:2, 1:5].round(1)
                       column value     usual  contribution
-        0  petal length (cm)     6  1 to 1.9         -10.7
-        1   petal width (cm)   0.2  0 to 0.5          -0.0
+        0  petal length (cm)     6  1 to 1.9         -18.4
+        1   petal width (cm)   0.2  0 to 0.5          -0.1
         """
         check_is_fitted(self)
         table = self._read(X)

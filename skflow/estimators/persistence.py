@@ -14,6 +14,7 @@ from skflow.archive.detectors import (
     pack_clusters,
     unpack_calibration,
     unpack_clusters,
+    unpack_label_log_tails,
 )
 from skflow.archive.document import DensityFields, DetectorFields, ImputerFields
 from skflow.archive.files import Document, refuse_left, write
@@ -210,6 +211,7 @@ class SaveableDetector(SaveableHolder):
         if unfitted:
             document["unfitted"] = unfitted
         arrays |= prefixed("clusters", of_clusters) | prefixed("calibration", calibration)
+        arrays["label_log_tails"] = detector.scorers.label_log_tails
         return document, arrays
 
     def _unpack(
@@ -219,12 +221,13 @@ class SaveableDetector(SaveableHolder):
         self.offset_, fitted = fields.offset, self.density_._density
         of_clusters = take_prefixed("clusters", arrays)
         clusters = unpack_clusters(fields.clusters, of_clusters, fitted.codec)
-        n_measures = 2 + sum(len(clusters.clusters[k].bandwidths) for k in clusters.n_clusters)
+        n_clustered = sum(len(member.bandwidths) for member in clusters.members)
         calibration = take_prefixed("calibration", arrays)
-        combiner, tail = unpack_calibration(calibration, n_measures, clusters.category_share)
+        combiner, tail = unpack_calibration(calibration, n_clustered, clusters.category_share)
         unfitted = np.zeros(fitted.recipe.n_entries, dtype=bool)
         unfitted[fields.unfitted] = True
-        scorers = FittedScorers(fitted, clusters, unfitted)
+        log_tails = unpack_label_log_tails(arrays, len(unfitted))
+        scorers = FittedScorers(fitted, clusters, unfitted, log_tails)
         self._detector = Detector(scorers, combiner, tail)
         self.n_calibration_ = len(tail.scores)
         measures = scorers.measure(_middle_of(fitted), "cpu")

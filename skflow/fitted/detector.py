@@ -12,6 +12,7 @@ from skflow.fitted.table_rows import EncodableTable, TableRows
 from skflow.outliers.conditionals import tail_log_probs
 from skflow.outliers.ensemble import ClusterEnsemble, TailCombiner
 from skflow.outliers.joint_density import JointDensity
+from skflow.outliers.marginal_tails import label_log_tails
 from skflow.outliers.tails import Tail
 from skflow.outliers.trimming import FITTED, NORMAL, Trimmer, log_tail_probs
 from skflow.table.codec import TableCodec
@@ -40,11 +41,14 @@ class FittedScorers:
     unfitted : ndarray of bool, shape (n_entries,)
         Entries of the vocabulary without a fitted row: labels of all columns, one column after
         the other and "never seen" the last of each, that the codec knows from other rows.
+    label_log_tails : ndarray of shape (n_entries,)
+        Log tail probability of each entry in its column alone.
     """
 
     density: TableDensity
     clusters: ClusterEnsemble
     unfitted: NDArray[np.bool_]
+    label_log_tails: FloatArray
 
     @classmethod
     def fit(cls, density: TableDensity, rows: Any, seed: int) -> Self:
@@ -53,7 +57,9 @@ class FittedScorers:
         Those of a dataset are fitted to its sample.
         """
         clusters = ClusterEnsemble.fit(density.codec, rows.stored(slice(None)), seed)
-        return cls(density, clusters, ~_fitted_labels(density.codec, rows))
+        counts = count_labels(density.codec, rows)
+        unfitted = (counts == 0) & may_be_unfitted(density.codec)
+        return cls(density, clusters, unfitted, label_log_tails(density.codec, counts))
 
     def measure(self, table: StoredTable, device: Device, *, warns: bool = False) -> FloatArray:
         """All measures of each row, ``(n_rows, n_measures)``; higher is more normal.
@@ -61,24 +67,35 @@ class FittedScorers:
         A label without a fitted row counts as one never seen, in calibration rows as in fresh
         ones: otherwise these could not be compared.
         """
-        of_density = self.density.standardized_scores(table, device, self.unfitted, warns=warns)
+        of_density = self.density.standardized_scores(
+            table, device, self.unfitted, self.label_log_tails, warns=warns
+        )
         return np.column_stack((self.clusters.log_density(table), of_density))
 
 
-def _fitted_labels(codec: TableCodec, rows: Any) -> NDArray[np.bool_]:
-    """Mask of the labels that rows have; of columns with values, all labels.
+def count_labels(codec: TableCodec, rows: Any) -> FloatArray:
+    """Rows of each entry of the vocabulary, or their weights, ``(n_entries,)``."""
+    n_labels = np.array(codec.layout.n_labels, dtype=np.int64)
+    n_entries = int((n_labels + 1).sum())
+    first = np.cumsum(n_labels + 1) - (n_labels + 1)
+    counts = np.zeros(n_entries)
+    if n_entries:
+        for block in rows.blocks():
+            weight = None if block.weight is None else np.repeat(block.weight, len(n_labels))
+            counts += np.bincount((block.labels + first).ravel(), weight, n_entries)
+    return counts
+
+
+def may_be_unfitted(codec: TableCodec) -> NDArray[np.bool_]:
+    """Mask of the labels of columns without values, "never seen" apart.
 
     Those of columns with values are few, and "never seen" is next to impossible there.
     """
     n_labels = np.array(codec.layout.n_labels, dtype=np.int64)
-    first = np.cumsum(n_labels + 1) - (n_labels + 1)
-    valued = [index.value is not None for index in codec.indices if index.label is not None]
-    is_fitted = np.repeat(valued, n_labels + 1).astype(bool)
-    is_fitted[first + n_labels] = True
-    if not is_fitted.all():
-        for block in rows.blocks():
-            is_fitted[(block.labels + first).ravel()] = True
-    return is_fitted
+    has_none = [index.value is None for index in codec.indices if index.label is not None]
+    may_be = np.repeat(has_none, n_labels + 1).astype(bool)
+    may_be[np.cumsum(n_labels + 1) - 1] = False
+    return may_be
 
 
 @dataclass(frozen=True)

@@ -72,16 +72,19 @@ class TableDensity:
         table: StoredTable,
         device: str | torch.device,
         never_seen: NDArray[np.bool_],
+        label_log_tails: FloatArray,
         *,
         warns: bool,
     ) -> FloatArray:
-        """Measures of normality that no column's unit changes, ``(n_rows, 2)``, in nats.
+        """Measures of normality that no column's unit changes, ``(n_rows, 3)``, in nats.
 
-        ``never_seen`` says which entries of the labels' vocabulary count as novel labels.
+        ``never_seen`` says which entries of the labels' vocabulary count as novel labels, and
+        ``label_log_tails`` how unlikely each is.
         """
         model, parts = self.move_model(table.n_rows, device), []
         device = model.value_labels.device
         is_never_seen = torch.tensor(never_seen, device=device)
+        log_tails = torch.tensor(label_log_tails, device=device)
         for block, encoded in self._encoded_blocks(table, model, warns=warns):
             with block:
                 rows = send_rows(encoded, device)[1]
@@ -89,7 +92,8 @@ class TableDensity:
                     rows = model.with_novel(rows, is_never_seen)
                 always_there = rows.values[model.value_labels[:, 0] < 0]
                 missing = math.log(MIN_PROBABILITY) * always_there.isnan().sum(dim=0)
-                parts.append((torch.stack(standardized_scores(model, rows)) + missing).cpu())
+                scores = torch.stack(standardized_scores(model, rows, log_tails))
+                parts.append((scores + missing).cpu())
         return join(parts)
 
     def latents(self, table: StoredTable, device: str | torch.device) -> FloatArray:

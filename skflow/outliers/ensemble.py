@@ -1,9 +1,9 @@
 """Ensemble of measures of how normal a row is, combined into one tail probability.
 
 No one measure is best everywhere. The density resolves relations sharply, and ranks high many
-rows that nobody would call outliers; clusters are blunt, at several scales; and one strange column
-among many ordinary ones stands out on its own. Each measure is calibrated by the same rows, so
-they have a common unit: a log tail probability.
+rows that nobody would call outliers; clusters are blunt, at several scales; one strange column
+among many ordinary ones stands out on its own, and extremes of many columns together. Each measure
+is calibrated by the same rows, so they have a common unit: a log tail probability.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ from skflow.table.storage import StoredTable
 
 FloatArray = NDArray[np.float64]
 
-BANDWIDTHS = (0.1, 0.25, 0.6)  # in standard deviations of a number
-N_CLUSTERS = (16, 48, 128)
+BANDWIDTHS = (0.1, 0.25)  # in standard deviations of a number
+N_CLUSTERS = (16, 48, 16, 48)  # twice, because k-means depends on its first centres
 ROWS_PER_CLUSTER = 20
 COVARIANCE_ENTRIES = 600_000  # of all clusters together
 MOST_ROWS = 10_000  # more move the clusters little
@@ -32,9 +32,10 @@ MOST_ROWS = 10_000  # more move the clusters little
 # and of the column of the density with the lowest one. Among numbers the density is sharp, so the
 # square roots of its probabilities are taken. Categories have no distances for clusters to
 # measure: where they are half of the columns, all three count in full.
-WEIGHTS, WEIGHTS_OF_CATEGORIES = np.array([0.8, 0.13, 0.07]), np.array([0.4, 0.4, 0.2])
+WEIGHTS, WEIGHTS_OF_CATEGORIES = np.array([0.7, 0.2, 0.1]), np.array([0.4, 0.4, 0.2])
 POWERS, POWERS_OF_CATEGORIES = np.array([1.0, 0.5, 0.5]), np.array([1.0, 1.0, 1.0])
 MANY_CATEGORIES = 0.5
+MARGINAL_WEIGHT = 0.1  # of columns by themselves, where they order rows as the clusters do
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,13 @@ class ClusterEnsemble:
     ----------
     coordinates : Coordinates
         Rows as points.
-    n_clusters : list of int
-        Clusters of each member. With few rows several members are equal, because ensembles of
-        different fits need equally many measures.
-    clusters : dict of int to SmoothedClusters
+    members : list of SmoothedClusters
+        As many for few rows as for many, because ensembles of different fits need equally many
+        measures.
     """
 
     coordinates: Coordinates
-    n_clusters: list[int]
-    clusters: dict[int, SmoothedClusters]
+    members: list[SmoothedClusters]
 
     @classmethod
     def fit(
@@ -71,11 +70,13 @@ class ClusterEnsemble:
         points = coordinates(table)
         n_entries = max(1, len(coordinates.means) ** 2)
         most = min(int(table.mass) // ROWS_PER_CLUSTER, COVARIANCE_ENTRIES // n_entries)
+        n_levels, rest = coordinates.n_levels, (bandwidths, table.weight)
         numbers = [max(1, min(k, most)) for k in n_clusters]
-        n_levels = coordinates.n_levels
-        rest = (seed, bandwidths, table.weight)
-        clusters = {k: SmoothedClusters.fit(points, n_levels, k, *rest) for k in numbers}
-        return cls(coordinates, numbers, clusters)
+        members = [
+            SmoothedClusters.fit(points, n_levels, k, seed + i, *rest)
+            for i, k in enumerate(numbers)
+        ]
+        return cls(coordinates, members)
 
     @property
     def category_share(self) -> float:
@@ -83,12 +84,12 @@ class ClusterEnsemble:
         return float(np.mean([axes.n_numbers == 0 for axes in self.coordinates.axes]))
 
     def log_density(self, table: StoredTable) -> FloatArray:
-        """Log-density of each row under each member, ``(n_rows, n_measures)``, in nats."""
+        """Log-density of each row, ``(n_rows, n_measures)``, in nats, at all bandwidths."""
         blocks = []
         for block in row_blocks(table.n_rows, self.coordinates.n_axes):
             points = self.coordinates(table.take(block))
-            each = {k: clusters.log_density(points) for k, clusters in self.clusters.items()}
-            blocks.append(np.concatenate([each[k] for k in self.n_clusters], axis=1))
+            each = [clusters.log_density(points) for clusters in self.members]
+            blocks.append(np.concatenate(each, axis=1))
         return np.concatenate(blocks)
 
 
@@ -98,16 +99,16 @@ class TailCombiner:
     Parameters
     ----------
     tails : list of Tail
-        Tails of the measures: those of the clusters, then the two of the density.
-    category_share : float
-        Share of the columns that are categories.
+        Tails of the measures: those of the clusters, then those of the other terms.
+    weights : ndarray of shape (n_terms,)
+        Weights of the terms: the clusters together, then each measure of the density.
+    powers : ndarray of shape (n_terms,)
     """
 
-    def __init__(self, tails: list[Tail], category_share: float) -> None:
+    def __init__(self, tails: list[Tail], weights: FloatArray, powers: FloatArray) -> None:
         self.tails = tails
-        by_categories = min(1.0, category_share / MANY_CATEGORIES)
-        self.weights = WEIGHTS + by_categories * (WEIGHTS_OF_CATEGORIES - WEIGHTS)
-        self.powers = POWERS + by_categories * (POWERS_OF_CATEGORIES - POWERS)
+        self.weights = weights
+        self.powers = powers
 
     @classmethod
     def fit(
@@ -117,15 +118,26 @@ class TailCombiner:
 
         Parameters
         ----------
-        measures : ndarray of shape (n_calibration, n_cluster_measures + 2)
+        measures : ndarray of shape (n_calibration, n_cluster_measures + 3)
+            The last is that of columns by themselves. It counts by the square of its correlation
+            with the clusters: where dependence makes a row normal, extremes of columns say little.
         category_share : float
+            Share of the columns that are categories.
         weight : ndarray of shape (n_calibration,), optional
         """
-        return cls([Tail(measure, weight) for measure in measures.T], category_share)
+        tails = [Tail(measure, weight) for measure in measures.T]
+        log_probs = [tail.log_prob(own) for tail, own in zip(tails, measures.T, strict=True)]
+        agreement = correlation(np.mean(log_probs[:-3], axis=0), log_probs[-1], weight)
+        marginal = MARGINAL_WEIGHT * max(0.0, agreement) ** 2
+        weights, powers = terms(category_share, WEIGHTS)
+        return cls(tails, np.append((1 - marginal) * weights, marginal), np.append(powers, 1.0))
 
     def log_prob(self, measures: FloatArray) -> FloatArray:
-        """Log tail probabilities of fresh rows, ``(n_rows,)``."""
-        pairs = zip(self.tails, measures.T, strict=True)
+        """Log tail probabilities of fresh rows, ``(n_rows,)``.
+
+        A detector of version 0.1 has no tail of the last measure, which is then not used.
+        """
+        pairs = zip(self.tails, measures.T, strict=False)
         return self._combine([tail.log_prob(measure) for tail, measure in pairs])
 
     def leave_one_out_log_prob(
@@ -136,7 +148,21 @@ class TailCombiner:
         return self._combine([tail.leave_one_out_log_prob(own, weight) for tail, own in pairs])
 
     def _combine(self, log_probs: list[FloatArray]) -> FloatArray:
-        """Harmonic mean of the clusters' geometric mean and the two of the density."""
-        clusters = np.mean(log_probs[:-2], axis=0)
-        three = np.column_stack([clusters, *log_probs[-2:]])
-        return log_harmonic_mean(self.powers * three, self.weights)
+        """Harmonic mean of the clusters' geometric mean and the other terms."""
+        n_others = len(self.weights) - 1
+        clusters = np.mean(log_probs[:-n_others], axis=0)
+        terms = np.column_stack([clusters, *log_probs[-n_others:]])
+        return log_harmonic_mean(self.powers * terms, self.weights)
+
+
+def terms(category_share: float, of_numbers: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Weights and powers of clusters, density and least column; ``of_numbers`` are weights."""
+    by_categories = min(1.0, category_share / MANY_CATEGORIES)
+    weights = of_numbers + by_categories * (WEIGHTS_OF_CATEGORIES - of_numbers)
+    return weights, POWERS + by_categories * (POWERS_OF_CATEGORIES - POWERS)
+
+
+def correlation(a: FloatArray, b: FloatArray, weight: FloatArray | None) -> float:
+    """Correlation of two scores of rows, 0 where one of them does not vary."""
+    (aa, ab), (_, bb) = np.cov(a, b, aweights=weight)
+    return float(ab / np.sqrt(aa * bb)) if aa > 0 and bb > 0 else 0.0

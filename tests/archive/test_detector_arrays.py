@@ -44,6 +44,10 @@ def with_all(parts: Parts, ending: str, value: float) -> bytes:
         (".variances", -1.0),
         (".bases", 2.0),
         (".centres", float("inf")),
+        ("label_log_tails", 0.5),
+        (".term_weights", 0.0),
+        (".term_weights", 1.5),
+        (".term_powers", 0.0),
     ],
 )
 def test_what_no_fit_gives_is_refused(parts, tmp_path: Path, ending: str, value: float) -> None:
@@ -57,7 +61,7 @@ def test_what_no_fit_gives_is_refused(parts, tmp_path: Path, ending: str, value:
 def test_weights_of_calibration_rows_are_checked(fault: str) -> None:
     weights = {"score_weights": np.ones(4), "measure_weights": np.ones((2, 4))}
     arrays = {"scores": np.arange(4.0), "measures": np.array([np.arange(4.0)] * 2)} | weights
-    assert unpack_calibration(dict(arrays), 2, 0.0)[1].mean_weight == 1.0
+    assert unpack_calibration(dict(arrays), 0, 0.0)[1].mean_weight == 1.0
     if fault == "zero":
         arrays["measure_weights"][1, 2] = 0.0
     elif fault == "too few":
@@ -65,14 +69,14 @@ def test_weights_of_calibration_rows_are_checked(fault: str) -> None:
     else:
         del arrays["measure_weights"]
     with pytest.raises(ModelFileError, match="eights"):
-        unpack_calibration(arrays, 2, 0.0)
+        unpack_calibration(arrays, 0, 0.0)
 
 
 def test_a_single_number_instead_of_several_is_refused(parts, tmp_path: Path) -> None:
     name = next(name for name in parts.tensors if name.endswith(".bandwidths"))
     place = parts.array_slice(name)
-    tensors = parts.tensors | {name: parts.tensors[name] | {"shape": [1, 3]}}
-    assert place.stop - place.start == 24
+    tensors = parts.tensors | {name: parts.tensors[name] | {"shape": [1, 2]}}
+    assert place.stop - place.start == 16
     path = tmp_path / "crafted.skflow"
     path.write_bytes(put_together(Parts(parts.document, tensors, parts.data)))
     with pytest.raises(ModelFileError, match="bandwidths"):
