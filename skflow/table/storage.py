@@ -15,6 +15,7 @@ Library = Literal["array", "pandas", "polars"]
 
 # Markers of missing values. Libraries distinguish them, and so does a fitted column.
 MARKERS = ("NaN", "NA", "NaT", "None")
+IMPLIED = np.int8(1 + len(MARKERS))  # code of a cell that a constraint implies, in encoding
 SUPPORTED = "numbers, booleans, strings, categories, dates, durations and hashable objects"
 
 
@@ -34,7 +35,8 @@ class StoredColumn:
         categories, ticks (int64) for dates and durations. Where a value is missing
         there is some filler.
     missing : ndarray of int8
-        0 where there is a value, else 1 + index into ``MARKERS``.
+        0 where there is a value, else 1 + index into ``MARKERS``; while rows are encoded and
+        decoded also ``IMPLIED``.
     categories : tuple, default=None
         The declared ones, in their order; None where the dtype declares none.
     tick : Fraction
@@ -95,7 +97,7 @@ class StoredColumn:
         """Return the missing markers that occur."""
         if not self.missing.any():
             return ()
-        return tuple(MARKERS[code - 1] for code in np.unique(self.missing) if code)
+        return tuple(MARKERS[code - 1] for code in np.unique(self.missing) if 0 < code < IMPLIED)
 
     def to_objects(
         self, missing: Mapping[str, Any], places: int | None = None

@@ -1,0 +1,1 @@
+"""Constraints: columns that other columns determine exactly, in nearly all rows."""
