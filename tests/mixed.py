@@ -19,6 +19,7 @@ def every_kind(n_rows: int, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     group = rng.integers(3, size=n_rows)
     factor = rng.standard_normal(n_rows) + group
+    noise = np.random.default_rng([seed, 1]).standard_normal(n_rows)
     mixed = np.array(["ä", 1, True, 2.5, (1, 2), None], dtype=object)
     start = pd.Timestamp("2020-02-29", tz="Europe/Paris")
     series = {
@@ -28,7 +29,7 @@ def every_kind(n_rows: int, seed: int = 0) -> pd.DataFrame:
         "digits": (factor + rng.standard_normal(n_rows) / 4).round(12),  # 13 in all
         "integer": (200 * factor + 1000 * rng.random(n_rows)).astype(np.int64),
         "small": rng.integers(-128, 128, size=n_rows).astype(np.int8),
-        "nullable": pd.array((30 * factor).round(), dtype="Float64").astype("Int64"),
+        "nullable": pd.array((30 * factor + noise).round(), dtype="Float64").astype("Int64"),
         "levels": group + rng.integers(2, size=n_rows),
         "flag": factor > 1,
         "maybe": pd.array(factor > 0, dtype="boolean"),

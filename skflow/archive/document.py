@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from skflow.table.constraints.numbers import Rounding
 from skflow.table.storage import Library
 
 LARGEST = 1.7976931348623157e308  # finite floats lie within
@@ -72,6 +73,54 @@ class SchemaFields(Fields):
     rounding: Annotated[list[Scalar], Meta(max_length=16)] = []
     n_left_out: Annotated[int, Meta(ge=0, le=2**62)] = 0
     is_given: bool = False
+    is_implied: bool = False
+    n_not_implied: Annotated[int, Meta(ge=0, le=2**62)] = 0
+
+
+class ConstraintFields(Fields, tag_field="form"):
+    """A column that others imply."""
+
+    target: str
+    operands: Annotated[list[str], Meta(min_length=1)]
+
+
+class NumericFields(ConstraintFields):
+    """A number that others imply, rounded to a step."""
+
+    step: Positive | None
+    rounding: Rounding
+
+
+class LinearFields(NumericFields, tag="linear"):
+    """A sum of multiples of other columns."""
+
+    coefficients: list[Finite]
+    intercept: Finite
+
+
+class ProductFields(NumericFields, tag="product"):
+    """A product or a ratio of two columns."""
+
+    operands: Annotated[list[str], Meta(min_length=2, max_length=2)]
+    powers: tuple[Literal[1], Literal[1, -1]]
+    factor: Finite
+
+
+class MappingFields(ConstraintFields, tag="mapping"):
+    """Values of a column, for values of another."""
+
+    operands: Annotated[list[str], Meta(min_length=1, max_length=1)]
+    pairs: Annotated[list[tuple[Scalar, Scalar]], Meta(min_length=1)]
+
+
+AnyConstraint = LinearFields | ProductFields | MappingFields
+
+
+class WholeSchemaFields(Fields):
+    """Columns of a table, and the constraints between them."""
+
+    columns: list[SchemaFields]
+    constraints: list[AnyConstraint] = []
 
 
 class PowerOfTwoFields(Fields, tag_field="form", tag="power of two"):
@@ -140,6 +189,7 @@ class TableFields(Fields):
     names: IndexFields | None
     dtypes: list[Dtype]
     columns: Annotated[list[ColumnFields], Meta(min_length=1)]
+    constraints: list[AnyConstraint] = []
 
 
 class StateFields(Fields):

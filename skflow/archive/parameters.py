@@ -7,10 +7,12 @@ import msgspec
 import numpy as np
 import torch
 
-from skflow.archive.document import SchemaFields, StateFields
+from skflow.archive.constraints import pack_constraint, unpack_constraint, unpack_constraints
+from skflow.archive.document import AnyConstraint, StateFields, WholeSchemaFields
 from skflow.archive.scalars import pack_scalar, shorten, unpack_scalar
 from skflow.archive.table import pack_schema, unpack_schema
 from skflow.exceptions import ModelFileError
+from skflow.table.constraints.constraint import Constraint
 from skflow.table.objects import plain_object
 from skflow.table.schema import Schema
 
@@ -21,12 +23,19 @@ def pack_parameter(value: Any) -> Any:
     """Return the value of a parameter; TypeError where it is one that a file cannot hold."""
     match value:
         case Schema():
-            return {"schema": [pack_schema(column) for column in value.columns]}
+            of_columns: dict[str, Any] = {
+                "columns": [pack_schema(column) for column in value.columns]
+            }
+            if value.constraints:
+                of_columns["constraints"] = list(map(pack_constraint, value.constraints))
+            return {"schema": of_columns if value.constraints else of_columns["columns"]}
+        case Constraint():
+            return {"constraint": pack_constraint(value)}
         case dict():
             pairs = value.items()
             packed = [[pack_scalar(_plain(key)), pack_parameter(inside)] for key, inside in pairs]
             return {"dict": packed}
-        case list():
+        case list() | (Constraint(), *_):
             return {"list": [pack_parameter(item) for item in value]}
         case torch.device():
             return {"device": str(value)}
@@ -60,8 +69,12 @@ def unpack_parameter(packed: Any) -> Any:
     ((kind, inside),) = packed.items()
     match kind:
         case "schema":
-            columns = msgspec.convert(inside, list[SchemaFields])
-            return Schema(tuple(unpack_schema(column) for column in columns))
+            whole = inside if type(inside) is dict else {"columns": inside}
+            fields = msgspec.convert(whole, WholeSchemaFields)
+            columns = tuple(unpack_schema(column) for column in fields.columns)
+            return Schema(columns, unpack_constraints(fields.constraints, fields.columns))
+        case "constraint":
+            return unpack_constraint(msgspec.convert(inside, AnyConstraint))
         case "dict":
             return {unpack_scalar(key): unpack_parameter(value) for key, value in inside}
         case "list":

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import msgspec
 import numpy as np
 
+from skflow.archive.constraints import pack_constraint, unpack_constraints
 from skflow.archive.document import (
     AsinhFields,
     CategoryFields,
@@ -63,7 +64,9 @@ def pack_table(container: Container, codec: TableCodec) -> dict[str, Any]:
             values = stored.values.dtype.name
             packed["objects"] = {"python_type": stored.python_type.__name__, "values": values}
         columns.append({"markers": list(markers), **packed})
+    constraints = list(map(pack_constraint, codec.schema.constraints))
     return {
+        **({"constraints": constraints} if constraints else {}),
         "container": container.library,
         "names": pack_index(container.template.columns) if container.library == "pandas" else None,
         "dtypes": dtypes[:1] if container.library == "array" else dtypes,
@@ -96,7 +99,9 @@ def unpack_table(fields: TableFields) -> tuple[Container, TableCodec]:
     markers = tuple(tuple(column.markers) for column in fields.columns)
     container = Container(fields.container, template, dtypes, stored, markers)
     packed = zip(fields.columns, stored, schemas, strict=True)
-    return container, TableCodec(Schema(tuple(schemas)), [_unpack_codec(*each) for each in packed])
+    constraints = unpack_constraints(fields.constraints, [each.schema for each in fields.columns])
+    schema = Schema(tuple(schemas), constraints)
+    return container, TableCodec(schema, [_unpack_codec(*each) for each in packed])
 
 
 def _with_objects(stored: StoredColumn, fields: ColumnFields) -> StoredColumn:
@@ -119,7 +124,8 @@ def pack_schema(schema: ColumnSchema) -> dict[str, Any]:
         packed[name] = pack_scalar(getattr(schema, name))
     packed["missing"] = list(schema.missing)
     rounding = [pack_scalar(step) for step in schema.rounding]
-    rare = {"rounding": rounding, "n_left_out": schema.n_left_out, "is_given": schema.is_given}
+    names = ("n_left_out", "is_given", "is_implied", "n_not_implied")
+    rare = {"rounding": rounding} | {name: getattr(schema, name) for name in names}
     return packed | {name: value for name, value in rare.items() if value}
 
 

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -40,6 +40,7 @@ from skflow.flow.model import Rows
 from skflow.flow.recipe import model_state, without_idle_layers
 from skflow.report.density import DensityFacts, DensityReport, report_density
 from skflow.reporter import Reporter
+from skflow.table.constraints.constraint import Constraint
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredTable
 from skflow.torch_state import usual_torch
@@ -117,6 +118,10 @@ class FlowDensity(
     bounds : dict, default=None
         ``{column: (low, high)}``, None for an open side. Without it a column that is
         never negative, or never positive, is bounded at 0.
+    constraints : "auto", None or sequence of Constraint, default="auto"
+        Exact relations that nearly all rows keep, as ``total = net + tax``. "auto" finds them; a
+        sequence, as some of ``schema_.constraints`` or of :mod:`skflow.constraints`, is taken as
+        it is; None is none.
     given : array-like of str or int, default=None
         Columns that are conditions: names or indices. The density is then that of the other
         columns given these, and is fitted for that question alone; ``X`` holds all columns, as
@@ -217,6 +222,7 @@ class FlowDensity(
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "column_kinds": [dict, Schema, None],
         "bounds": [dict, None],
+        "constraints": ["array-like", StrOptions({"auto"}), None],
         "given": ["array-like", str, Integral, None],
         "handle_unknown": [StrOptions({"error", "ignore"})],
         "device": [str, torch.device],
@@ -246,6 +252,7 @@ class FlowDensity(
         categorical_features: ArrayLike | str | None = "from_dtype",
         column_kinds: Mapping[Any, str] | Schema | None = None,
         bounds: Mapping[Any, tuple[float | None, float | None]] | None = None,
+        constraints: Sequence[Constraint] | str | None = "auto",
         given: ArrayLike | None = None,
         handle_unknown: str = "error",
         device: str | torch.device = "auto",
@@ -271,6 +278,7 @@ class FlowDensity(
         self.categorical_features = categorical_features
         self.column_kinds = column_kinds
         self.bounds = bounds
+        self.constraints = constraints
         self.given = given
         self.handle_unknown = handle_unknown
         self.device = device
@@ -369,7 +377,9 @@ class FlowDensity(
             generator = torch.Generator().manual_seed(seed)
             rows = rows.keep()
             held_out = None if validation is None else validation.keep()
-            if validation is None and choices is None and self._holds_out(rows.mass):
+            stops = self.early_stopping  # "auto" is a text
+            stops = rows.mass >= FEWEST_ROWS_TO_SPLIT if isinstance(stops, str) else stops
+            if validation is None and choices is None and stops:
                 train, held_out = rows.split(self.validation_fraction, generator)
                 held_out = held_out.keep()
             else:
@@ -413,12 +423,6 @@ class FlowDensity(
         if len(rows.codec.columns) <= QUICKLY_COMPARED or clock.allows(2 * clock.passed()):
             compared = rows.stored(slice(COMPARED_ROWS))
             self.inverse_error_ = self._density.measure_inverse_error(compared, self.device)
-
-    def _holds_out(self, n_rows: float) -> bool:
-        """Whether some of so many rows are held out for early stopping."""
-        if isinstance(self.early_stopping, str):
-            return n_rows >= FEWEST_ROWS_TO_SPLIT
-        return self.early_stopping
 
     def score_samples(self, X: ArrayLike) -> FloatArray:
         """Log-density of each row.
@@ -646,14 +650,8 @@ class FlowDensity(
         table = None if X is None else self._read(X)
         has_conditions = bool(self._density.codec.conditions)
         given = read_conditions(self, X, "report") if has_conditions and X is not None else None
-        facts = DensityFacts(
-            self._density,
-            self.schema_,
-            self.history_,
-            self.best_validation_score_,
-            self.inverse_error_,
-            self.device_,
-        )
+        ends = (self.best_validation_score_, self.inverse_error_, self.device_)
+        facts = DensityFacts(self._density, self.schema_, self.history_, *ends)
         return report_density(facts, table, given, self.device, title)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:

@@ -17,9 +17,9 @@ from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import DENSITY, MetaEstimator, clone_density
 from skflow.estimators.persistence import SaveableImputer
 from skflow.estimators.validation import check_table, numbers_like, weighted_rows
+from skflow.fitted.constrained_questions import ConstrainedQuestions
 from skflow.fitted.donors import complete
 from skflow.fitted.imputation import impute
-from skflow.fitted.questions import Questions
 from skflow.fitted.table_rows import EncodableTable
 from skflow.torch_state import usual_torch
 
@@ -200,7 +200,7 @@ class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
         table = check_table(self, X, reset=False)
         self._validate_params()
         members = [
-            Questions(fit._density, fit.device, "present")
+            ConstrainedQuestions(fit._density, fit.device, "present")
             for fit in (self.density_, *self._other_fits)
         ]
         imputed = impute(members, table, self.strategy, self.random_state)

@@ -42,6 +42,9 @@ CLASSES = (
 )
 
 
+LATER_PARAMETERS = {"constraints"}  # which earlier files lack: they have their defaults
+
+
 class Saveable:
     """What can be saved in a file of its own."""
 
@@ -107,7 +110,8 @@ def _pack_parameters(estimator: Any) -> Document:
 
 def unpack_parameters(estimator: Any, packed: Document, density: Any = None) -> None:
     """Set the parameters of :func:`_pack_parameters`, a ``density`` among them."""
-    if packed.keys() != estimator.get_params(deep=False).keys():
+    others = packed.keys() ^ estimator.get_params(deep=False).keys()
+    if others & packed.keys() or others - LATER_PARAMETERS:
         raise ModelFileError(f"{type(estimator).__name__} has other parameters.")
     given = dict(packed)
     of_density = given.pop("density", None)

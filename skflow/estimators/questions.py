@@ -9,13 +9,9 @@ from sklearn.utils._param_validation import StrOptions, validate_parameter_const
 from sklearn.utils.validation import check_is_fitted
 
 from skflow.estimators.validation import Count, check_part, check_table, positions_of
+from skflow.fitted.constrained_questions import ConstrainedQuestions
 from skflow.fitted.imputation import impute
-from skflow.fitted.questions import (
-    PartialTable,
-    Questions,
-    sample_rows,
-    with_columns,
-)
+from skflow.fitted.questions import PartialTable, sample_rows, with_columns
 
 FloatArray = NDArray[np.float64]
 RandomState = int | np.random.RandomState | None
@@ -82,7 +78,7 @@ class JointQuestions:
             caller_name=f"{type(self).__name__}.sample_given",
         )
         partial = self._read_part(X)
-        questions = Questions(self._density, self.device, "known")
+        questions = ConstrainedQuestions(self._density, self.device, "known")
         generator = check_random_state(random_state)
         return sample_rows(questions, partial, n_samples, generator)
 
@@ -137,12 +133,12 @@ class JointQuestions:
         check_is_fitted(self)
         partial = self._read_part(X)
         chosen = positions_of(self, X, targets)
-        questions = Questions(self._density, self.device, "every")
+        questions = ConstrainedQuestions(self._density, self.device, "every")
         given = np.ones(partial.known.shape[1], dtype=bool)
         given[chosen] = False
         joint, error = questions.log_density(partial)
         if partial.known.all() and len(chosen) == 1:
-            log_density = joint - questions.log_density_without(partial.table, chosen[0])
+            log_density = joint - questions.log_density_without(partial, chosen[0])
             return (log_density, error) if return_error else log_density
         of_given, error_given = questions.log_density(partial.only(given))
         log_density = joint - of_given
@@ -173,7 +169,7 @@ class JointQuestions:
             Where the estimate of some rows is rough.
         """
         check_is_fitted(self)
-        questions = Questions(self._density, self.device, "every")
+        questions = ConstrainedQuestions(self._density, self.device, "every")
         return questions.log_density(self._read_part(X))[0]
 
     def impute(
@@ -233,7 +229,7 @@ class JointQuestions:
             caller_name=f"{type(self).__name__}.impute",
         )
         X = check_table(self, X, reset=False)
-        questions = Questions(self._density, self.device, "present")
+        questions = ConstrainedQuestions(self._density, self.device, "present")
         return impute([questions], X, strategy, random_state)
 
     def _read_part(self: Any, X: Any) -> PartialTable:

@@ -7,6 +7,7 @@ to the disk and in random order.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -21,10 +22,11 @@ from skflow.fitted.table_rows import TableRows
 from skflow.rows import EncodedRows, RowSource, WindowedRows, weighted_sum
 from skflow.table.codec import TableCodec
 from skflow.table.column_codec import ColumnCodec, good_turing_of, rarest_of_counts
+from skflow.table.constraints.implied_cells import ImpliedCells
 from skflow.table.frames import Container
-from skflow.table.inference import infer_schema
+from skflow.table.inference import infer_schema, with_constraints
 from skflow.table.kinds import kind_of
-from skflow.table.number_codecs import NumberCodec, ValueCodec
+from skflow.table.number_codecs import ImpliedCodec, NumberCodec, ValueCodec
 from skflow.table.storage import StoredColumn, StoredTable
 from skflow.table.summary import ColumnSummary, TableSummary, summarise
 
@@ -77,13 +79,16 @@ class EncodableDataset:
             given=estimator.given,
         )
         sample = read_part(container, sampled)
-        columns = [
-            kind_of(own).fit(add_ends(column, part), own)
-            for column, part, own in zip(
-                sample.columns, summary.columns, schema.columns, strict=True
-            )
-        ]
-        count_labels(columns, summary, container, table)
+        others = partial(summarise_others, table, container)
+        schema = with_constraints(
+            schema, sample, estimator.constraints, estimator.column_kinds, others
+        )
+        implied = ImpliedCells(schema.constraints, sample.columns)
+        summary = others(implied) if schema.constraints else summary
+        left = implied.leave_out(sample).columns
+        triples = zip(left, summary.columns, schema.columns, strict=True)
+        columns = [kind_of(own).fit(add_ends(column, part), own) for column, part, own in triples]
+        count_labels(columns, summary, container, table, implied)
         return cls(container, TableCodec(schema, columns), table, sample, sampled.numbers)
 
     @classmethod
@@ -259,6 +264,17 @@ def build_container(empty: Any, summary: TableSummary) -> Container:
     return Container("pandas", template, list(template.dtypes), fitted, markers)
 
 
+def summarise_others(
+    table: ParquetTable, container: Container, implied: ImpliedCells
+) -> TableSummary:
+    """Return the summary of all rows without the cells that constraints imply."""
+    summary = summarise(
+        lambda: (implied.leave_out(container.read(part.frame)) for part in table.parts())
+    )
+    pairs = zip(summary.columns, container.fitted, strict=True)
+    return replace(summary, columns=tuple(part.without_rows(fitted) for part, fitted in pairs))
+
+
 def add_ends(column: StoredColumn, summary: ColumnSummary) -> StoredColumn:
     """Return a sample of a column with those values of all rows that scales depend on.
 
@@ -281,13 +297,19 @@ def add_ends(column: StoredColumn, summary: ColumnSummary) -> StoredColumn:
 
 
 def count_labels(
-    columns: Sequence[ColumnCodec], summary: TableSummary, container: Container, table: ParquetTable
+    columns: Sequence[ColumnCodec],
+    summary: TableSummary,
+    container: Container,
+    table: ParquetTable,
+    implied: ImpliedCells,
 ) -> None:
     """Set what depends on counts of labels, of all rows: the rarest, and what was never seen."""
     labelled = [j for j, codec in enumerate(columns) if not codec.labels.is_trivial]
     if not labelled:
         return
-    own = container.select(labelled)
+    # Constraints need all of their operands.
+    read = list(range(len(columns))) if implied.positions else labelled
+    own = container.select(read)
     singles = {
         j: summary.columns[j].distinct.values[summary.columns[j].distinct.counts == 1]
         for j in labelled
@@ -297,7 +319,10 @@ def count_labels(
     masses = {j: np.zeros(len(count)) for j, count in counts.items()}
     of_singles = dict.fromkeys(labelled, 0.0)  # numbers that occur once, which may be no labels
     for part in table.parts(own.names):
-        for j, column in zip(labelled, own.read(part.frame).columns, strict=True):
+        rows = implied.leave_out(own.read(part.frame))
+        for j, column in zip(read, rows.columns, strict=True):
+            if j not in counts:
+                continue
             labels = columns[j].encode(column).labels
             counts[j] += np.bincount(labels, minlength=len(counts[j]))
             masses[j] += np.bincount(labels, part.weight, minlength=len(counts[j]))
@@ -309,7 +334,9 @@ def count_labels(
         codec.rarest = rarest_of_counts(count, codec.labels)
         if isinstance(codec, ValueCodec):
             continue
-        if not isinstance(codec, NumberCodec):
+        if isinstance(codec, ImpliedCodec):
+            of_singles[j] = float(masses[j][codec.labels.n_labels])
+        elif not isinstance(codec, NumberCodec):
             known = slice(codec.labels.n_known)
             of_singles[j] = float(masses[j][known][count[known] == 1].sum())
         codec.unseen = good_turing_of(of_singles[j], table.mass)

@@ -19,6 +19,7 @@ from scipy.stats import rankdata
 from sklearn.ensemble import RandomForestRegressor
 
 from skflow.clock import Clock
+from skflow.fitted.cells import put_cells
 from skflow.table.codec import TableCodec
 from skflow.table.column_codec import ColumnCodec
 from skflow.table.storage import StoredColumn, StoredTable
@@ -65,11 +66,30 @@ def complete(
         if clock.is_over:
             break
         donors.draw(j)
-    filled = [column.take(donors.rows[:, j]) for j, column in enumerate(table.columns)]
+    donated = [column.take(donors.rows[:, j]) for j, column in enumerate(table.columns)]
     columns = tuple(
-        own if missing[:, j].any() else table.columns[j] for j, own in enumerate(filled)
+        own if missing[:, j].any() else table.columns[j] for j, own in enumerate(donated)
     )
-    return StoredTable(columns, table.n_rows, table.container, table.weight)
+    filled = StoredTable(columns, table.n_rows, table.container, table.weight)
+    return keep_constraints(codec, filled, missing)
+
+
+def keep_constraints(codec: TableCodec, table: StoredTable, missing: Mask) -> StoredTable:
+    """Replace filled cells so that constraints are kept: targets, and one operand of known ones."""
+    for i, (target, operands) in enumerate(codec.implied.positions):
+        is_open = missing[:, operands].any(axis=1) & ~missing[:, target]
+        order = sorted(range(len(operands)), key=lambda k: codec.n_values_of(operands[k]))
+        descending = missing[:, [operands[k] for k in order[::-1]]]
+        last = np.array(order[::-1])[descending.argmax(axis=1)]  # the one of most values
+        for place, j in enumerate(operands):
+            rows = np.flatnonzero(is_open & (last == place))
+            solved = codec.solve(i, (), j, table.take(rows))
+            first = np.unique(solved.source, return_index=True)[1]
+            table = put_cells(table, rows[solved.source[first]], j, solved.cells.take(first))
+        values, is_implied = codec.implied.imply(i, table.columns)
+        rows = np.flatnonzero(missing[:, target] & is_implied)
+        table = put_cells(table, rows, target, table.columns[target].filled(values).take(rows))
+    return table
 
 
 def tree_features(codec: ColumnCodec, column: StoredColumn) -> FloatArray:

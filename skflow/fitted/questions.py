@@ -46,14 +46,29 @@ class PartialTable:
     table : StoredTable
         All fitted columns; an unknown cell holds anything.
     known : ndarray of bool, shape (n_rows, n_columns)
+    kept, broken : frozenset of int
+        Constraints that are kept in all rows, and those that are broken: their targets are cells
+        of their own, also where they are as implied. Of others the cells decide.
     """
 
     table: StoredTable
     known: Mask
+    kept: frozenset[int] = frozenset()
+    broken: frozenset[int] = frozenset()
+
+    @property
+    def decided(self) -> frozenset[int]:
+        """Constraints that are kept or broken in all rows."""
+        return self.kept | self.broken
+
+    def decide(self, i: int, *, is_kept: bool) -> "PartialTable":
+        """Return the rows with constraint i kept, or broken."""
+        name = "kept" if is_kept else "broken"
+        return replace(self, **{name: getattr(self, name) | {i}})
 
     def take(self, rows: Any) -> "PartialTable":
         """Return some of the rows, by slice, mask or index."""
-        return PartialTable(self.table.take(rows), self.known[rows])
+        return replace(self, table=self.table.take(rows), known=self.known[rows])
 
     def only(self, columns: Mask) -> "PartialTable":
         """Return the rows with no column known but some of those that are."""
@@ -113,6 +128,8 @@ class Questions:
         self.codec = density.codec
         self.device = device
         self.answer = answer
+        #: Draws of a row of which a density is wanted.
+        self.n_accurate = ACCURATE_DRAWS
         entries = []
         for j in self.codec.labelled:
             labels = self.codec.columns[j].labels
@@ -142,23 +159,26 @@ class Questions:
             Standard error, in nats; 0 where the density is exact.
         """
         if partial.known.all():
-            return self.density.log_prob(partial.table, self.device), np.zeros(len(partial.known))
+            log_prob = self.density.log_prob(partial.table, self.device, partial.broken)
+            return log_prob, np.zeros(len(partial.known))
         log_density, error = np.zeros((2, len(partial.known)))
         if not partial.known.any():
             return log_density, error
-        for rows, offset, answers in self._answers(partial, None, ACCURATE_DRAWS):
+        for rows, offset, answers in self._answers(partial, None, self.n_accurate):
             log_density[rows] = answers.log_density.cpu().numpy() + offset
             error[rows] = answers.error.cpu().numpy()
         return log_density, error
 
-    def log_density_without(self, table: StoredTable, j: int) -> FloatArray:
+    def log_density_without(self, partial: PartialTable, j: int) -> FloatArray:
         """Log-density of all columns but one, that one summed out by quadrature, ``(n_rows,)``."""
-        joint = JointDensity(self.density.model, self.device, table.n_rows)
+        n_rows = len(partial.known)
+        joint = JointDensity(self.density.model, self.device, n_rows)
         size = max(1, min(1000, QUADRATURE_FACTORS // max(1, joint.n_factors)))
         parts = []
-        for start in range(0, table.n_rows, size):
-            rows = self.codec.encode(table.take(slice(start, start + size)))
-            own = self.codec.columns[j].encode(table.columns[j].take(slice(start, start + size)))
+        for start in range(0, n_rows, size):
+            part = partial.take(slice(start, start + size))
+            rows = self.codec.encode(part.table, part.known, part.broken)
+            own = self.codec.columns[j].encode(part.table.columns[j])
             volume = rows.log_volume - own.log_volume
             parts.append(Conditional(self.codec, joint, rows, j).log_total() + volume)
         return np.concatenate(parts)
@@ -246,10 +266,11 @@ class Questions:
         values = np.full((n_rows, len(layout.value_labels)), np.nan)
         value_is_known = np.ones(values.shape, dtype=bool)
         log_volume = np.zeros(n_rows)
+        table = self.codec.implied.leave_out(partial.table, partial.known, partial.broken)
         for j, (codec, (label, value)) in enumerate(
             zip(self.codec.columns, self.codec.indices, strict=True)
         ):
-            known, encoded = partial.known[:, j], codec.encode(partial.table.columns[j])
+            known, encoded = partial.known[:, j], codec.encode(table.columns[j])
             log_volume += np.where(known, encoded.log_volume, 0.0)
             if label is not None:
                 labels[:, label] = np.where(known, encoded.labels, 0)

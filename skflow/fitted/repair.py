@@ -127,8 +127,7 @@ class _Repair:
             for j, rows in turn.items():
                 given = Conditional(codec, self.joint, encoded.take(rows), j)
                 labels, values = given.typical()
-                nothing = np.full(len(labels), np.nan)
-                cells = codec.columns[j].decode(labels, nothing, values, on_grid=True)
+                cells = codec.decode_cells(j, labels, values, tried.take(rows))
                 tried = put_cells(tried, rows, j, cells)
             table = self.take_where_unremarkable(table, tried, turn)
         return table

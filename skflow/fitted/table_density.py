@@ -33,6 +33,7 @@ from skflow.table.storage import StoredColumn, StoredTable
 FloatArray = NDArray[np.float64]
 
 MOST_DRAWS = 20  # of one row
+NONE: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -57,15 +58,31 @@ class TableDensity:
     model: Model
     _components: MixedComponents | None = None
 
-    def log_prob(self, table: StoredTable, device: str | torch.device) -> FloatArray:
-        """Log-density of each row, ``(n_rows,)``, in nats, in the table's own units."""
+    def log_prob(
+        self,
+        table: StoredTable,
+        device: str | torch.device,
+        broken: frozenset[int] | None = None,
+    ) -> FloatArray:
+        """Log-density of each row, ``(n_rows,)``, in nats, in the table's own units.
+
+        Where a label of a target says the same as "implied", it is the sum over both; but where it
+        is known which constraints are ``broken``, and imply no cell.
+        """
         model, parts = self.move_model(table.n_rows, device), []
-        for block, encoded in self._encoded_blocks(table, model):
+        is_whole = broken is None
+        for block, encoded in self._encoded_blocks(table, model, broken or NONE, warns=is_whole):
             with block:
                 log_volume, rows = send_rows(encoded, model.value_labels.device)
                 given = send_given(encoded, model.value_labels.device)
                 parts.append((log_volume + model.log_prob(rows, given)).cpu())
-        return join(parts)
+        log_prob = join(parts)
+        for i in self.codec.ambiguous if is_whole else ():
+            kept = np.flatnonzero(self.codec.implied.are_kept(i, table.columns))
+            if kept.size:
+                other = self.log_prob(table.take(kept), device, frozenset({i}))
+                log_prob[kept] = np.logaddexp(log_prob[kept], other)
+        return log_prob
 
     def standardized_scores(
         self,
@@ -138,7 +155,7 @@ class TableDensity:
 
         ``given`` are the conditions of the rows, where the density has some. A row with a value
         far beyond all that were fitted is drawn again: it comes from the floor of the mixture,
-        which is there to keep scores finite.
+        which is there to keep scores finite. So is one whose implied cells nothing implies.
         """
         drawn: list[NDArray] = []
         again = np.arange(n_rows)
@@ -150,7 +167,7 @@ class TableDensity:
             drawn = drawn or [array.copy() for array in fresh]
             for array, rows in zip(drawn, fresh, strict=True):
                 array[again] = rows
-            again = again[~is_within_reach]
+            again = again[~is_within_reach | self.codec.find_unfounded(*fresh)]
             if not len(again):
                 break
         columns = self.codec.decode(
@@ -275,17 +292,22 @@ class TableDensity:
         return send_rows(self.codec.given.encode(given.rows.take(block.rows)), device)[1]
 
     def _encoded_blocks(
-        self, table: StoredTable, model: Model, *, warns: bool = True
+        self,
+        table: StoredTable,
+        model: Model,
+        broken: frozenset[int] = NONE,
+        *,
+        warns: bool = True,
     ) -> Iterator[tuple[Block, EncodedRows]]:
         """Encode rows block by block, each as large as the model's device has memory for.
 
         At the end a warning names columns of which no cell has a label that was fitted.
         """
-        n_levels = np.array([self.codec.columns[j].labels.n_known for j in self.codec.labelled])
+        n_levels = [self.codec.columns[j].labels.first_marker for j in self.codec.labelled]
         known = np.zeros(len(n_levels), dtype=bool)
         most_on_cpu = block_size(self.codec.n_encoded)
         for block in device_blocks(table.n_rows, model, most_on_cpu):
-            encoded = self.codec.encode(table.take(block.rows))
+            encoded = self.codec.encode(table.take(block.rows), None, broken)
             known |= (encoded.labels < n_levels).any(axis=0)
             yield block, encoded
         if warns:

@@ -13,9 +13,9 @@ from skflow.fitted.table_density import TableDensity
 from skflow.rows import EncodedRows, concatenate, encoded_blocks
 from skflow.table.codec import TableCodec
 from skflow.table.frames import Container
-from skflow.table.inference import infer_schema
-from skflow.table.schema import Schema
+from skflow.table.inference import infer_schema, with_constraints
 from skflow.table.storage import StoredTable
+from skflow.table.summary import TableSummary
 
 # Encoded rows are kept where they are few, or take little memory.
 MOST_ROWS_KEPT = 5_000
@@ -53,6 +53,13 @@ class EncodableTable:
             bounds=estimator.bounds,
             given=estimator.given,
         )
+        schema = with_constraints(
+            schema,
+            table,
+            estimator.constraints,
+            estimator.column_kinds,
+            lambda implied: TableSummary.of(implied.leave_out(table)),
+        )
         return cls(container, TableCodec.fit(table, schema), table)
 
     def completed(self, table: StoredTable) -> Self:
@@ -64,7 +71,8 @@ class EncodableTable:
             column if (stored.missing > 0).any() else replace(column, missing=())
             for column, stored in zip(self.codec.schema.columns, table.columns, strict=True)
         )
-        return replace(self, codec=TableCodec.fit(table, Schema(pinned)), table=table)
+        schema = replace(self.codec.schema, columns=pinned)
+        return replace(self, codec=TableCodec.fit(table, schema), table=table)
 
     @classmethod
     def read(cls, density: TableDensity, X: Any, weight: NDArray[np.float64] | None = None) -> Self:

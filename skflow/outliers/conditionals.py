@@ -82,13 +82,19 @@ def conditionals(
     n_columns = len(codec.columns)
     size = max(1, min(BLOCK_ENTRIES // n_columns, BLOCK_FACTORS // max(1, joint.n_factors)))
     n_cells = table.n_rows * n_columns
+    targets = {target for target, _ in codec.implied.positions}
     with tqdm(total=n_cells, desc=title, unit="cell", disable=not verbose, file=sys.stderr) as bar:
         for start in range(0, table.n_rows, size):
             block = slice(start, start + size)
-            rows = codec.encode(table.take(block))
+            part = table.take(block)
+            rows = codec.encode(part)
             cells = None if own is None else codec.encode(own.take(block))
             for j in range(n_columns):
                 whole = rows if cells is None else put_column(rows, cells, *codec.indices[j])
+                if own is not None and j in targets:  # which is implied by the row's other cells
+                    columns = list(part.columns)
+                    columns[j] = own.columns[j].take(block)
+                    whole = codec.encode(replace(part, columns=tuple(columns)))
                 yield block, j, Conditional(codec, joint, whole, j)
                 bar.update(len(rows.labels))
 

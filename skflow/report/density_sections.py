@@ -20,6 +20,7 @@ Places = NDArray[np.intp]
 #: Kinds in plain words, and why a column is of one.
 KINDS = {
     "categorical": ("labels", "strings, categories, objects or booleans; or an option says so"),
+    "implied": ("computed numbers", "a constraint computes them from other columns"),
     "levels": ("few numbers", "few different numbers, each often: each is an event of its own"),
     "constant": ("one value", "all rows hold the same"),
     "integer": ("whole numbers", "all numbers are whole"),
@@ -175,7 +176,7 @@ class DensitySections:
         rows = []
         for column in self.schema.columns[:MOST_LISTED]:
             words, why = KINDS.get(column.kind, (column.kind, ""))
-            if not (column.levels or column.valued):
+            if not (column.levels or column.valued or column.is_implied):
                 words, why = "nothing", "all of its cells are missing"
             described = column.describe()  # a list of labels, each in a script of its own
             holds = markup(LEFT_TO_RIGHT + clean(described, 160)) if described else ""
@@ -185,11 +186,14 @@ class DensitySections:
                 f"<td>{markup(clean(column.dtype))}</td></tr>"
             )
         said = left_out(len(self.schema.columns))
+        found = [markup(clean(str(each), 160)) for each in self.schema.constraints]
         return section(
             "kinds",
             "What each column is taken for",
             (f"<p>{said}</p>" if said else "")
-            + table("kind-table", "Kinds", ("Column", "taken for", "why", "holds", "dtype"), rows),
+            + table("kind-table", "Kinds", ("Column", "taken for", "why", "holds", "dtype"), rows)
+            + ("<p>Nearly all rows keep these constraints:</p>" if found else "")
+            + ("<ul>" + "".join(f"<li>{each}</li>" for each in found) + "</ul>" if found else ""),
         )
 
     def training(self) -> str:

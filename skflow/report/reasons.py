@@ -76,12 +76,12 @@ def explain(
     usual: list[list[str]] = [[] for _ in range(n_columns)]
     for rows, j, given in conditionals(codec, joint, table, "reasons", verbose):
         log_probs[rows, j] = given.tail_log_prob()
-        usual[j] += spell_usual(codec, given, j)
+        usual[j] += spell_usual(codec, given, j, table.take(rows))
     return log_probs, usual
 
 
-def spell_usual(codec: TableCodec, given: Conditional, j: int) -> list[str]:
-    """Usual cells of a column in words: a range of numbers, or the likeliest labels."""
+def spell_usual(codec: TableCodec, given: Conditional, j: int, rows: StoredTable) -> list[str]:
+    """Usual cells of a column of rows in words: a range of numbers, or the likeliest labels."""
     column = codec.columns[j]
     labels = column.labels
     log_probs = given.event_log_probs()
@@ -98,6 +98,11 @@ def spell_usual(codec: TableCodec, given: Conditional, j: int) -> list[str]:
         )
         ranges = [a if a == b else f"{a} to {b}" for a, b in zip(low, high, strict=True)]
         names = np.where(order == labels.value_labels.start, np.array(ranges)[:, None], names)
+    for label in labels.implied:
+        implied = np.full(rows.n_rows, label)
+        cells = codec.decode_cells(j, implied, np.full(rows.n_rows, np.nan), rows)
+        own = np.array(spell_cells(cells, ROUGH), dtype=object)
+        names = np.where(order == label, own[:, None], names)
     return [
         spell_likeliest(of_row, shares)
         for of_row, shares in zip(names.tolist(), probs.tolist(), strict=True)

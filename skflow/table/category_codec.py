@@ -33,7 +33,7 @@ class CategoryCodec(ColumnCodec):
     def __init__(
         self, stored: StoredColumn, schema: ColumnSpecification, unseen: float, rarest: LabelArray
     ) -> None:
-        labels = LabelSet(len(schema.levels), 0, schema.missing)
+        labels = LabelSet(len(schema.levels), 0, schema.missing, schema.is_implied)
         super().__init__(stored, labels, unseen, rarest)
         self.levels = as_objects(schema.levels)
         self._label_of = _index(schema.levels)

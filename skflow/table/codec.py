@@ -1,6 +1,6 @@
 """The codec of a table: rows to labels and values, and back, exactly."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, NamedTuple, Self
@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 
 from skflow.rows import EncodedRows, LevelValues
 from skflow.table.column_codec import ColumnCodec
+from skflow.table.constraints.composed import ComposedConstraint, Solvable
+from skflow.table.constraints.implied_cells import ImpliedCells
+from skflow.table.constraints.numbers import numbers_in
+from skflow.table.constraints.solving import Operand, Solutions, solve
 from skflow.table.kinds import kind_of
 from skflow.table.number_codecs import LevelCodec, ValueCodec
 from skflow.table.schema import Schema
-from skflow.table.storage import StoredColumn, StoredTable, code_of
+from skflow.table.storage import IMPLIED, StoredColumn, StoredTable, code_of
 
 FloatArray = NDArray[np.float64]
 
@@ -94,6 +98,7 @@ class TableCodec:
     ) -> None:
         self.schema = schema
         self.columns = columns
+        self.implied = ImpliedCells(schema.constraints, [codec.stored for codec in columns])
         is_given = [column.is_given for column in schema.columns]
         self.targets = [j for j, given in enumerate(is_given) if not given]
         self.conditions = [j for j, given in enumerate(is_given) if given]
@@ -138,7 +143,8 @@ class TableCodec:
     @classmethod
     def fit(cls, table: StoredTable, schema: Schema) -> Self:
         """Fit the codec of each column to training rows."""
-        pairs, weight = zip(table.columns, schema.columns, strict=True), table.weight
+        left = ImpliedCells(schema.constraints, table.columns).leave_out(table)
+        pairs, weight = zip(left.columns, schema.columns, strict=True), table.weight
         return cls(schema, [kind_of(s).fit(column, s, weight) for column, s in pairs])
 
     def _lay_out(self) -> Layout:
@@ -176,6 +182,15 @@ class TableCodec:
         return [name for name, is_label in pairs if not is_label]
 
     @property
+    def ambiguous(self) -> list[int]:
+        """Constraints whose target has labels at fit, one of which may say the implied cell."""
+        return [
+            i
+            for i, (target, _) in enumerate(self.implied.positions)
+            if self.columns[target].labels.n_known and self.schema.columns[target].n_not_implied
+        ]
+
+    @property
     def n_encoded(self) -> int:
         """Number of columns of encoded rows: labels and values, also of conditions."""
         return len(self.latent_names) + (0 if self.given is None else self.given.n_encoded)
@@ -190,9 +205,19 @@ class TableCodec:
         """Typical magnitude of each column, in its unit; NaN for categories."""
         return np.array([codec.scale for codec in self.columns])
 
-    def encode(self, table: StoredTable) -> EncodedRows:
-        """Encode rows, and their conditions."""
-        pairs = [(self.columns[j], table.columns[j]) for j in self.targets]
+    def encode(
+        self,
+        table: StoredTable,
+        known: NDArray[np.bool_] | None = None,
+        broken: Container[int] = (),
+    ) -> EncodedRows:
+        """Encode rows, and their conditions.
+
+        A cell is implied where it and its operands are ``known``, ``(n_rows, n_columns)``; never by
+        a constraint that is ``broken``.
+        """
+        left = self.implied.leave_out(table, known, broken)
+        pairs = [(self.columns[j], left.columns[j]) for j in self.targets]
         if self._are_conditions:
             encoded = [codec.encode_condition(column) for codec, column in pairs]
         else:
@@ -272,17 +297,13 @@ class TableCodec:
         -------
         columns : list of StoredColumn
         """
-        nothing = np.full(len(labels), np.nan)
-        no_label = np.zeros(len(labels), dtype=np.int64)
         columns = []
         conditions = iter(() if given is None else given.columns)
         for j, (codec, index) in enumerate(zip(self.columns, self.indices, strict=True)):
             if self.schema.columns[j].is_given:
                 columns.append(next(conditions))
                 continue
-            own = no_label if index.label is None else labels[:, index.label]
-            own_novel = nothing if index.label is None else novel[:, index.label]
-            own_values = nothing if index.value is None else values[:, index.value]
+            own, own_novel, own_values = cells_of(index, labels, novel, values)
             if unknown is None:
                 columns.append(codec.decode(own, own_novel, own_values, on_grid=on_grid))
                 continue
@@ -291,7 +312,80 @@ class TableCodec:
             column = codec.decode(own, own_novel, own_values, on_grid=on_grid)
             missing = np.where(lost, np.int8(code_of(unknown[j])), column.missing)
             columns.append(replace(column, missing=missing))
-        return columns
+        return self._compute_implied(columns)
+
+    def find_unfounded(
+        self, labels: NDArray[np.int64], novel: FloatArray, values: FloatArray
+    ) -> NDArray[np.bool_]:
+        """Whether each encoded row has an implied cell that its operands do not imply."""
+        unfounded = np.zeros(len(labels), dtype=bool)
+        if self.implied.positions:
+            own = [cells_of(index, labels, novel, values) for index in self.indices]
+            pairs = zip(self.columns, own, strict=True)
+            computed = self.implied.compute([x.decode(*cells, on_grid=True) for x, cells in pairs])
+            for target, _ in self.implied.positions:
+                unfounded |= computed[target].missing == IMPLIED
+        return unfounded
+
+    def _compute_implied(self, columns: Sequence[StoredColumn]) -> list[StoredColumn]:
+        """Compute implied cells; those that nothing implies are any cell of their column."""
+        computed = self.implied.compute(columns)
+        for target, _ in self.implied.positions:
+            own = computed[target]
+            unfounded = own.missing == IMPLIED
+            if unfounded.any():
+                other = self.columns[target].some_cell().take(np.zeros(len(unfounded), dtype=int))
+                values = np.where(unfounded, other.values, own.values)
+                missing = np.where(unfounded, np.int8(0), own.missing)
+                computed[target] = replace(own, values=values, missing=missing)
+        return computed
+
+    def n_values_of(self, j: int) -> float:
+        """Return about how many values column j may have; infinity where it has no grid."""
+        codec, step = self.columns[j], self.schema.columns[j].step
+        if np.isnan(codec.scale):
+            return codec.labels.n_known
+        return np.inf if step is None else codec.scale / float(step)
+
+    def solve(self, i: int, inner: Sequence[int], j: int, rows: StoredTable) -> Solutions:
+        """Solve constraint i for column j, given the other cells of rows.
+
+        Its operands that the constraints ``inner`` imply are computed, whatever their cells hold.
+        """
+        outer = self.implied.constraints[i]
+        constraint: Solvable = outer
+        target = self.implied.positions[i][0]
+        if inner:
+            others = [self.implied.constraints[k] for k in inner]
+            likes = [self.columns[self.implied.positions[k][0]].stored for k in inner]
+            constraint = ComposedConstraint.compose(outer, others, likes)
+        of_name = {column.name: column for column in rows.columns}
+        codec = self.columns[j]
+        start = float(np.nan_to_num(numbers_in(codec.some_cell())[0])) if codec.is_ordered else 0.0
+        place = constraint.operands.index(codec.stored.name)
+        step = self.schema.columns[j].step
+        operand = Operand(place, codec.stored, step, start, codec.scale)
+        operands = [of_name[name] for name in constraint.operands]
+        return solve(constraint, operand, operands, rows.columns[target])
+
+    def decode_cells(
+        self, j: int, labels: NDArray[np.int64], values: FloatArray, rows: StoredTable
+    ) -> StoredColumn:
+        """Return cells of column j, drawn from a model, of rows that hold the operands."""
+        cells = self.columns[j].decode(labels, np.full(len(labels), np.nan), values, on_grid=True)
+        columns = [*rows.columns[:j], cells, *rows.columns[j + 1 :]]
+        return self._compute_implied(columns)[j]
+
+
+def cells_of(
+    index: ColumnIndex, labels: NDArray[np.int64], novel: FloatArray, values: FloatArray
+) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
+    """Return the labels, novel numbers and values of one column of encoded rows."""
+    nothing = np.full(len(labels), np.nan)
+    own_values = nothing if index.value is None else values[:, index.value]
+    if index.label is None:
+        return np.zeros(len(labels), dtype=np.int64), nothing, own_values
+    return labels[:, index.label], novel[:, index.label], own_values
 
 
 def _stack(columns: list[NDArray[Any]], n_rows: int, dtype: type) -> NDArray[Any]:

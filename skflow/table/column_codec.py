@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skflow.table.specification import ColumnSpecification
-from skflow.table.storage import MARKERS, StoredColumn
+from skflow.table.storage import IMPLIED, StoredColumn, code_of
 
 FloatArray = NDArray[np.float64]
 LabelArray = NDArray[np.int64]
@@ -43,7 +43,7 @@ class EncodedColumn(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelSet:
-    """The labels of one column, in order: known ones, "a value", missing markers.
+    """The labels of one column, in order: known ones, "a value", "implied", missing markers.
 
     Attributes
     ----------
@@ -53,16 +53,19 @@ class LabelSet:
         Labels "a value" that follow them: 0, or one for each rounding level.
     markers : tuple of str
         Missing markers, which come last.
+    has_implied : bool
+        Whether a label says that the cell is the one that a constraint implies.
     """
 
     n_known: int
     n_values: int
     markers: tuple[str, ...]
+    has_implied: bool = False
 
     @property
     def n_labels(self) -> int:
         """Number of known labels; their index for "never seen"."""
-        return self._first_marker + len(self.markers)
+        return self.first_marker + len(self.markers)
 
     @property
     def valued(self) -> bool:
@@ -72,12 +75,12 @@ class LabelSet:
     @property
     def value_labels(self) -> range:
         """The labels "a value", of the finest rounding level first."""
-        return range(self.n_known, self._first_marker)
+        return range(self.n_known, self.n_known + self.n_values)
 
     @property
     def has_values(self) -> bool:
-        """Whether a label is a known number or category, or says "a value"."""
-        return self.valued or self.n_known > 0
+        """Whether a label is a known number or category, or says "a value" or "implied"."""
+        return self.first_marker > 0
 
     @property
     def is_trivial(self) -> bool:
@@ -85,21 +88,33 @@ class LabelSet:
         return self.n_values == self.n_labels == 1
 
     @property
-    def _first_marker(self) -> int:
-        return self.n_known + self.n_values
+    def implied(self) -> range:
+        """The label "implied", if there is one."""
+        return range(self.first_marker - self.has_implied, self.first_marker)
+
+    @property
+    def first_marker(self) -> int:
+        """The label of the first missing marker: the number of labels of present cells."""
+        return self.n_known + self.n_values + self.has_implied
+
+    @property
+    def _codes(self) -> dict[int, int]:
+        """Missing codes of the labels that have one."""
+        codes = dict.fromkeys(self.implied, int(IMPLIED))
+        return codes | dict(enumerate(map(code_of, self.markers), self.first_marker))
 
     def of_missing(self, missing: NDArray[np.int8]) -> LabelArray:
         """Return labels of missing codes; "never seen" of 0, where a value is present."""
-        table = np.full(1 + len(MARKERS), self.n_labels)
-        for label, marker in enumerate(self.markers, self._first_marker):
-            table[1 + MARKERS.index(marker)] = label
+        table = np.full(1 + IMPLIED, self.n_labels)
+        for label, code in self._codes.items():
+            table[code] = label
         return table[missing]
 
     def to_missing(self, labels: LabelArray) -> NDArray[np.int8]:
         """Return the missing codes of labels: 0 where a value is present."""
         table = np.zeros(self.n_labels + 1, dtype=np.int8)
-        for label, marker in enumerate(self.markers, self._first_marker):
-            table[label] = 1 + MARKERS.index(marker)
+        for label, code in self._codes.items():
+            table[label] = code
         return table[labels]
 
 
@@ -220,6 +235,16 @@ class ColumnCodec(ABC):
         """Whether each row holds a value without a latent: a category never seen."""
         return column.present & (self.encode(column).labels == self.labels.n_labels)
 
+    def some_cell(self) -> StoredColumn:
+        """Return one cell that the column may hold: a number of its scale, else the first level."""
+        label = 0
+        if self.labels.valued:
+            label = self.labels.value_labels.start
+        elif not self.labels.n_known:
+            label = self.labels.n_labels  # never seen, with a coordinate
+        value = np.full(1, 0.5)
+        return self.decode(np.array([label]), value, value, on_grid=True)
+
     def is_unknown(
         self, labels: LabelArray, novel: FloatArray, values: FloatArray
     ) -> NDArray[np.bool_]:
@@ -277,6 +302,7 @@ def rarest_of_counts(counts: NDArray[np.int64], known: LabelSet) -> LabelArray:
     counts = counts[: known.n_labels]
     possible = counts > 0
     possible[known.value_labels] = False
+    possible[known.implied] = False  # there may be nothing that a constraint implies
     if not possible.any():
         return np.zeros(1, dtype=np.int64)
     return np.flatnonzero(possible & (counts == counts[possible].min()))

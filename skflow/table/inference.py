@@ -1,16 +1,20 @@
 """Inference of the schema of a table, from all of its rows."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from skflow.exceptions import LostDigitsWarning, warn_caller
+from skflow.table.constraints.finding import find_constraints
+from skflow.table.constraints.implied_cells import ImpliedCells
 from skflow.table.families.family import Bounds
 from skflow.table.kinds import KINDS, kind_of, kinds_of
 from skflow.table.options import (
     BoundsOption,
     CategoricalOption,
+    ConstraintsOption,
     KindsOption,
     read_bounds,
     read_categorical,
@@ -18,6 +22,7 @@ from skflow.table.options import (
     read_kinds,
     refuse_contradictions,
     refuse_outside,
+    refuse_unfit,
 )
 from skflow.table.rules import are_graded, are_whole
 from skflow.table.schema import ColumnSchema, Schema
@@ -26,6 +31,7 @@ from skflow.table.summary import ColumnSummary, TableSummary
 from skflow.table.units import Number
 from skflow.table.vocabularies import check_vocabularies
 
+MOST_SEARCHED = 1000  # columns; the search would take longer than a fit of more
 MOST_GRADED = 8  # columns of levels whose order may be left to labels
 
 
@@ -121,7 +127,8 @@ def infer_schema(
                 # What has no density needs no rounding levels.
                 replace(c, is_given=j in conditions, rounding=() if j in conditions else c.rounding)
                 for j, c in enumerate(pinned.columns)
-            )
+            ),
+            pinned.constraints_without(conditions),
         )
     kinds = read_kinds(column_kinds, columns)
     refuse_contradictions(columns, kinds, categorical or (), limits)
@@ -146,6 +153,53 @@ def infer_schema(
         inferred[j] = replace(inferred[j], low=low, high=high)
     _warn_of_lost_digits(columns, inferred, kinds)
     return Schema(tuple(inferred))
+
+
+def with_constraints(
+    schema: Schema,
+    sample: StoredTable,
+    option: ConstraintsOption,
+    chosen: KindsOption,
+    summarise: Callable[[ImpliedCells], TableSummary],
+) -> Schema:
+    """Return a schema with constraints, where targets are as their other cells are.
+
+    Parameters
+    ----------
+    schema : Schema
+        Of all columns, each by itself; one with constraints is returned as it is.
+    sample : StoredTable
+        Rows in which constraints are found: all, or some of them.
+    option : "auto", sequence of Constraint, or None
+    chosen : mapping or Schema, default=None
+        Kinds of columns that the user chose, which are no targets of constraints that are found.
+    summarise : callable
+        Returns the summary of all rows without the cells that constraints imply.
+    """
+    if option is None or schema.constraints or isinstance(chosen, Schema):
+        return schema
+    if isinstance(option, str):
+        if len(schema.columns) > MOST_SEARCHED:
+            return schema
+        named = {sample.columns[j].name for j in read_kinds(chosen, sample.columns)}
+        with np.errstate(all="ignore"):  # of candidates that are none
+            found = find_constraints(sample, schema.columns)
+        option = [each for each in found if each.target not in named]
+    else:
+        refuse_unfit(option, schema)
+    if not option:
+        return schema
+    implied, specified = ImpliedCells(option, sample.columns), list(schema.columns)
+    summaries = summarise(implied).columns
+    for target, _ in implied.positions:
+        whole, others = specified[target], summaries[target]
+        own = kind_of(whole).of_target(whole, others)
+        if own is None:
+            inferred = _infer_column(others, None, is_given=False)
+            own = replace(inferred, low=whole.low, high=whole.high, is_implied=True)
+            own = replace(own, n_not_implied=others.n_present)
+        specified[target] = own
+    return Schema(tuple(specified), tuple(option))
 
 
 def _infer_column(summary: ColumnSummary, name: str | None, *, is_given: bool) -> ColumnSchema:
@@ -214,7 +268,7 @@ def _pin(summaries: Sequence[ColumnSummary], schema: Schema) -> Schema:
     refuse_outside(
         ((column, (own.low, own.high)) for column, own in bounded), "the bounds of column_kinds"
     )
-    return Schema(tuple(_pin_column(*pair) for pair in pairs))
+    return Schema(tuple(_pin_column(*pair) for pair in pairs), schema.constraints)
 
 
 def _pin_column(summary: ColumnSummary, pinned: ColumnSchema) -> ColumnSchema:

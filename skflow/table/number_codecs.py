@@ -38,7 +38,7 @@ from skflow.table.scaling import (
     fit_scaling,
 )
 from skflow.table.specification import ColumnSpecification
-from skflow.table.storage import StoredColumn
+from skflow.table.storage import IMPLIED, StoredColumn
 from skflow.table.units import Number
 from skflow.table.vocabularies import strange_labels
 
@@ -97,7 +97,7 @@ class NumberCodec(ColumnCodec):
             schema, coordinates, self.support, [coordinates.coordinate_of(x) for x in atoms]
         )
         n_values = self.cells.n_levels if self._is_valued else 0
-        labels = LabelSet(len(self.known), n_values, schema.missing)
+        labels = LabelSet(len(self.known), n_values, schema.missing, schema.is_implied)
         super().__init__(stored, labels, unseen, rarest)
         self.coordinates = coordinates
         self.scaling = scaling
@@ -348,6 +348,32 @@ class LevelCodec(NumberCodec):
     ) -> NDArray[np.bool_]:
         """Whether each row is an event never seen, without a novel coordinate."""
         return super().is_unknown(labels, novel, values) & np.isnan(novel)
+
+
+class ImpliedCodec(LevelCodec):
+    """Numbers that a constraint implies: a label. Others are "never seen", with a coordinate."""
+
+    @classmethod
+    def fit(
+        cls,
+        column: StoredColumn,
+        schema: ColumnSpecification,
+        weight: FloatArray | None = None,
+        *,
+        is_counted: bool,
+    ) -> Self:
+        """Fit the scale of coordinates to all numbers, implied or not."""
+        is_implied = column.missing == IMPLIED
+        whole = replace(column, missing=np.where(is_implied, np.int8(0), column.missing))
+        codec = super().fit(whole, schema, weight, is_counted=is_counted)
+        codec.unseen = cls._probability_of_unseen(column, weight)
+        codec.rarest = rarest_labels(codec.labels.of_missing(column.missing), codec.labels)
+        return codec
+
+    @classmethod
+    def _probability_of_unseen(cls, column: StoredColumn, weight: FloatArray | None) -> float:
+        n_others = int(column.present.sum())
+        return good_turing(np.ones(n_others, dtype=bool), column.present, weight)
 
 
 class NumberCategoryCodec(LevelCodec):

@@ -8,8 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skflow.table.constraints.constraint import Constraint
+from skflow.table.families import FAMILIES
 from skflow.table.families.family import Bounds
-from skflow.table.kinds import KINDS, kinds_of
+from skflow.table.kinds import RULES, kinds_of
 from skflow.table.schema import Schema
 from skflow.table.storage import StoredColumn
 from skflow.table.summary import ColumnSummary
@@ -17,6 +19,7 @@ from skflow.table.summary import ColumnSummary
 KindsOption = Mapping[Any, str] | Schema | None
 CategoricalOption = ArrayLike | Literal["from_dtype"] | None
 BoundsOption = Mapping[Any, tuple[Any, Any]] | None
+ConstraintsOption = Sequence[Constraint] | Literal["auto"] | None
 
 
 def read_kinds(option: Mapping[Any, str] | None, columns: Sequence[StoredColumn]) -> dict[int, str]:
@@ -36,8 +39,9 @@ def read_kinds(option: Mapping[Any, str] | None, columns: Sequence[StoredColumn]
         if kind not in kinds_of(columns[j].family.name)
     ]
     if faults:
+        names = ", ".join(kind.name for kind in RULES)
         raise ValueError(
-            f"column_kinds must name kinds that fit the columns, of {', '.join(KINDS)}:\n  "
+            f"column_kinds must name kinds that fit the columns, of {names}:\n  "
             + "\n  ".join(faults)
         )
     return kinds
@@ -111,6 +115,37 @@ def refuse_contradictions(
             + "\n  ".join(faults)
             + "\nName each such column in one of them."
         )
+
+
+def refuse_unfit(constraints: Sequence[Constraint], schema: Schema) -> None:
+    """Raise where a constraint is none of a table's columns, or they are not in order."""
+    for constraint in constraints:
+        if not isinstance(constraint, Constraint):
+            raise TypeError(
+                "constraints must be 'auto', None or a sequence of constraints, such as some of a "
+                f"fitted schema_.constraints; one of them is a {type(constraint).__name__}."
+            )
+    families = {c.name: FAMILIES[c.family] for c in schema.columns if not c.is_given}
+    targets = [constraint.target for constraint in constraints]
+    for place, constraint in enumerate(constraints):
+        for name in (constraint.target, *constraint.operands):
+            if name not in families:
+                raise ValueError(
+                    f"The constraint '{constraint}' names {name!r}, which is no column with a "
+                    "density of its own. Leave the constraint out, or correct the name."
+                )
+        unfit = constraint.find_unfit(families)
+        if unfit is not None:
+            raise ValueError(f"The constraint '{constraint}' does not fit its columns: {unfit}.")
+        if targets.count(constraint.target) > 1:
+            raise ValueError(f"Two constraints imply {constraint.target!r}. Leave one of them out.")
+        later = {constraint.target, *targets[place:]} & {*constraint.operands}
+        if later:
+            raise ValueError(
+                f"The constraint '{constraint}' has operands {sorted(later)} that it, or a later "
+                "constraint, implies. Put constraints that imply operands first; they must not "
+                "imply each other."
+            )
 
 
 def find_column(key: Hashable, columns: Sequence[StoredColumn], parameter: str) -> int:

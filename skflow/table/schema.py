@@ -1,11 +1,14 @@
 """The schema of a table and of its columns."""
 
+from collections.abc import Container
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import pandas as pd
 
 from skflow.exceptions import printable
+from skflow.table.constraints.constraint import Constraint
 from skflow.table.families import FAMILIES
 from skflow.table.kinds import kind_of
 from skflow.table.specification import ColumnSpecification
@@ -47,6 +50,11 @@ class ColumnSchema(ColumnSpecification):
         "duration". Not compared, as ``dtype``.
     is_given : bool
         Whether the column is a condition of the others, and has no density of its own.
+    is_implied : bool
+        Whether a constraint implies most cells of the column; the schema is that of the others.
+    n_not_implied : int
+        Number of these others in the training rows, which break the constraint or lack an operand.
+        Not compared.
     n_left_out : int
         Number of different values of the training rows that are no level of kinds "levels"
         and "constant", because they occur once. To a model these are numbers never seen.
@@ -66,13 +74,26 @@ class ColumnSchema(ColumnSpecification):
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a table, in order.
+    """The columns of a table, in order, and the constraints between them.
 
     Two densities are on the same measure, and so comparable, when their schemas
     are equal.
+
+    Attributes
+    ----------
+    columns : tuple of ColumnSchema
+    constraints : tuple of Constraint
+        Exact relations that most rows keep. Each implies the cells of one column from those of
+        others; what they imply has a probability, and no density of its own.
     """
 
     columns: tuple[ColumnSchema, ...]
+    constraints: tuple[Constraint, ...] = ()
+
+    def constraints_without(self, columns: Container[int]) -> tuple[Constraint, ...]:
+        """Return the constraints in which none of these columns takes part."""
+        names = {own.name for j, own in enumerate(self.columns) if j in columns}
+        return tuple(c for c in self.constraints if not names & {c.target, *c.operands})
 
     def __repr__(self) -> str:
         rows = self._rows()
@@ -83,7 +104,9 @@ class Schema:
             )
             for *row, last in rows
         )
-        return "\n".join((f"Schema of {_columns(len(rows))}:", *(f"  {x}".rstrip() for x in lines)))
+        found = ["Constraints:", *(f"  {each}" for each in self.constraints)]
+        shown = [f"  {line}".rstrip() for line in lines] + (found if self.constraints else [])
+        return "\n".join((f"Schema of {_columns(len(rows))}:", *shown))
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
         """Return name, kind, dtype and possible cells of each column."""
@@ -93,7 +116,9 @@ class Schema:
         frame = pd.DataFrame(
             self._rows(), columns=["column", "kind", "dtype", "holds"], dtype=object
         )
-        return str(frame.to_html(index=False, border=0, max_rows=None))
+        found = "".join(f"<li>{escape(str(each))}</li>" for each in self.constraints)
+        listed = f"<p>Constraints</p><ul>{found}</ul>" if found else ""
+        return str(frame.to_html(index=False, border=0, max_rows=None)) + listed
 
     def to_frame(self) -> pd.DataFrame:
         """Return the schema as a pandas DataFrame, one row per column, in order.

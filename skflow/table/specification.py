@@ -23,6 +23,8 @@ class ColumnSpecification:
     family: str = field(default="number", compare=False)
     n_left_out: int = field(default=0, compare=False)
     is_given: bool = False
+    is_implied: bool = False
+    n_not_implied: int = field(default=0, compare=False)
 
 
 Specification = TypeVar("Specification", bound=ColumnSpecification)

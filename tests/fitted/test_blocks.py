@@ -99,9 +99,9 @@ def test_blocks_are_as_large_as_the_device_has_room_for(
     expected, entries = getattr(flow, method)(X), flow._density.model.entries_per_row
     sizes, encode = [], TableCodec.encode
 
-    def note(codec, table):
+    def note(codec, table, *rest):
         sizes.append(table.n_rows)
-        return encode(codec, table)
+        return encode(codec, table, *rest)
 
     monkeypatch.setattr(TableCodec, "encode", note)
     getattr(flow, method)(X)

@@ -208,6 +208,25 @@ def weights(flow: FlowDensity) -> dict[str, np.ndarray]:
     return model_state(flow._density.model)
 
 
+def test_constraints_of_a_dataset_are_those_of_its_frame(out_of_core: None, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"net": rng.integers(1, 9999, 2000), "tax": rng.integers(0, 99, 2000)})
+    frame["total"] = frame["net"] + frame["tax"]
+    frame["shop"] = rng.choice(["Nice", "Rome", "Turin"], 2000)
+    frame["country"] = frame["shop"].map({"Nice": "France"}).fillna("Italy")
+    for wrong in (0, 20, 90):
+        frame.loc[: wrong - 1, "total"] = rng.integers(1, 9999, wrong)
+        dataset = write(tmp_path, frame, [700, 1500])
+        known = EncodableDataset.learn(FlowDensity(), ParquetTable(dataset))
+        in_memory = learn_frame(FlowDensity(), ParquetTable(dataset).read()[0])
+        assert len(known.codec.schema.constraints) == 2
+        assert known.codec.schema == in_memory.codec.schema
+        assert facts(known) == facts(in_memory)
+    flow = FlowDensity(n_layers=0, n_components=1, random_state=0).fit(dataset)
+    drawn = flow.sample(2000, random_state=0)
+    assert np.mean(drawn["net"] + drawn["tax"] == drawn["total"]) == pytest.approx(0.955, abs=0.02)
+
+
 def test_rows_for_early_stopping_may_be_a_dataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """How often rows are encoded in a fit, and that a fit goes on from any of its states."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,10 +34,10 @@ def encodings_of_a_fit(X: pd.DataFrame, **parameters: object) -> int:
     """Return how many rows a fit encodes."""
     n_encoded, encode = 0, TableCodec.encode
 
-    def count(self: TableCodec, table: StoredTable):
+    def count(self: TableCodec, table: StoredTable, *rest: Any):
         nonlocal n_encoded
         n_encoded += table.n_rows
-        return encode(self, table)
+        return encode(self, table, *rest)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(TableCodec, "encode", count)

@@ -206,9 +206,15 @@ def given_rest(
     for rows, j, given in conditionals(codec, joint, rest, "explain", verbose, table):
         surprises[rows, j] = -given.tail_log_prob()
         ends, probability = given.usual(*RANGE)
-        nothing = np.full(len(probability), np.nan)
-        low, high = (codec.columns[j].decode(own, nothing, at, on_grid=True) for own, at in ends)
+        others = rest.take(rows)
+        low, high = (codec.decode_cells(j, own, at, others) for own, at in ends)
         words[j].extend(range_words(low, high, probability))
+    for i, (_, operands) in enumerate(codec.implied.positions):
+        is_kept, was_kept = (codec.implied.are_kept(i, t.columns) for t in (rest, table))
+        for j in operands:  # where constraint i determines the operand
+            own, cells = table.columns[j], rest.columns[j]
+            for row in np.flatnonzero(is_kept & ~was_kept & (own.values != cells.values)):
+                (words[j][row],) = cell_words(cells.take([row]))
     return surprises, words
 
 

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from skflow.conditioning.answering import answer_at_once
 from skflow.fitted.cells import put
+from skflow.fitted.constrained_questions import ConstrainedQuestions
 from skflow.fitted.detector import Detector
-from skflow.fitted.questions import PartialTable, Questions
+from skflow.fitted.questions import PartialTable
 from skflow.table.storage import StoredColumn, StoredTable
 
 FloatArray = NDArray[np.float64]
@@ -35,7 +36,8 @@ class Replacements:
     def __init__(self, detector: Detector, device: Device) -> None:
         self.detector = detector
         self.device = device
-        self.questions = Questions(detector.density, device, "known", answer_at_once)
+        questions = ConstrainedQuestions(detector.density, device, "known", answer_at_once)
+        self.questions = questions.made_rough()
         generator = np.random.RandomState(0)
         self._uniform = generator.random_sample(self.questions.n_uniform)
 

@@ -6,6 +6,7 @@ from skflow.table.kinds.continuous import Continuous
 from skflow.table.kinds.date import Date
 from skflow.table.kinds.decimal import Decimal
 from skflow.table.kinds.duration import Duration
+from skflow.table.kinds.implied import Implied
 from skflow.table.kinds.integer import Integer
 from skflow.table.kinds.kind import Kind
 from skflow.table.kinds.levels import Levels
@@ -24,7 +25,7 @@ RULES: tuple[Kind, ...] = (
 )
 
 #: Kinds by name, which ``column_kinds``, a ``ColumnSpecification`` and files hold.
-KINDS: dict[str, Kind] = {kind.name: kind for kind in RULES}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (*RULES, Implied())}
 
 
 def kind_of(schema: ColumnSpecification) -> Kind:

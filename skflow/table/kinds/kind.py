@@ -27,6 +27,7 @@ from skflow.table.units import Number
 
 SHOWN = 6  # levels of a column in words
 LONGEST = 60  # letters of a level
+FEWEST_OTHERS = 50  # cells of a target that no constraint implies, for a density of their own
 
 
 class Kind(ABC):
@@ -99,9 +100,9 @@ class Kind(ABC):
         return schema.levels
 
     def count_labels(self, schema: ColumnSpecification) -> int:
-        """Return the number of known labels: known values, rounding levels, missing markers."""
+        """Return the number of known labels, of values and missing markers."""
         n_levels = 1 + len(schema.rounding) if self.has_values else 0
-        return len(self.known(schema)) + n_levels + len(schema.missing)
+        return len(self.known(schema)) + n_levels + schema.is_implied + len(schema.missing)
 
     def count_left_out(self, summary: ColumnSummary, schema: ColumnSpecification) -> int:
         """Return how many different numbers of some rows are none of the schema's levels."""
@@ -116,6 +117,13 @@ class Kind(ABC):
         if self.has_values:
             return schema
         return replace(schema, step=None, rounding=(), low=None, high=None)
+
+    def of_target(self, schema: Specification, others: ColumnSummary) -> Specification | None:
+        """Return the schema of a column of which a constraint implies all cells but ``others``.
+
+        None where it is that of these.
+        """
+        return replace(schema, is_implied=True, n_not_implied=others.n_present)
 
     def describe(self, schema: ColumnSpecification) -> str:
         """Return the possible cells of a column in words."""
@@ -241,6 +249,13 @@ class ValueKind(Kind):
     ) -> ColumnCodec:
         """Return the :class:`ValueCodec` of a state."""
         return ValueCodec.restore(stored, schema, state)
+
+    def of_target(self, schema: Specification, others: ColumnSummary) -> Specification | None:
+        """Return the schema of a target: of kind "implied" where other cells are few."""
+        if others.n_present >= FEWEST_OTHERS:
+            return None
+        n_others, none = others.n_present, replace(schema, atoms=(), rounding=())
+        return replace(none, kind="implied", is_implied=True, n_not_implied=n_others)
 
     def known(self, schema: ColumnSpecification) -> tuple[Any, ...]:
         """Return the atoms."""
