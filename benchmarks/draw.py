@@ -37,6 +37,7 @@ CLAIMS: dict[str, Callable[[], Claim]] = {
     "repair": outliers.repair,
     "likelihood": mixed.likelihood,
     "round_trip": mixed.round_trip,
+    "constraints": mixed.constraints,
     "synthetic": mixed.synthetic,
     "synthetic_protocol": mixed.protocol,
     "mixed_cost": mixed.cost,
