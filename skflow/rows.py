@@ -95,6 +95,37 @@ class LevelValues(NamedTuple):
     values: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Facts about the columns that a model depends on.
+
+    Attributes
+    ----------
+    n_labels : tuple of int
+        Number of known labels of each labelled column.
+    unseen : tuple of float
+        Probability of a label never seen, for each labelled column.
+    value_labels : tuple of (int, int, int)
+        For each valued column, the labelled column, and the first and the end of its labels
+        "a value"; (-1, 0, 1) where every row has a value.
+    bounds : tuple of (float, float)
+        Support of each valued column, in encoded values.
+    given : (tuple of int, int, tuple of LevelValues), optional
+        Numbers of known labels of the conditions, number of their columns of values, and the levels
+        of those that are read as labels and as values.
+    joint_parents : tuple of tuples of (int, int, int)
+        For each labelled column, the earlier ones that decide together what it may be: each with
+        the first and the end of the labels that count. Empty where no column has several.
+    """
+
+    n_labels: tuple[int, ...]
+    unseen: tuple[float, ...]
+    value_labels: tuple[tuple[int, int, int], ...]
+    bounds: tuple[tuple[float, float], ...]
+    given: tuple[tuple[int, ...], int, tuple[LevelValues, ...]] | None = None
+    joint_parents: tuple[tuple[tuple[int, int, int], ...], ...] = ()
+
+
 def concatenate(parts: Sequence[EncodedRows]) -> EncodedRows:
     """Join rows, one part after the other; either all parts have weights, or none."""
     names = parts[0].arrays()

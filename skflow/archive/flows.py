@@ -10,7 +10,7 @@ from skflow.exceptions import ModelFileError
 from skflow.flat_state import Arrays
 from skflow.flow.model import Model
 from skflow.flow.recipe import MISSING_EMBEDDING, ConditionSizes, FlowRecipe, restore_model
-from skflow.table.codec import Layout
+from skflow.rows import Layout
 
 # A model works on numbers of the order of 1 to 1,000, but the slopes of a column of which only
 # the last digits of its floats vary are as large as 1e16.
@@ -35,6 +35,7 @@ def unpack_recipe(fields: RecipeFields, layout: Layout) -> FlowRecipe:
         unseen=layout.unseen,
         value_labels=layout.value_labels,
         given=None if layout.given is None else ConditionSizes(*layout.given),
+        joint_parents=layout.joint_parents,
     )
 
 

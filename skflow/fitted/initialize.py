@@ -69,7 +69,7 @@ def initialize(
         settings.reporter,
     )
     initial = fit_initial(sample, fresh, settings.n_components, context, generator, config)
-    tree = fit_label_tree(labels, recipe.n_labels, _join_weights(weights))
+    tree = fit_label_tree(labels, recipe.n_labels, _join_weights(weights), recipe.joint_parents)
     marginals = initial.marginals
     if recipe.given is not None and recipe.n_labels:
         sizes = recipe.given.n_labels

@@ -80,6 +80,7 @@ class FitSettings:
         )
         if isinstance(estimator.n_iter_no_change, str):
             options = fewer_epochs_without_a_gain(options, len(layout.value_labels))
+        recipe = replace(recipe, joint_parents=layout.joint_parents)
         if layout.given is not None:
             recipe = replace(recipe, given=ConditionSizes(*layout.given))
             decay = unless_auto(estimator.weight_decay, conditional_label_decay(n_rows))

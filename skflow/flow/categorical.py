@@ -22,7 +22,6 @@ before the group. Within a group, columns depend on each other by the tree alone
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -39,8 +38,9 @@ from skflow.flow.context import (
     random_embedding,
     sum_in_groups,
 )
-from skflow.flow.effects import ConditionLogits, ConditionStart
+from skflow.flow.effects import ConditionLogits
 from skflow.flow.heavy_tails import ndtr, student_density, student_quantile, student_tails
+from skflow.flow.label_start import JOINT, LabelStart, joint_labels
 
 MIN_FLOOR = 1e-4
 IMPOSSIBLE = -1e4  # a logit whose exponential is 0
@@ -48,42 +48,6 @@ EMBEDDING_SCALE = 0.2
 GAP = 1e-6  # share of the novel label without numbers, next to the known labels
 # Shares of the gap, from the known labels: begin, latent and end of what is no number.
 BEGIN, MIDDLE, END = 1 / 2, 3 / 4, 7 / 8
-
-
-class LabelStart(NamedTuple):
-    """Starting values of the probabilities: a tree of columns.
-
-    Attributes
-    ----------
-    parents : list of int
-        The earlier column that each column depends on; -1 for none.
-    log_frequencies : list of Tensor
-        Smoothed marginal log-frequencies, ``(n_labels,)`` per column.
-    log_tables : list of Tensor
-        Log-probabilities given each label of the parent, the novel label last,
-        ``(n_parent_labels + 1, n_labels)`` per column; one row without a parent.
-    floor : float
-        Share of the frequencies in each probability.
-    n_groups : int
-        Groups of neighbouring columns that share a hidden state, at most one for each column.
-    given : ConditionStart, optional
-        Effects of a condition on the logits; None: there are none.
-    """
-
-    parents: list[int]
-    log_frequencies: list[Tensor]
-    log_tables: list[Tensor]
-    floor: float
-    n_groups: int
-    given: ConditionStart | None = None
-
-
-def blank_start(n_labels: Sequence[int], parents: list[int], n_groups: int) -> LabelStart:
-    """Return a start of the given sizes, to load a state into; its numbers take no memory."""
-    n_rows = [n_labels[parent] + 1 if parent >= 0 else 1 for parent in parents]
-    empty = partial(torch.empty, dtype=torch.float64, device="meta")
-    tables = [empty(*sizes) for sizes in zip(n_rows, n_labels, strict=True)]
-    return LabelStart(parents, [empty(size) for size in n_labels], tables, 0.01, n_groups)
 
 
 class AutoregressiveCategorical(nn.Module):
@@ -330,6 +294,12 @@ class _Heads(nn.Module):
         n_rows = torch.tensor([len(table) for table in tables])
         self.register_buffer("columns", torch.tensor(columns))
         self.register_buffer("parents", torch.tensor([start.parents[j] for j in columns]))
+        #: Joint parents of columns, by their place here.
+        self.joint_parents = {
+            place: start.joint_parents[j]
+            for place, j in enumerate(columns)
+            if start.parents[j] == JOINT
+        }
         self.is_apart = start.n_groups == len(start.parents)
         ends = [*group_starts(len(start.parents), start.n_groups)[1:], len(start.parents)]
         #: Columns of each group.
@@ -381,7 +351,10 @@ class _Heads(nn.Module):
 
     def _parent_labels(self, labels: Tensor) -> Tensor:
         own = labels[self.parents.clamp_min(0)]
-        return torch.where(self.parents[:, None] < 0, 0, own)
+        own = torch.where(self.parents[:, None] < 0, 0, own)
+        for place, joint_parent in self.joint_parents.items():
+            own[place] = joint_labels(labels, joint_parent)
+        return own
 
     def _floor(self) -> Tensor:
         return MIN_FLOOR + (0.5 - MIN_FLOOR) * torch.sigmoid(self.floor_logit)

@@ -10,9 +10,8 @@ from skflow.flow.batch import Batch
 from skflow.flow.bijection import Chain
 from skflow.flow.context import Context, ContextEncoder
 from skflow.flow.coupling import Coupling
-from skflow.flow.floored_components import LOG_SQRT_2PI
+from skflow.flow.floored_components import LOG_SQRT_2PI, Residuals
 from skflow.flow.mixture import Mixture
-from skflow.flow.residuals import Residuals
 
 ALMOST_ZERO = 1e-300
 

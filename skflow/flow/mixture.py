@@ -57,10 +57,10 @@ from skflow.flow.floored_components import (
     Components,
     EllipticalComponents,
     GaussianComponents,
+    Residuals,
     regress,
 )
 from skflow.flow.heavy_tails import broad_density
-from skflow.flow.residuals import Residuals
 from skflow.flow.univariate_mixture import ComponentWeights, UnivariateMixture
 
 FAR = 4  # bounds of an elliptical mixture, in terms of those of splines

@@ -12,8 +12,8 @@ from skflow.flow.between_levels import Corners
 from skflow.flow.categorical import AutoregressiveCategorical
 from skflow.flow.conditional_flow import ConditionalFlow
 from skflow.flow.context import Context
+from skflow.flow.floored_components import Residuals
 from skflow.flow.marginals import Marginals
-from skflow.flow.residuals import Residuals
 from skflow.rows import EncodedRows, LevelValues
 
 Part = AutoregressiveCategorical | ConditionalFlow

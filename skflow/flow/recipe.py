@@ -10,11 +10,18 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import nn
 
-from skflow.flow.categorical import AutoregressiveCategorical, LabelStart, blank_start
+from skflow.flow.categorical import AutoregressiveCategorical
 from skflow.flow.conditional_flow import ConditionalFlow
 from skflow.flow.context import ContextEncoder
 from skflow.flow.coupling import Coupling
 from skflow.flow.effects import ConditionEffects, ConditionLogits, ConditionStart, LabelEffects
+from skflow.flow.label_start import (
+    JOINT,
+    JointParents,
+    LabelStart,
+    blank_start,
+    rows_of_table,
+)
 from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
 from skflow.flow.model import Model
@@ -84,6 +91,8 @@ class FlowRecipe:
         "a value"; -1 for a column of values alone, without labels.
     given : ConditionSizes, optional
         Sizes of the conditions; None for a model without conditions.
+    joint_parents : tuple
+        Joint parents that labelled columns may have; see :class:`LabelStart`.
     """
 
     n_layers: int
@@ -96,6 +105,7 @@ class FlowRecipe:
     unseen: tuple[float, ...] = ()
     value_labels: tuple[tuple[int, int, int], ...] = ()
     given: ConditionSizes | None = None
+    joint_parents: JointParents = ()
 
     @property
     def n_entries(self) -> int:
@@ -287,16 +297,19 @@ def _build_blank(recipe: FlowRecipe, state: Mapping[str, NDArray]) -> Model:
     if state[PARENTS].shape != (len(recipe.n_labels),):
         raise ValueError(f"{PARENTS} must hold {len(recipe.n_labels)} columns")
     parents = state[PARENTS].tolist()
-    if any(not -1 <= parent < j for j, parent in enumerate(parents)):
-        raise ValueError(f"{PARENTS} must be earlier columns, or -1")
-    n_rows = [1 + recipe.n_labels[parent] if parent >= 0 else 1 for parent in parents]
+    if any(not JOINT <= parent < j for j, parent in enumerate(parents)):
+        raise ValueError(f"{PARENTS} must be earlier columns, -1 or {JOINT}")
+    joint = recipe.joint_parents or ((),) * len(parents)
+    if any(parent == JOINT and not own for parent, own in zip(parents, joint, strict=True)):
+        raise ValueError(f"{PARENTS} must not be {JOINT} where there is no joint parent")
+    n_rows = [rows_of_table(recipe.n_labels, parent) for parent in parents]
     n_probabilities = sum(n * m for n, m in zip(n_rows, recipe.n_labels, strict=True))
     if n_probabilities > sum(array.size for array in state.values()):
         raise ValueError("its tables of labels are larger than its arrays")
     n_groups = len(state[GROUPS])
     if n_groups > len(parents) or (parents and not n_groups):
         raise ValueError(f"{GROUPS} must hold 1 to {len(parents)} groups of columns")
-    labels = blank_start(recipe.n_labels, parents, n_groups)
+    labels = blank_start(recipe.n_labels, parents, n_groups, recipe.joint_parents)
     n_columns, given_marginals = len(recipe.value_labels), None
     n_given = 0 if recipe.given is None else recipe.given.n_values
     of_given = state.get(GIVEN_MARGINALS, np.empty((0, n_given)))

@@ -11,9 +11,9 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from skflow.clock import Clock
-from skflow.flow.categorical import LabelStart
 from skflow.flow.context import Vocabulary
 from skflow.flow.effects import ConditionStart, condition_inputs
+from skflow.flow.label_start import JOINT, LabelStart, joint_labels
 from skflow.initialization.joint_marginals import JointMarginals
 from skflow.rows import EncodedRows
 
@@ -105,6 +105,9 @@ def fit_condition_logits(
         most = min(MOST_ROWS, max(1, MOST_ENTRIES // (size * inputs.shape[1])))
         chosen = chosen[:: max(1, -(-len(chosen) // most))]
         above = encoded.labels[chosen, parent] if parent >= 0 else np.zeros_like(chosen)
+        if parent == JOINT:
+            labels = torch.from_numpy(encoded.labels[chosen].T)
+            above = joint_labels(labels, start.joint_parents[j]).numpy()
         offset = start.log_tables[j].numpy()[above]
         rows = _Rows(inputs[chosen], offset, own[chosen], weights[chosen])
         if size < 2 or rows.weight.sum() < FEWEST_ROWS or clock.is_over:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from skflow.flow.categorical import LabelStart
+from skflow.flow.label_start import JOINT, JointParents, LabelStart, joint_labels
 
 SMOOTHING = 0.5  # rows that each label is given beforehand
 PRIOR_ROWS = 2.0  # rows of the column's own frequencies added to those given the parent
@@ -24,7 +24,10 @@ SCREENED_CELLS = 2**24  # in the sample of rows that information is counted in
 
 
 def fit_label_tree(
-    labels: Tensor, n_labels: Sequence[int], weight: Tensor | None = None
+    labels: Tensor,
+    n_labels: Sequence[int],
+    weight: Tensor | None = None,
+    joint_parents: JointParents = (),
 ) -> LabelStart:
     r"""Fit a tree of labelled columns, in their order (cf. Chow and Liu, 1968).
 
@@ -44,6 +47,9 @@ def fit_label_tree(
     weight : Tensor of float64, shape (n_rows,), optional
         Counts are sums of weights: a row of weight 2 counts as two equal rows, each of which
         the other predicts. None gives all rows the same weight.
+    joint_parents : tuple, default=()
+        Joint parents that columns may have, one for each column; see
+        :class:`~skflow.flow.label_start.LabelStart`.
     """
     parents, log_frequencies, log_tables = [], [], []
     candidates = _candidates(labels, n_labels)
@@ -63,13 +69,19 @@ def fit_label_tree(
             gain = _gain(counts, frequency)
             if gain > best + MARGIN * (parent < 0):
                 parent, table, best = i, _posterior_mean(counts, frequency), gain
+        if joint_parents and joint_parents[j]:
+            joint = joint_labels(labels[:, known], joint_parents[j]).long()
+            counts = _count(joint * size + own, 2 * size, counted).view(2, size)
+            if _gain(counts, frequency) > best + MARGIN * (parent < 0):
+                parent, table = JOINT, _posterior_mean(counts, frequency)
         parents.append(parent)
         log_frequencies.append(frequency.log())
         log_tables.append(table.log())
     mass = labels.shape[1] if weight is None else float(weight.sum())
     floor = min(max(FLOOR_ROWS / mass, LEAST_FLOOR), MOST_FLOOR)
     n_groups = len(parents) if len(parents) <= MOST_APART else N_GROUPS
-    return LabelStart(parents, log_frequencies, log_tables, floor, n_groups)
+    start = LabelStart(parents, log_frequencies, log_tables, floor, n_groups)
+    return start._replace(joint_parents=joint_parents)
 
 
 def _candidates(labels: Tensor, n_labels: Sequence[int]) -> list[list[int]]:

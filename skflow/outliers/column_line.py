@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from skflow.flow.context import NO_CONTEXT, Context
-from skflow.flow.floored_components import MIN_SCALE
+from skflow.flow.floored_components import MIN_SCALE, Residuals
 from skflow.flow.heavy_tails import broad_density
 from skflow.flow.mixture import Mixture
-from skflow.flow.residuals import Residuals
 
 HALVINGS = 3  # as many times factors are multiplied in pairs before logarithms are taken
 BLOCK_ENTRIES = 2**16  # factors at once on a CPU, whose caches count

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skflow.flow.batch import Batch
+from skflow.flow.floored_components import Residuals
 from skflow.flow.model import Model
-from skflow.flow.residuals import Residuals
 from skflow.outliers.column_line import ColumnLine
 
 FloatArray = NDArray[np.float64]
@@ -33,7 +33,7 @@ class Factors(NamedTuple):
     log_floors : ndarray of shape (n_points, n_columns)
     log_weights : ndarray of shape (n_points, n_components)
     log_peaks : ndarray of shape (n_components, n_columns)
-        See :class:`skflow.flow.residuals.Residuals`.
+        See :class:`skflow.flow.floored_components.Residuals`.
     """
 
     standardised: FloatArray

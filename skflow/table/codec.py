@@ -1,14 +1,14 @@
 """The codec of a table: rows to labels and values, and back, exactly."""
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skflow.rows import EncodedRows, LevelValues
+from skflow.rows import EncodedRows, Layout, LevelValues
 from skflow.table.column_codec import ColumnCodec
 from skflow.table.constraints.composed import ComposedConstraint, Solvable
 from skflow.table.constraints.implied_cells import ImpliedCells
@@ -20,33 +20,6 @@ from skflow.table.schema import Schema
 from skflow.table.storage import IMPLIED, StoredColumn, StoredTable, code_of
 
 FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Facts about the columns that a model depends on.
-
-    Attributes
-    ----------
-    n_labels : tuple of int
-        Number of known labels of each labelled column.
-    unseen : tuple of float
-        Probability of a label never seen, for each labelled column.
-    value_labels : tuple of (int, int, int)
-        For each valued column, the labelled column, and the first and the end of its labels
-        "a value"; (-1, 0, 1) where every row has a value.
-    bounds : tuple of (float, float)
-        Support of each valued column, in encoded values.
-    given : (tuple of int, int, tuple of LevelValues), optional
-        Numbers of known labels of the conditions, number of their columns of values, and the levels
-        of those that are read as labels and as values.
-    """
-
-    n_labels: tuple[int, ...]
-    unseen: tuple[float, ...]
-    value_labels: tuple[tuple[int, int, int], ...]
-    bounds: tuple[tuple[float, float], ...]
-    given: tuple[tuple[int, ...], int, tuple[LevelValues, ...]] | None = None
 
 
 class ColumnIndex(NamedTuple):
@@ -164,7 +137,22 @@ class TableCodec:
             ),
             bounds=tuple(codec.bounds for codec in self.value_codecs),
             given=given,
+            joint_parents=self._joint_parents(),
         )
+
+    def _joint_parents(self) -> tuple[tuple[tuple[int, int, int], ...], ...]:
+        """Return for each target which labels of operands before it say "missing"."""
+        found: list[tuple[tuple[int, int, int], ...]] = [()] * len(self.labelled)
+        for target, operands in self.implied.positions:
+            own = self.indices[target].label
+            pairs = [(self.indices[j].label, self.columns[j].labels) for j in operands]
+            if own is not None:
+                found[own] = tuple(
+                    (label, labels.first_marker, labels.n_labels)
+                    for label, labels in pairs
+                    if label is not None and label < own and labels.markers
+                )
+        return tuple(found) if any(len(each) > 1 for each in found) else ()
 
     @property
     def level_values(self) -> tuple[LevelValues, ...]:

@@ -31,7 +31,7 @@ from skflow.table.summary import ColumnSummary, TableSummary
 from skflow.table.units import Number
 from skflow.table.vocabularies import check_vocabularies
 
-MOST_SEARCHED = 1000  # columns; the search would take longer than a fit of more
+MOST_SEARCHED = 500  # columns; of more, the search would take as long as a fit
 MOST_GRADED = 8  # columns of levels whose order may be left to labels
 
 

@@ -145,6 +145,21 @@ def test_several_constraints_determine_cells_together() -> None:
     assert (0.2 * drawn["net"]).round(2).equals(drawn["tax"])
 
 
+def test_missing_operands_imply_nothing_without_layers_as_well() -> None:
+    """Probability of impossible rows, and broken constraints of complete ones, are rare."""
+    rng = np.random.default_rng(5)
+    X = pd.DataFrame({"a": rng.integers(0, 3, 3000), "b": rng.integers(0, 3, 3000)})
+    X["c"] = X["a"] + X["b"]
+    X = X.mask(rng.random(X.shape) < 0.08)
+    constraint = LinearConstraint("c", ("a", "b"), (1.0, 1.0), step=1)
+    flow = FlowDensity(**PARAMS, constraints=[constraint]).fit(X)
+    values = ([0, 1, 2, np.nan], [0, 1, 2, np.nan], [0, 1, 2, 3, 4, np.nan])
+    every = pd.DataFrame(itertools.product(*values), columns=["a", "b", "c"])
+    assert logsumexp(flow.score_samples(every)) == pytest.approx(0.0, abs=2e-3)
+    drawn = flow.sample(10_000, random_state=0).dropna()
+    assert np.mean(drawn["a"] + drawn["b"] == drawn["c"]) > 0.995
+
+
 def test_an_imputer_fills_what_constraints_determine() -> None:
     X = invoices(400)
     missing = np.random.default_rng(2).random(X.shape) < 0.15

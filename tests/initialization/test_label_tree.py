@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from skflow.flow.label_start import JOINT
 from skflow.initialization.label_tree import PRIOR_ROWS, SMOOTHING, fit_label_tree
 
 
@@ -82,3 +83,18 @@ def test_independent_columns_have_no_parents() -> None:
     rows = torch.tensor(rng.integers(3, size=(12, 400)))
     parents = fit_label_tree(rows, (3,) * 12).parents
     assert sum(parent >= 0 for parent in parents) <= 2
+
+
+def test_a_column_may_depend_on_whether_any_of_several_has_a_label() -> None:
+    """Neither column alone says what both say together."""
+    rng = np.random.default_rng(3)
+    one, two = rng.random((2, 2000)) < 0.1
+    rows = np.stack((one, two, one | two)).astype(np.int64)
+    joint_parents = ((), (), ((0, 1, 2), (1, 1, 2)))
+    start = fit_label_tree(torch.tensor(rows), (2, 2, 2), joint_parents=joint_parents)
+    assert start.parents == [-1, -1, JOINT]
+    probabilities = start.log_tables[2].exp()
+    assert probabilities[0, 0] > 0.999
+    assert probabilities[1, 1] > 0.99
+    alone = fit_label_tree(torch.tensor(rows), (2, 2, 2))
+    assert alone.parents[2] in (0, 1)
