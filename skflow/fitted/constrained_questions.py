@@ -157,12 +157,13 @@ class ConstrainedQuestions(Questions):
         target, operands = positions[i]
         columns = tuple(in_fitted_dtypes(self.codec.columns, partial.table.columns))
         partial = replace(partial, table=replace(partial.table, columns=columns))
-        constraints = enumerate(self.codec.implied.constraints)
-        numeric = [k for k, own in constraints if isinstance(own, NumericConstraint)]
+        constraints, may_be = self.codec.implied.constraints, []
+        if isinstance(constraints[i], NumericConstraint):  # the others do not compose
+            numeric = (k for k, c in enumerate(constraints) if isinstance(c, NumericConstraint))
+            may_be = [k for k in numeric if k not in partial.broken]
         unknown, found = ~partial.known, []
         for pattern in np.unique(unknown, axis=0):
             rows = np.flatnonzero((unknown == pattern).all(axis=1))
-            may_be = [k for k in numeric if i in numeric and k not in partial.broken]
             inner = [k for k in may_be if is_inner(pattern, operands, *positions[k])]
             computed = {positions[k][0] for k in inner}
             every = [*operands, *(j for k in inner for j in positions[k][1])]

@@ -90,8 +90,11 @@ def conditionals(
             rows = codec.encode(part)
             cells = None if own is None else codec.encode(own.take(block))
             for j in range(n_columns):
-                whole = rows if cells is None else put_column(rows, cells, *codec.indices[j])
-                if own is not None and j in targets:  # which is implied by the row's other cells
+                if own is None or cells is None:
+                    whole = rows
+                elif j not in targets:
+                    whole = put_column(rows, cells, *codec.indices[j])
+                else:  # which is implied by the row's other cells
                     columns = list(part.columns)
                     columns[j] = own.columns[j].take(block)
                     whole = codec.encode(replace(part, columns=tuple(columns)))

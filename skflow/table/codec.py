@@ -307,12 +307,13 @@ class TableCodec:
     ) -> NDArray[np.bool_]:
         """Whether each encoded row has an implied cell that its operands do not imply."""
         unfounded = np.zeros(len(labels), dtype=bool)
-        if self.implied.positions:
-            own = [cells_of(index, labels, novel, values) for index in self.indices]
-            pairs = zip(self.columns, own, strict=True)
-            computed = self.implied.compute([x.decode(*cells, on_grid=True) for x, cells in pairs])
-            for target, _ in self.implied.positions:
-                unfounded |= computed[target].missing == IMPLIED
+        cells = [codec.stored for codec in self.columns]
+        for j in {j for target, operands in self.implied.positions for j in (target, *operands)}:
+            own = cells_of(self.indices[j], labels, novel, values)
+            cells[j] = self.columns[j].decode(*own, on_grid=True)
+        computed = self.implied.compute(cells)
+        for target, _ in self.implied.positions:
+            unfounded |= computed[target].missing == IMPLIED
         return unfounded
 
     def _compute_implied(self, columns: Sequence[StoredColumn]) -> list[StoredColumn]:

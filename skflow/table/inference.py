@@ -195,9 +195,13 @@ def with_constraints(
         whole, others = specified[target], summaries[target]
         own = kind_of(whole).of_target(whole, others)
         if own is None:
-            inferred = _infer_column(others, None, is_given=False)
-            own = replace(inferred, low=whole.low, high=whole.high, is_implied=True)
-            own = replace(own, n_not_implied=others.n_present)
+            own = replace(
+                _infer_column(others, None, is_given=False),
+                low=whole.low,
+                high=whole.high,
+                is_implied=True,
+                n_not_implied=others.n_present,
+            )
         specified[target] = own
     return Schema(tuple(specified), tuple(option))
 

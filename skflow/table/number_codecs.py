@@ -366,14 +366,11 @@ class ImpliedCodec(LevelCodec):
         is_implied = column.missing == IMPLIED
         whole = replace(column, missing=np.where(is_implied, np.int8(0), column.missing))
         codec = super().fit(whole, schema, weight, is_counted=is_counted)
-        codec.unseen = cls._probability_of_unseen(column, weight)
+        # Each number that is not implied counts as one that occurs once, whether or not it does.
+        is_single = np.ones(np.count_nonzero(column.present), dtype=bool)
+        codec.unseen = good_turing(is_single, column.present, weight)
         codec.rarest = rarest_labels(codec.labels.of_missing(column.missing), codec.labels)
         return codec
-
-    @classmethod
-    def _probability_of_unseen(cls, column: StoredColumn, weight: FloatArray | None) -> float:
-        n_others = int(column.present.sum())
-        return good_turing(np.ones(n_others, dtype=bool), column.present, weight)
 
 
 class NumberCategoryCodec(LevelCodec):

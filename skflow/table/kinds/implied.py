@@ -2,15 +2,10 @@
 
 from typing import NoReturn
 
-import numpy as np
-from numpy.typing import NDArray
-
-from skflow.table.column_codec import ColumnCodec
 from skflow.table.distinct import Distinct
 from skflow.table.kinds.kind import LevelKind
 from skflow.table.number_codecs import ImpliedCodec
 from skflow.table.specification import ColumnSpecification, Specification
-from skflow.table.storage import StoredColumn
 from skflow.table.summary import ColumnSummary
 
 
@@ -20,6 +15,7 @@ class Implied(LevelKind):
     It is the kind of a column after its constraint was found: no rule of inference, no option.
     """
 
+    codec = ImpliedCodec
     name = "implied"
     families = ("number", "date", "duration")
 
@@ -36,15 +32,6 @@ class Implied(LevelKind):
             f"column_kinds takes column {name!r} for implied. Constraints make columns so, and no "
             "option does: leave the column out of column_kinds."
         )
-
-    def fit(
-        self,
-        column: StoredColumn,
-        schema: ColumnSpecification,
-        weight: NDArray[np.float64] | None = None,
-    ) -> ColumnCodec:
-        """Return a fitted :class:`ImpliedCodec`."""
-        return ImpliedCodec.fit(column, schema, weight, is_counted=self.is_counted(column, schema))
 
     def count_left_out(self, summary: ColumnSummary, schema: ColumnSpecification) -> int:
         """Return 0: numbers that are not implied are no levels."""

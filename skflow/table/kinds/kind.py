@@ -141,8 +141,15 @@ class Kind(ABC):
 
 
 class LevelKind(Kind):
-    """Few numbers, each a label. Numbers that occur once are left out."""
+    """Few numbers, each a label. Numbers that occur once are left out.
 
+    Attributes
+    ----------
+    codec : type of LevelCodec
+        Class of the codec of a column.
+    """
+
+    codec: ClassVar[type[LevelCodec]] = LevelCodec
     families: ClassVar[tuple[str, ...]] = ("number", "boolean", "date", "duration")
 
     def specify(
@@ -174,14 +181,14 @@ class LevelKind(Kind):
         schema: ColumnSpecification,
         weight: NDArray[np.float64] | None = None,
     ) -> ColumnCodec:
-        """Return a fitted :class:`LevelCodec`."""
-        return LevelCodec.fit(column, schema, weight, is_counted=self.is_counted(column, schema))
+        """Return a fitted codec."""
+        return self.codec.fit(column, schema, weight, is_counted=self.is_counted(column, schema))
 
     def restore(
         self, stored: StoredColumn, schema: ColumnSpecification, state: Mapping[str, Any]
     ) -> ColumnCodec:
-        """Return the :class:`LevelCodec` of a state."""
-        return LevelCodec.restore(stored, schema, state)
+        """Return the codec of a state."""
+        return self.codec.restore(stored, schema, state)
 
     def count_left_out(self, summary: ColumnSummary, schema: ColumnSpecification) -> int:
         """Return how many different numbers of some rows are none of the schema's levels."""
