@@ -16,7 +16,7 @@ from skflow.flow.bijection import Bijection, Chain
 from skflow.flow.context import Context, ContextEncoder
 from skflow.flow.coupling import Coupling
 from skflow.flow.effects import ConditionEffects, LabelEffects
-from skflow.flow.floored_components import EllipticalComponents, GaussianComponents
+from skflow.flow.floored_components import EllipticalComponents, GaussianComponents, regressions
 from skflow.flow.marginals import Marginals
 from skflow.flow.mixture import Mixture
 from skflow.initialization.marginals import fit_marginals
@@ -215,7 +215,7 @@ def mixture(
     components = GaussianComponents(weights, means, covariances)
     if elliptical:
         radii = draw(n_components).exp()
-        components = EllipticalComponents(weights, radii, means[:1], covariances[:1])
+        components = EllipticalComponents(weights, radii, means[:1], *regressions(covariances[:1]))
     effects: list[nn.Module] = []
     if case.labels:
         effects.append(LabelEffects(draw(N_ENTRIES, n_components + n_columns) / 2))

@@ -13,7 +13,11 @@ from torch import Tensor
 from skflow.conditioning.components import MixedComponents
 from skflow.flow.batch import Batch
 from skflow.flow.context import Vocabulary
-from skflow.flow.floored_components import EllipticalComponents, GaussianComponents
+from skflow.flow.floored_components import (
+    EllipticalComponents,
+    GaussianComponents,
+    regressions,
+)
 from skflow.flow.model import Latents, Model
 from skflow.flow.recipe import WIDE
 from skflow.initialization.elliptical import MOST_RADII, fit_radii, radius_responsibilities
@@ -155,7 +159,9 @@ class DrawsOfModel:
         whitened = torch.linalg.solve_triangular(factor, y - mean[:, None], upper=False)
         distances, weight = whitened.square().sum(dim=0), y.new_ones(y.shape[1])
         squares, weights, *_ = fit_radii(distances, len(y), weight, most)
-        elliptical = EllipticalComponents(weights, squares.sqrt(), mean[None], covariance[None])
+        elliptical = EllipticalComponents(
+            weights, squares.sqrt(), mean[None], *regressions(covariance[None])
+        )
         gaussians = GaussianComponents(
             weights, mean.expand(len(squares), -1), squares[:, None, None] * covariance
         )

@@ -48,15 +48,23 @@ class GaussianComponents(NamedTuple):
 
 
 class EllipticalComponents(NamedTuple):
-    """Weights ``(K,)``, radii ``(K,)``, one mean ``(1, d)`` and one covariance ``(1, d, d)``.
+    """Components with one mean and, but for their squared radii, one covariance.
 
-    Component k has this mean, and this covariance times its squared radius.
+    Attributes
+    ----------
+    weights, radii : Tensor of shape (K,)
+    means : Tensor of shape (1, d)
+    coefficients : Tensor of shape (1, d, d)
+        Regressions of the covariance; see :func:`regressions`.
+    deviations : Tensor of shape (1, d)
+        Standard deviations of what these leave, times which radius k has those of component k.
     """
 
     weights: Tensor
     radii: Tensor
     means: Tensor
-    covariances: Tensor
+    coefficients: Tensor
+    deviations: Tensor
 
 
 class Components(NamedTuple):
@@ -87,23 +95,32 @@ def regress(
     condition are the first ``n_given``, those of them that are levels are ``lines``; see
     :func:`widen`.
     """
-    means, covariances = components.means, components.covariances
-    coefficients, scale = _regressions(covariances)
-    start_floor = START_FLOOR
+    means, start_floor = components.means, START_FLOOR
     if isinstance(components, EllipticalComponents):
-        scale, start_floor = components.radii[:, None] * scale, ELLIPTICAL_FLOOR
-    elif lines:
-        own = torch.arange(means.shape[1])[:, None] < n_given
-        slopes, scale_of_rows = _regressions(widen(components, n_given, lines))
-        coefficients = torch.where(own, coefficients, slopes)
-        scale = torch.where(own[:, 0], scale, scale_of_rows)
+        coefficients, start_floor = components.coefficients, ELLIPTICAL_FLOOR
+        scale = components.radii[:, None] * components.deviations
+    else:
+        coefficients, scale = regressions(components.covariances)
+        if lines:
+            own = torch.arange(means.shape[1])[:, None] < n_given
+            slopes, scale_of_rows = regressions(widen(components, n_given, lines))
+            coefficients = torch.where(own, coefficients, slopes)
+            scale = torch.where(own[:, 0], scale, scale_of_rows)
     intercept = (means - (coefficients @ means[:, :, None]).squeeze(2)).expand(len(scale), -1)
     floor = torch.full_like(means[0], start_floor)
     return Components(coefficients, intercept.clone(), scale, floor)
 
 
-def _regressions(covariances: Tensor) -> tuple[Tensor, Tensor]:
-    """Coefficients of each column on those before it, and standard deviations given these."""
+def regressions(covariances: Tensor) -> tuple[Tensor, Tensor]:
+    """Regress each column on those before it, under covariances ``(K, d, d)``.
+
+    Returns
+    -------
+    coefficients : Tensor of shape (K, d, d)
+        Zero from the diagonal on.
+    deviations : Tensor of shape (K, d)
+        Standard deviations given the columns before.
+    """
     # From the Cholesky factor L of the covariance: row j of L^-1, scaled to 1 on the diagonal, is
     # the residual of column j.
     raised = covariances.clone()

@@ -16,12 +16,13 @@ class TriangularFactor:
     """R of the QR decomposition of rows that come block by block.
 
     A column of ones stands before the others: what it explains is their mean. R of the rows so
-    far stands for them (Golub and Van Loan, "Matrix Computations", section 5.2).
+    far stands for them (Golub and Van Loan, "Matrix Computations", section 5.2), once they are
+    more than the columns.
 
     Attributes
     ----------
     factor : ndarray of shape (at most n_columns + 1, n_columns + 1)
-        Factor of the rows less the first one.
+        Factor of the rows less the first one, or these rows.
     n_rows : int
         Rows so far.
     """
@@ -41,7 +42,8 @@ class TriangularFactor:
         self.whole &= ~np.isnan(shifted).any(axis=0)
         self.varies |= (shifted != 0).any(axis=0)
         design = np.column_stack((np.ones(len(shifted)), np.nan_to_num(shifted)))
-        self.factor = _qr(np.concatenate((self.factor, design)))
+        rows = np.concatenate((self.factor, design))
+        self.factor = rows if len(rows) <= rows.shape[1] else _qr(rows)
 
     @property
     def columns(self) -> NDArray[np.intp]:

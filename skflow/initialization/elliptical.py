@@ -44,6 +44,7 @@ import torch
 from torch import Tensor
 
 from skflow.flow.floored_components import EllipticalComponents
+from skflow.initialization.low_rank_covariance import LowRankCovariance
 from skflow.rows import effective_number, weighted_mean
 
 SHRINKAGES = (0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 0.95, 0.99)
@@ -104,8 +105,14 @@ def fit_elliptical(y: Tensor, weight: Tensor | None = None) -> EllipticalCompone
         if len(radii.squares) == 1 or step == FITS - 1:
             break
         influence = radii.precision / weighted_mean(radii.precision, weight)
-    covariance = deviations * torch.lerp(rows @ rows.T, target, shrinkage) * deviations.T
-    return EllipticalComponents(radii.weights, radii.squares.sqrt(), mean[None], covariance[None])
+    shrunk = LowRankCovariance(
+        shrinkage * target.variances * deviations.squeeze(1).square(),
+        deviations * torch.cat((rows, target.factors), dim=1),
+        torch.cat((rows.new_full((rows.shape[1],), 1 - shrinkage), shrinkage * target.weights)),
+    )
+    return EllipticalComponents(
+        radii.weights, radii.squares.sqrt(), mean[None], *shrunk.regressions()
+    )
 
 
 def fit_factors(rows: Tensor, n_effective: float) -> tuple[Tensor, Tensor]:
@@ -154,10 +161,10 @@ def fit_factors(rows: Tensor, n_effective: float) -> tuple[Tensor, Tensor]:
 
 def choose_shrinkage(
     rows: Tensor, weight: Tensor, influence: Tensor, loadings: Tensor, unique: Tensor
-) -> tuple[float, _Radii, Tensor]:
+) -> tuple[float, _Radii, LowRankCovariance]:
     """Return the likeliest shrinkage and radii, of rows that fits leave out one by one; the target.
 
-    The target, ``(n_columns, n_columns)``, is what the covariance of the rows is shrunk to.
+    The target is what the covariance of the rows is shrunk to.
     """
     (n_columns, n_rows), mass = rows.shape, float(weight.sum())
     scale = unique.sqrt()[:, None]
@@ -166,8 +173,7 @@ def choose_shrinkage(
     white = rows / scale
     white = white - left @ ((1 - 1 / stretch) * (left.T @ white))
     log_det = 2 * (scale.log().sum() + stretch.log().sum())
-    target = loadings @ loadings.T
-    target.diagonal().add_(unique)
+    target = LowRankCovariance(unique, loadings, torch.ones_like(loadings[0]))
     if n_rows <= n_columns:
         size, vectors = torch.linalg.eigh(white.T @ white)
         squares = vectors.T.square() * size.clamp_min(0)[:, None]
@@ -178,7 +184,11 @@ def choose_shrinkage(
         expected, is_noise, noise = spiked_spectrum(size, n_columns / effective_number(weight))
         spikes = vectors[:, ~is_noise]
         spikes = scale * (spikes + left @ ((stretch - 1) * (left.T @ spikes)))
-        target = noise * target + (spikes * (expected[~is_noise] - noise)) @ spikes.T
+        target = LowRankCovariance(
+            noise * unique,
+            torch.cat((loadings, spikes), dim=1),
+            torch.cat((noise * target.weights, expected[~is_noise] - noise)),
+        )
     squares = squares * (mass / (weight * influence))
     own = influence * weight / mass
     ratio = own / (1 - own)
@@ -275,11 +285,11 @@ def fit_radii(distance: Tensor, n_columns: int, weight: Tensor, most: int) -> _R
 
 def radius_responsibilities(y: Tensor, components: EllipticalComponents) -> Tensor:
     """Posterior probability of each radius, ``(K, n_rows)``, for rows of ``y``."""
-    weights, radii, means, covariances = components
+    weights, radii, means, coefficients, deviations = components
     if len(weights) == 1:
         return torch.ones_like(y[:1])
-    factor = torch.linalg.cholesky(covariances[0])
-    white = torch.linalg.solve_triangular(factor, y - means[0, :, None], upper=False)
+    centred = y - means[0, :, None]
+    white = (centred - coefficients[0] @ centred) / deviations[0, :, None]
     distance = white.square().sum(dim=0)
     logs = weights.log() - len(y) * radii.log()
     return torch.softmax(logs[:, None] - distance / 2 / radii.square()[:, None], dim=0)

@@ -15,6 +15,7 @@ two of them must stay between.
 
 import math
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -282,12 +283,7 @@ def _place_knots(
     counts, mass = np.add.reduceat(values.weight, first), values.mass
     # Mid-distribution: a repeated value sits in the middle of its own step.
     levels = (np.cumsum(counts) - counts / 2) / counts.sum()
-    edge = min(TAIL_ROWS / mass, 0.3)
-    # Levels halfway between equal steps in probability and equal steps in score:
-    # the middle is resolved finely and the tails are not left to one bin.
-    spread = 1.5
-    outer = ndtri(1 - edge) / spread
-    scores = spread * ndtri(np.linspace(ndtr(-outer), ndtr(outer), n_bins + 1))
+    scores = _knot_scores(mass, n_bins)
     # Between two neighbouring quantiles, so that no knot is the value of one row.
     below, above = ndtr(scores) - 0.4 / mass, ndtr(scores) + 0.6 / mass
     x = (np.interp(below, levels, distinct) + np.interp(above, levels, distinct)) / 2
@@ -300,6 +296,18 @@ def _place_knots(
     clipped = values._replace(x=values.x.clip(x[0], x[-1]))
     deviation = clipped.deviation() or x[-1] - x[0]
     return x, (x - clipped.mean()) / deviation
+
+
+@lru_cache  # most columns have a value in every row
+def _knot_scores(mass: float, n_bins: int) -> FloatArray:
+    """Return where knots at quantiles of so many rows are sent."""
+    edge = min(TAIL_ROWS / mass, 0.3)
+    # Levels halfway between equal steps in probability and equal steps in score:
+    # the middle is resolved finely and the tails are not left to one bin.
+    spread = 1.5
+    outer = ndtri(1 - edge) / spread
+    scores: FloatArray = spread * ndtri(np.linspace(ndtr(-outer), ndtr(outer), n_bins + 1))
+    return scores
 
 
 def _fit_tail(distances: FloatArray, weight: FloatArray, start: float, derivative: float) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 from skflow.flow import mixture as mixture_module
 from skflow.flow.conditioner import QUANTIZATION_STEP
 from skflow.flow.context import Context
-from skflow.flow.floored_components import EllipticalComponents, GaussianComponents
+from skflow.flow.floored_components import EllipticalComponents, GaussianComponents, regressions
 from skflow.flow.heavy_tails import HEAVY
 from skflow.flow.mixture import Mixture
 from tests.laws import BOUND, CASES, Case, ContextRows, mixture, normal_rows, seeded, with_context
@@ -207,7 +207,9 @@ def test_radii_read_the_same_in_the_place_of_a_missing_value() -> None:
     _, means, covariances = components_of(0.5)
     radii = torch.tensor([[0.3, 0.7], [0.7, 1.6]], dtype=torch.float64)
     layer = Mixture.from_components(
-        EllipticalComponents(*radii, means[:1], covariances[:1]), bound=BOUND, has_missing=True
+        EllipticalComponents(*radii, means[:1], *regressions(covariances[:1])),
+        bound=BOUND,
+        has_missing=True,
     )
     y = torch.randn(3, 40, generator=seeded(0), dtype=torch.float64)
     y[0, ::3] = y[1, ::4] = torch.nan

@@ -29,9 +29,17 @@ def factor_rows(n_rows: int, n_columns: int, seed: int = 0) -> tuple[Tensor, np.
     return torch.tensor(rows), loadings @ loadings.T + 0.36 * np.eye(n_columns)
 
 
+def covariance_of(components: EllipticalComponents) -> np.ndarray:
+    """The covariance whose regressions the components have, ``(n_columns, n_columns)``."""
+    residuals = torch.eye(components.means.shape[1]) - components.coefficients[0]
+    whitening = residuals / components.deviations.T
+    return torch.linalg.inv(whitening.T @ whitening).numpy()
+
+
 def log_prob(components: EllipticalComponents, y: Tensor) -> np.ndarray:
     """Log-density of rows, by SciPy."""
-    weights, radii, means, covariances = (part.numpy() for part in components)
+    weights, radii, means = (part.numpy() for part in components[:3])
+    covariances = covariance_of(components)[None]
     parts = [
         np.log(weight) + stats.multivariate_normal.logpdf(y.numpy().T, mean, covariance)
         for weight, covariance, mean in zip(
@@ -100,7 +108,7 @@ def test_distances_are_those_from_fits_of_the_target_without_the_row(
         centred = (y - y.mean(dim=1, keepdim=True)) / y.shape[1] ** 0.5
         ones = torch.ones(y.shape[1]).double()
         _, radii, target = elliptical.choose_shrinkage(centred, ones, ones, no_factors, unique)
-        return torch.lerp(centred @ centred.T, target, shrinkage), float(radii.squares)
+        return torch.lerp(centred @ centred.T, target.dense(), shrinkage), float(radii.squares)
 
     covariance, found = fit(rows)
     refitted, fixed = [], []
@@ -143,7 +151,7 @@ def test_sums_that_hardly_vary_are_found() -> None:
         return float(np.trace(product) - np.linalg.slogdet(product)[1] - n_columns) / n_columns / 2
 
     fitted = fit_elliptical(y)
-    gap = divergence((fitted.weights @ fitted.radii**2 * fitted.covariances[0]).numpy())
+    gap = divergence(float(fitted.weights @ fitted.radii**2) * covariance_of(fitted))
     rows = y.numpy().T
     shrunk = LedoitWolf().fit(rows).covariance_
     of_factors = FactorAnalysis(2 * N_FACTORS).fit(rows).get_covariance()
@@ -193,7 +201,7 @@ def test_rows_of_weight_0_do_not_count_and_copies_do_no_harm() -> None:
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
     copied = fit_elliptical(y[:, torch.arange(120) // 2])
     assert all(torch.isfinite(part).all() for part in copied)
-    assert torch.linalg.eigvalsh(copied.covariances[0]).min() > 1e-3
+    assert np.linalg.eigvalsh(covariance_of(copied)).min() > 1e-3
 
 
 def test_the_mixture_has_the_density_of_the_components() -> None:

@@ -7,7 +7,7 @@ import torch
 
 from skflow import FlowDensity
 from skflow.flow.context import NO_CONTEXT
-from skflow.flow.floored_components import EllipticalComponents
+from skflow.flow.floored_components import EllipticalComponents, regressions
 from skflow.flow.mixture import Mixture
 from skflow.outliers import joint_density
 from skflow.outliers.column_line import ColumnLine
@@ -100,7 +100,7 @@ def test_components_of_one_shape_are_those_of_the_mixture() -> None:
         torch.tensor([0.5, 0.3, 0.2]).double(),
         torch.tensor([0.7, 1.0, 2.5]).double(),
         torch.tensor(rng.standard_normal((1, 12))),
-        (root @ root.T)[None],
+        *regressions((root @ root.T)[None]),
     )
     mixture = Mixture.from_components(components, 3.0, has_missing=True)
     y = torch.tensor(2 * rng.standard_normal((12, 5)))
