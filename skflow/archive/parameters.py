@@ -7,10 +7,10 @@ import msgspec
 import numpy as np
 import torch
 
-from skflow.archive.constraints import pack_constraint, unpack_constraint, unpack_constraints
+from skflow.archive.constraints import pack_constraint, unpack_constraint
 from skflow.archive.document import AnyConstraint, StateFields, WholeSchemaFields
 from skflow.archive.scalars import pack_scalar, shorten, unpack_scalar
-from skflow.archive.table import pack_schema, unpack_schema
+from skflow.archive.table import join_schema, pack_schema, unpack_schema
 from skflow.exceptions import ModelFileError
 from skflow.table.constraints.constraint import Constraint
 from skflow.table.objects import plain_object
@@ -71,8 +71,7 @@ def unpack_parameter(packed: Any) -> Any:
         case "schema":
             whole = inside if type(inside) is dict else {"columns": inside}
             fields = msgspec.convert(whole, WholeSchemaFields)
-            columns = tuple(unpack_schema(column) for column in fields.columns)
-            return Schema(columns, unpack_constraints(fields.constraints, fields.columns))
+            return join_schema(list(map(unpack_schema, fields.columns)), fields.constraints)
         case "constraint":
             return unpack_constraint(msgspec.convert(inside, AnyConstraint))
         case "dict":

@@ -1,7 +1,7 @@
 """Container and codec of a table as JSON, and back."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
@@ -10,11 +10,12 @@ from typing import Any, NoReturn
 import msgspec
 import numpy as np
 
-from skflow.archive.constraints import pack_constraint, unpack_constraints
+from skflow.archive.constraints import pack_constraint, unpack_constraint
 from skflow.archive.document import (
     AsinhFields,
     CategoryFields,
     ColumnFields,
+    ConstraintFields,
     NearZeroAsinhFields,
     NumberFields,
     PowerOfTwoFields,
@@ -32,6 +33,7 @@ from skflow.table.families import FAMILIES, NUMBER
 from skflow.table.frames import Container
 from skflow.table.kinds import kind_of, kinds_of
 from skflow.table.objects import keys_of
+from skflow.table.options import refuse_unfit
 from skflow.table.scaling import (
     AsinhScaling,
     NearZeroAsinhScaling,
@@ -99,8 +101,7 @@ def unpack_table(fields: TableFields) -> tuple[Container, TableCodec]:
     markers = tuple(tuple(column.markers) for column in fields.columns)
     container = Container(fields.container, template, dtypes, stored, markers)
     packed = zip(fields.columns, stored, schemas, strict=True)
-    constraints = unpack_constraints(fields.constraints, [each.schema for each in fields.columns])
-    schema = Schema(tuple(schemas), constraints)
+    schema = join_schema(schemas, fields.constraints)
     return container, TableCodec(schema, [_unpack_codec(*each) for each in packed])
 
 
@@ -127,6 +128,16 @@ def pack_schema(schema: ColumnSchema) -> dict[str, Any]:
     names = ("n_left_out", "is_given", "is_implied", "n_not_implied")
     rare = {"rounding": rounding} | {name: getattr(schema, name) for name in names}
     return packed | {name: value for name, value in rare.items() if value}
+
+
+def join_schema(columns: Sequence[ColumnSchema], constraints: Sequence[ConstraintFields]) -> Schema:
+    """Return the schema of a table, of columns and packed constraints between them."""
+    schema = Schema(tuple(columns), tuple(map(unpack_constraint, constraints)))
+    refuse_unfit(schema.constraints, schema)
+    targets = sorted(constraint.target for constraint in schema.constraints)
+    if targets != sorted(column.name for column in columns if column.is_implied):
+        raise ModelFileError("There must be one constraint for each column that is implied.")
+    return schema
 
 
 def unpack_schema(fields: SchemaFields) -> ColumnSchema:

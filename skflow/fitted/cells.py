@@ -52,6 +52,32 @@ def put(column: StoredColumn, rows: Rows | NDArray[np.bool_], cells: StoredColum
     return replace(column, values=values, missing=missing)
 
 
+def put_draws(
+    columns: list[StoredColumn],
+    rows: Rows,
+    n_draws: int,
+    known: NDArray[np.bool_],
+    drawn: Sequence[StoredColumn],
+) -> None:
+    """Put draws of some rows into their unknown cells, in place.
+
+    Parameters
+    ----------
+    columns : list of StoredColumn
+        Each row ``n_draws`` times, one after the other.
+    rows : ndarray of intp
+    n_draws : int
+    known : ndarray of bool, shape (n_rows, n_columns)
+    drawn : sequence of StoredColumn
+        Draws of ``rows``, in the same order.
+    """
+    at = (rows[:, None] * n_draws + np.arange(n_draws)).ravel()
+    for j, cells in enumerate(drawn):
+        unknown = np.flatnonzero(~known[at // n_draws, j])
+        if len(unknown):
+            columns[j] = put(columns[j], at[unknown], cells.take(unknown))
+
+
 def cast_like(column: StoredColumn, cells: StoredColumn) -> StoredColumn:
     """Return cells in the storage of a column: its dtype, and its ticks.
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from skflow.fitted.cells import in_fitted_dtypes, put
+from skflow.fitted.cells import in_fitted_dtypes, put_draws
 from skflow.fitted.questions import PartialTable, Questions
 from skflow.table.constraints.numeric import NumericConstraint
 from skflow.table.storage import StoredColumn
@@ -222,9 +222,7 @@ class ConstrainedQuestions(Questions):
         several = partial.take(np.repeat(np.arange(n_rows), n_draws))
         columns = list(several.table.columns)
         for rows, drawn in inside.draw(rest, uniform, n_draws, n_draws):
-            at = (rows[:, None] * n_draws + np.arange(n_draws)).ravel()
-            for j in operands:
-                columns[j] = put(columns[j], at, drawn[j])
+            put_draws(columns, rows, n_draws, partial.known, drawn)
         several.known[:, operands] = True
         several = replace(several, table=replace(several.table, columns=tuple(columns)))
         known = several.known.copy()
@@ -253,9 +251,7 @@ class ConstrainedQuestions(Questions):
             at = np.flatnonzero(is_own & ~rows.known.all(axis=1))
             own = replace(decided, table=rows.table.take(at), known=rows.known[at])
             for some, drawn in self.draw(own, u[at], -(-n_draws // n_chosen), 1):
-                for j, column in enumerate(drawn):
-                    new = ~rows.known[at[some], j]
-                    cells[j] = put(cells[j], at[some][new], column.take(new))
+                put_draws(cells, at[some], 1, rows.known, drawn)
         return cells
 
 

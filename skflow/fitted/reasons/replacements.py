@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from skflow.conditioning.answering import answer_at_once
-from skflow.fitted.cells import put
+from skflow.fitted.cells import put_draws
 from skflow.fitted.constrained_questions import ConstrainedQuestions
 from skflow.fitted.detector import Detector
 from skflow.fitted.questions import PartialTable
@@ -67,11 +67,7 @@ class Replacements:
         uniform = np.broadcast_to(self._uniform, (table.n_rows, len(self._uniform)))
         partial = PartialTable(table, known)
         for rows, cells in self.questions.draw(partial, uniform, n_draws, n_chosen):
-            at = (rows[:, None] * n_chosen + np.arange(n_chosen)).ravel()
-            for j, drawn in enumerate(cells):
-                unknown = np.flatnonzero(~known[at // n_chosen, j])
-                if len(unknown):
-                    columns[j] = put(columns[j], at[unknown], drawn.take(unknown))
+            put_draws(columns, rows, n_chosen, known, cells)
         return replace(table, columns=tuple(columns), n_rows=table.n_rows * n_chosen, weight=None)
 
 
