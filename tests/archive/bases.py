@@ -6,18 +6,22 @@ from typing import Any
 import numpy as np
 
 from skflow import FlowDensity, FlowOutlierDetector
+from skflow.constraints import LinearConstraint
 from tests.mixed import every_kind, every_polars_kind, small_mix
 from tests.settings import ONE_TINY_LAYER, TWO_GAUSSIANS
 from tests.tables import correlated, unfitted
 
 NUMBERS = correlated(120, 3, seed=0)
+PARTS = np.random.default_rng(0).integers(0, 90, size=(120, 2))
+SUMS = np.column_stack((NUMBERS[:, :2], PARTS, PARTS.sum(axis=1)))
+SUM = LinearConstraint("x4", ("x2", "x3"), (1.0, 1.0), step=1.0)
 MIXED = every_kind(120)
 MIX = small_mix(150)
 POLARS = every_polars_kind(120)
 TEXTS = np.random.default_rng(0).choice(["a", "bb", "ä", ""], size=(100, 2))
 
 ROWS: dict[str, Any] = {
-    "numbers": NUMBERS,
+    "numbers": SUMS,
     "mixed": MIXED,
     "detector": MIX,
     "polars": POLARS,
@@ -25,7 +29,7 @@ ROWS: dict[str, Any] = {
 }
 
 BASES: dict[str, Callable[[], Any]] = {
-    "numbers": lambda: FlowDensity(**ONE_TINY_LAYER).fit(NUMBERS),
+    "numbers": lambda: FlowDensity(**ONE_TINY_LAYER, constraints=[SUM]).fit(SUMS),
     "mixed": lambda: FlowDensity(**ONE_TINY_LAYER).fit(MIXED),
     "detector": lambda: unfitted(FlowOutlierDetector, **ONE_TINY_LAYER).fit(MIX),
     "polars": lambda: FlowDensity(**TWO_GAUSSIANS).fit(POLARS),
