@@ -6,12 +6,23 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 
+from skflow.archive import document
 from tests.archive.parts import Parts, dumps, put_together, seal, sign, take_apart
 
 Rng = np.random.Generator
 Mutator = Callable[[Rng, bytes, bytes], bytes]
+
+# Keys without which a model of an earlier version is read.
+OPTIONAL = {
+    field.name
+    for fields in vars(document).values()
+    if isinstance(fields, type) and issubclass(fields, document.Fields)
+    for field in msgspec.structs.fields(fields)
+    if not field.required
+}
 
 DUPLICATE = "the key that is there twice"
 DEEP = "nested deeply"
@@ -163,7 +174,8 @@ def drop_a_key(rng: Rng, content: bytes, other: bytes) -> bytes:
     parts = take_apart(content)
     objects = [place for place in _containers(parts.document) if isinstance(place, dict) and place]
     chosen = objects[rng.integers(len(objects))]
-    del chosen[list(chosen)[rng.integers(len(chosen))]]
+    required = [key for key in chosen if key not in OPTIONAL]
+    del chosen[required[rng.integers(len(required))]]
     return put_together(parts)
 
 
