@@ -26,6 +26,7 @@ CLAIMS: dict[str, Callable[[], Claim]] = {
     "wide": wide.wide,
     "first_fit": speed.first_fit,
     "speed": speed.speed,
+    "memory": speed.memory,
     "selection": speed.selection,
     "prediction": prediction.regression,
     "imputation": prediction.imputation,

@@ -113,3 +113,30 @@ def first_fit() -> Claim:
     sentence = f"The first fit in a fresh process takes {'; '.join(found)}."
     alt = "Seconds of a first fit of FlowDensity and of a mixture, and of the import."
     return Claim(sentence, alt, figure, measured)
+
+
+def memory() -> Claim:
+    """Draw peaks of memory of tables in files beside those of a tenth of their rows."""
+    (scored, when_scored), (fitted, when_fitted) = read("memory_score"), read("memory_fit")
+    scored.sort(key=lambda row: number(row["rows"]))
+    sizes = [column.partition(" rows")[0] for column in fitted[0] if column.endswith("peak, MB")]
+    names = ["scoring", *(row["part of the fit"] for row in fitted)]
+    series = {
+        label: np.r_[
+            number(scored[place]["peak, MB"]), numbers(fitted, f"{sizes[place]} rows: peak, MB")
+        ]
+        for label, place in (("a tenth of the rows", 0), ("all rows", -1))
+    }
+    label = "peak of memory so far, MB"
+    figure, axes = dot_panel(names, series, label, ours="all rows")
+    axes.set_xlim(left=0)
+    sentence = (
+        "Scoring {} rows of 10 columns from a Parquet file peaks at {:,.0f} MB, scoring {} at "
+        "{:,.0f} MB; a fit to {} rows of 20 mixed columns at {:,.0f} MB, one to {} at {:,.0f} MB."
+    ).format(
+        *(scored[-1]["rows"], series["all rows"][0]),
+        *(scored[0]["rows"], series["a tenth of the rows"][0]),
+        *(sizes[-1], series["all rows"][-1], sizes[0], series["a tenth of the rows"][-1]),
+    )
+    alt = "Peaks of scoring and of the parts of a fit, for all rows and for a tenth of them."
+    return Claim(sentence, alt, figure, f"{when_scored} {when_fitted.partition(' with ')[0]}")

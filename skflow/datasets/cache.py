@@ -2,14 +2,14 @@
 
 Rows go to buckets by a hash of their number. An epoch reads some buckets whole, in an order of
 its own, and their rows in another: as good as a shuffle of all rows, whatever the order of the
-table. Buckets are Arrow IPC files.
+table. A bucket is a file of Arrow IPC streams, one after the other, which is open only while one
+is written: hundreds of millions of rows have more buckets than a process may have files open.
 """
 
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from skflow.rows import EncodedRows, concatenate
 
 BUCKET_ROWS = 2**17
 BUFFERED_ROWS = 2**12  # of each bucket, before they are written
+MOST_BUFFERED = 2**18  # of all buckets
 
 
 def hash_rows(rows: NDArray[np.integer], seed: int) -> NDArray[np.uint64]:
@@ -72,7 +73,7 @@ class RowCache:
         self.mass = 0.0
         self._waiting: list[list[EncodedRows]] = [[] for _ in range(n_buckets)]
         self._n_waiting = np.zeros(n_buckets, dtype=np.int64)
-        self._writers: dict[int, Any] = {}
+        self._most_waiting = min(BUFFERED_ROWS, MOST_BUFFERED // max(1, n_buckets))
         self._loaded: tuple[Any, EncodedRows] | None = None
 
     def write(self, rows: EncodedRows, buckets: NDArray[np.integer]) -> None:
@@ -83,38 +84,31 @@ class RowCache:
         for bucket, places in zip(found.tolist(), np.split(order, starts[1:]), strict=True):
             self._waiting[bucket].append(rows.take(places))
             self._n_waiting[bucket] += len(places)
-            if self._n_waiting[bucket] >= BUFFERED_ROWS:
+            if self._n_waiting[bucket] >= self._most_waiting:
                 self._flush(bucket)
 
     def close(self) -> None:
         """Write what is left; the rows can be read from now on."""
         for bucket in range(len(self.sizes)):
             self._flush(bucket)
-        with self._naming_the_folder():
-            for writer in self._writers.values():
-                writer.close()
-        self._writers.clear()
-
-    @contextmanager
-    def _naming_the_folder(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self._remove()  # the disk is full, and a traceback may keep the cache
-            raise OSError(
-                f"Encoded rows cannot be written to {self.folder}: {error}. Set the environment "
-                "variable TMPDIR to a folder of another disk."
-            ) from error
 
     def _flush(self, bucket: int) -> None:
         if not self._waiting[bucket]:
             return
         rows = concatenate(self._waiting[bucket])
         batch = pa.RecordBatch.from_pydict(_flatten(rows, self.quantized_columns))
-        with self._naming_the_folder():
-            if bucket not in self._writers:
-                self._writers[bucket] = pa.ipc.new_file(self._path(bucket), batch.schema)
-            self._writers[bucket].write_batch(batch)
+        try:
+            with (
+                pa.OSFile(self._path(bucket), "ab") as file,
+                pa.ipc.new_stream(file, batch.schema) as stream,
+            ):
+                stream.write_batch(batch)
+        except OSError as error:
+            self._remove()  # the disk is full, and a traceback may keep the cache
+            raise OSError(
+                f"Encoded rows cannot be written to {self.folder}: {error}. Set the environment "
+                "variable TMPDIR to a folder of another disk."
+            ) from error
         self.sizes[bucket] += len(rows)
         self._waiting[bucket], self._n_waiting[bucket] = [], 0
 
@@ -125,8 +119,11 @@ class RowCache:
         """Read the rows of a bucket, shuffled by a seed or in order; the last one read is kept."""
         if self._loaded is None or self._loaded[0] != (bucket, seed):
             self._loaded = None
+            streams = []
             with pa.OSFile(self._path(bucket)) as file:
-                table = pa.ipc.open_file(file).read_all()
+                while file.tell() < file.size():
+                    streams.append(pa.ipc.open_stream(file).read_all())
+            table = pa.concat_tables(streams)
             columns = {name: table[name].to_numpy() for name in table.column_names}
             rows = _gather(columns, table.num_rows, self.quantized_columns)
             if seed is not None:
