@@ -22,7 +22,7 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import logsumexp, ndtr, ndtri
+from scipy.special import log_ndtr, logsumexp, ndtr, ndtri
 
 from skflow.fitted.averaged_values import AveragedValues
 from skflow.flow.blocks import Block
@@ -32,12 +32,14 @@ from skflow.table.number_codecs import NumberCodec
 from skflow.table.storage import StoredColumn
 
 FloatArray = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 Values = PredictedValues | AveragedValues
 
 BLOCK_ENTRIES = 1_000_000
 N_FINE_NODES, N_FINE_BINS = 17, 16  # for the variance
 N_LEVELS = 241  # nodes of integrals over all values
 FARTHEST_LEVEL = 6.0  # standard normal
+WIDE_CELL = 1e-3  # latent; the density within narrower ones is nearly constant
 ON_GRID = 1e-6  # share of a step: numbers so near to a grid point are on it
 
 
@@ -114,10 +116,16 @@ class PredictedColumn:
         own = np.take_along_axis(self.label_log_probs, labels.clip(max=n_labels - 1), axis=1)
         novel = student_density(torch.from_numpy(encoded.novel.reshape(shape))).log()
         total += np.where(labels < n_labels, own, math.log(unseen) + np.nan_to_num(novel.numpy()))
-        x = encoded.values.reshape(shape)
-        for label, values in zip(self.codec.labels.value_labels, self.of_levels, strict=True):
+        x, at = encoded.values.reshape(shape), self.codec.coordinates.read(column).reshape(shape)
+        for level, values in enumerate(self.of_levels):
             of_values = np.nan_to_num(self._log_prob_of_values(values, x))
-            total += np.where(labels == label, of_values, 0.0)
+            is_own = labels == self.codec.labels.value_labels[level]
+            total += np.where(is_own, of_values, 0.0)
+            if self.codec.step and isinstance(values, AveragedValues) and values.spread != 1:
+                # A density is blurred over cells, as its fit was; one that is narrowed is not.
+                per_unit = self.codec.coordinates.log_unit - math.log(self.codec.step)
+                of_cells, are_wide = self._log_probs_of_cells(values, at, level)
+                total = np.where(is_own & are_wide, own + of_cells + per_unit, total)
         return total
 
     def cdf(self, x: FloatArray, *, below: bool = False) -> FloatArray:
@@ -333,11 +341,28 @@ class PredictedColumn:
     def _log_prob_of_values(self, values: Values, x: FloatArray) -> FloatArray:
         return self._of_values(values, x, lambda own, at: own.log_prob(at))
 
+    def _log_probs_of_cells(
+        self, values: Values, x: FloatArray, level: int
+    ) -> tuple[FloatArray, Mask]:
+        """Log-probability of the cells of numbers, and where they are so wide that it differs."""
+        step = self.codec.step
+        points = (np.ceil(x / step - ON_GRID) - 1, np.floor(x / step + ON_GRID))
+        ends = [self.codec.cells.ends_up_to(point, level) for point in points]
+        low, high = (ndtri(self._cdf_of(values, end)) for end in ends)
+        # Both ends in the lower tail, where probabilities keep their digits.
+        low, high = np.where(low > 0, -high, low), np.where(low > 0, -low, high)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_probs = log_ndtr(high) + np.log1p(-np.exp(log_ndtr(low) - log_ndtr(high)))
+            return log_probs, high - low > WIDE_CELL
+
     def _log_prob_of_cells(self, values: Values, x: FloatArray, level: int) -> FloatArray:
         """Log-density at encoded values, per coordinate: times the step, that of their cells."""
         per_coordinate = self.codec.scaling.encode(self._decode(x).ravel())[1].reshape(x.shape)
-        stretch = np.log(self.codec.cells.widths[level] / step) if (step := self.codec.step) else 0
-        return self._log_prob_of_values(values, x) + per_coordinate + stretch
+        log_density = self._log_prob_of_values(values, x) + per_coordinate
+        if not (step := self.codec.step):
+            return log_density
+        of_cells = log_density + np.log(self.codec.cells.widths[level] / step)
+        return np.minimum(of_cells, -math.log(step))  # a probability, per step
 
     def _inverse(self, values: Values, z: FloatArray, *, within_reach: bool = False) -> FloatArray:
         if within_reach:

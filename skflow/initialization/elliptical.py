@@ -249,6 +249,8 @@ def spiked_spectrum(size: Tensor, ratio: float) -> tuple[Tensor, Tensor, float]:
         noise = float(size[is_noise].mean())
         relative = size / noise
         is_noise = (relative >= low) & (relative <= high)
+        if not is_noise.any():  # columns that are linear functions of few others
+            is_noise = torch.ones_like(is_noise)
     middle = relative + 1 - ratio
     apart = (middle.square() - 4 * relative).clamp_min(0).sqrt()
     spike = (middle + torch.where(relative > 1, apart, -apart)) / 2 - 1

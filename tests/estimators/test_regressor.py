@@ -113,6 +113,23 @@ def test_values_are_narrowed_by_their_spread() -> None:
     np.testing.assert_array_equal(*intervals)
 
 
+@pytest.mark.parametrize("coarser", [1, 10], ids=["even", "rounding levels"])
+def test_narrowed_probabilities_of_a_grid_are_those_of_its_cells(coarser: int) -> None:
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(300, 2))
+    y = np.rint(30 * X[:, 0] + 2 * generator.normal(size=300))
+    y[::2] = coarser * np.rint(y[::2] / coarser)
+    regressor = FlowRegressor(FlowDensity(**ONE_GAUSSIAN), random_state=0).fit(X, y)
+    regressor.spread_ = 0.6
+    assert bool(regressor.density_.schema_.columns[-1].rounding) == (coarser > 1)
+    distribution, grid = regressor.predict_dist(X[:3]), np.arange(-200.0, 201.0)[None]
+    probabilities = np.exp(distribution.logpdf(grid))
+    cells = distribution.cdf(grid) - distribution.probability_below(grid)
+    np.testing.assert_allclose(probabilities, cells, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-6)
+    assert (distribution.entropy() >= 0).all()
+
+
 @pytest.fixture(scope="module")
 def stacked() -> FlowRegressor:
     X, y, _ = gaussian_rows(100)

@@ -159,6 +159,14 @@ def test_sums_that_hardly_vary_are_found() -> None:
     assert gap < min(divergence(shrunk), divergence(of_factors)) / 2
 
 
+def test_columns_that_are_functions_of_few_have_a_covariance() -> None:
+    loadings, factors = (np.random.default_rng(k).normal(size=(80, 10)) for k in (0, 1))
+    y = torch.tensor(loadings @ np.tile(factors, (4, 1))[:300].T)
+    y += 1e-9 * torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
+    components = fit_elliptical(y / y.std(dim=1, keepdim=True))
+    assert all(torch.isfinite(part).all() for part in components)
+
+
 def test_factors_are_those_of_scikit_learn() -> None:
     y = factor_rows(2000, 30)[0].numpy()
     y = (y - y.mean(axis=1, keepdims=True)) / y.std(axis=1, keepdims=True)
