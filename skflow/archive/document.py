@@ -259,6 +259,7 @@ class RegressorFields(HolderFields, tag="FlowRegressor"):
     named: bool
     dtypes: Annotated[list[str], Meta(min_length=1)]
     is_table: bool
+    spread: Annotated[float, Meta(gt=0, le=1)] = 1.0
 
 
 class ClassifierFields(HolderFields, tag="FlowClassifier"):

@@ -71,13 +71,12 @@ class Calibration:
         order = np.argsort(averaged, axis=0, kind="stable")
         averaged, weights = np.take_along_axis(averaged, order, axis=0), of_rows[order]
         if n_fits > 1 and n_averaged > n_fits:
-            factor = (1 / n_fits - 1 / n_averaged) / (1 - 1 / n_fits)
             for k, own in enumerate(averaged.T):
                 single = pit[:, :, k].ravel()
                 of_single, repeated = np.argsort(single), np.tile(of_rows, n_fits)
                 ranks = _middle_ranks(repeated[of_single])
                 less_sure = np.interp(_middle_ranks(weights[:, k]), ranks, single[of_single])
-                moved = own + factor * (own - less_sure)
+                moved = own + extrapolation(n_fits, n_averaged) * (own - less_sure)
                 averaged[:, k] = np.maximum.accumulate(moved).clip(0, 1)
         return cls(averaged, weights)
 
@@ -101,6 +100,11 @@ class Calibration:
                     return None
                 ends[side, k] = pit[n_reached - 1]
         return ends + np.array([[-SLACK], [SLACK]])
+
+
+def extrapolation(n_fits: int, n_averaged: int) -> float:
+    """Steps from one fit to the average of M that lead from there to that of N, in 1 / M."""
+    return (1 / n_fits - 1 / n_averaged) / (1 - 1 / n_fits)
 
 
 def _middle_ranks(weight: FloatArray) -> FloatArray:

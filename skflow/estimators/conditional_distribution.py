@@ -26,6 +26,7 @@ class ConditionalDistribution:
     .. math:: F(y \mid x) = \frac{1}{M} \sum_m \Phi(f_m(y; x)), \qquad
               p(y \mid x) = \frac{1}{M} \sum_m \varphi(f_m(y; x)) \, |\partial f_m / \partial y| .
 
+    Values are narrowed by ``spread_`` of the regressor, s, to :math:`\Phi(\Phi^{-1}(F) / s)`.
     Levels and atoms of y, numbers that occur so often that they are events of their own, have
     probabilities: there the distribution function jumps. On a grid, as of whole numbers and
     dates, it jumps at each point, and ``pdf`` is per unit of y.
@@ -52,19 +53,19 @@ class ConditionalDistribution:
     --------
     >>> import numpy as np
     >>> from skflow import FlowDensity, FlowRegressor
-    >>> X = np.random.default_rng(0).normal(size=(200, 1))
-    >>> y = X[:, 0] + np.random.default_rng(1).normal(size=200)
+    >>> X = np.random.default_rng(0).normal(size=(250, 1))
+    >>> y = X[:, 0] + np.random.default_rng(1).normal(size=250)
     >>> regressor = FlowRegressor(FlowDensity(n_layers=0), random_state=0).fit(X, y)
     >>> distribution = regressor.predict_dist([[-1.0], [1.0]])
     >>> distribution.mean().round(1), distribution.std().round(1)
     (array([-1. ,  0.8]), array([0.9, 0.9]))
     >>> distribution.ppf([0.05, 0.95]).round(1)
-    array([[-2.5,  0.6],
-           [-0.7,  2.4]])
+    array([[-2.4,  0.4],
+           [-0.6,  2.2]])
     >>> distribution.cdf(0.0).round(2)
-    array([0.85, 0.19])
+    array([0.88, 0.18])
     >>> distribution[1:].crps([1.0]).round(2)
-    array([0.23])
+    array([0.22])
     """
 
     def __init__(
@@ -283,12 +284,18 @@ class ConditionalDistribution:
         .. [1] T. Gneiting, A. E. Raftery, "Strictly Proper Scoring Rules, Prediction, and
            Estimation", JASA 102, 2007, equations 20 and 21.
         """
-        scores = []
-        for k, values in enumerate(self._each_output(y)):
-            column = self._columns[k]
-            at = column.codec.coordinates.read(self._read(values[:, :1], k))
-            scores.append(_unit(column) * column.crps(at))
-        return self._join(scores)
+        pairs = zip(self._columns, self._coordinates(y), strict=True)
+        return self._join([_unit(column) * column.crps(at[:, 0]) for column, at in pairs])
+
+    def value_masses(self, y: ArrayLike) -> FloatArray:
+        """Probability of values up to y, of those below y, and of all values, ``(n_rows, 3)``.
+
+        Values are what is no level; NaN where y is a level, and for several outputs.
+        """
+        column = self._columns[0]
+        if not isinstance(column, PredictedColumn):
+            return np.full((len(self), 3), np.nan)
+        return column.value_masses(self._coordinates(y)[0][:, 0])
 
     def sample(
         self, size: int = 1, random_state: int | np.random.RandomState | None = None
@@ -322,24 +329,21 @@ class ConditionalDistribution:
         return np.moveaxis(self._join([values]), -1, 0)
 
     def _cdf(self, y: ArrayLike, *, below: bool) -> FloatArray:
-        probabilities = []
-        for k, values in enumerate(self._each_output(y)):
-            column = self._columns[k]
-            at = column.codec.coordinates.read(self._read(values, k)).reshape(values.shape)
-            probabilities.append(column.cdf(at, below=below))
-        joined = self._join(probabilities)
+        pairs = zip(self._columns, self._coordinates(y), strict=True)
+        joined = self._join([column.cdf(at, below=below) for column, at in pairs])
         is_several = not self._is_table and np.ndim(y) == 2
         return joined if is_several else joined[..., 0]
 
-    def _each_output(self, y: Any) -> list[NDArray[Any]]:
-        """Values of each output, ``(n_rows, n_values)``."""
-        if not self._is_table:
-            return [self._broadcast(y)[0]]
-        table = np.asarray(y)
-        shape = (len(self), len(self._columns))
-        if table.shape != shape:
+    def _coordinates(self, y: Any) -> list[FloatArray]:
+        """Coordinates of the values of each output, ``(n_rows, n_values)``."""
+        table, shape = np.asarray(y), (len(self), len(self._columns))
+        if self._is_table and table.shape != shape:
             raise ValueError(f"y must be of shape {shape}, rows and outputs; got {table.shape}.")
-        return [np.ascontiguousarray(table[:, k : k + 1]) for k in range(shape[1])]
+        outputs = table.T[:, :, None] if self._is_table else [self._broadcast(y)[0]]
+        return [
+            self._columns[k].codec.coordinates.read(self._read(values, k)).reshape(values.shape)
+            for k, values in enumerate(outputs)
+        ]
 
     def _broadcast(self, y: Any) -> tuple[NDArray[Any], tuple[int, ...]]:
         """Return values ``(n_rows, n_values)``, and the shape of what is computed of them."""

@@ -68,7 +68,7 @@ class Ensemble(NamedTuple):
 
     def predict_part(
         self, k: int, predict: Predict, y: NDArray[Any]
-    ) -> tuple[FloatArray, FloatArray]:
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Log-densities and probabilities of y in the rows of part k, by fits that hold it out.
 
         Parameters
@@ -85,6 +85,8 @@ class Ensemble(NamedTuple):
         probabilities : ndarray of shape (n_groups, n_fits, n_rows, 2)
             Probability of at most y, and of less; of several outputs,
             (n_groups, n_fits, n_rows, n_outputs, 2).
+        masses : ndarray of shape (n_groups, n_fits, n_rows, 3)
+            Those of :meth:`ConditionalDistribution.value_masses`.
         """
         own = slice(1 + k * N_FITS_WITHOUT_PART, 1 + (k + 1) * N_FITS_WITHOUT_PART)
         groups = [fits[own] or fits for fits in self if fits]
@@ -93,7 +95,8 @@ class Ensemble(NamedTuple):
         log_densities = [[own.logpdf(y) for own in group] for group in predicted]
         up_to = [[own.cdf(y) for own in group] for group in predicted]
         below = [[own.probability_below(y) for own in group] for group in predicted]
-        return np.array(log_densities), np.stack((up_to, below), axis=-1)
+        masses = [[own.value_masses(y) for own in group] for group in predicted]
+        return np.array(log_densities), np.stack((up_to, below), axis=-1), np.array(masses)
 
     def weights(self, initial_share: float) -> FloatArray:
         """Weights of all fits in the average, whose sum is 1."""

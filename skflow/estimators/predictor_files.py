@@ -46,7 +46,7 @@ class SaveableRegressor(SaveablePredictor):
         }
         calibration = {"pit": self._calibration.pit, "weight": self._calibration.weight}
         arrays |= prefixed("calibration", calibration)
-        document["initial_share"] = self.initial_share_
+        document |= {"initial_share": self.initial_share_, "spread": self.spread_}
         for name in FITS:
             document[name], of_fits = pack_fits(name, getattr(self, f"{name}_"))
             arrays |= of_fits
@@ -75,7 +75,7 @@ class SaveableRegressor(SaveablePredictor):
             raise ModelFileError(
                 "initial_share must be 0 where there are no initial_fits, only there."
             )
-        self.initial_share_ = fields.initial_share
+        self.initial_share_, self.spread_ = fields.initial_share, fields.spread
         calibration = take_prefixed("calibration", arrays)
         if sorted(calibration) != ["pit", "weight"]:
             raise ModelFileError("The calibration must be pit and weight.")

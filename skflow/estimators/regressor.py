@@ -19,13 +19,8 @@ from skflow.estimators.ensemble import Ensemble
 from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import clone_density
 from skflow.estimators.predictor_files import SaveableRegressor
-from skflow.estimators.targets import (
-    Predictor,
-    Targets,
-    conditions_of,
-    read_rows,
-    take_rows,
-)
+from skflow.estimators.spread import spread_of_latents
+from skflow.estimators.targets import Predictor, Targets, conditions_of, read_rows, take_rows
 from skflow.estimators.validation import check_table
 from skflow.exceptions import warn_caller
 from skflow.fitted.prediction import draw_columns, predict_column
@@ -75,9 +70,11 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
     initial_share_ : float
         Weight of the average of ``initial_fits_`` in the prediction; the rest is that of the
         average of ``density_`` and ``cross_fits_``.
+    spread_ : float
+        Standard deviation of the average's latents in the parts, at most 1: the average is that
+        much too wide, and made narrower by it. 1 for several outputs, and where one fit predicts.
     n_calibration_ : int
-        Number of rows that calibrate :meth:`predict_interval`: those of the parts, at most 2,000 in
-        each.
+        Number of rows that calibrate, those of the parts, at most 2,000 in each.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of str
@@ -199,7 +196,7 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
     ) -> None:
         parts = plan(known.table.n_rows, np.random.default_rng(seed))
         fits = Ensemble.fit(density, known, parts, validation, self.n_jobs, seed)
-        self.initial_share_, weight = 0.0, known.table.weight
+        self.initial_share_, self.spread_, weight = 0.0, 1.0, known.table.weight
         probabilities = np.empty((1, 0, 2 * len(self._dtypes)))
         if parts:
             predicted = []
@@ -207,13 +204,14 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
                 predict = partial(self._distribution, X=take_rows(X, part))
                 predicted.append(fits.predict_part(k, predict, targets.take(part).values))
             of_parts = zip(*predicted, strict=True)
-            log_densities, of_groups = (np.concatenate(own, axis=2) for own in of_parts)
+            log_densities, *of_groups = (np.concatenate(own, axis=2) for own in of_parts)
             weight = None if weight is None else weight[np.concatenate(parts)]
             if fits.initial_fits:
                 self.initial_share_ = share_of_second(log_densities, weight)
-            shares = [1 - self.initial_share_, self.initial_share_][: len(of_groups)]
-            probabilities = np.tensordot(shares, of_groups, axes=1)
+            shares = [1 - self.initial_share_, self.initial_share_][: len(log_densities)]
+            probabilities, masses = (np.tensordot(shares, own, axes=1) for own in of_groups)
             probabilities = probabilities.reshape(*probabilities.shape[:2], -1)
+            self.spread_ = spread_of_latents(masses, weight, len(fits.fits))
         self.density_, *self.cross_fits_ = fits.fits
         self.initial_fits_ = fits.initial_fits if self.initial_share_ else []
         self._calibration = Calibration.of(probabilities, weight, len(fits.fits))
@@ -267,8 +265,7 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         quantiles : ndarray of shape (n_samples, n_quantiles) or (n_samples, n_outputs, n_quantiles)
             In the dtype of y.
         """
-        predicted: NDArray[Any] = self.predict(X, quantiles=quantiles)
-        return predicted
+        return np.asarray(self.predict(X, quantiles=quantiles))
 
     def predict_interval(self, X: ArrayLike, coverage: float = 0.9) -> NDArray[Any]:
         r"""Intervals that hold a share ``coverage`` of fresh y, whatever their distribution.
@@ -306,18 +303,17 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         check_is_fitted(self)
         if not 0 < coverage < 1:
             raise ValueError(f"coverage must be between 0 and 1; got {coverage}.")
-        levels = self._calibration.levels(coverage)
+        levels, spread = self._calibration.levels(coverage), 1.0  # the levels are the average's own
         if levels is None:
             warn_caller(
                 f"Intervals of coverage {coverage:g} are not calibrated: {self.n_calibration_} "
                 f"rows calibrate, and {int(np.ceil(2 / (1 - coverage) - 1 - 1e-9))} are needed. "
                 "Fit on more rows.",
             )
-            levels = np.full((2, len(self._dtypes)), (1 - coverage) / 2)
-            levels[1] = (1 + coverage) / 2
-        distribution, inside = self.predict_dist(X), levels.clip(1e-12, 1 - 1e-12)
-        ends = [distribution.ppf_of_outputs(end) for end in inside]
-        return np.stack(ends, axis=-1)
+            ends = np.array([[1 - coverage], [1 + coverage]]) / 2
+            levels, spread = np.repeat(ends, len(self._dtypes), axis=1), self.spread_
+        distribution, inside = self._predict(X, spread), levels.clip(1e-12, 1 - 1e-12)
+        return np.stack([distribution.ppf_of_outputs(end) for end in inside], axis=-1)
 
     def predict_dist(self, X: ArrayLike) -> ConditionalDistribution:
         """Distribution of y in each row.
@@ -331,18 +327,22 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         distribution : ConditionalDistribution
         """
         check_is_fitted(self)
+        return self._predict(X, self.spread_)
+
+    def _predict(self, X: ArrayLike, spread: float) -> ConditionalDistribution:
+        """Distribution of y in each row, the average narrowed by a spread."""
         fits = Ensemble([self.density_, *self.cross_fits_], self.initial_fits_)
         weights, X = fits.weights(self.initial_share_), check_table(self, X, reset=False)
-        return self._distribution([*fits.fits, *fits.initial_fits], weights, X)
+        return self._distribution([*fits.fits, *fits.initial_fits], weights, X, spread)
 
     def _distribution(
-        self, members: list[FlowDensity], weights: FloatArray, X: Any
+        self, members: list[FlowDensity], weights: FloatArray, X: Any, spread: float = 1.0
     ) -> ConditionalDistribution:
         """Average of the distributions of members; several outputs are drawn by the weights."""
         given, device = conditions_of(members[0], X), members[0].device
         densities = [member._density for member in members]
         if len(self._dtypes) == 1:
-            columns = [predict_column(densities, weights, given, device)]
+            columns = [predict_column(densities, weights, given, device, spread)]
             return ConditionalDistribution(columns, self._dtypes, is_table=self._is_table)
         drawn = draw_columns(densities, weights, given, device)
         names = list(densities[0].container.names[-len(self._dtypes) :])

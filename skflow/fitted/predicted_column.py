@@ -128,6 +128,17 @@ class PredictedColumn:
             total += counts * probability[:, None]
         return total.clip(0, 1)
 
+    def value_masses(self, x: FloatArray) -> FloatArray:
+        """Probability of values up to a number of each row, of those below it, and of all values.
+
+        ``(n_rows, 3)``; NaN where the number is a level.
+        """
+        at, of_values = x[:, None], self.value_probability
+        up_to, below = (self._value_cdf(at, below=is_below)[:, 0] for is_below in (False, True))
+        masses = np.stack((up_to * of_values, below * of_values, of_values), axis=1)
+        masses[(np.abs(at - self.levels) <= self._near).any(axis=1)] = np.nan
+        return masses
+
     def ppf(self, u: FloatArray, *, within_reach: bool = False) -> StoredColumn:
         """Quantiles of probabilities ``(n_rows, n_places)``, as cells, one row after the other.
 

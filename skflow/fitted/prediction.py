@@ -11,7 +11,7 @@ from scipy.stats import qmc
 from skflow.fitted.averaged_values import AveragedValues
 from skflow.fitted.blocks import join, send_rows
 from skflow.fitted.drawn_column import DrawnColumn
-from skflow.fitted.predicted_column import PredictedColumn
+from skflow.fitted.predicted_column import PredictedColumn, Values
 from skflow.fitted.table_density import TableDensity
 from skflow.flow.blocks import device_blocks
 from skflow.flow.predicted_values import PredictedValues
@@ -30,6 +30,7 @@ def predict_column(
     weights: FloatArray,
     given: Conditions,
     device: str | torch.device,
+    spread: float = 1.0,
 ) -> PredictedColumn:
     r"""Average of the distributions of the only target of densities, for rows of conditions.
 
@@ -39,7 +40,7 @@ def predict_column(
     .. math:: P = \sum_m w_m P_m, \qquad
               p = \frac{\sum_m w_m P_m(v) \, p_m}{\sum_m w_m P_m(v)} ,
 
-    and likewise over all labels of values, one for each rounding level.
+    The average of values is then narrowed by its spread (:mod:`skflow.fitted.averaged_values`).
 
     Parameters
     ----------
@@ -50,6 +51,7 @@ def predict_column(
     given : Conditions
         Columns that are given.
     device : str or torch.device
+    spread : float, default=1
     """
     members = [_predict_by_one(density, given, device) for density in densities]
     own = densities[0].codec.columns[densities[0].codec.targets[0]]
@@ -61,19 +63,19 @@ def predict_column(
     if not of_levels:
         return PredictedColumn(own, log_probs, None)
     of_values = np.moveaxis(of_members[:, :, own.labels.value_labels], 2, 0)
-    levels = tuple(map(_average, of_levels, of_values))
-    every = [values for of_level in of_levels for values in of_level]
-    return PredictedColumn(own, log_probs, _average(every, np.concatenate(of_values)), levels)
+    levels = [_average(*pair, spread) for pair in zip(of_levels, of_values, strict=True)]
+    values = _average(levels, log_probs[:, own.labels.value_labels].T)
+    return PredictedColumn(own, log_probs, values, tuple(levels))
 
 
 def _average(
-    members: Sequence[PredictedValues], log_weights: NDArray[np.float64]
-) -> PredictedValues | AveragedValues:
+    members: Sequence[Values], log_weights: NDArray[np.float64], spread: float = 1.0
+) -> Values:
     """Return the average of distributions, whose weights ``(n_members, n_rows)`` need no unit."""
     if len(members) == 1:
         return members[0]
     normalized = torch.from_numpy(log_softmax(log_weights, axis=0))
-    return AveragedValues(tuple(members), normalized)
+    return AveragedValues(tuple(members), normalized, spread)
 
 
 def _predict_by_one(

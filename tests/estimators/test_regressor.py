@@ -3,6 +3,7 @@
 import itertools
 import pickle
 import warnings
+from copy import copy
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 import skflow
 from skflow import ConditionalDistribution, FlowDensity, FlowRegressor
 from skflow.estimators.calibration import Calibration, share_of_second
+from tests.archive.parts import put_together, take_apart
 from tests.settings import ONE_GAUSSIAN, slow_but
 
 # The seed is that of the regressor.
@@ -68,7 +70,8 @@ def mean_density(regressor: FlowRegressor, X: np.ndarray, y: np.ndarray) -> np.n
     return np.log(np.mean(np.exp(scores), axis=0))
 
 
-def test_log_densities_are_those_of_the_mean_of_all_fits(gaussian: FlowRegressor) -> None:
+def test_log_densities_are_those_of_the_mean_of_all_fits(gaussian, monkeypatch) -> None:
+    monkeypatch.setattr(gaussian, "spread_", 1.0)
     X, y, _ = gaussian_rows(50, 2)
     assert len(gaussian.cross_fits_) == 9
     expected = mean_density(gaussian, X, y)
@@ -82,6 +85,34 @@ def test_shares_of_densities_where_each_row_is_of_one(weight, expected: float) -
     assert share == pytest.approx(expected, abs=1e-5)
 
 
+def test_values_are_narrowed_by_their_spread() -> None:
+    X, y, _ = gaussian_rows(150)
+    regressor = FlowRegressor(MIXTURES, random_state=0).fit(X, np.exp(y / 3))
+    at = np.linspace(0, 20, 4001)[None]
+    narrowed = copy(regressor)
+    regressor.spread_, narrowed.spread_ = 1.0, 0.7
+    average, predicted = (own.predict_dist(X[:4]) for own in (regressor, narrowed))
+    expected = stats.norm.cdf(stats.norm.ppf(average.cdf(at)) / 0.7)
+    np.testing.assert_allclose(predicted.cdf(at), expected, rtol=0, atol=1e-9)
+    slopes = np.gradient(predicted.cdf(at), at[0], axis=1)
+    np.testing.assert_allclose(predicted.pdf(at), slopes, rtol=0, atol=2e-3)
+    shares = np.array([1e-3, 0.2, 0.5, 0.9])
+    np.testing.assert_allclose(predicted.cdf(predicted.ppf(shares)) - shares, 0, atol=1e-9)
+    u = (np.arange(200) + 0.5) / 200
+    quantiles = predicted.ppf(u)
+    assert np.abs(predicted.mean() - quantiles.mean(axis=1)).max() < 0.005
+    assert np.abs(predicted.std() / quantiles.std(axis=1) - 1).max() < 0.05
+    truth = np.exp(y[:4] / 3)
+    crps = predicted.crps(truth)  # twice the mean pinball loss
+    errors = truth[:, None] - quantiles
+    losses = 2 * np.maximum(u * errors, (u - 1) * errors).mean(axis=1)
+    np.testing.assert_allclose(crps, losses, rtol=0.01)
+    log_density = np.log(predicted.pdf(quantiles)).mean(axis=1)
+    np.testing.assert_allclose(predicted.entropy(), -log_density, atol=0.02)
+    intervals = [own.predict_interval(X[:4], 0.8) for own in (regressor, narrowed)]
+    np.testing.assert_array_equal(*intervals)
+
+
 @pytest.fixture(scope="module")
 def stacked() -> FlowRegressor:
     X, y, _ = gaussian_rows(100)
@@ -90,7 +121,8 @@ def stacked() -> FlowRegressor:
     return FlowRegressor(density, random_state=0).fit(X, y)
 
 
-def test_initializations_have_their_share_of_the_mean(stacked: FlowRegressor) -> None:
+def test_initializations_have_their_share_of_the_mean(stacked, monkeypatch) -> None:
+    monkeypatch.setattr(stacked, "spread_", 1.0)
     X, y, _ = gaussian_rows(50, 2)
     share = stacked.initial_share_
     assert 0.01 <= share < 1
@@ -633,8 +665,13 @@ def test_files_hold_initializations(tmp_path, stacked: FlowRegressor) -> None:
     X, y, _ = gaussian_rows(20, 3)
     stacked.save(tmp_path / "model.skflow")
     loaded = skflow.load(tmp_path / "model.skflow", device="cpu")
+    assert loaded.spread_ == stacked.spread_
     np.testing.assert_array_equal(loaded.log_density(X, y), stacked.log_density(X, y))
     assert {fit.device for fit in loaded.initial_fits_} == {"cpu"}
+    parts = take_apart((tmp_path / "model.skflow").read_bytes())
+    assert parts.document.pop("spread") == stacked.spread_
+    (tmp_path / "older.skflow").write_bytes(put_together(parts))
+    assert skflow.load(tmp_path / "older.skflow").spread_ == 1
 
 
 @pytest.mark.usefixtures("few_fits")

@@ -1,5 +1,7 @@
 """Averages of distributions of one value beside sums of their members."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -62,6 +64,21 @@ def test_nodes_have_the_mean_of_the_members(averaged: AveragedValues) -> None:
     of_members = [(part.weights * part.values).sum(dim=0) for part in parts]
     expected = (averaged.log_weights.exp() * torch.stack(of_members)).sum(dim=0)
     torch.testing.assert_close((nodes.weights * nodes.values).sum(dim=0), expected)
+
+
+@torch.inference_mode()
+def test_the_spread_narrows_the_distribution(averaged: AveragedValues) -> None:
+    narrowed, x = replace(averaged, spread=0.7), numbers(5)
+    torch.testing.assert_close(narrowed.latents(x), averaged.latents(x) / 0.7)
+    step = 1e-5
+    ends = [torch.special.ndtr(narrowed.latents(x + sign * step)) for sign in (1, -1)]
+    slope = (ends[0] - ends[1]) / (2 * step)
+    torch.testing.assert_close(narrowed.log_prob(x).exp(), slope, rtol=1e-4, atol=1e-8)
+    z = numbers(4) * torch.tensor([0.1, 1.0, 3.0, 5.0])[:, None]
+    back = narrowed.latents(narrowed.inverse(z))
+    torch.testing.assert_close(back, z, rtol=1e-9, atol=1e-9)
+    far = torch.tensor([[-1e9], [1e9]]).double().expand(-1, N_ROWS)
+    assert not narrowed.log_prob(far).isnan().any()
 
 
 @torch.inference_mode()
