@@ -202,18 +202,22 @@ def test_a_share_of_the_rate_is_a_share_of_each_step() -> None:
 
 
 def test_average_of_the_weights() -> None:
-    """Even over the first steps, exponential later; in the model only for a while."""
+    """By the cube of the step at first, exponential later; in the model only for a while."""
     model = nn.Linear(1, 1, bias=False)
     model.weight.data.fill_(0.0)
-    average = EMA([model.weight], horizon=4.0)
-    expected = 0.0
-    for step, weight in enumerate([1.0, 2.0, 6.0, 8.0, 8.0, 8.0], start=1):
-        model.weight.data.fill_(weight)
+    average = EMA([model.weight], horizon=2.0)
+    values, expected = [0.0, 1.0, 2.0, 6.0, 8.0, 3.0, 8.0], 0.0
+    for n, value in enumerate(values[1:], start=1):
+        model.weight.data.fill_(value)
         average.update(average.next_weight())
-        expected += (weight - expected) * max(1 / (step + 1), 1 / 4)
+        if n <= 4:  # a cubic polynomial of the step, and its sum
+            weights = [math.comb(step + 3, 3) for step in range(n + 1)]
+            expected = np.dot(weights, values[: n + 1]) / math.comb(n + 4, 4)
+        else:
+            expected = (expected + value) / 2
         with average.in_place():
             assert weight_of(model) == pytest.approx(expected)
-        assert weight_of(model) == weight
+        assert weight_of(model) == value
 
 
 def plain_sample(X: np.ndarray) -> EncodedRows:
