@@ -16,9 +16,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from skflow import FlowDensity
-from skflow.estimators import ensemble, imputer
-from skflow.fitted import detector
-from tests.settings import FOUR_LAYERS
+from tests.settings import FOUR_LAYERS, all_candidates, fewer_candidates, fewer_fits
 from tests.tables import Table, clustered, correlated, randomise
 
 torch.set_num_threads(1)
@@ -35,6 +33,13 @@ WITH_WORKERS = (
     *("tests/estimators/test_outlier.py", "tests/estimators/test_regressor.py"),
     "tests/test_device.py",
 )
+# Files of many tests begin first. Few long ones would end last, beside an idle process, so they
+# go with a file of many.
+LONG_WITH_MANY = (
+    *("tests/estimators/test_bad_input_table.py", "tests/estimators/test_determinism.py"),
+    *("tests/fitted/test_dataset_rows.py", "tests/guard/test_guard.py"),
+    *("tests/test_imports.py", "tests/test_readme.py", "tests/training/test_workers.py"),
+)
 
 
 class SharedFitsScheduling(LoadFileScheduling):
@@ -45,6 +50,8 @@ class SharedFitsScheduling(LoadFileScheduling):
         folder = file.rpartition("/")[0]
         if {file, folder} & {*WITH_WORKERS}:
             return "workers"
+        if file in LONG_WITH_MANY:
+            return "long with many"
         return folder if folder in SHARING else file
 
 
@@ -70,11 +77,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def few_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_fits() -> Iterator[None]:
     """Estimators of several fits make a few of them, where their number is not the point."""
-    monkeypatch.setattr(detector, "N_PARTS", 2)
-    monkeypatch.setattr(imputer, "N_FITS", 2)
-    monkeypatch.setattr(ensemble, "N_FITS_WITHOUT_PART", 1)
+    with fewer_fits():
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_fits_in_file() -> Iterator[None]:
+    """The same for all tests of a file, and for the fits that they share."""
+    with fewer_fits():
+        yield
+
+
+@pytest.fixture
+def few_candidates() -> Iterator[None]:
+    """Fits take the first initialization, where its choice is not the point."""
+    with fewer_candidates():
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_candidates_in_file() -> Iterator[None]:
+    """The same for all tests of a file, and for the fits that they share."""
+    with fewer_candidates():
+        yield
+
+
+@pytest.fixture
+def every_candidate() -> Iterator[None]:
+    """Fits choose among all candidates, in a test of such a file."""
+    with all_candidates():
+        yield
 
 
 @pytest.fixture
@@ -93,14 +127,14 @@ def table() -> Table:
 @pytest.fixture(scope="session")
 def trained(table: Table) -> FlowDensity:
     """A flow with trained coupling layers. Do not fit it again."""
-    return FlowDensity(**FOUR_LAYERS, n_components=3, max_iter=12, early_stopping=False).fit(table)
+    return FlowDensity(**FOUR_LAYERS, n_components=3, max_iter=6, early_stopping=False).fit(table)
 
 
 @pytest.fixture(scope="session")
 def trained32() -> FlowDensity:
     """A trained flow of a clustered float32 table."""
-    table = clustered(1000, 5, seed=1).astype(np.float32)
-    return FlowDensity(**FOUR_LAYERS, n_components=6, max_iter=12).fit(table)
+    table = clustered(600, 5, seed=1).astype(np.float32)
+    return FlowDensity(**FOUR_LAYERS, n_components=6, max_iter=6).fit(table)
 
 
 @pytest.fixture(scope="session", params=["trained", "randomised"])

@@ -1,11 +1,18 @@
 """Parameters of flows that are fitted in a moment, and which cases of a test run by default."""
 
+import math
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from skflow.conditioning import distillation
+from skflow.estimators import ensemble, imputer
+from skflow.fitted import detector
+from skflow.initialization import search
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,6 +40,47 @@ TWO_LAYERS: dict[str, Any] = {
 TWO_EPOCHS = TWO_LAYERS | {"max_iter": 2}
 EIGHT_EPOCHS = TWO_LAYERS | {"max_iter": 8}
 FOUR_LAYERS: dict[str, Any] = {"n_layers": 4, "hidden_units": 16, "random_state": 0}
+
+
+@contextmanager
+def fewer_fits() -> Iterator[None]:
+    """Have estimators of several fits make a few of them."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(detector, "N_PARTS", 2)
+        patched.setattr(imputer, "N_FITS", 2)
+        patched.setattr(ensemble, "N_FITS_WITHOUT_PART", 1)
+        yield
+
+
+ALL_CANDIDATES: dict[tuple[Any, str], Any] = {
+    (module, name): getattr(module, name)
+    for module, name in (
+        (search, "FEW_ROWS"),
+        (distillation, "N_DRAWS"),
+        (distillation, "N_COMPONENTS"),
+    )
+}
+
+
+@contextmanager
+def fewer_candidates() -> Iterator[None]:
+    """Have fits take the first initialization without comparing others on held-out rows.
+
+    Proposals for unknown cells are fitted to fewer draws, with one number of components.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        for place, value in zip(ALL_CANDIDATES, (math.inf, 2_000, (8,)), strict=True):
+            patched.setattr(*place, value)
+        yield
+
+
+@contextmanager
+def all_candidates() -> Iterator[None]:
+    """Have fits compare as many candidates as users' do, within :func:`fewer_candidates`."""
+    with pytest.MonkeyPatch.context() as patched:
+        for place, value in ALL_CANDIDATES.items():
+            patched.setattr(*place, value)
+        yield
 
 
 def slow_but(quick: Collection[Any], values: Iterable[Any]) -> list[Any]:

@@ -20,7 +20,7 @@ LATE_NAMES = (
 FIT = LATE_NAMES + (
     "import sys, numpy, torch; torch.set_num_threads(1); "
     "X = numpy.array([['a', 'x'], ['b', 'y'], ['b', 'x']] * 40); "
-    "skflow.FlowDensity(max_iter=1, n_components=1, random_state=0).fit(X); "
+    "skflow.FlowDensity(max_iter=1, n_layers=1, n_components=1, random_state=0).fit(X); "
     "X = numpy.random.default_rng(0).standard_normal((120, 3)); "
     "flow = skflow.FlowDensity(max_iter=2, n_layers=2, n_components=1, random_state=0).fit(X); "
     "flow.inverse_transform(flow.transform(X)); assert flow.n_iter_ == 2; "

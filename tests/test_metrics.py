@@ -17,6 +17,8 @@ from skflow.metrics import (
     pit_values,
 )
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file", "few_fits_in_file")
+
 GAUSSIAN = FlowDensity(n_layers=0, n_components=1, early_stopping=False)
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from skflow.initialization import search
-
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -32,19 +30,18 @@ def assert_rounded(printed: str) -> None:
     assert re.search(r"e-1\d\b", printed) is None
 
 
-@pytest.mark.usefixtures("few_fits")
+@pytest.mark.usefixtures("few_fits", "few_candidates")
 @blocks
 def test_each_block_runs_with_few_epochs(
     block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With names of its own: nothing of another block is defined."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(search, "COMPONENTS", (1,))
     block = re.sub(r"max_iter=\d+", "max_iter=1", block)
     quick = {"KFold(3": "KFold(2", "cv=3": "cv=2", "[0, 4]": "[0, 1]", "[1, 4]": "[1]"}
     for many, few in quick.items():
         block = block.replace(many, few)
-    block = block.replace("FlowDensity(random_state=0)", "FlowDensity(random_state=0, max_iter=5)")
+    block = block.replace("FlowDensity(random_state=0)", "FlowDensity(random_state=0, max_iter=1)")
     exec(block, {"__name__": "__main__"})
     assert_rounded(capsys.readouterr().out)
 

@@ -7,6 +7,8 @@ import pytest
 from skflow import load
 from tests.archive.fuzz_reader import from_file, models, read_fuzzed, to_file
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 
 

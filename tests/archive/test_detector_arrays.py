@@ -14,6 +14,8 @@ from tests.mixed import small_mix
 from tests.settings import ONE_TINY_LAYER
 from tests.tables import unfitted
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory) -> Parts:

@@ -17,6 +17,8 @@ from skflow import FlowDensity, load
 from tests.archive.bases import Thing
 from tests.settings import ONE_GAUSSIAN, TWO_GAUSSIANS
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 N = 60
 COUNTS = np.arange(N) % 50
 HOLES = np.arange(N) % 7 == 3

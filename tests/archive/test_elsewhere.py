@@ -1,6 +1,7 @@
 """Pickle, joblib and skops work too, of estimators and of whole Pipelines; files are whole."""
 
 import errno
+import itertools
 import os
 import pickle
 from collections.abc import Callable
@@ -20,8 +21,10 @@ from sklearn.preprocessing import StandardScaler
 from skflow import FlowDensity, FlowOutlierDetector, load
 from skflow.exceptions import ModelFileError
 from tests.archive.bases import MIXED, NUMBERS, POLARS
-from tests.settings import ONE_TINY_LAYER, TWO_GAUSSIANS
+from tests.settings import ONE_TINY_LAYER, TWO_GAUSSIANS, slow_but
 from tests.tables import unfitted
+
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
 
 
 def by_pickle(fitted: Any, path: Path) -> Any:
@@ -55,15 +58,19 @@ def fit(kind: type, table: str) -> Any:
     return unfitted(kind, **ONE_TINY_LAYER).fit(TABLES[table])
 
 
-@pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize(
-    ("kind", "table"),
-    [
-        *((FlowDensity, table) for table in TABLES),
-        (FlowOutlierDetector, "array"),
-        pytest.param(FlowOutlierDetector, "pandas", marks=pytest.mark.slow),
-        pytest.param(FlowOutlierDetector, "polars", marks=pytest.mark.slow),
-    ],
+    ("kind", "table", "store"),
+    slow_but(
+        [
+            (FlowDensity, "array", by_mapped_joblib),
+            (FlowDensity, "pandas", by_pickle),
+            (FlowDensity, "polars", by_skops),
+            (FlowDensity, "pandas", by_joblib),
+            (FlowOutlierDetector, "array", by_skops),
+            (FlowOutlierDetector, "array", by_pickle),
+        ],
+        itertools.product((FlowDensity, FlowOutlierDetector), TABLES, STORES),
+    ),
 )
 def test_stored_elsewhere(kind: type, table: str, store: Store, tmp_path: Path) -> None:
     fitted, X = fit(kind, table), TABLES[table]

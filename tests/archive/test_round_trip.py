@@ -31,6 +31,8 @@ from tests.mixed import object_array
 from tests.settings import ONE_GAUSSIAN, ONE_TINY_LAYER, ROOT, script
 from tests.tables import unfitted
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 Fitted = FlowDensity | FlowOutlierDetector
 
 

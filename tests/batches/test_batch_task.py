@@ -18,7 +18,9 @@ from skflow.exceptions import ModelFileError
 from tests.mixed import every_kind
 from tests.settings import ONE_GAUSSIAN
 
-ROWS = every_kind(240).set_axis(np.arange(1000, 1240))
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file", "few_fits_in_file")
+
+ROWS = every_kind(130).set_axis(np.arange(1000, 1130))
 QUICK = FlowDensity(n_layers=0, n_components=1)
 
 
@@ -59,7 +61,7 @@ def test_scores_of_any_partition_are_those_of_the_whole(flow: FlowDensity) -> No
 def test_several_methods_and_kept_columns(flow: FlowDensity) -> None:
     kept = {"id": "int64", "colour": ROWS["colour"].dtype}
     task = BatchTask(flow, ["transform", "score_samples"], keep=kept)
-    rows = ROWS.assign(id=np.arange(240), other="x")[["other", *ROWS.columns[::-1], "id"]]
+    rows = ROWS.assign(id=np.arange(len(ROWS)), other="x")[["other", *ROWS.columns[::-1], "id"]]
     answers = answer_parts(task, rows)
     latents = [f"latent_{name}" for name in flow.get_feature_names_out()]
     assert list(answers) == ["id", "colour", *latents, "log_density"]

@@ -11,11 +11,13 @@ from skflow import BatchTask, FlowDensity, FlowOutlierDetector
 from tests.mixed import every_kind
 from tests.settings import ONE_GAUSSIAN
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file", "few_fits_in_file")
+
 dd = pytest.importorskip("dask.dataframe")
 distributed = pytest.importorskip("dask.distributed")
 
 # Object columns of mixed types have no place in Parquet, nor in other processes of Dask.
-ROWS = every_kind(240).drop(columns=["object", "float16"]).assign(id=np.arange(240))
+ROWS = every_kind(130).drop(columns=["object", "float16"]).assign(id=np.arange(130))
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from skflow.command_line.main import main
-from skflow.fitted import detector
 from skflow.initialization import search
+from tests.settings import fewer_candidates, fewer_fits
 
 # Numbers are read to the last digit: by default from pandas 3.1 on, before by an option.
 _VERSION = tuple(int(part) for part in pd.__version__.split(".")[:2])
@@ -41,8 +41,8 @@ def one_component() -> Iterator[None]:
     """Fits by default, which no option of a command makes quick, but of one component and few."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(search, "COMPONENTS", (1,))
-        patched.setattr(detector, "N_PARTS", 2)
-        yield
+        with fewer_fits(), fewer_candidates():
+            yield
 
 
 @pytest.fixture(scope="package")

@@ -11,7 +11,7 @@ from skflow import FlowDensity
 from skflow.conditioning import rounding
 from skflow.conditioning.particles import Particles, resample
 from skflow.conditioning.rounding import SinglePrecision
-from tests.settings import EIGHT_EPOCHS
+from tests.settings import EIGHT_EPOCHS, slow_but
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +29,18 @@ def flow(rows: pd.DataFrame) -> FlowDensity:
     return FlowDensity(**EIGHT_EPOCHS).fit(rows)
 
 
-@pytest.mark.parametrize("n_missing", [1, 2])
+@pytest.mark.parametrize(
+    ("n_missing", "n_rows"), slow_but([(1, 250), (2, 50)], [(1, 250), (2, 50), (2, 250)])
+)
 def test_imputed_cells_are_those_of_double_precision(
-    rows: pd.DataFrame, flow: FlowDensity, n_missing: int, monkeypatch: pytest.MonkeyPatch
+    rows: pd.DataFrame,
+    flow: FlowDensity,
+    n_missing: int,
+    n_rows: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     order = np.random.default_rng(1).random(rows.shape).argsort(axis=1)
-    partial = rows.mask(order < n_missing)[:250]
+    partial = rows.mask(order < n_missing)[:n_rows]
     found = flow.impute(partial, random_state=0)
     monkeypatch.setattr(rounding, "MOST_UNSURE", -1.0)
     pd.testing.assert_frame_equal(found, flow.impute(partial, random_state=0), check_exact=True)

@@ -9,6 +9,8 @@ from scipy import stats
 from skflow import FlowDensity
 from tests.settings import CHOSEN_GAUSSIANS, ONE_TINY_LAYER
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 N_DRAWS = 4000
 
 

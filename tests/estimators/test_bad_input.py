@@ -6,6 +6,7 @@ words, stands in ``test_bad_input_table.py``.
 
 import re
 import warnings
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -83,6 +84,7 @@ def test_duplicate_and_collinear_columns(copy: str) -> None:
     assert_sound(flow, X[::-1] * np.array([1, 1, 1, -1]))
 
 
+@pytest.mark.usefixtures("few_candidates")
 @pytest.mark.parametrize(
     "ask",
     [
@@ -152,6 +154,7 @@ def test_scores_fall_strictly_outward(trained: FlowDensity, table: Table, column
         assert (np.diff(trained.score_samples(rows)) < 0).all()
 
 
+@pytest.mark.usefixtures("few_candidates")
 @pytest.mark.parametrize(
     "dtype",
     slow_but(
@@ -185,6 +188,7 @@ def test_half_floats_fit_like_their_float64_copy_but_for_its_grid(dtype) -> None
     np.testing.assert_allclose(flow.score_samples(X), reference.score_samples(copy), atol=1e-6)
 
 
+@pytest.mark.usefixtures("few_candidates")
 @pytest.mark.parametrize(
     "dtype", slow_but([np.int8, ">i4", bool], [np.int8, np.uint16, np.int64, ">i4", bool])
 )
@@ -211,6 +215,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.usefixtures("few_candidates")
 @pytest.mark.parametrize("name", slow_but(["negative strides", "list"], LAYOUTS))
 def test_memory_layout_changes_nothing(name: str) -> None:
     X = correlated(100, 3, seed=8)
@@ -220,6 +225,7 @@ def test_memory_layout_changes_nothing(name: str) -> None:
     np.testing.assert_array_equal(flow.transform(laid_out), reference.transform(X))
 
 
+@pytest.mark.usefixtures("few_candidates")
 def test_input_is_left_as_it_was(table: Table) -> None:
     X = table.copy()
     flow = fit_quickly(X)
@@ -249,6 +255,7 @@ def state_of(flow: FlowDensity, X: NDArray) -> tuple:
     return flow.score_samples(X).tolist(), flow.history_, flow.n_iter_, repr(flow.schema_)
 
 
+@pytest.mark.usefixtures("few_candidates")
 def test_interrupt_of_a_first_fit_keeps_the_best_weights(
     monkeypatch: pytest.MonkeyPatch, table: Table
 ) -> None:
@@ -262,6 +269,7 @@ def test_interrupt_of_a_first_fit_keeps_the_best_weights(
     assert flow.score(table) > closed_form.score(table)
 
 
+@pytest.mark.usefixtures("few_candidates")
 @pytest.mark.parametrize(
     ("error", "warm_start"), one_of_each([KeyboardInterrupt, RuntimeError], [False, True])
 )
@@ -295,8 +303,10 @@ def test_failed_first_fit_leaves_nothing(monkeypatch: pytest.MonkeyPatch, table:
         (np.ones((4, 5)), {"device": "mps"}),
     ],
 )
-def test_failed_refit_leaves_the_earlier_fit(table: Table, X: NDArray, params: dict) -> None:
-    flow = fit_quickly(table)
+def test_failed_refit_leaves_the_earlier_fit(
+    trained: FlowDensity, table: Table, X: NDArray, params: dict
+) -> None:
+    flow = deepcopy(trained)
     before = state_of(flow, table)
     with pytest.raises(ValueError, match=r"infinity|1 sample|2D array|n_bins|device"):
         flow.set_params(**params).fit(X)
@@ -305,6 +315,7 @@ def test_failed_refit_leaves_the_earlier_fit(table: Table, X: NDArray, params: d
     assert flow.n_features_in_ == 5
 
 
+@pytest.mark.usefixtures("few_candidates")
 def test_diverging_training_rolls_back(table: Table) -> None:
     flow = FlowDensity(**TWO_EPOCHS | LONG | {"learning_rate": 1e6})
     with pytest.warns(DivergenceWarning, match="Set learning_rate to"):

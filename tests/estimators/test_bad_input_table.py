@@ -42,7 +42,7 @@ pytestmark = [
         "ignore:No p-value is below",
         "ignore:the matrix subclass",
     ),
-    pytest.mark.usefixtures("few_fits"),
+    pytest.mark.usefixtures("few_candidates_in_file", "few_fits_in_file"),
 ]
 
 

@@ -13,6 +13,8 @@ from skflow import FlowDensity
 from tests.mixed import small_mix
 from tests.settings import ONE_GAUSSIAN, TWO_EPOCHS, TWO_GAUSSIANS, TWO_LAYERS
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 
 def borderline(n_rows: int = 600) -> pd.DataFrame:
     """Just enough zeros, holes and levels to be events in some folds and none in others."""

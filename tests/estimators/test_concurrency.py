@@ -18,6 +18,8 @@ from tests.mixed import every_kind
 from tests.settings import TWO_GAUSSIANS, TWO_LAYERS, slow_but
 from tests.tables import correlated, unfitted
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 N_THREADS = 16
 MIXED = every_kind(200)
 NUMBERS = correlated(200, 3, seed=0)

@@ -9,6 +9,8 @@ from skflow import FlowDensity
 from tests.settings import ONE_GAUSSIAN, ONE_TINY_LAYER, TWO_EPOCHS
 from tests.tables import Table, correlated
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 DTYPES = {
     "i8": np.int8,
     "i16": np.int16,

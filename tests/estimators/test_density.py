@@ -22,6 +22,8 @@ from skflow import FlowDensity
 from tests.settings import ONE_TINY_LAYER, TWO_EPOCHS, TWO_GAUSSIANS, TWO_LAYERS
 from tests.tables import Table, correlated
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 
 def test_score_is_the_mean_as_a_python_float(trained: FlowDensity, table: Table) -> None:
     score = trained.score(table)
@@ -73,6 +75,7 @@ def test_blocks_agree(trained: FlowDensity, table: Table, monkeypatch: pytest.Mo
     np.testing.assert_allclose(trained.transform(table), whole[1], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.usefixtures("every_candidate")
 def test_latents_are_standard_normal() -> None:
     X = correlated(3000, 3, seed=1)
     Z = FlowDensity(**TWO_EPOCHS).fit(X[:2000]).transform(X[2000:])
@@ -135,6 +138,7 @@ def test_samples_are_fresh_with_none_and_repeat_with_an_integer(trained: FlowDen
     assert trained.sample().shape == (1, 5)
 
 
+@pytest.mark.usefixtures("every_candidate")
 def test_samples_are_like_the_table(trained: FlowDensity, table: Table) -> None:
     samples = trained.sample(4000, random_state=0)
     quartiles = [0.1, 0.25, 0.5, 0.75, 0.9]

@@ -1,6 +1,7 @@
 """scikit-learn's own checks: all pass but one, in whose place a statistical test stands.
 
-By default estimators make few fits; ``pytest -m slow`` makes as many as users do.
+By default estimators make few fits, of few candidates; ``pytest -m slow`` makes as many as users
+do.
 """
 
 from collections.abc import Iterator
@@ -87,7 +88,7 @@ MORE_ESTIMATORS = [
 # check_array_api_input fits columns that are linear functions of others, and is told so.
 expect_degenerate = pytest.mark.filterwarnings("ignore::skflow.exceptions.DegenerateDensityWarning")
 
-few_fits = pytest.mark.usefixtures("few_fits")
+few_fits = pytest.mark.usefixtures("few_fits", "few_candidates")
 
 # What parametrize_with_checks does not yield.
 FURTHER_CHECKS = [

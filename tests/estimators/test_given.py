@@ -27,7 +27,10 @@ from tests.settings import (
     slow_but,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore::skflow.exceptions.StrangeLabelsWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::skflow.exceptions.StrangeLabelsWarning"),
+    pytest.mark.usefixtures("few_candidates_in_file"),
+]
 
 
 def dependent(n_rows: int, seed: int = 0) -> pd.DataFrame:
@@ -300,6 +303,7 @@ def test_answers_between_levels_are_those_of_a_smooth_effect(settings: dict[str,
     assert (high - low < 2 * 3.29 / 5).all()
 
 
+@pytest.mark.usefixtures("every_candidate")
 @pytest.mark.parametrize("seed", slow_but([1], range(6)))
 def test_missing_levels_leave_answers_between_levels_as_they_are(seed: int) -> None:
     """The mean at a dose of 30 was 5.2, 6.0, 5.6, 6.0, 6.6 and 6.5, by the seed."""

@@ -18,7 +18,10 @@ from tests.mixed import every_kind, every_polars_kind
 from tests.settings import TWO_GAUSSIANS, TWO_LAYERS
 from tests.tables import unfitted
 
-pytestmark = pytest.mark.filterwarnings("ignore::skflow.exceptions.StrangeLabelsWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::skflow.exceptions.StrangeLabelsWarning"),
+    pytest.mark.usefixtures("few_candidates_in_file"),
+]
 
 IGNORE = {"handle_unknown": "ignore"}
 NEVER = "never seen"

@@ -17,6 +17,8 @@ from skflow import FlowDensity, FlowImputer
 from tests.estimators.test_questions import mixed
 from tests.settings import ONE_GAUSSIAN, TWO_GAUSSIANS, slow_but
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 
 @pytest.fixture(scope="module")
 def flow() -> FlowDensity:
@@ -51,8 +53,8 @@ def test_rows_without_missing_cells_come_back(flow: FlowDensity) -> None:
 
 
 def test_a_row_that_is_missing_as_a_whole_is_a_sample(flow: FlowDensity) -> None:
-    nothing = mixed(1000).mask(np.ones((1000, 4), dtype=bool))
-    filled, drawn = flow.impute(nothing, random_state=0), flow.sample(1000, random_state=0)
+    nothing = mixed(600).mask(np.ones((600, 4), dtype=bool))
+    filled, drawn = flow.impute(nothing, random_state=0), flow.sample(600, random_state=0)
     shares = (table["kind"].value_counts(normalize=True)["u"] for table in (filled, drawn))
     assert next(shares) == pytest.approx(next(shares), abs=0.07)
     present = drawn["size"].dropna()
@@ -202,12 +204,13 @@ def test_schema_is_that_of_the_known_cells(several: FlowImputer) -> None:
         assert all(own.missing == () for own in fit.schema_.columns)
 
 
+@pytest.mark.usefixtures("every_candidate")
 @pytest.mark.usefixtures("few_fits")
 def test_missing_cells_of_the_fit_are_no_event() -> None:
     """What depends on a column with missing cells is found from the rows that have them all."""
     rng = np.random.default_rng(0)
-    x = rng.normal(size=1000)
-    X = pd.DataFrame({"x": x, "y": x + 0.1 * rng.normal(size=1000)})
+    x = rng.normal(size=500)
+    X = pd.DataFrame({"x": x, "y": x + 0.1 * rng.normal(size=500)})
     partial = X.mask(rng.random(X.shape) < [0.4, 0.4])
     filled = FlowImputer(FlowDensity(n_layers=0), random_state=0).fit_transform(partial)
     one = partial.isna().sum(axis=1) == 1

@@ -9,6 +9,8 @@ from skflow import FlowDensity
 from skflow.flow.categorical import _Heads
 from tests.settings import TWO_EPOCHS
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:

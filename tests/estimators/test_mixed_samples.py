@@ -11,6 +11,8 @@ from skflow.flow import blocks
 from tests.mixed import every_kind, every_polars_kind, small_mix
 from tests.settings import TWO_LAYERS
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 N_SAMPLES = 3000
 
 

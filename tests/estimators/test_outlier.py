@@ -18,6 +18,8 @@ from skflow.fitted.detector import FittedScorers
 from tests.mixed import every_kind, every_polars_kind, small_mix
 from tests.settings import ONE_GAUSSIAN, slow_but
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 GAUSSIAN = {"density": FlowDensity(n_layers=0, n_components=1), "random_state": 0}
 TRAINED = FlowDensity(n_layers=1, hidden_units=8, n_components=2, max_iter=2)
 LAYERED = {"density": TRAINED, "random_state": 0}
@@ -372,6 +374,7 @@ def test_a_grid_searches_parameters_of_the_density() -> None:
     assert GAUSSIAN["density"].n_components == 1
 
 
+@pytest.mark.usefixtures("every_candidate")
 @pytest.mark.usefixtures("shared_workers")
 def test_cross_fits_side_by_side_give_the_same_result(capfd) -> None:
     X = small_mix(100)

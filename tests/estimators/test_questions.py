@@ -22,6 +22,8 @@ from skflow.fitted import questions
 from skflow.flow import blocks
 from tests.settings import EIGHT_EPOCHS, ONE_GAUSSIAN, TWO_LAYERS, slow_but
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 FloatArray = NDArray[np.float64]
 # As many components as by default: draws start from the initialization.
 CHOSEN_EIGHT_EPOCHS = EIGHT_EPOCHS | {"n_components": "auto"}

@@ -23,6 +23,8 @@ from skflow.estimators.calibration import Calibration, share_of_second
 from tests.archive.parts import put_together, take_apart
 from tests.settings import ONE_GAUSSIAN, slow_but
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 # The seed is that of the regressor.
 OWN_SEED = {"random_state"}
 GAUSSIAN = FlowDensity(
@@ -357,6 +359,7 @@ def counts(n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     return X, generator.poisson(np.exp(3 + X[:, 0] / 2))
 
 
+@pytest.mark.usefixtures("every_candidate")
 @pytest.mark.usefixtures("few_fits")
 def test_whole_numbers() -> None:
     X, y = counts(400)

@@ -14,6 +14,8 @@ from skflow.outliers.joint_density import JointDensity
 from skflow.table.schema import Schema
 from tests.table.test_rounding import heaped
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 ONE_LAYER = {"n_layers": 1, "max_iter": 3, "n_components": 3, "random_state": 0}
 GRID = pd.DataFrame({"price": np.arange(60_000)})
 

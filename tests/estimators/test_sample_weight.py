@@ -73,6 +73,7 @@ def test_equal_weights_are_none() -> None:
         np.testing.assert_array_equal(scores(MIXED, weight), expected)
 
 
+@pytest.mark.usefixtures("few_candidates")
 def test_weights_may_come_in_any_container() -> None:
     X = correlated(N_ROWS, 2, seed=0)
     expected = scores(X, WEIGHT, n_layers=0)
@@ -196,6 +197,7 @@ def test_fit_transform_takes_weights() -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.usefixtures("few_candidates")
 def test_weights_are_routed() -> None:
     X, grid = correlated(N_ROWS, 2, seed=0), {"flowdensity__n_components": [1, 2]}
     with sklearn.config_context(enable_metadata_routing=True):

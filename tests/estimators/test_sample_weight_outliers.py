@@ -15,7 +15,7 @@ MIXED = every_kind(N_ROWS)[["decimal", "nullable", "levels", "colour"]]
 NUMBERS = correlated(N_ROWS, 2, seed=0)
 WEIGHT = np.random.default_rng(0).choice([0.0, 0.5, 1.0, 3.7], N_ROWS)
 
-pytestmark = pytest.mark.usefixtures("few_fits")
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file", "few_fits_in_file")
 
 
 def detector(**parameters: object) -> FlowOutlierDetector:

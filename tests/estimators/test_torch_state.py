@@ -15,6 +15,8 @@ from tests.mixed import small_mix
 from tests.settings import ONE_GAUSSIAN, slow_but
 from tests.tables import unfitted
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 TRAINED = {"n_layers": 1, "hidden_units": 8, "n_components": 2, "max_iter": 1, "random_state": 0}
 
 

@@ -11,6 +11,8 @@ from pandas.testing import assert_frame_equal
 from skflow import FlowDensity
 from tests.settings import CHOSEN_GAUSSIANS, TWO_GAUSSIANS, TWO_LAYERS, one_of_each
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 N_ROWS = 300
 
 

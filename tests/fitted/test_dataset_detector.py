@@ -15,6 +15,8 @@ from tests.files import write
 from tests.mixed import every_kind
 from tests.settings import ONE_GAUSSIAN, TWO_LAYERS
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file", "few_fits_in_file")
+
 parquet_table = pytest.importorskip("skflow.datasets.parquet_table")
 cache = pytest.importorskip("skflow.datasets.cache")
 

@@ -14,6 +14,8 @@ from tests.files import write
 from tests.mixed import every_kind
 from tests.settings import ONE_GAUSSIAN, TWO_EPOCHS, TWO_LAYERS
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 ds = pytest.importorskip("pyarrow.dataset")
 
 ROWS = every_kind(3000)[["decimal", "nullable", "levels", "colour", "atom"]]

@@ -20,7 +20,7 @@ from skflow.table.codec import TableCodec
 from skflow.table.storage import StoredTable
 from tests.laws import seeded
 from tests.mixed import every_kind
-from tests.settings import TWO_LAYERS, slow_but
+from tests.settings import ONE_TINY_LAYER, slow_but
 from tests.tables import correlated
 
 TABLES = {
@@ -41,7 +41,7 @@ def encodings_of_a_fit(X: pd.DataFrame, **parameters: object) -> int:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(TableCodec, "encode", count)
-        FlowDensity(**TWO_LAYERS | {"max_iter": 2} | parameters).fit(X)
+        FlowDensity(**ONE_TINY_LAYER | parameters).fit(X)
     return n_encoded
 
 
@@ -69,7 +69,7 @@ class StoppedError(Exception):
 @pytest.mark.parametrize("n_states", slow_but([5], [1, 3, 5]))
 def test_a_fit_goes_on_from_any_of_its_states(n_states: int) -> None:
     """To the same weights, bit for bit; the second fit begins with the fourth state."""
-    density = FlowDensity(**TWO_LAYERS | {"max_iter": 2})
+    density = FlowDensity(**ONE_TINY_LAYER)
     table = every_kind(150)
     density.feature_names_in_ = np.array(table.columns, dtype=object)
     density.n_features_in_ = table.shape[1]

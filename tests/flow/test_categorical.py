@@ -1,6 +1,8 @@
 """Probabilities of labels: they sum to 1, and latents give the labels back."""
 
+import copy
 import itertools
+from functools import cache
 
 import numpy as np
 import pytest
@@ -45,6 +47,7 @@ def untrained(
     ).eval()
 
 
+@cache
 def trained() -> AutoregressiveCategorical:
     model, labels = untrained(), training_labels()
     optimizer = AdamW(model, weight_decay=0.0, max_norm=5.0)
@@ -69,7 +72,7 @@ def randomised(size: float = 1.0, n_groups: int | None = None) -> Autoregressive
 
 MODELS = {
     "untrained": untrained,
-    "trained": trained,
+    "trained": lambda: copy.deepcopy(trained()),
     "randomised": randomised,
     "extreme": lambda: randomised(20.0),
     "grouped": lambda: randomised(n_groups=3),

@@ -70,7 +70,7 @@ def slow_log_prob(layer: Mixture, rows: ContextRows) -> np.ndarray:
 @every_case
 @pytest.mark.parametrize("scale", [1.0, 0.1])
 def test_log_prob_is_the_stated_density(scale: float, case: Case) -> None:
-    layer, rows = mixture(scale, n_components=3, case=case), with_context(case, normal_rows(25))
+    layer, rows = mixture(scale, n_components=3, case=case), with_context(case, normal_rows(8))
     np.testing.assert_allclose(
         layer.log_prob(*rows).detach(), slow_log_prob(layer, rows), atol=1e-9
     )

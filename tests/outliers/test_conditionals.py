@@ -12,6 +12,8 @@ from skflow.outliers.joint_density import JointDensity
 from tests.mixed import small_mix
 from tests.settings import TWO_LAYERS
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 
 def explain(flow: FlowDensity, X) -> np.ndarray:
     density = flow._density

@@ -9,6 +9,8 @@ from tests.mixed import small_mix
 from tests.settings import ONE_GAUSSIAN
 from tests.tables import unfitted
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file", "few_fits_in_file")
+
 COLUMNS = [
     *("row", "column", "value", "usual", "contribution"),
     *("conditional_surprise", "marginal_surprise"),

@@ -17,6 +17,8 @@ from skflow.outliers.lines import LineOfMixture, LineOfWholeRows
 from tests.mixed import small_mix
 from tests.settings import TWO_LAYERS
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 
 def table(n_rows: int, n_columns: int = 70, seed: int = 0) -> pd.DataFrame:
     """Correlated numbers of which some are missing, and labels."""

@@ -12,6 +12,8 @@ from tests.mixed import small_mix
 from tests.settings import ONE_GAUSSIAN
 from tests.tables import unfitted
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 
 def related(n_rows: int, seed: int = 0) -> np.ndarray:
     """Six columns that say the same, but for noise, and two of their own."""

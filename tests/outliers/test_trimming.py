@@ -6,6 +6,7 @@ from skflow.outliers.trimming import FITTED, NORMAL, log_tail_probs
 from skflow.table.codec import TableCodec
 from skflow.table.frames import Container
 from skflow.table.inference import infer_schema
+from tests.settings import one_of_each, slow_but
 
 
 def log_probs_of(frame: pd.DataFrame) -> np.ndarray:
@@ -31,7 +32,7 @@ def test_a_far_group_is_not_normal() -> None:
     assert normal[100:].mean() > 0.97
 
 
-@pytest.mark.parametrize("share", [0.1, 0.2, 0.3, 0.38])
+@pytest.mark.parametrize("share", slow_but([0.1, 0.38], [0.1, 0.2, 0.3, 0.38]))
 def test_a_value_that_recurs_is_normal_with_the_rows_that_have_it(share) -> None:
     rng = np.random.default_rng(0)
     nothing = rng.random(1_000) < share
@@ -51,8 +52,7 @@ def test_common_categories_are_normal(shares) -> None:
         assert learnt[levels == level].mean() > 0.5
 
 
-@pytest.mark.parametrize("share", [0.1, 0.15, 0.2])
-@pytest.mark.parametrize("n_numbers", [1, 3])
+@pytest.mark.parametrize(("share", "n_numbers"), one_of_each([0.1, 0.15, 0.2], [1, 3]))
 def test_a_common_category_is_learnt_beside_numbers(share, n_numbers) -> None:
     rng = np.random.default_rng(1)
     frame = pd.DataFrame(rng.normal(size=(1_000, n_numbers)), columns=list("abc")[:n_numbers])

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from skflow import FlowDensity, FlowOutlierDetector
-from tests.settings import ONE_GAUSSIAN
+from tests.settings import ONE_GAUSSIAN, fewer_candidates, fewer_fits
 from tests.tables import unfitted
 
 
@@ -43,7 +43,7 @@ def numbers(n_rows: int = 160) -> np.ndarray:
     return rows
 
 
-@pytest.fixture(scope="session", params=["numpy", "pandas", "polars"])
+@pytest.fixture(scope="package", params=["numpy", "pandas", "polars"])
 def table(request: pytest.FixtureRequest) -> Any:
     """A table of each container."""
     if request.param == "numpy":
@@ -52,14 +52,14 @@ def table(request: pytest.FixtureRequest) -> Any:
     return frame if request.param == "pandas" else pl.from_pandas(frame)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def detector(table: Any) -> FlowOutlierDetector:
     """A detector of that table. Do not fit it again."""
     detector = unfitted(FlowOutlierDetector, **ONE_GAUSSIAN)
     return detector.set_params(contamination=0.05).fit(table)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mixed() -> FlowOutlierDetector:
     """A detector of :func:`subscriptions`."""
     return (
@@ -69,10 +69,17 @@ def mixed() -> FlowOutlierDetector:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def flow() -> FlowDensity:
     """A trained density of :func:`numbers`."""
     return FlowDensity(**ONE_GAUSSIAN | {"n_layers": 1, "max_iter": 3}).fit(numbers())
+
+
+@pytest.fixture(scope="package", autouse=True)
+def quick_fits() -> Iterator[None]:
+    """Few fits and no choices: pictures do not depend on their number or quality."""
+    with fewer_fits(), fewer_candidates():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -171,6 +171,7 @@ def test_far_rows_lie_where_they_are_and_the_others_can_be_told_apart(
         assert "logarithmic beyond" in label
 
 
+@pytest.mark.usefixtures("every_candidate")
 def test_skewed_columns_have_a_logarithmic_axis() -> None:
     rng = np.random.default_rng(0)
     X = rng.lognormal(0, [3, 0.3], (300, 2))

@@ -12,7 +12,7 @@ import pytest
 from skflow import FlowDensity, FlowOutlierDetector
 from skflow.report import OutlierReport
 from tests.browser import chromium
-from tests.settings import TWO_GAUSSIANS
+from tests.settings import TWO_GAUSSIANS, all_candidates, fewer_candidates, fewer_fits
 
 
 def make_trips(n_rows: int, seed: int) -> pd.DataFrame:
@@ -32,11 +32,19 @@ def make_trips(n_rows: int, seed: int) -> pd.DataFrame:
     )
 
 
+@pytest.fixture(scope="package", autouse=True)
+def quick_fits() -> Iterator[None]:
+    """Few fits and no choices: pages do not depend on their number or quality."""
+    with fewer_fits(), fewer_candidates():
+        yield
+
+
 @pytest.fixture(scope="package")
 def detector() -> FlowOutlierDetector:
     """A detector of normal trips. Do not fit it again."""
     density = FlowDensity(**TWO_GAUSSIANS)
-    return FlowOutlierDetector(density, random_state=0).fit(make_trips(400, 0))
+    with all_candidates():
+        return FlowOutlierDetector(density, random_state=0).fit(make_trips(400, 0))
 
 
 @pytest.fixture(scope="package")

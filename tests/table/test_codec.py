@@ -329,7 +329,7 @@ def test_drawn_rows_lie_on_the_grid_whatever_the_bounds(
     kinds = {"a": "continuous"} if "continuous" in name else None
     fitted = fit_column(values, bounds={"a": (low, high)}, column_kinds=kinds)
     encoded = fitted.encode(pd.DataFrame({"a": values}))
-    spread = np.ptp(encoded.values) * np.random.default_rng(0).normal(size=(len(values), 50))
+    spread = np.ptp(encoded.values) * np.random.default_rng(0).normal(size=(len(values), 10))
     for shift in spread.T:
         drawn = replace(encoded, values=encoded.values + shift[:, None])
         rows = fitted.decode(drawn, on_grid=True)["a"].to_numpy()

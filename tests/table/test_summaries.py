@@ -94,17 +94,36 @@ def draw_column(rng: np.random.Generator, n_rows: int) -> Any:
     return column
 
 
-@settings(max_examples=150, deadline=None)
-@given(
+parts_of_tables = given(
     seed=st.integers(0, 2**32),
     n_rows=st.one_of(st.integers(1, 60), st.integers(100, 1500)),
     most_kept=st.sampled_from([70, 150, 2**16]),
     cuts=st.lists(st.floats(0, 1), max_size=6),
     data=st.data(),
 )
+
+
+@settings(max_examples=40, deadline=None)
+@parts_of_tables
 def test_schema_of_parts_is_that_of_the_whole(
     seed: int, n_rows: int, most_kept: int, cuts: list[float], data: st.DataObject
 ) -> None:
+    check_parts(seed, n_rows, most_kept, cuts, data)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@parts_of_tables
+def test_schema_of_parts_of_many_tables_is_that_of_the_whole(
+    seed: int, n_rows: int, most_kept: int, cuts: list[float], data: st.DataObject
+) -> None:
+    check_parts(seed, n_rows, most_kept, cuts, data)
+
+
+def check_parts(
+    seed: int, n_rows: int, most_kept: int, cuts: list[float], data: st.DataObject
+) -> None:
+    """Compare the schema of parts, in any order, with that of the whole."""
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame({f"c{j}": draw_column(rng, n_rows) for j in range(3)})
     places = [0, *sorted(round(cut * n_rows) for cut in cuts), n_rows]
@@ -123,14 +142,14 @@ def merge_as_tree(summaries: list[TableSummary]) -> TableSummary:
 
 
 def test_summaries_merge_in_any_grouping(few_kept: None) -> None:
-    frame = every_kind(2000).drop(columns="object")
-    parts = [TableSummary.of(read(frame[i : i + 130])) for i in range(0, 2000, 130)]
+    frame = every_kind(1000).drop(columns="object")
+    parts = [TableSummary.of(read(frame[i : i + 130])) for i in range(0, 1000, 130)]
     expected = outcome(read(frame))
     for merged in (reduce(TableSummary.merge, parts[::-1]), merge_as_tree(parts)):
         # Atoms that are watched need a second pass.
         settled = TableSummary.of(read(frame), merged.unsettled())
         assert outcome(merge_as_tree([settled])) == expected
-    passes = outcome_of_parts([frame[i : i + 130] for i in range(0, 2000, 130)])
+    passes = outcome_of_parts([frame[i : i + 130] for i in range(0, 1000, 130)])
     assert passes == expected
 
 

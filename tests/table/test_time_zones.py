@@ -98,18 +98,18 @@ def assert_read_and_given_back(frame: Any) -> None:
     assert_same(container.build(stored, None), frame)
 
 
-@pytest.mark.parametrize("unit", slow_but(["s", "ns"], UNITS))
+@pytest.mark.parametrize("unit", slow_but(["s"], UNITS))
 def test_pandas_frames_of_every_zone(unit: str) -> None:
     assert_read_and_given_back(pandas_frame(unit, [*ZONES, *FIXED, *UNNAMED]))
 
 
-@pytest.mark.parametrize("unit", slow_but(["s", "ns"], UNITS))
+@pytest.mark.parametrize("unit", slow_but(["ns"], UNITS))
 def test_arrow_columns_of_every_zone(unit: str) -> None:
     part = ZONES[UNITS.index(unit) :: len(UNITS)]  # pandas takes a second for each ten
     assert_read_and_given_back(arrow_frame(unit, [*part, *FIXED[:2]]))
 
 
-@pytest.mark.parametrize("unit", UNITS[1:])
+@pytest.mark.parametrize("unit", slow_but(["us"], UNITS[1:]))
 def test_polars_frames_of_every_zone(unit: str) -> None:
     assert_read_and_given_back(polars_frame(unit, OF_POLARS))
 

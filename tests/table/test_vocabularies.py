@@ -18,6 +18,8 @@ from skflow.table.inference import infer_schema
 from tests.settings import ONE_GAUSSIAN
 from tests.tables import unfitted
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 N = 1000
 RNG = np.random.default_rng(0)
 

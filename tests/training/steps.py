@@ -1,6 +1,8 @@
 """An objective of a fitted model, with rows to step on."""
 
+import copy
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -16,7 +18,7 @@ from skflow.training.options import choose_options
 from skflow.training.step import EagerStep, Step
 from tests.laws import seeded
 from tests.mixed import every_kind
-from tests.settings import TWO_LAYERS
+from tests.settings import TWO_LAYERS, fewer_candidates
 from tests.tables import randomise
 
 N_ROWS, N_EPOCHS, N_BATCHES = 200, 3, 4
@@ -25,13 +27,20 @@ RATE = 1e-3
 PARTS = ("labels", "flow")
 
 
+@cache
+def fitted(dropout: float) -> FlowDensity:
+    """Return a density of a mixed table. Change a copy."""
+    flow = FlowDensity(**TWO_LAYERS | {"max_iter": 1}, dropout=dropout)
+    with fewer_candidates():
+        return randomise(flow.fit(every_kind(N_ROWS)), seed=1)
+
+
 class Part:
     """A part of a model that is about to be trained on a mixed table, in float32."""
 
     def __init__(self, name: str, dropout: float, device: str = "cpu") -> None:
         df = every_kind(N_ROWS)
-        flow = FlowDensity(**TWO_LAYERS | {"max_iter": 1}, dropout=dropout).fit(df)
-        randomise(flow, seed=1)
+        flow = copy.deepcopy(fitted(dropout))
         self.generator = torch.Generator(device).manual_seed(0)
         density = flow._density
         rows = TableRows.all_of(density.codec, flow._read(df)).take(slice(None))

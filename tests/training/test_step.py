@@ -23,7 +23,7 @@ from skflow.training.resident import ResidentRows, mean_log_prob
 from skflow.training.step import CapturedStep, EagerStep
 from tests.laws import seeded
 from tests.mixed import every_kind
-from tests.settings import TWO_EPOCHS, TWO_LAYERS, one_of_each
+from tests.settings import ONE_TINY_LAYER, TWO_EPOCHS, one_of_each
 from tests.tables import Table
 from tests.training.steps import PARTS, Part, run_steps
 from tests.training.tape import NoSync, SyncError, TapeRecorder
@@ -256,12 +256,12 @@ def recorders(monkeypatch: pytest.MonkeyPatch) -> list[TapeRecorder]:
 
 
 def mixed() -> pd.DataFrame:
-    return every_kind(300)
+    return every_kind(150)
 
 
 def test_captured_fits_are_the_eager_ones(recorders: list[TapeRecorder]) -> None:
     """Of labels, holes, values on grids; to the rounding of rates to float32."""
-    df, params = mixed(), TWO_LAYERS | {"dropout": 0.2}
+    df, params = mixed(), ONE_TINY_LAYER | {"max_iter": 4, "dropout": 0.2}
     captured = FlowDensity(**params).fit(df)
     assert len(recorders) == 4  # of each objective, and again where all rows are fitted
     assert all(recorder.is_closed and recorder.n_replays > 2 for recorder in recorders)
@@ -338,7 +338,7 @@ def test_no_step_waits_for_the_device(guarded: list[str], table: Table) -> None:
 
 def test_no_step_on_mixed_rows_waits_for_the_device(guarded: list[str]) -> None:
     """With labels, holes, values on grids; both objectives."""
-    FlowDensity(**TWO_LAYERS, dropout=0.1).fit(mixed())
+    FlowDensity(**ONE_TINY_LAYER, dropout=0.1).fit(mixed())
     assert set(guarded) == {"__call__", "redraw"}
 
 

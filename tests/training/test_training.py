@@ -20,6 +20,7 @@ from skflow.training.optimizer import EMA, AdamW, rate_factor
 from skflow.training.options import choose_options
 from skflow.training.stopping import EarlyStopping
 from tests.laws import seeded
+from tests.settings import slow_but
 from tests.tables import clustered, correlated
 
 AUTO = dict.fromkeys(
@@ -278,11 +279,15 @@ def encoded(n_rows: int, n_columns: int, labels: tuple[int, ...] = ()) -> Encode
     )
 
 
-TABLES = [(2, 1), (5, 3), (40, 3), (150, 12), (40, 0)]
+TABLES = [(2, 1), (5, 3), (40, 3), (40, 0)]
+LABELS: list[tuple[int, ...]] = [(), (3,), (2, 1, 5, 2)]
+LARGE = slow_but([(150, 12, LABELS[-1])], [(150, 12, labels) for labels in LABELS])
 
 
-@pytest.mark.parametrize("labels", [(), (3,), (2, 1, 5, 2)])
-@pytest.mark.parametrize(("n_rows", "n_columns"), TABLES)
+@pytest.mark.parametrize(
+    ("n_rows", "n_columns", "labels"),
+    [*((*table, labels) for table in TABLES for labels in LABELS), *LARGE],
+)
 def test_state_rebuilds_the_model(n_rows: int, n_columns: int, labels: tuple[int, ...]) -> None:
     rows = encoded(n_rows, n_columns, labels)
     recipe = recipe_for(n_rows, n_columns, labels)
