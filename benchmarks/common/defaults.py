@@ -21,7 +21,8 @@ CHANGES = (
         "2026-11-30",
         "spikes in elliptical mixtures from 65 columns on, more than 8 columns of levels on a grid "
         "as values, constraints between columns, outlier scores with the tails of columns by "
-        "themselves, regressors narrowed by their spread",
+        "themselves, regressors narrowed by their spread, averages of weights over later steps of "
+        "short trainings",
     ),
 )
 
