@@ -38,6 +38,16 @@ def write_rows(path: Path, n_rows: int) -> None:
     writer.close()
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_a_million_rows_are_fitted_in_little_memory(tmp_path: Path) -> None:
+    write_rows(tmp_path / "0.parquet", 4 * GROUP_ROWS)
+    command = script("peak_of_a_dataset", tmp_path, "density")
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    n_read, peak = map(int, done.stdout.split())
+    assert n_read == 4 * GROUP_ROWS
+    assert peak < MOST_BYTES
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")

@@ -71,7 +71,7 @@ def test_eager_step_is_that_of_autograd_and_torch() -> None:
         theirs.step()
         with torch.no_grad():
             for mean, p in zip(average.parameters(), reference.parameters(), strict=True):
-                mean += (p - mean) * max(1 / (n + 1), 1 / 12)
+                mean += (p - mean) * max(4 / (n + 4), 1 / 12)
     exact = {"rtol": 1e-10, "atol": 1e-10}
     assert step.total.item() == pytest.approx(total)
     for found, expected in zip(model.parameters(), reference.parameters(), strict=True):
