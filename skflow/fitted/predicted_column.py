@@ -124,7 +124,7 @@ class PredictedColumn:
             if self.codec.step and isinstance(values, AveragedValues) and values.spread != 1:
                 # A density is blurred over cells, as its fit was; one that is narrowed is not.
                 per_unit = self.codec.coordinates.log_unit - math.log(self.codec.step)
-                of_cells, are_wide = self.log_probs_of_cells(values, at, level)
+                of_cells, are_wide = self.masses_of_cells(values, at, level)
                 total = np.where(is_own & are_wide, own + of_cells + per_unit, total)
         return total
 
@@ -341,10 +341,8 @@ class PredictedColumn:
     def _log_prob_of_values(self, values: Values, x: FloatArray) -> FloatArray:
         return self._of_values(values, x, lambda own, at: own.log_prob(at))
 
-    def log_probs_of_cells(
-        self, values: Values, x: FloatArray, level: int
-    ) -> tuple[FloatArray, Mask]:
-        """Log-probability of the cells of numbers, and where they are so wide that it differs."""
+    def masses_of_cells(self, values: Values, x: FloatArray, level: int) -> tuple[FloatArray, Mask]:
+        """Log-probabilities of the cells of numbers, and which cells are too wide for a density."""
         step = self.codec.step
         points = (np.ceil(x / step - ON_GRID) - 1, np.floor(x / step + ON_GRID))
         ends = [self.codec.cells.ends_up_to(point, level) for point in points]

@@ -18,7 +18,7 @@ from skflow.training.state import load_tensors
 INITIALIZED_RATE = 0.25  # share of the learning rate for what the initialization set
 WARM_UP = 0.03
 LAST_RATE = 0.01
-DECAY = 3  # of a step's weight in the average, as a power of its number
+AVERAGE_POWER = 3  # of a step's number, as which its weight in the average grows
 
 
 class AdamW:
@@ -168,7 +168,7 @@ class EMA:
     def next_weight(self) -> float:
         """Weight of the next step in the average."""
         self.n_steps += 1
-        return max((1 + DECAY) / (self.n_steps + 1 + DECAY), 1 / self.horizon)
+        return max((1 + AVERAGE_POWER) / (self.n_steps + 1 + AVERAGE_POWER), 1 / self.horizon)
 
     def update(self, weight: float | Tensor) -> None:
         """Average in the parameters after a step; a weight on the device is read there."""
