@@ -18,8 +18,8 @@ def fit_mean_effects(
 
     .. math:: y_j = \sum_i t_{j, l_i} + \mathrm{residual}
 
-    Each label's effect is the mean of what the other columns' labels leave,
-    shrunk as by rows without an effect.
+    Each label's effect is the mean of what the other columns' labels leave, shrunk as by rows
+    without an effect. What they leave is the residual and the label's own effect of before.
 
     Parameters
     ----------
@@ -51,11 +51,11 @@ def fit_mean_effects(
             # A column's entries lie together: of the others none is touched.
             first, last = int(code.min()), int(code.max())
             entries = slice(first, last + 1)
-            residual.addcmul_(effects[code], present)
-            sums = torch.zeros_like(effects[entries])
+            sums = effects[entries] * counts[entries]
             sums.index_add_(0, code - first, of_row * residual)
-            effects[entries] = sums / (counts[entries] + PRIOR_ROWS)
-            residual.addcmul_(effects[code], present, value=-1)
+            change = sums / (counts[entries] + PRIOR_ROWS) - effects[entries]
+            effects[entries] += change
+            residual.addcmul_(change[code - first], present, value=-1)
     return effects
 
 

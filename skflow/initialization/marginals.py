@@ -16,7 +16,6 @@ two of them must stay between.
 import math
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from skflow.flow.marginals import ColumnMap, Marginals
-from skflow.rows import weighted_mean
+from skflow.initialization.modes import WeightedValues, ascending_columns, find_modes
 
 FloatArray = NDArray[np.float64]
 
@@ -40,36 +39,6 @@ BINS_OF_GAP = 3  # the gap and the pads beside it
 LINE_TAIL = 2.0  # tail scale beyond levels
 ON_BOUND = 0.99  # share of the way to the bound from which a value lies on it
 UNBOUNDED = (-math.inf, math.inf)
-
-FAR = 10  # how many times wider a gap is than the modes beside it
-FEWEST_ROWS = 20  # of a mode
-FEWEST_SHARE = 0.02  # of the rows in a mode: fewer are a tail
-MOST_MODES = 8
-
-
-class WeightedValues(NamedTuple):
-    """Ascending values of one column, and the weight of each, ``(n_rows,)``."""
-
-    x: FloatArray
-    weight: FloatArray
-
-    @property
-    def mass(self) -> float:
-        """Sum of the weights: the number of rows, where each has weight 1."""
-        return float(self.weight.sum())
-
-    def mean(self) -> float:
-        """Weighted mean."""
-        return float(weighted_mean(self.x, self.weight))
-
-    def deviation(self) -> float:
-        """Weighted standard deviation."""
-        return float(np.sqrt(weighted_mean((self.x - self.mean()) ** 2, self.weight)))
-
-    def split(self, positions: NDArray[np.intp]) -> list["WeightedValues"]:
-        """Cut before these positions."""
-        parts = zip(np.split(self.x, positions), np.split(self.weight, positions), strict=True)
-        return [WeightedValues(*part) for part in parts]
 
 
 def fit_marginals(
@@ -96,20 +65,19 @@ def fit_marginals(
     lines : collection of int
         Columns that are standardized along one line, levels of a condition.
     """
-    bounds = bounds or [UNBOUNDED] * table.shape[1]
-    weight = np.ones(len(table)) if weight is None else weight
-    ascending = [_sorted_values(column, weight) for column in table.T]
-    modes = [[values] if j in lines else split_modes(values) for j, values in enumerate(ascending)]
-    n_modes = [len(of_column) for of_column in modes]
+    low, high = np.reshape(bounds or [UNBOUNDED] * table.shape[1], (-1, 2)).T
+    of_line = np.array(sorted(lines), dtype=np.intp)
+    groups = list(find_modes(table, weight, np.setdiff1d(np.arange(table.shape[1]), of_line)))
     # All columns have as many bins, so that they are one array.
+    n_modes = {len(modes) for _, modes in groups}
     total = max((max(n_bins, n) + BINS_OF_GAP * (n - 1) for n in n_modes), default=n_bins)
-    affine = n_bins == 1
-    return Marginals(
-        [
-            fit_line(parts[0], total) if j in lines else _fit_column(parts, total, affine, *limits)
-            for j, (parts, limits) in enumerate(zip(modes, bounds, strict=True))
-        ]
-    )
+    maps: dict[int, ColumnMap] = {}
+    for columns, modes in groups:
+        fitted = fit_columns(modes, total, n_bins == 1, low[columns], high[columns])
+        maps |= zip(columns.tolist(), fitted, strict=True)
+    for columns, values in ascending_columns(table, weight, of_line):
+        maps |= zip(columns.tolist(), fit_lines(values, total), strict=True)
+    return Marginals([maps[j] for j in range(table.shape[1])])
 
 
 def gaussianizing_bins(n_rows: float) -> int:
@@ -117,91 +85,43 @@ def gaussianizing_bins(n_rows: float) -> int:
     return int(np.clip(round(n_rows ** (1 / 3)), 4, 32))
 
 
-def _sorted_values(column: FloatArray, weight: FloatArray) -> WeightedValues:
-    there = ~np.isnan(column) & (weight > 0)
-    order = np.argsort(column[there])
-    return WeightedValues(column[there][order], weight[there][order])
-
-
-def split_modes(values: WeightedValues) -> list[WeightedValues]:
-    r"""Split ascending values where a gap is far wider than the values on either side.
-
-    With :math:`m` the least number of rows in a mode, the gap after :math:`x_i` is a candidate if
-
-    .. math:: x_{i+1} - x_i > 10 \max(x_i - x_{i-m+1}, x_{i+m} - x_{i+1}).
-
-    Rows are counted by their weights. Modes are then joined, those with the narrowest gap first,
-    until each gap is 10 times as wide as the standard deviation of either mode beside it.
-
-    Returns
-    -------
-    modes : list of WeightedValues
-        One at least, in ascending order.
-    """
-    rows = np.cumsum(values.weight)  # up to and with each value
-    mass = float(rows[-1]) if len(rows) else 0.0
-    m = max(FEWEST_ROWS, round(FEWEST_SHARE * mass))
-    if mass < 2 * m:
-        return [values]
-    # Scaled to 1 first: squares of huge numbers would overflow.
-    x = values.x / (np.abs(values.x).max() or 1.0)
-    last = np.flatnonzero((rows >= m) & (rows <= mass - m))
-    first = last + 1
-    below = x[last] - x[np.searchsorted(rows, rows[last] - m, side="right")]
-    above = x[np.searchsorted(rows, rows[last] + m).clip(max=len(x) - 1)] - x[first]
-    far = first[x[first] - x[last] > FAR * np.maximum(below, above)]
-    scaled = values._replace(x=x)
-    modes = scaled.split(far)
-    while len(modes) > 1:
-        deviations = np.array([mode.deviation() for mode in modes])
-        gaps = np.array([b.x[0] - a.x[-1] for a, b in pairwise(modes)])
-        with np.errstate(divide="ignore"):  # a mode may be one value
-            ratios = gaps / np.maximum(deviations[:-1], deviations[1:])
-        nearest = int(np.argmin(ratios))
-        if ratios[nearest] > FAR and len(modes) <= MOST_MODES:
-            break
-        far = np.delete(far, nearest)
-        modes = scaled.split(far)
-    return values.split(far)
-
-
-def _fit_column(
-    modes: list[WeightedValues], n_bins: int, affine: bool, low: float, high: float
-) -> ColumnMap:
-    if sum(mode.mass for mode in modes) < 2:  # too few: encoded columns are of moderate size
-        modes = [WeightedValues(np.array([-1.0, 1.0]), np.ones(2))]
-    values, weight = np.concatenate(modes, axis=1)
+def fit_columns(
+    modes: list[WeightedValues], n_bins: int, affine: bool, low: FloatArray, high: FloatArray
+) -> list[ColumnMap]:
+    """Fit columns of one mode, or one column of several, with their bounds ``(n_columns,)``."""
+    values, weight = modes[0] if len(modes) == 1 else np.concatenate(modes, axis=2)
     x, y, centres = _join_modes(modes, n_bins, affine)
     slopes = np.diff(y) / np.diff(x)
     # Harmonic means keep the spline monotone and follow the flatter neighbour.
-    inner = 2 / (1 / slopes[:-1] + 1 / slopes[1:])
-    derivative = np.concatenate((slopes[:1], inner, slopes[-1:]))
-    upper = _outer_knot(values - x[-1], weight, y[-1] - centres[-1], derivative[-1], high - x[-1])
+    inner = 2 / (1 / slopes[:, :-1] + 1 / slopes[:, 1:])
+    derivative = np.concatenate((slopes[:, :1], inner, slopes[:, -1:]), axis=1)
+    first, last = x[:, 0], x[:, -1]
+    beyond = WeightedValues(values - last[:, None], weight)
+    upper = _outer_knots(beyond, y[:, -1] - centres[-1], derivative[:, -1], high - last)
     # The lower side is the upper side of the mirrored column.
-    lower = _outer_knot(x[0] - values, weight, centres[0] - y[0], derivative[0], x[0] - low)
-    shares = np.array([mode.mass for mode in modes]) / weight.sum()
+    beyond = WeightedValues((first[:, None] - values)[:, ::-1], weight[:, ::-1])
+    lower = _outer_knots(beyond, centres[0] - y[:, 0], derivative[:, 0], first - low)
+    shares = np.array([mode.mass[0] for mode in modes])
+    shares /= shares.sum()
     mean = shares @ centres
     deviation = math.sqrt(1 + shares @ (centres - mean) ** 2) if len(modes) > 1 else 1.0
-    y = np.concatenate(([y[0] - lower.rise], y, [y[-1] + upper.rise]))
-    derivative = np.concatenate(([lower.derivative], derivative, [upper.derivative]))
-    return ColumnMap(
-        x=np.concatenate(([x[0] - lower.distance], x, [x[-1] + upper.distance])),
-        y=(y - mean) / deviation,
-        derivative=derivative / deviation,
-        lower_tail=lower.tail / deviation,
-        upper_tail=upper.tail / deviation,
-    )
+    x = np.column_stack((first - lower.distance, x, last + upper.distance))
+    y = np.column_stack((y[:, 0] - lower.rise, y, y[:, -1] + upper.rise))
+    derivative = np.column_stack((lower.derivative, derivative, upper.derivative)) / deviation
+    tails = lower.tail / deviation, upper.tail / deviation
+    return list(map(ColumnMap, x, (y - mean) / deviation, derivative, *tails))
 
 
-def fit_line(values: WeightedValues, n_bins: int) -> ColumnMap:
-    """Return the map that standardizes values along a line from the first to the last."""
-    if not len(values.x):
-        values = WeightedValues(np.array([-1.0, 1.0]), np.ones(2))
-    first, last = values.x[0], values.x[-1]
-    deviation = values.deviation() or abs(first) or 1.0
-    x = np.linspace(first, last if last > first else first + deviation, n_bins + 3)
-    slopes = np.full(len(x), 1 / deviation)
-    return ColumnMap(x, (x - values.mean()) / deviation, slopes, LINE_TAIL, LINE_TAIL)
+def fit_lines(values: WeightedValues, n_bins: int) -> list[ColumnMap]:
+    """Return maps that standardize values along a line from the first to the last."""
+    first, last, deviation = values.x[:, 0], values.x[:, -1], values.deviation()
+    deviation = np.where(deviation, deviation, np.where(first, np.abs(first), 1.0))
+    last = np.where(last > first, last, first + deviation)
+    x = np.linspace(first, last, n_bins + 3, axis=1)
+    slopes = np.repeat(1 / deviation[:, None], n_bins + 3, axis=1)
+    y = (x - values.mean()[:, None]) / deviation[:, None]
+    tails = np.full((2, len(x)), LINE_TAIL)
+    return list(map(ColumnMap, x, y, slopes, *tails))
 
 
 def _join_modes(
@@ -213,89 +133,108 @@ def _join_modes(
     beside it, so that the flat map of the gap begins where no rows are left.
     """
     rest = n_bins - BINS_OF_GAP * (len(modes) - 1) - len(modes)
-    mass = np.array([mode.mass for mode in modes])
+    mass = np.array([mode.mass[0] for mode in modes])
     ends = (np.cumsum(mass) * rest // mass.sum()).astype(int)
     ends[-1] = rest  # sums of weights are rounded
     knots = [
-        _place_knots(mode, 1 + extra, affine)
+        place_knots(mode, 1 + extra, affine)
         for mode, extra in zip(modes, np.diff(ends, prepend=0).tolist(), strict=True)
     ]
     x, y = knots[0]
     centres = [0.0]
     for x_next, y_next in knots[1:]:
-        gap = x_next[0] - x[-1]
+        gap = x_next[0, 0] - x[0, -1]
         left, left_slope = _pad(x, y, gap, -1)
         right, right_slope = _pad(x_next, y_next, gap, 0)
-        start = y[-1] + left * left_slope + GAP + right * right_slope
-        centres.append(start - y_next[0])
-        x = np.concatenate((x, [x[-1] + left, x_next[0] - right], x_next))
-        pads = [y[-1] + left * left_slope, start - right * right_slope]
-        y = np.concatenate((y, pads, y_next + centres[-1]))
+        start = y[0, -1] + left * left_slope + GAP + right * right_slope
+        centres.append(start - y_next[0, 0])
+        pads = [[x[0, -1] + left, x_next[0, 0] - right]]
+        pads_sent = [[y[0, -1] + left * left_slope, start - right * right_slope]]
+        x = np.concatenate((x, pads, x_next), axis=1)
+        y = np.concatenate((y, pads_sent, y_next + centres[-1]), axis=1)
     return x, y, np.array(centres)
 
 
 def _pad(x: FloatArray, y: FloatArray, gap: float, end: int) -> tuple[float, float]:
     """Return the width of the pad at one end of a mode, and the slope that it goes on with."""
-    slope = float(np.diff(y)[end] / np.diff(x)[end])
+    slope = float(np.diff(y)[0, end] / np.diff(x)[0, end])
     return min(PAD / slope, gap / 4), slope
 
 
-class _OuterKnot(NamedTuple):
-    """The last knot of one side, relative to the one before it, and the tail beyond."""
+class _OuterKnots(NamedTuple):
+    """The last knots of one side, relative to those before them, and the tails beyond."""
 
-    distance: float
-    rise: float
-    derivative: float
-    tail: float
+    distance: FloatArray
+    rise: FloatArray
+    derivative: FloatArray
+    tail: FloatArray
 
 
-def _outer_knot(
-    exceedances: FloatArray, weight: FloatArray, start: float, derivative: float, room: float
-) -> _OuterKnot:
-    """Put a knot on the bound, ``room`` beyond the knot before it, or on the tail's own curve.
+@np.errstate(all="ignore")  # of two places for each knot one is taken
+def _outer_knots(
+    beyond: WeightedValues, start: FloatArray, derivative: FloatArray, room: FloatArray
+) -> _OuterKnots:
+    """Put a knot on each bound, ``room`` beyond the knot before it, or on the tail's own curve.
 
     A bound that the tail sends far out needs no knot. Nor does one with values on it,
     too few to be an atom: they want the tail's density.
     """
-    tail = _fit_tail(exceedances, weight, start, derivative)
-    spread = float(np.abs(exceedances).max())
-
-    def reach(distance: float) -> float:
-        # start + tail * log(1 + derivative * distance / tail), free of overflow.
-        return start + tail * np.logaddexp(0, np.log(distance) + np.log(derivative / tail))
-
-    free = weight[exceedances > ON_BOUND * room].sum() < 2
-    if MIN_GAP * spread < room < math.inf and free and reach(room) < BOUND_SCORE:
-        rise = max(BOUND_SCORE - start, 1.0)
-        # With this slope the bin is a Moebius function: its derivative is monotone.
-        return _OuterKnot(room, rise, (rise / room) ** 2 / derivative, BOUND_TAIL)
+    tail = _fit_tails(beyond, start, derivative)
+    spread = np.abs(beyond.x[:, [0, -1]]).max(axis=1)
+    # start + tail * log(1 + derivative * room / tail), free of overflow.
+    reach = start + tail * np.logaddexp(0, np.log(room) + np.log(derivative / tail))
+    on_bound = np.where(beyond.x > ON_BOUND * room[:, None], beyond.weight, 0.0).sum(axis=1)
+    is_near = (MIN_GAP * spread < room) & (room < math.inf) & (reach < BOUND_SCORE)
+    bounded = is_near & (on_bound < 2)
+    rise = np.maximum(BOUND_SCORE - start, 1.0)
+    # With this slope the bin is a Moebius function: its derivative is monotone.
+    of_bound = _OuterKnots(room, rise, (rise / room) ** 2 / derivative, np.array(BOUND_TAIL))
     # The tail is its own continuation from any of its points.
-    rise = min(1.0, tail)
-    growth = math.exp(rise / tail)
-    return _OuterKnot(tail / derivative * (growth - 1), rise, derivative / growth, tail)
+    rise = np.minimum(1.0, tail)
+    growth = np.exp(rise / tail)
+    of_tail = _OuterKnots(tail / derivative * (growth - 1), rise, derivative / growth, tail)
+    return _OuterKnots(*(np.where(bounded, *both) for both in zip(of_bound, of_tail, strict=True)))
 
 
-def _place_knots(
-    values: WeightedValues, n_bins: int, affine: bool
-) -> tuple[FloatArray, FloatArray]:
+def place_knots(values: WeightedValues, n_bins: int, affine: bool) -> tuple[FloatArray, FloatArray]:
     """Return knots at interpolated quantiles and where they are sent: on a line, if affine."""
-    distinct, first = np.unique(values.x, return_index=True)
-    counts, mass = np.add.reduceat(values.weight, first), values.mass
-    # Mid-distribution: a repeated value sits in the middle of its own step.
-    levels = (np.cumsum(counts) - counts / 2) / counts.sum()
-    scores = _knot_scores(mass, n_bins)
+    mass = values.mass
+    scores = np.stack([_knot_scores(own, n_bins) for own in mass.tolist()])
     # Between two neighbouring quantiles, so that no knot is the value of one row.
-    below, above = ndtr(scores) - 0.4 / mass, ndtr(scores) + 0.6 / mass
-    x = (np.interp(below, levels, distinct) + np.interp(above, levels, distinct)) / 2
+    below, above = ndtr(scores) - 0.4 / mass[:, None], ndtr(scores) + 0.6 / mass[:, None]
+    x = quantiles(values, np.concatenate((below, above), axis=1))
+    x = (x[:, : n_bins + 1] + x[:, n_bins + 1 :]) / 2
     # A column of one value can still come here: constant within a fold.
-    extent = x[-1] - x[0] or distinct[-1] - distinct[0] or abs(distinct[0]) or 1.0
-    steps = MIN_GAP * extent * np.arange(n_bins + 1)
-    x = np.maximum.accumulate(x - steps) + steps
+    first, last = values.x[:, 0], values.x[:, -1]
+    extents = (x[:, -1] - x[:, 0], last - first, np.abs(first))
+    extent = np.select([extent != 0 for extent in extents], extents, 1.0)
+    steps = MIN_GAP * extent[:, None] * np.arange(n_bins + 1)
+    x = np.maximum.accumulate(x - steps, axis=1) + steps
     if not affine:
-        return x, scores
-    clipped = values._replace(x=values.x.clip(x[0], x[-1]))
-    deviation = clipped.deviation() or x[-1] - x[0]
-    return x, (x - clipped.mean()) / deviation
+        return x, np.broadcast_to(scores, x.shape)
+    clipped = values._replace(x=values.x.clip(x[:, :1], x[:, -1:]))
+    deviation = clipped.deviation()
+    deviation = np.where(deviation, deviation, x[:, -1] - x[:, 0])
+    return x, (x - clipped.mean()[:, None]) / deviation[:, None]
+
+
+def quantiles(values: WeightedValues, levels: FloatArray) -> FloatArray:
+    """Return interpolated quantiles, ``(n_columns, n_levels)``.
+
+    Levels are those of the mid-distribution: a repeated value sits in the middle of its own step.
+    """
+    x, mass = values.x, np.cumsum(values.weight, axis=1)
+    index = np.arange(x.shape[1])
+    differs = np.diff(x, axis=1) > 0
+    first = np.maximum.accumulate(np.insert(differs * index[1:], 0, 0, axis=1), axis=1)
+    last = np.where(np.append(differs, np.full((len(x), 1), True), axis=1), index, len(index))
+    last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+    mass = np.broadcast_to(np.insert(mass, 0, 0.0, axis=1), (len(x), len(index) + 1))
+    through = np.take_along_axis(mass, last + 1, axis=1)
+    counts = through - np.take_along_axis(mass, first, axis=1)
+    of_value = (through - counts / 2) / mass[:, -1:]
+    levels = np.broadcast_to(levels, (len(x), levels.shape[1]))
+    return np.stack([np.interp(*each) for each in zip(levels, of_value, x, strict=True)])
 
 
 @lru_cache  # most columns have a value in every row
@@ -310,13 +249,15 @@ def _knot_scores(mass: float, n_bins: int) -> FloatArray:
     return scores
 
 
-def _fit_tail(distances: FloatArray, weight: FloatArray, start: float, derivative: float) -> float:
-    """Most likely tail scale, for N(0, 1) at the other side of the map."""
-    beyond = distances > 0
-    exceedances = distances[beyond][:, None]
-    # log(1 + derivative * exceedance / scale), free of overflow.
-    log1p = np.logaddexp(0, np.log(exceedances) + np.log(derivative) - np.log(TAIL_SCALES))
-    log_likelihood = -((start + TAIL_SCALES * log1p) ** 2) / 2 - log1p
+def _fit_tails(beyond: WeightedValues, start: FloatArray, derivative: FloatArray) -> FloatArray:
+    """Return most likely tail scales, for N(0, 1) at the other side of the map."""
+    most = np.count_nonzero(beyond.x > 0, axis=1).max()
+    distances, weight = beyond.x[:, -most:, None], beyond.weight[:, -most:, None]
+    # log(1 + derivative * distance / scale), free of overflow.
+    offset = np.log(derivative)[:, None, None] - np.log(TAIL_SCALES)
+    log1p = np.logaddexp(0, np.log(distances) + offset)
+    log_likelihood = -((start[:, None, None] + TAIL_SCALES * log1p) ** 2) / 2 - log1p
     prior = -(np.log2(TAIL_SCALES / 2) ** 2) / 8
-    total = (weight[beyond][:, None] * log_likelihood).sum(axis=0)
-    return float(TAIL_SCALES[np.argmax(total + prior)])
+    total = np.where(distances > 0, weight * log_likelihood, 0.0).sum(axis=1)
+    scales: FloatArray = TAIL_SCALES[np.argmax(total + prior, axis=1)]
+    return scales
