@@ -10,7 +10,8 @@ its own, and the gaps between them are drawn together. A single map to N(0, 1) w
 mode to a spike, or press the modes against each other; a mixture layer separates neither well.
 
 Levels of a condition are standardized along one line: they need no density, and a number between
-two of them must stay between.
+two of them must stay between. So are all columns where no bin is asked for: linear functions of
+other columns stay linear, out to the last row and beyond.
 """
 
 import math
@@ -37,7 +38,9 @@ BOUND_TAIL = 0.25  # tail scale beyond a bound
 PAD = 1.5  # standard deviations of a mode that follow its last quantile, towards a gap
 GAP = 1.0  # what a gap between modes is drawn together to, in the same unit
 BINS_OF_GAP = 3  # the gap and the pads beside it
-LINE_TAIL = 2.0  # tail scale beyond levels
+LINE_TAIL = 2.0  # tail scale beyond levels, and beyond straight lines
+LINE_MARGIN = 4.0  # standard deviations that a straight line goes on for, beyond the last value
+LINE_BOUND = 4.0  # where a bound nearer than that is sent, beyond a straight line
 ON_BOUND = 0.99  # share of the way to the bound from which a value lies on it
 UNBOUNDED = (-math.inf, math.inf)
 
@@ -81,8 +84,8 @@ def fit_marginals(
 ) -> Marginals:
     """Fit one map per column.
 
-    With one bin the map is affine between its two inner knots (standardized columns); with more
-    it gaussianizes.
+    Without a bin the map is a straight line, to far beyond the values. With one bin it is affine
+    between its two inner knots (standardized columns); with more it gaussianizes.
 
     Parameters
     ----------
@@ -99,17 +102,22 @@ def fit_marginals(
     bounds = bounds or [UNBOUNDED] * table.shape[1]
     weight = np.ones(len(table)) if weight is None else weight
     ascending = [_sorted_values(column, weight) for column in table.T]
-    modes = [[values] if j in lines else split_modes(values) for j, values in enumerate(ascending)]
+    modes = [
+        [values] if n_bins == 0 or j in lines else split_modes(values)
+        for j, values in enumerate(ascending)
+    ]
     n_modes = [len(of_column) for of_column in modes]
     # All columns have as many bins, so that they are one array.
     total = max((max(n_bins, n) + BINS_OF_GAP * (n - 1) for n in n_modes), default=n_bins)
-    affine = n_bins == 1
-    return Marginals(
-        [
-            fit_line(parts[0], total) if j in lines else _fit_column(parts, total, affine, *limits)
-            for j, (parts, limits) in enumerate(zip(modes, bounds, strict=True))
-        ]
-    )
+
+    def fit(j: int, limits: tuple[float, float]) -> ColumnMap:
+        if j in lines:
+            return fit_line(modes[j][0], total)
+        if n_bins == 0:
+            return fit_straight_line(modes[j][0], *limits)
+        return _fit_column(modes[j], total, n_bins == 1, *limits)
+
+    return Marginals([fit(j, limits) for j, limits in enumerate(bounds)])
 
 
 def gaussianizing_bins(n_rows: float) -> int:
@@ -195,13 +203,55 @@ def _fit_column(
 
 def fit_line(values: WeightedValues, n_bins: int) -> ColumnMap:
     """Return the map that standardizes values along a line from the first to the last."""
+    first, last, mean, deviation = _extent(values)
+    x = np.linspace(first, last, n_bins + 3)
+    slopes = np.full(len(x), 1 / deviation)
+    return ColumnMap(x, (x - mean) / deviation, slopes, LINE_TAIL, LINE_TAIL)
+
+
+class _OuterKnot(NamedTuple):
+    """The last knot of one side, relative to the one before it, and the tail beyond."""
+
+    distance: float
+    rise: float
+    derivative: float
+    tail: float
+
+
+def fit_straight_line(values: WeightedValues, low: float, high: float) -> ColumnMap:
+    """Return the map that standardizes values along a line to far beyond the last one.
+
+    Where a bound is near, the line ends at the value next to it.
+    """
+    first, last, mean, deviation = _extent(values)
+    start, end = (first - mean) / deviation, (last - mean) / deviation
+    lower = _line_end(-start, (first - low) / deviation)
+    upper = _line_end(end, (high - last) / deviation)
+    knots = np.array([start - lower.distance, start, end, end + upper.distance])
+    return ColumnMap(
+        mean + deviation * knots,
+        np.array([start - lower.rise, start, end, end + upper.rise]),
+        np.array([lower.derivative, 1.0, 1.0, upper.derivative]) / deviation,
+        lower.tail,
+        upper.tail,
+    )
+
+
+def _line_end(start: float, room: float) -> _OuterKnot:
+    """Put the knot beyond the last value, ``room`` before a bound, in standard deviations."""
+    if start + room < LINE_BOUND and room > MIN_GAP:
+        rise = LINE_BOUND - start
+        return _OuterKnot(room, rise, (rise / room) ** 2, BOUND_TAIL)
+    return _OuterKnot(LINE_MARGIN, LINE_MARGIN, 1.0, LINE_TAIL)
+
+
+def _extent(values: WeightedValues) -> tuple[float, float, float, float]:
+    """Return first value, last value, mean and standard deviation of a line that is not a point."""
     if not len(values.x):
         values = WeightedValues(np.array([-1.0, 1.0]), np.ones(2))
     first, last = values.x[0], values.x[-1]
     deviation = values.deviation() or abs(first) or 1.0
-    x = np.linspace(first, last if last > first else first + deviation, n_bins + 3)
-    slopes = np.full(len(x), 1 / deviation)
-    return ColumnMap(x, (x - values.mean()) / deviation, slopes, LINE_TAIL, LINE_TAIL)
+    return first, last if last > first else first + deviation, values.mean(), deviation
 
 
 def _join_modes(
@@ -238,15 +288,6 @@ def _pad(x: FloatArray, y: FloatArray, gap: float, end: int) -> tuple[float, flo
     """Return the width of the pad at one end of a mode, and the slope that it goes on with."""
     slope = float(np.diff(y)[end] / np.diff(x)[end])
     return min(PAD / slope, gap / 4), slope
-
-
-class _OuterKnot(NamedTuple):
-    """The last knot of one side, relative to the one before it, and the tail beyond."""
-
-    distance: float
-    rise: float
-    derivative: float
-    tail: float
 
 
 def _outer_knot(
