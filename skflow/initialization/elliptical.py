@@ -7,12 +7,13 @@ one of all rows is nearly singular. It is shrunk to a factor model,
     A A^T = W W^T + \Psi,
 
 with :math:`S` the covariance of the rows and as many factors as eigenvalues of their correlation
-exceed those of noise, :math:`(1 + \sqrt{d / n})^2` (Marchenko and Pastur, 1967). Factors cost time
-linear in columns. What factors leave is in the eigenvalues of :math:`A^{-1} S A^{-T}`, with vectors
-:math:`U`: columns that nearly add up to a constant are eigenvalues below those of noise, which no
-factor is. Where rows are more than columns, eigenvalues within noise have the mean of these as
-:math:`\eta`, and others the variance that the population has along their vectors; see
-:func:`spiked_spectrum`.
+exceed those of noise, :math:`(1 + \sqrt{d / n})^2` (Marchenko and Pastur, 1967), or, where columns
+are nearly functions of few factors, of the little noise that these leave; see
+:func:`count_factors`. Factors cost time linear in columns. What factors leave is in the eigenvalues
+of :math:`A^{-1} S A^{-T}`, with vectors :math:`U`: columns that nearly add up to a constant are
+eigenvalues below those of noise, which no factor is. Where rows are more than columns, eigenvalues
+within noise have the mean of these as :math:`\eta`, and others the variance that the population has
+along their vectors; see :func:`spiked_spectrum`.
 
 Components share the mean and the regressions of this covariance, and differ in scale: component k
 has the covariance :math:`c_k \Sigma`. Rows of many columns differ in their distance from the mean
@@ -47,13 +48,15 @@ from skflow.flow.floored_components import EllipticalComponents
 from skflow.initialization.low_rank_covariance import LowRankCovariance
 from skflow.rows import effective_number, weighted_mean
 
+BLUR = 1e-5  # standard deviation of noise that exact functions of other columns get
 SHRINKAGES = (0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 0.95, 0.99)
 FITS = 2
 FACTOR_STEPS = 20
 ROWS_PER_FACTOR = 8
+FAR_ABOVE = 10  # eigenvalues of factors, in terms of those of noise, that need no more rows
 NOISE_STEPS = 3  # to separate eigenvalues of noise from others
-LEAST_UNIQUE = 0.005  # share of a column's variance that factors leave
-LEAST_VARIANCE = 1e-3  # along an eigenvector, in terms of that of noise
+LEAST_UNIQUE = BLUR**2 / 4  # variance of a column that factors leave
+LEAST_VARIANCE = 1e-12  # along an eigenvector, in terms of that of noise
 MOST_RADII = 8
 RADII_STEPS = 60
 STEP = 0.35  # between logarithms of squared radii, where the search for them begins
@@ -93,6 +96,10 @@ def fit_elliptical(y: Tensor, weight: Tensor | None = None) -> EllipticalCompone
     distinct, place = torch.unique(y, dim=1, return_inverse=True)
     if distinct.shape[1] < y.shape[1]:  # copies are left out together
         y, weight = distinct, weight.new_zeros(distinct.shape[1]).index_add(0, place, weight)
+    # Exact functions of other columns are at a distance of 0 whatever keeps the covariance
+    # positive, and radii would be fitted to that: too small for all other columns.
+    noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=y.dtype)
+    y = y + BLUR * noise.to(y.device)
     influence = torch.ones_like(weight)
     for step in range(FITS):
         share = weight * influence / weight.sum()
@@ -105,14 +112,15 @@ def fit_elliptical(y: Tensor, weight: Tensor | None = None) -> EllipticalCompone
         if len(radii.squares) == 1 or step == FITS - 1:
             break
         influence = radii.precision / weighted_mean(radii.precision, weight)
+    weights, squares = radii.weights, radii.squares
+    if len(squares) == 1:  # two equal ones: the mixture clamps regressors of one nearer
+        weights, squares = weights.repeat(2) / 2, squares.repeat(2)
     shrunk = LowRankCovariance(
         shrinkage * target.variances * deviations.squeeze(1).square(),
         deviations * torch.cat((rows, target.factors), dim=1),
         torch.cat((rows.new_full((rows.shape[1],), 1 - shrinkage), shrinkage * target.weights)),
     )
-    return EllipticalComponents(
-        radii.weights, radii.squares.sqrt(), mean[None], *shrunk.regressions()
-    )
+    return EllipticalComponents(weights, squares.sqrt(), mean[None], *shrunk.regressions())
 
 
 def fit_factors(rows: Tensor, n_effective: float) -> tuple[Tensor, Tensor]:
@@ -132,31 +140,51 @@ def fit_factors(rows: Tensor, n_effective: float) -> tuple[Tensor, Tensor]:
         Variance that the factors leave.
     """
     n_columns, n_rows = rows.shape
-    edge = (1 + math.sqrt(n_columns / n_effective)) ** 2
     is_wide = n_rows < n_columns
     gram = rows.T @ rows if is_wide else rows @ rows.T
-    found = scipy.linalg.eigh(gram.cpu().numpy(), subset_by_value=(edge, math.inf))
-    size, vectors = (torch.as_tensor(part).to(rows) for part in found)
-    most = int(n_effective) // ROWS_PER_FACTOR
-    size, vectors = (
-        size[-most:] if most else size[:0],
-        vectors[:, -most:] if most else vectors[:, :0],
-    )
+    n_factors = count_factors(torch.linalg.eigvalsh(gram).flip(0), n_columns, n_effective)
+    largest = (len(gram) - max(n_factors, 1), len(gram) - 1)
+    found = scipy.linalg.eigh(gram.cpu().numpy(), subset_by_index=largest)
+    size, vectors = (torch.as_tensor(part).to(rows)[..., :n_factors] for part in found)
     vectors = rows @ vectors / size.sqrt() if is_wide else vectors
     total = rows.square().sum(dim=1)
-    noise = (total.sum() - size.sum()) / (n_columns - len(size))
+    noise = (total.sum() - size.sum()) / (n_columns - n_factors)
     loadings = vectors * (size - noise).clamp_min(0).sqrt()
-    least = LEAST_UNIQUE * total
-    unique = torch.maximum(total - loadings.square().sum(dim=1), least)
-    identity = torch.eye(len(size)).to(rows)
-    for _ in range(FACTOR_STEPS if len(size) else 0):
+    unique = (total - loadings.square().sum(dim=1)).clamp_min(LEAST_UNIQUE)
+    identity = torch.eye(n_factors).to(rows)
+    for _ in range(FACTOR_STEPS if n_factors else 0):
         scaled = loadings / unique[:, None]
         posterior = torch.linalg.inv(identity + loadings.T @ scaled)
         scores = posterior @ (scaled.T @ rows)
         cross = rows @ scores.T
         loadings = torch.linalg.solve(posterior + scores @ scores.T, cross, left=False)
-        unique = torch.maximum(total - (loadings * cross).sum(dim=1), least)
+        unique = (total - (loadings * cross).sum(dim=1)).clamp_min(LEAST_UNIQUE)
     return loadings, unique
+
+
+def count_factors(sizes: Tensor, n_columns: int, n_effective: float) -> int:
+    r"""Count the factors of a correlation matrix by its eigenvalues :math:`\lambda_i`.
+
+    One per eigenvalue above those of noise of variance 1, but not more than one per 8 rows, as few
+    rows say little of many factors. There are at least k, of at most half of the eigenvalues,
+    where these stand out from what they leave,
+
+    .. math:: \lambda_k > 10 \, (1 + \sqrt{d / n})^2 \sum_{i > k} \lambda_i / (d - k) .
+
+    Parameters
+    ----------
+    sizes : Tensor of shape (n_eigenvalues,)
+        Descending; those that are not there are 0.
+    n_columns : int
+    n_effective : float
+        Number of rows, of equal weights, that say as much.
+    """
+    edge = (1 + math.sqrt(n_columns / n_effective)) ** 2
+    n_above = min(int((sizes > edge).sum()), int(n_effective) // ROWS_PER_FACTOR)
+    n_left = n_columns - torch.arange(1, len(sizes) // 2 + 1).to(sizes)
+    left = (sizes.sum() - sizes.cumsum(0))[: len(n_left)] / n_left  # noise beside as many factors
+    apart = (sizes[: len(n_left)] > FAR_ABOVE * edge * left).nonzero()
+    return max(n_above, int(apart[-1]) + 1 if len(apart) else 0)
 
 
 def choose_shrinkage(

@@ -1,6 +1,5 @@
 """Label effects: what each label adds to the means of values and to the mixture's weights."""
 
-import torch
 from torch import Tensor
 
 from skflow.initialization.imputation import mean_of_present

@@ -10,7 +10,8 @@ its own, and the gaps between them are drawn together. A single map to N(0, 1) w
 mode to a spike, or press the modes against each other; a mixture layer separates neither well.
 
 Levels of a condition are standardized along one line: they need no density, and a number between
-two of them must stay between.
+two of them must stay between. So are all columns where no bin is asked for: linear functions of
+other columns stay linear, out to the last row and beyond.
 """
 
 import math
@@ -36,7 +37,9 @@ BOUND_TAIL = 0.25  # tail scale beyond a bound
 PAD = 1.5  # standard deviations of a mode that follow its last quantile, towards a gap
 GAP = 1.0  # what a gap between modes is drawn together to, in the same unit
 BINS_OF_GAP = 3  # the gap and the pads beside it
-LINE_TAIL = 2.0  # tail scale beyond levels
+LINE_TAIL = 2.0  # tail scale beyond levels, and beyond straight lines
+LINE_MARGIN = 4.0  # standard deviations that a straight line goes on for, beyond the last value
+LINE_BOUND = 4.0  # where a bound nearer than that is sent, beyond a straight line
 ON_BOUND = 0.99  # share of the way to the bound from which a value lies on it
 UNBOUNDED = (-math.inf, math.inf)
 
@@ -50,8 +53,8 @@ def fit_marginals(
 ) -> Marginals:
     """Fit one map per column.
 
-    With one bin the map is affine between its two inner knots (standardized columns); with more
-    it gaussianizes.
+    Without a bin the map is a straight line, to far beyond the values. With one bin it is affine
+    between its two inner knots (standardized columns); with more it gaussianizes.
 
     Parameters
     ----------
@@ -66,17 +69,21 @@ def fit_marginals(
         Columns that are standardized along one line, levels of a condition.
     """
     low, high = np.reshape(bounds or [UNBOUNDED] * table.shape[1], (-1, 2)).T
-    of_line = np.array(sorted(lines), dtype=np.intp)
-    groups = list(find_modes(table, weight, np.setdiff1d(np.arange(table.shape[1]), of_line)))
+    are_lines = np.isin(np.arange(table.shape[1]), list(lines))
+    of_line, others = np.flatnonzero(are_lines), np.flatnonzero(~are_lines)
+    groups = list(find_modes(table, weight, others)) if n_bins else []
     # All columns have as many bins, so that they are one array.
     n_modes = {len(modes) for _, modes in groups}
-    total = max((max(n_bins, n) + BINS_OF_GAP * (n - 1) for n in n_modes), default=n_bins)
+    total = max((max(n_bins, n) + BINS_OF_GAP * (n - 1) for n in n_modes), default=max(n_bins, 1))
     maps: dict[int, ColumnMap] = {}
     for columns, modes in groups:
         fitted = fit_columns(modes, total, n_bins == 1, low[columns], high[columns])
         maps |= zip(columns.tolist(), fitted, strict=True)
     for columns, values in ascending_columns(table, weight, of_line):
         maps |= zip(columns.tolist(), fit_lines(values, total), strict=True)
+    for columns, values in ascending_columns(table, weight, others[: 0 if n_bins else None]):
+        fitted = fit_straight_lines(values, low[columns], high[columns])
+        maps |= zip(columns.tolist(), fitted, strict=True)
     return Marginals([maps[j] for j in range(table.shape[1])])
 
 
@@ -114,14 +121,56 @@ def fit_columns(
 
 def fit_lines(values: WeightedValues, n_bins: int) -> list[ColumnMap]:
     """Return maps that standardize values along a line from the first to the last."""
-    first, last, deviation = values.x[:, 0], values.x[:, -1], values.deviation()
-    deviation = np.where(deviation, deviation, np.where(first, np.abs(first), 1.0))
-    last = np.where(last > first, last, first + deviation)
+    first, last, mean, deviation = _extents(values)
     x = np.linspace(first, last, n_bins + 3, axis=1)
     slopes = np.repeat(1 / deviation[:, None], n_bins + 3, axis=1)
-    y = (x - values.mean()[:, None]) / deviation[:, None]
-    tails = np.full((2, len(x)), LINE_TAIL)
-    return list(map(ColumnMap, x, y, slopes, *tails))
+    y = (x - mean[:, None]) / deviation[:, None]
+    return list(map(ColumnMap, x, y, slopes, *np.full((2, len(x)), LINE_TAIL)))
+
+
+class _OuterKnots(NamedTuple):
+    """The last knots of one side, relative to those before them, and the tails beyond."""
+
+    distance: FloatArray
+    rise: FloatArray
+    derivative: FloatArray
+    tail: FloatArray
+
+
+def fit_straight_lines(
+    values: WeightedValues, low: FloatArray, high: FloatArray
+) -> list[ColumnMap]:
+    """Return maps that standardize values along a line to far beyond the last one.
+
+    Where a bound is near, the line ends at the value next to it.
+    """
+    first, last, mean, deviation = _extents(values)
+    start, end = (first - mean) / deviation, (last - mean) / deviation
+    lower = _line_ends(-start, (first - low) / deviation)
+    upper = _line_ends(end, (high - last) / deviation)
+    knots = np.column_stack((start - lower.distance, start, end, end + upper.distance))
+    y = np.column_stack((start - lower.rise, start, end, end + upper.rise))
+    one = np.ones(len(start))
+    derivative = np.column_stack((lower.derivative, one, one, upper.derivative))
+    x, slopes = mean[:, None] + deviation[:, None] * knots, derivative / deviation[:, None]
+    return list(map(ColumnMap, x, y, slopes, lower.tail, upper.tail))
+
+
+@np.errstate(all="ignore")  # of two places for each knot one is taken
+def _line_ends(start: FloatArray, room: FloatArray) -> _OuterKnots:
+    """Put knots beyond the last values, ``room`` before a bound, in standard deviations."""
+    rise = LINE_BOUND - start
+    of_bound = (room, rise, (rise / room) ** 2, np.array(BOUND_TAIL))
+    of_line = map(np.array, (LINE_MARGIN, LINE_MARGIN, 1.0, LINE_TAIL))
+    bounded = (start + room < LINE_BOUND) & (room > MIN_GAP)
+    return _OuterKnots(*(np.where(bounded, *both) for both in zip(of_bound, of_line, strict=True)))
+
+
+def _extents(values: WeightedValues) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return first values, last values, means and deviations of lines that are no points."""
+    first, last, deviation = values.x[:, 0], values.x[:, -1], values.deviation()
+    deviation = np.where(deviation, deviation, np.where(first, np.abs(first), 1.0))
+    return first, np.where(last > first, last, first + deviation), values.mean(), deviation
 
 
 def _join_modes(
@@ -159,15 +208,6 @@ def _pad(x: FloatArray, y: FloatArray, gap: float, end: int) -> tuple[float, flo
     """Return the width of the pad at one end of a mode, and the slope that it goes on with."""
     slope = float(np.diff(y)[0, end] / np.diff(x)[0, end])
     return min(PAD / slope, gap / 4), slope
-
-
-class _OuterKnots(NamedTuple):
-    """The last knots of one side, relative to those before them, and the tails beyond."""
-
-    distance: FloatArray
-    rise: FloatArray
-    derivative: FloatArray
-    tail: FloatArray
 
 
 @np.errstate(all="ignore")  # of two places for each knot one is taken

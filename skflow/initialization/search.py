@@ -148,8 +148,8 @@ def fit_initial(
 ) -> InitialFit:
     """Fit marginals and mixture to ``train``.
 
-    Marginals (standardizing or gaussianizing), the number of components and the strength of their
-    prior are those with the highest mean log-density on rows held out: on small tables by
+    Marginals (lines, standardizing, gaussianizing), the number of components and the strength of
+    their prior are those with the highest mean log-density on rows held out: on small tables by
     cross-validation over all rows given, on large ones on ``validation``, or a third of the rows
     where that is None. Where large ones are trained on afterwards, a part of what a candidate
     overfits counts against it.
@@ -191,7 +191,7 @@ class MarginalChoice:
     Attributes
     ----------
     n_bins : int
-        Number of bins of the marginals.
+        Number of bins of the marginals; 0 for straight lines, which keep linear relations.
     shifts : bool
         Whether labels move the components' means. Where values repeat, narrow
         components want to stay where they are.
@@ -244,13 +244,13 @@ class _Search:
         is_wide = self.n_components is None and n_columns > WIDE
         if is_wide and len(ladder) == 1:  # a sum over so many columns ranks views
             folds = folds[:1]
-        for n_bins in (1, gaussianizing_bins(n_rows)):
-            if is_wide:
-                scores |= self._grow_components(folds, self.elliptical_view(n_bins), [1], [None])
-            if len(ladder) > 1 or not is_wide:
-                view = MarginalChoice(n_bins, shifts=True)
-                strengths = [priors["shared"], priors["narrow"]]
-                scores |= self._grow_components(folds, view, few, strengths)
+        gaussianizing = gaussianizing_bins(n_rows)
+        for n_bins in (1, 0, gaussianizing) if is_wide else ():
+            scores |= self._grow_components(folds, self.elliptical_view(n_bins), [1], [None])
+        for n_bins in (1, gaussianizing) if len(ladder) > 1 or not is_wide else ():
+            view = MarginalChoice(n_bins, shifts=True)
+            strengths = [priors["shared"], priors["narrow"]]
+            scores |= self._grow_components(folds, view, few, strengths)
         n_bins = max(scores, key=scores.__getitem__).view.n_bins
         moving, every = MarginalChoice(n_bins, shifts=True), list(priors.values())
         scores |= self._grow_components(folds, moving, more, every)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn.base import clone
 from sklearn.covariance import LedoitWolf
 
@@ -55,6 +56,23 @@ def test_few_rows_per_column_have_no_layers_by_default(wide: FlowDensity) -> Non
         .n_iter_
         == 2
     )
+
+
+def test_samples_of_a_nearly_low_rank_table_are_as_wide_as_the_table() -> None:
+    n_columns, rank, noise = 160, 6, 1e-3
+    rng = np.random.default_rng(0)
+    loadings = rng.normal(size=(rank, n_columns)) / np.sqrt(rank)
+    X, fresh = (
+        9 + rng.normal(size=(n, rank)) @ loadings + noise * rng.normal(size=(n, n_columns))
+        for n in (90, 500)
+    )
+    flow = FlowDensity(random_state=0).fit(X)
+    drawn = flow.sample(1000, random_state=0)
+    covariance = loadings.T @ loadings + noise**2 * np.eye(n_columns)
+    truth = stats.multivariate_normal(np.full(n_columns, 9), covariance)
+    np.testing.assert_allclose(drawn.std(axis=0), X.std(axis=0), rtol=0.12)
+    assert np.abs(np.corrcoef(drawn.T) - np.corrcoef(X.T)).max() < 0.15
+    assert flow.score(fresh) > truth.logpdf(fresh).mean() - 15  # 0.1 nats per column
 
 
 @pytest.mark.slow

@@ -45,6 +45,26 @@ def test_one_bin_standardises() -> None:
     assert abs(float(z.mean())) < 0.05
 
 
+def test_without_a_bin_all_rows_are_standardized_along_one_line() -> None:
+    x = np.random.default_rng(1).normal(50, 4, 300)
+    beyond = np.linspace(x.min() - 12, x.max() + 12, 100)
+    z = fit_and_map(x, 0, beyond)
+    np.testing.assert_allclose(z, (beyond - x.mean()) / x.std(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("bound", [8.0, 14.0])
+def test_a_near_bound_ends_the_line(bound: float) -> None:
+    x = np.random.default_rng(2).exponential(2, 300).clip(0.5, 8)[:, None]
+    marginals = fit_marginals(x, 0, [(0.0, bound)])
+    rows = torch.tensor([[0.0, 0.5, 1.0, 3.0, x.max()]])
+    z = marginals.forward_and_log_det(rows)[0][0].numpy()
+    np.testing.assert_allclose(z[0], -4, rtol=1e-12)
+    standardized = (rows[0].numpy() - x.mean()) / x.std()
+    np.testing.assert_allclose(z[1:], standardized[1:], rtol=0, atol=1e-12)
+    at_bound = float(marginals.forward_and_log_det(torch.tensor([[bound]]))[0])
+    assert at_bound == pytest.approx((bound - x.mean()) / x.std())
+
+
 @pytest.mark.parametrize("n_bins", [1, 12])
 def test_rarely_seen_far_values_leave_the_others_alone(n_bins: int) -> None:
     x = np.random.default_rng(2).standard_normal(N_ROWS)
@@ -57,7 +77,7 @@ def test_rarely_seen_far_values_leave_the_others_alone(n_bins: int) -> None:
     assert np.isfinite(z**2).all()
 
 
-@pytest.mark.parametrize("n_bins", [1, 12])
+@pytest.mark.parametrize("n_bins", [0, 1, 12])
 @pytest.mark.parametrize("name", SHAPES)
 def test_maps_rise_strictly_out_to_1e300(name: str, n_bins: int) -> None:
     x = SHAPES[name].rvs(500, random_state=np.random.default_rng(3))
@@ -83,7 +103,7 @@ def test_heavier_tails_are_stretched_less() -> None:
     assert z[1] < z[0]
 
 
-@pytest.mark.parametrize("n_bins", [1, 8])
+@pytest.mark.parametrize("n_bins", [0, 1, 8])
 @pytest.mark.parametrize(
     "x",
     [

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import FactorAnalysis
@@ -159,12 +161,42 @@ def test_sums_that_hardly_vary_are_found() -> None:
     assert gap < min(divergence(shrunk), divergence(of_factors)) / 2
 
 
-def test_columns_that_are_functions_of_few_have_a_covariance() -> None:
-    loadings, factors = (np.random.default_rng(k).normal(size=(80, 10)) for k in (0, 1))
-    y = torch.tensor(loadings @ np.tile(factors, (4, 1))[:300].T)
-    y += 1e-9 * torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
-    components = fit_elliptical(y / y.std(dim=1, keepdim=True))
-    assert all(torch.isfinite(part).all() for part in components)
+@settings(max_examples=12)
+@given(
+    st.integers(0, 99),
+    st.integers(60, 200),
+    st.integers(40, 120),
+    st.integers(1, 15),
+    st.sampled_from([0.0, 1e-6, 1e-3, 0.1]),
+)
+def test_columns_that_are_nearly_functions_of_few_keep_their_covariance(
+    seed: int, n_rows: int, n_columns: int, rank: int, noise: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=(n_columns, rank)) @ rng.normal(size=(rank, n_rows))
+    y += noise * rng.uniform(0.3, 1.7, (n_columns, 1)) * rng.normal(size=y.shape)
+    y = (y - y.mean(axis=1, keepdims=True)) / y.std(axis=1, keepdims=True)
+    fitted = fit_elliptical(torch.tensor(y))
+    found = float(fitted.weights @ fitted.radii**2) * covariance_of(fitted)
+    np.testing.assert_allclose(np.sqrt(np.diag(found)), 1, atol=0.08)
+    correlation = found / np.sqrt(np.outer(np.diag(found), np.diag(found)))
+    assert np.sqrt(np.mean((correlation - y @ y.T / n_rows) ** 2)) < 0.04
+
+
+@pytest.mark.parametrize(("n_rows", "rank"), [(60, 4), (120, 30), (400, 45)])
+@pytest.mark.parametrize("noise", [1e-1, 1e-3])
+def test_nearly_low_rank_is_no_worse_than_a_factor_model_of_that_rank(
+    n_rows: int, rank: int, noise: float
+) -> None:
+    rng = np.random.default_rng(0)
+    loadings = rng.normal(size=(100, rank)) / np.sqrt(rank)
+    y, fresh = (
+        loadings @ rng.normal(size=(rank, n)) + noise * rng.normal(size=(100, n))
+        for n in (n_rows, 1000)
+    )
+    peer = FactorAnalysis(rank, tol=1e-6, max_iter=1000, svd_method="lapack").fit(y.T)
+    found = log_prob(fit_elliptical(torch.tensor(y)), torch.tensor(fresh)).mean()
+    assert found > peer.score(fresh.T) - 1
 
 
 def test_factors_are_those_of_scikit_learn() -> None:
