@@ -68,7 +68,8 @@ class ParquetTable:
     Raises
     ------
     ValueError
-        Where the dataset is filtered, its files differ in their columns, or weights are none.
+        Where the dataset is filtered, its files differ in their columns or in what was an index of
+        pandas, or weights are none.
     """
 
     def __init__(self, dataset: Any, weight: str | None = None) -> None:
@@ -79,11 +80,19 @@ class ParquetTable:
                 "X is a filtered dataset, whose rows are not those of its files. Write them to "
                 'files: pyarrow.dataset.write_dataset(X, "rows/", format="parquet"); then fit to '
                 'pyarrow.dataset.dataset("rows/"). Or read them, where they fit into memory: '
-                "X = X.to_table().to_pandas()."
+                "X = X.to_table().to_pandas(date_as_object=False)."
             ) from error
         self.fragments = sorted(fragments, key=lambda part: getattr(part, "path", ""))
-        index = (dataset.schema.pandas_metadata or {}).get("index_columns", [])
+        index = index_of(dataset.schema)
         self.names = [name for name in dataset.schema.names if name not in index]
+        for fragment in self.fragments:
+            own = fragment.physical_schema
+            columns = [name for name in own.names if name in index and name not in index_of(own)]
+            if columns:
+                raise ValueError(
+                    f"{columns[0]!r} is a column in {getattr(fragment, 'path', 'a part')}, and an "
+                    "index of pandas elsewhere, which is not fitted. Write all files alike."
+                )
         self.schema = common_schema(self.fragments, dataset.schema, self.names)
         self.n_rows = sum(fragment.count_rows() for fragment in self.fragments)
         self.mass = float(self.n_rows)
@@ -229,6 +238,12 @@ class ParquetTable:
         weights = [part.weight for part in parts if part.weight is not None]
         frame = unmask(pd.concat([self.empty(), *frames], ignore_index=True))
         return frame, np.concatenate(weights) if weights else None
+
+
+def index_of(schema: pa.Schema) -> list[Any]:
+    """Return the names of the columns that were an index of pandas."""
+    names: list[Any] = (schema.pandas_metadata or {}).get("index_columns", [])
+    return names
 
 
 def common_schema(fragments: Sequence[Any], schema: pa.Schema, names: Sequence[str]) -> pa.Schema:

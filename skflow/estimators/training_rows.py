@@ -82,7 +82,7 @@ def open_dataset(X: Any, sample_weight: Any) -> Any:
         raise TypeError(
             "sample_weight must be the name of a column where X is a dataset, or None; got "
             f"{type(sample_weight).__name__}. Rows that fit into memory can have an array of "
-            "weights: X = X.to_table().to_pandas()."
+            "weights: X = X.to_table().to_pandas(date_as_object=False)."
         )
     return import_module("skflow.datasets.parquet_table").ParquetTable(X, sample_weight)
 

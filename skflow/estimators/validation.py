@@ -212,9 +212,12 @@ def _remedy(X: Any) -> str | None:
     if library in CONVERSIONS:
         if library == "pyarrow" and hasattr(X, "to_table"):
             return (
-                "Convert it: X = X.to_table().to_pandas(). A fitted model answers a dataset that "
-                "is larger than memory by a task: map(skflow.BatchTask(model), X.to_batches())."
+                "Convert it: X = X.to_table().to_pandas(date_as_object=False). A fitted model "
+                "answers a dataset that is larger than memory by a task: "
+                "map(skflow.BatchTask(model), X.to_batches())."
             )
+        if library == "pyarrow" and not hasattr(X, "to_pandas"):  # a file, or files
+            return "Convert it: X = X.read().to_pandas(date_as_object=False)."
         return f"Convert it: X = {CONVERSIONS[library]}."
     if isinstance(X, np.ndarray):
         if np.ma.is_masked(X):

@@ -42,6 +42,7 @@ LINE_MARGIN = 4.0  # standard deviations that a straight line goes on for, beyon
 LINE_BOUND = 4.0  # where a bound nearer than that is sent, beyond a straight line
 ON_BOUND = 0.99  # share of the way to the bound from which a value lies on it
 UNBOUNDED = (-math.inf, math.inf)
+TINY = float(np.finfo(np.float64).tiny)  # a weight: one level has a line
 
 
 def fit_marginals(
@@ -79,7 +80,7 @@ def fit_marginals(
     for columns, modes in groups:
         fitted = fit_columns(modes, total, n_bins == 1, low[columns], high[columns])
         maps |= zip(columns.tolist(), fitted, strict=True)
-    for columns, values in ascending_columns(table, weight, of_line):
+    for columns, values in ascending_columns(table, weight, of_line, least=TINY):
         maps |= zip(columns.tolist(), fit_lines(values, total), strict=True)
     for columns, values in ascending_columns(table, weight, others[: 0 if n_bins else None]):
         fitted = fit_straight_lines(values, low[columns], high[columns])

@@ -20,7 +20,7 @@ FAR = 10  # how many times wider a gap is than the modes beside it
 FEWEST_ROWS = 20  # of a mode
 FEWEST_SHARE = 0.02  # of the rows in a mode: fewer are a tail
 MOST_MODES = 8
-FEWEST_FITTED = 2  # rows of a column
+LEAST_MASS = 2.0  # rows of a column to which a density can be fitted
 BLOCK_ENTRIES = 2**20  # values of a block
 
 
@@ -51,7 +51,9 @@ class WeightedValues(NamedTuple):
         return deviation
 
     def take(self, columns: NDArray[Any]) -> "WeightedValues":
-        """Return some of the columns."""
+        """Return some of the columns, by index or mask."""
+        if columns.dtype == bool and columns.all():
+            return self
         shared = len(self.weight) == 1
         return WeightedValues(self.x[columns], self.weight if shared else self.weight[columns])
 
@@ -109,9 +111,12 @@ def find_modes(
 
 
 def ascending_columns(
-    table: FloatArray, weight: FloatArray | None, columns: IntArray
+    table: FloatArray, weight: FloatArray | None, columns: IntArray, least: float = LEAST_MASS
 ) -> Iterator[tuple[IntArray, WeightedValues]]:
-    """Yield columns that have as many values, and these in ascending order, block by block."""
+    """Yield columns that have as many values, and these in ascending order, block by block.
+
+    Columns of values whose weights sum to less than ``least`` are replaced by -1 and 1.
+    """
     if weight is not None and not weight.all():
         table, weight = table[weight > 0], weight[weight > 0]
     counts = len(table) - np.count_nonzero(np.isnan(table), axis=0)
@@ -126,7 +131,7 @@ def ascending_columns(
             else:
                 order = x.argsort(axis=1)[:, :n_values]
                 values = WeightedValues(np.take_along_axis(x, order, axis=1), weight[order])
-            too_few = np.broadcast_to(values.mass < FEWEST_FITTED, len(block))
+            too_few = np.broadcast_to(values.mass < least, len(block))
             if too_few.any():  # encoded values are of moderate size
                 ends = np.repeat([[-1.0, 1.0]], np.count_nonzero(too_few), axis=0)
                 yield block[too_few], WeightedValues(ends, np.ones((1, 2)))

@@ -204,6 +204,14 @@ def test_a_fit_is_as_good_as_in_memory(out_of_core: None, tmp_path: Path) -> Non
     assert list(drawn) == list(frame)
 
 
+def test_an_index_in_some_files_alone_is_refused(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"k": np.arange(40.0), "x": np.arange(40.0) ** 2})
+    frame[:20].set_index("k").to_parquet(tmp_path / "0.parquet")
+    frame[20:].to_parquet(tmp_path / "1.parquet")
+    with pytest.raises(ValueError, match=r"'k' is a column in .*1\.parquet, and an index"):
+        ParquetTable(ds.dataset(tmp_path))
+
+
 def weights(flow: FlowDensity) -> dict[str, np.ndarray]:
     return model_state(flow._density.model)
 

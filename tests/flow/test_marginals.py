@@ -65,6 +65,27 @@ def test_a_near_bound_ends_the_line(bound: float) -> None:
     assert at_bound == pytest.approx((bound - x.mean()) / x.std())
 
 
+@pytest.mark.parametrize("n_bins", [0, 1, 12])
+def test_levels_of_a_condition_beside_its_values(n_bins: int) -> None:
+    rng = np.random.default_rng(3)
+    levels = rng.integers(0, 4, 300)
+    table = np.column_stack((levels, rng.normal(size=300))).astype(float)
+    rows = torch.tensor([[0.0, 1.5, 3.0], [-1.0, 0.0, 1.0]], dtype=torch.float64)
+    z = fit_marginals(table, n_bins, lines=[0]).forward_and_log_det(rows)[0].numpy()
+    np.testing.assert_allclose(z[0], (rows[0].numpy() - levels.mean()) / levels.std(), rtol=1e-12)
+    alone = fit_marginals(table[:, 1:], n_bins).forward_and_log_det(rows[1:])[0].numpy()
+    np.testing.assert_array_equal(z[1], alone[0])
+
+
+def test_a_line_goes_through_levels_of_little_weight() -> None:
+    levels, weight = np.array([1.0, 2.0, 10.0]), np.array([0.1, 0.3, 0.2])
+    marginals = fit_marginals(levels[:, None], 4, weight=weight, lines=[0])
+    z = marginals.forward_and_log_det(torch.tensor(levels[None]))[0][0].numpy()
+    mean = np.average(levels, weights=weight)
+    deviation = np.sqrt(np.average((levels - mean) ** 2, weights=weight))
+    np.testing.assert_allclose(z, (levels - mean) / deviation, rtol=1e-12)
+
+
 @pytest.mark.parametrize("n_bins", [1, 12])
 def test_rarely_seen_far_values_leave_the_others_alone(n_bins: int) -> None:
     x = np.random.default_rng(2).standard_normal(N_ROWS)
