@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from skflow.archive.document import UNSOUND, Fields, Rows, Scalar, Size
+from skflow.archive.document import UNSOUND, Fields, Index, Rows, Scalar, Size
 from skflow.archive.files import Document, read, write
 from skflow.archive.parameters import pack_parameter
 from skflow.archive.replacing import find_target
@@ -42,7 +42,7 @@ REMEDY = "Delete it to begin again, or give another checkpoint_path."
 
 
 class _ConfigFields(Fields):
-    n_bins: Size
+    n_bins: Index
     shifts: bool
     n_components: Size
     strength: list[float]
