@@ -21,7 +21,6 @@ from benchmarks.figures.claim import (
 )
 from benchmarks.pages.comparison import Comparison, means
 from benchmarks.pages.outliers import CONTAMINATED, DETECTION, DETECTOR, EXPLAINED
-from benchmarks.peers.detectors import PEERS
 
 
 def detection() -> Claim:
@@ -37,9 +36,9 @@ def contaminated() -> Claim:
 def _compare(comparison: Comparison, part: str, setting: str) -> Claim:
     records = read_records(RESULTS / "outliers.jsonl")
     every = comparison.tables([record for record in records if record["part"] == part])
-    tables = [table for table in every if table.has(comparison.compared)]
-    found = means(tables, comparison.compared, "auroc").T
-    areas = dict(zip(comparison.compared, found, strict=True))
+    tables = [table for table in every if table.is_complete]
+    compared = tables[0].compared
+    areas = dict(zip(compared, means(tables, compared, "auroc").T, strict=True))
     _, measured = read(comparison.page)
     ours, knn = areas[comparison.detector], areas["kNN"]
     figure, (left, right) = plt.subplots(ncols=2, figsize=(WIDTH, 3.6), layout="constrained")
@@ -67,14 +66,14 @@ def _compare(comparison: Comparison, part: str, setting: str) -> Claim:
     right.grid(axis="both", color="0.9", linewidth=0.8)
     for axes in (left, right):
         simplify(axes)
-    peers = np.array([areas[peer] for peer in PEERS])
-    best = max(PEERS, key=lambda peer: areas[peer].mean())
-    behind = peers.max(axis=0) - ours
+    peers = compared[1:]
+    best = max(peers, key=lambda peer: areas[peer].mean())
+    behind = np.max([areas[peer] for peer in peers], axis=0) - ours
     worst = int(behind.argmax())
     sentence = (
         f"{setting}, {comparison.detector} has a mean AUROC of {ours.mean():.3f} over "
         f"{len(tables)} tables, {best}, the best of the others, {areas[best].mean():.3f}. It is "
-        f"above {best} on {(ours > areas[best]).sum()} tables, above all {len(PEERS)} others on "
+        f"above {best} on {(ours > areas[best]).sum()} tables, above all {len(peers)} others on "
         f"{(behind < 0).sum()}, and behind the best by {behind[worst]:.3f} at most, on "
         f"{tables[worst].record['table']}."
     )

@@ -29,6 +29,12 @@ CONTAMINATED = Comparison(
     "Trained on all rows, unlabelled outliers among them; the same rows are scored. "
     "No row is its own neighbour; LOF has the scores from its fit.",
 )
+ODDBENCH = Comparison(
+    DETECTOR,
+    ROBUST,
+    "outliers_oddbench",
+    "Trained on the training rows of each table, which are normal; its test rows are scored.",
+)
 
 
 def write(records: Sequence[dict]) -> None:
@@ -466,6 +472,7 @@ def _write_cost(records: Sequence[dict], command: str) -> None:
 WRITERS: dict[str, tuple[Sequence[str], Callable[[Sequence[dict], str], None]]] = {
     "detection": (("outliers_detection", "outliers_detection_tables"), DETECTION.write),
     "contaminated": (("outliers_contaminated", "outliers_contaminated_tables"), CONTAMINATED.write),
+    "oddbench": (("outliers_oddbench", "outliers_oddbench_tables"), ODDBENCH.write),
     "calibration": (("outliers_calibration",), _write_calibration),
     "mixed": (("outliers_mixed",), _write_mixed),
     "blame": (("outliers_blame",), _write_blame),
