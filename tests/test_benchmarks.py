@@ -134,13 +134,15 @@ def test_detectors_by_neighbours_and_by_ranks() -> None:
 
 
 @pytest.mark.usefixtures("stubs")
-def test_variants_of_another_version_are_not_compared() -> None:
+def test_detectors_of_an_older_version_are_not_compared() -> None:
     comparison = import_module("benchmarks.pages.comparison").Comparison("a", "b", "page", "")
-    record = {"part": "p", "table": "t", "seed": 0, "method": "a", "versions": {"skflow": "2"}}
-    old = record | {"method": "b", "versions": {"skflow": "1"}}
-    (table,) = comparison.tables([record, old])
+    common = {"part": "p", "table": "t", "method": "a", "seed": 0, "date": "2026-01-02"}
+    new = common | {"versions": {"skflow": "2"}}
+    old = new | {"seed": 1, "date": "2026-01-01", "versions": {"skflow": "1"}}
+    (table,) = comparison.tables([old, new, old | {"seed": 0, "method": "b"}])
+    assert table.seeds == [0]
     assert not table.has(["b"])
-    (table,) = comparison.tables([record, old | {"versions": {"skflow": "2"}}])
+    (table,) = comparison.tables([old, new, new | {"method": "b"}])
     assert table.has(["b"])
 
 

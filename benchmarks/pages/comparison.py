@@ -1,8 +1,8 @@
 """Pages that compare detectors: each table, and all that every method has, taken together.
 
-Methods are compared on the seeds that all of them have on a table. A variant of the
-detector is shown beside them, where the same version of skflow measured both; it takes no part in
-ranks and wins.
+Methods are compared on the seeds that all of them have on a table; of the detector, those count
+which the version of skflow has that measured it last. A variant of the detector, of that version,
+is shown beside them; it takes no part in ranks and wins.
 """
 
 from collections.abc import Sequence
@@ -135,7 +135,8 @@ class Comparison:
         detector, *peers = tables[0].compared
         varied = any(table.has([self.variant]) for table in tables)
         methods = [detector, *([self.variant] if varied else []), *peers]
-        header = ("table", "rows x columns", "outliers", "seeds", *methods, "margin")
+        given = ("table", "rows x columns", "outliers", "seeds", "detector measured")
+        header = (*given, *methods, "margin")
         rows = sorted((table.row(methods) for table in tables), key=lambda row: row[0])
         shown = [row for _, row in rows]
         footer = self._footer(tables, command)
@@ -163,13 +164,17 @@ class Table:
         self.results.setdefault(record["method"], {})[record["seed"]] = record
 
     def drop_other_versions(self, variant: str) -> None:
-        """Drop results of a variant that are of another version of skflow than the detector's."""
-        ours, varied = (self.results.get(name, {}) for name in (self.compared[0], variant))
-        self.results[variant] = {
-            seed: record
-            for seed, record in varied.items()
-            if seed in ours and record["versions"]["skflow"] == ours[seed]["versions"]["skflow"]
-        }
+        """Drop results of the detector and of a variant but those of the version measured last."""
+        ours = self.results.get(self.compared[0], {}).values()
+        if not ours:
+            return
+        last = max(ours, key=lambda record: record["date"])["versions"]["skflow"]
+        for method in (self.compared[0], variant):
+            self.results[method] = {
+                seed: record
+                for seed, record in self.results.get(method, {}).items()
+                if record["versions"]["skflow"] == last
+            }
 
     def used(self, variant: str) -> list[dict]:
         """Return the results of the compared methods and of a variant on the seeds that count."""
@@ -210,6 +215,10 @@ class Table:
         cells = [self._cell(name, bold=name == best) for name in methods]
         n_rows, n_columns, n_outliers = (self.record[k] for k in ("rows", "columns", "outliers"))
         shape = [f"{n_rows:,} x {n_columns}", f"{n_outliers / n_rows:.1%}", str(len(self.seeds))]
+        own = self.results.get(self.compared[0], {})
+        shape.append(
+            " and ".join(sorted({own[seed]["date"] for seed in self.seeds if seed in own}))
+        )
         detector, *others = ranked or [""]
         if detector != self.compared[0] or not others:
             return np.inf, [self.record["table"], *shape, *cells, MISSING]
