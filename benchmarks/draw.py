@@ -32,6 +32,7 @@ CLAIMS: dict[str, Callable[[], Claim]] = {
     "imputation": prediction.imputation,
     "outliers": outliers.detection,
     "contaminated": outliers.contaminated,
+    "oddbench": outliers.oddbench,
     "mixed_outliers": outliers.mixed,
     "p_values": outliers.p_values,
     "reasons": outliers.blame,

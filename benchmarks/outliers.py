@@ -1,5 +1,6 @@
 """FlowOutlierDetector beside other detectors; its p-values, reasons, repairs and cost.
 
+    python -m pip install . aderh
     python -m benchmarks.outliers --data DIR [--parts detection] [--seeds 0 1 2] [--tables 45_wine]
     python -m benchmarks.outliers --fresh FlowOutlierDetector --data DIR [--parts detection]
     python -m benchmarks.outliers --page
@@ -13,6 +14,11 @@ detection
 contaminated
     Trained on all rows, outliers among them unlabelled, or 20,000 drawn at random; the
     same rows are scored.
+oddbench
+    Trained on the training rows of a table of OddBench, all of them normal; its test rows are
+    scored. The split is its own; the seed is that of the method. Each fit of a density ends after
+    three seconds of the clock, of which a busy machine gives it a part; ``--methods
+    "FlowOutlierDetector()"`` measures it without this limit as well.
 calibration
     p-values of the fresh half of the normal rows, which should be uniform.
 blame, repair
@@ -66,7 +72,7 @@ from benchmarks.common.records import add_arguments, drop_records, measure_missi
 from benchmarks.common.tables import load_tables
 from benchmarks.common.tables import split as split_continuous
 from benchmarks.pages import outliers as pages
-from benchmarks.peers.detectors import PEERS
+from benchmarks.peers.detectors import PEERS, SCORED_TOGETHER
 from benchmarks.planted.explained import measure_explained
 from benchmarks.planted.mixed import MOST_ROWS as MOST_MIXED_ROWS
 from benchmarks.planted.mixed import encoder, measure_planted
@@ -76,15 +82,17 @@ from benchmarks.planted.tables import (
     MOST_ROWS,
     Labelled,
     Planting,
+    Split,
     draw_all,
     draw_factors,
     load_labelled,
+    load_splits,
     plant,
     split_normal,
 )
 from skflow import FlowDensity, FlowOutlierDetector
 
-DETECTOR, ROBUST = pages.DETECTOR, pages.ROBUST
+DETECTOR, ROBUST, LIMITED = pages.DETECTOR, pages.ROBUST, pages.LIMITED
 DENSITY = pages.DENSITY
 CALIBRATED = (  # the fresh half has more than 1,000 rows
     "2_annthyroid",
@@ -139,6 +147,9 @@ N_MADE, N_MADE_COLUMNS, N_ROUNDS = 100_000, 10, 3
 METHODS: dict[str, Callable[..., Any]] = {
     DETECTOR: lambda n_rows, n_columns, seed: FlowOutlierDetector(random_state=seed),
     ROBUST: lambda n_rows, n_columns, seed: FlowOutlierDetector(robust=True, random_state=seed),
+    LIMITED: lambda n_rows, n_columns, seed: FlowOutlierDetector(
+        FlowDensity(max_time=pages.MAX_TIME), random_state=seed
+    ),
     **PEERS,
 }
 
@@ -155,6 +166,11 @@ class Data:
     def labelled(self) -> dict[str, Labelled]:
         """Tables with outliers."""
         return load_labelled(self.folder)
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        """Tables with outliers among their test rows."""
+        return load_splits(self.folder)
 
     @cached_property
     def continuous(self) -> dict[str, NDArray[np.float64]]:
@@ -176,12 +192,24 @@ class Data:
 
 def measure_detection(data: Data, table: str, seed: int, method: str) -> dict:
     """Fit normal rows and score others."""
-    train, test, is_outlier = split_normal(data.labelled[table], seed)
+    split = split_normal(data.labelled[table], seed)
+    return {**_shape(data.labelled[table]), **_fit_and_score(split, seed, method)}
+
+
+def measure_oddbench(data: Data, table: str, seed: int, method: str) -> dict:
+    """Fit the training rows of a table and score its test rows."""
+    train, test, is_outlier = data.splits[table]
+    n_rows, n_columns = len(train) + len(test), train.shape[1]
+    shape = {"rows": n_rows, "columns": n_columns, "outliers": int(is_outlier.sum())}
+    return {**shape, **_fit_and_score(data.splits[table], seed, method)}
+
+
+def _fit_and_score(split: Split, seed: int, method: str) -> dict:
+    train, test, is_outlier = split
     model = METHODS[method](*train.shape, seed)
     fit_seconds, _ = clock(lambda: model.fit(train))
     score_seconds, scores = clock(lambda: model.score_samples(test))
     return {
-        **_shape(data.labelled[table]),
         "fitted": len(train),
         "scored": len(test),
         **_rank(scores, is_outlier),
@@ -379,8 +407,14 @@ def _timed(data: Data) -> tuple[Iterable[str], Iterable[str]]:
 
 COMPARED = ("auroc", "ap", "fit_seconds", "score_seconds")
 PARTS = {
-    "detection": Part(measure_detection, _labelled, tuple(METHODS), COMPARED),
-    "contaminated": Part(measure_contaminated, _labelled, tuple(METHODS), COMPARED),
+    "detection": Part(measure_detection, _labelled, (DETECTOR, ROBUST, *PEERS), COMPARED),
+    "contaminated": Part(measure_contaminated, _labelled, (DETECTOR, ROBUST, *PEERS), COMPARED),
+    "oddbench": Part(
+        measure_oddbench,
+        lambda data: (data.splits, data.splits),
+        (LIMITED, DETECTOR, *PEERS),
+        COMPARED,
+    ),
     "calibration": Part(
         measure_calibration,
         lambda data: (data.labelled, CALIBRATED),
@@ -402,7 +436,7 @@ PARTS = {
     "mixed": Part(
         measure_mixed,
         lambda data: (data.mixed, data.mixed),
-        (DETECTOR, DENSITY, *PEERS),
+        (DETECTOR, DENSITY, *(peer for peer in PEERS if peer not in SCORED_TOGETHER)),
         ("auroc",),
     ),
     "known": Part(
@@ -436,7 +470,7 @@ def list_jobs(name: str, data: Data, arguments: argparse.Namespace) -> list[dict
 def main() -> None:
     """Measure what ``--data`` allows and is not there yet; write the pages with ``--page``."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, help="holds adbench/, reg/, uci_gp/ and mixed/")
+    parser.add_argument("--data", type=Path, help="holds adbench/, oddbench/, reg/, ... by name")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--tables", nargs="+", help="those of each part, if not given")
     add_arguments(parser, "outliers")
@@ -454,7 +488,7 @@ def main() -> None:
                     arguments.results,
                     jobs,
                     partial(_measure, data),
-                    report.LIBRARIES,
+                    (*report.LIBRARIES, "aderh"),
                     PARTS[name].shown,
                 )
     if arguments.page:

@@ -11,11 +11,13 @@ from types import ModuleType
 from typing import Any, ClassVar
 from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.name != "__init__.py")
 COMPARED = {
+    "aderh",
     "arfpy",
     "nflows",
     "sdmetrics",
@@ -116,3 +118,43 @@ def test_tables_are_read_as_they_were_written(
     read, measured = report.read("page")
     assert read == [{"table": "a - b", "nats": "1.5 ± 0.1"}, {"table": "c", "nats": ""}]
     assert measured == "Measured 2026-01-01 with ``x``."
+
+
+@pytest.mark.usefixtures("stubs")
+def test_detectors_by_neighbours_and_by_ranks() -> None:
+    detectors = import_module("benchmarks.peers.detectors")
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    distances = np.sort(np.linalg.norm(X[:, None] - X, axis=2), axis=1)[:, 1:6]  # none to itself
+    mean, fifth = (detectors.Neighbours(f).fit(X) for f in (np.mean, np.max))
+    np.testing.assert_allclose(-mean.score_fitted(X), distances.mean(axis=1))
+    np.testing.assert_allclose(-fifth.score_fitted(X), distances[:, -1])
+    both = detectors.MeanRank([mean, fifth]).score_fitted(X)
+    below = [(d[:, None] <= d).sum(axis=1) for d in (distances.mean(axis=1), distances[:, -1])]
+    np.testing.assert_allclose(both, np.mean(below, axis=0))  # the farthest row has the rank 1
+
+
+@pytest.mark.usefixtures("stubs")
+def test_detectors_of_an_older_version_are_not_compared() -> None:
+    comparison = import_module("benchmarks.pages.comparison").Comparison("a", "b", "page", "")
+    common = {"part": "p", "table": "t", "method": "a", "seed": 0, "date": "2026-01-02"}
+    new = common | {"versions": {"skflow": "2"}}
+    old = new | {"seed": 1, "date": "2026-01-01", "versions": {"skflow": "1"}}
+    (table,) = comparison.tables([old, new, old | {"seed": 0, "method": "b"}])
+    assert table.seeds == [0]
+    assert not table.has(["b"])
+    (table,) = comparison.tables([old, new, new | {"method": "b"}])
+    assert table.has(["b"])
+
+
+@pytest.mark.usefixtures("stubs")
+def test_days_of_a_method_and_of_the_others() -> None:
+    report = import_module("benchmarks.common.report")
+    records = [
+        {"method": "a(x)", "date": "2026-01-02", "versions": {"numpy": "2"}},
+        {"method": "b", "date": "2026-01-01", "versions": {"numpy": "1"}},
+        {"method": "b", "date": "2026-01-03", "versions": {"numpy": "1"}},
+    ]
+    footer = report.footer_of(records, "x", own="a")
+    assert footer.startswith("Measured (a 2026-01-02, the others 2026-01-01 to 2026-01-03) with")
+    assert "numpy 1 and 2" in footer
+    assert report.footer_of(records, "x").startswith("Measured 2026-01-01 to 2026-01-03 with")

@@ -61,15 +61,29 @@ def read(name: str) -> tuple[list[dict[str, str]], str]:
     return [dict(zip(header, row, strict=True)) for row in others], measured
 
 
-def footer_of(records: Sequence[dict], command: str) -> str:
-    """Return when, and with which versions, kept results were measured."""
-    dates = sorted({record["date"] for record in records})
-    days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    versions = {f"{name} {number}" for r in records for name, number in r["versions"].items()}
-    return (
-        f"Measured {days} with ``{command}``; {', '.join(sorted(versions))}; one thread, no GPU "
-        "used."
-    )
+def footer_of(records: Sequence[dict], command: str, own: str | None = None) -> str:
+    """Return when, and with which versions, kept results were measured.
+
+    The days of methods whose names begin with ``own``, if it is given, are apart from the others'.
+    """
+    if own is None:
+        days = _span(records)
+    else:
+        of_own = [record for record in records if record["method"].startswith(own)]
+        others = [record for record in records if record not in of_own]
+        spans = [f"{whose} {_span(r)}" for whose, r in ((own, of_own), ("the others", others)) if r]
+        days = f"({', '.join(spans)})"
+    versions: dict[str, set[str]] = {}
+    for record in records:
+        for name, number in record["versions"].items():
+            versions.setdefault(name, set()).add(number)
+    libraries = ", ".join(f"{name} {' and '.join(sorted(v))}" for name, v in versions.items())
+    return f"Measured {days} with ``{command}``; {libraries}; one thread, no GPU used."
+
+
+def _span(records: Sequence[dict]) -> str:
+    days = sorted({record["date"] for record in records})
+    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
 
 
 def command(**folders: Path) -> str:

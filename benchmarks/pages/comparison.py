@@ -1,7 +1,8 @@
 """Pages that compare detectors: each table, and all that every method has, taken together.
 
-Methods are compared on the seeds that all of them have on a table. A variant of the
-detector is shown beside them; it takes no part in ranks and wins.
+Methods are compared on the seeds that all of them have on a table; of the detector, those count
+which the version of skflow has that measured it last. A variant of the detector, of that version,
+is shown beside them; it takes no part in ranks and wins.
 """
 
 from collections.abc import Sequence
@@ -30,27 +31,32 @@ class Comparison:
     page: str
     protocol: str
 
-    @property
-    def compared(self) -> tuple[str, ...]:
-        """The methods that are ranked, the detector first."""
-        return (self.detector, *PEERS)
-
     def write(self, records: Sequence[dict], command: str) -> None:
         """Print and write the two pages."""
         tables = self.tables(records)
-        footer = report.footer_of(records, command)
-        self._write_tables(tables, command, footer)
-        self._write_summary(tables, command, footer)
+        self._write_tables(tables, command)
+        self._write_summary(tables, command)
 
     def tables(self, records: Sequence[dict]) -> "list[Table]":
-        """Return the results of the detector's part, table by table."""
+        """Return the results of the detector's part, table by table.
+
+        Those that are compared are the detector and the peers which have any result.
+        """
+        measured = {record["method"] for record in records}
+        compared = (self.detector, *(peer for peer in PEERS if peer in measured))
         found: dict[str, Table] = {}
         for record in records:
-            found.setdefault(record["table"], Table(record, self.compared)).add(record)
+            found.setdefault(record["table"], Table(record, compared)).add(record)
+        for table in found.values():
+            table.drop_other_versions(self.variant)
         return list(found.values())
 
-    def _write_summary(self, tables: "list[Table]", command: str, footer: str) -> None:
-        complete = [table for table in tables if table.has(self.compared)]
+    def _footer(self, tables: "list[Table]", command: str) -> str:
+        used = [record for table in tables for record in table.used(self.variant)]
+        return report.footer_of(used, command, own=self.detector)
+
+    def _write_summary(self, tables: "list[Table]", command: str) -> None:
+        complete = [table for table in tables if table.is_complete]
         summary = f"{self.protocol} {len(complete)} of {len(tables)} tables have every method."
         header = (
             "method",
@@ -68,14 +74,16 @@ class Comparison:
         rows = []
         if complete:
             summary = f"{summary} {self._summarise(complete)}"
-            ranked = {key: _ranks(means(complete, self.compared, key)) for key in AREAS}
-            for i, method in enumerate(self.compared):
+            compared = complete[0].compared
+            ranked = {key: _ranks(means(complete, compared, key)) for key in AREAS}
+            for i, method in enumerate(compared):
                 wins = [str((ranks[:, i] == 1).sum()) for ranks in ranked.values()]
                 places = [f"{ranks[:, i].mean():.2f}" for ranks in ranked.values()]
                 rows.append(self._row(method, complete, [*wins, *places]))
             with_variant = [table for table in complete if table.has([self.variant])]
             if with_variant:
                 rows.insert(1, self._row(self.variant, with_variant, [""] * 4))
+        footer = self._footer(complete or tables, command)
         report.write(self.page, command, summary, header, rows, footer=footer)
 
     def _row(self, method: str, tables: "list[Table]", places: list[str]) -> list[str]:
@@ -105,28 +113,33 @@ class Comparison:
         return " ".join([*sentences, SPREAD, "Seconds in the table are medians over tables."])
 
     def _compare(self, tables: "list[Table]", key: str) -> str:
-        areas = means(tables, self.compared, key)
+        compared = tables[0].compared
+        areas = means(tables, compared, key)
         best = 1 + int(areas[:, 1:].mean(axis=0).argmax())
         ours, theirs = areas[:, 0], areas[:, best]
         behind = (areas.max(axis=1) - ours).max()
         return (
-            f"{self.detector} has {ours.mean():.4f} in the mean, {self.compared[best]}, the best "
+            f"{self.detector} has {ours.mean():.4f} in the mean, {compared[best]}, the best "
             f"of the others in the mean, {theirs.mean():.4f}. It is above that one on "
             f"{(ours > theirs).sum()} of {len(tables)} tables and below on "
             f"{(ours < theirs).sum()}, by {spread(ours - theirs, '+.4f')}; above all others on "
             f"{(ours > areas[:, 1:].max(axis=1)).sum()}, and {behind:.4f} at most behind the best."
         )
 
-    def _write_tables(self, tables: "list[Table]", command: str, footer: str) -> None:
+    def _write_tables(self, tables: "list[Table]", command: str) -> None:
         summary = (
             "AUROC / average precision, means over seeds. The margin is that of "
             f"{self.detector} in AUROC over the best of the others, with its standard error over "
             "seeds; losses come first."
         )
-        methods = (self.detector, self.variant, *PEERS)
-        header = ("table", "rows x columns", "outliers", "seeds", *methods, "margin")
+        detector, *peers = tables[0].compared
+        varied = any(table.has([self.variant]) for table in tables)
+        methods = [detector, *([self.variant] if varied else []), *peers]
+        given = ("table", "rows x columns", "outliers", "seeds", "detector measured")
+        header = (*given, *methods, "margin")
         rows = sorted((table.row(methods) for table in tables), key=lambda row: row[0])
         shown = [row for _, row in rows]
+        footer = self._footer(tables, command)
         report.write(f"{self.page}_tables", command, summary, header, shown, footer=footer)
 
 
@@ -150,11 +163,34 @@ class Table:
         """Add a result."""
         self.results.setdefault(record["method"], {})[record["seed"]] = record
 
+    def drop_other_versions(self, variant: str) -> None:
+        """Drop results of the detector and of a variant but those of the version measured last."""
+        ours = self.results.get(self.compared[0], {}).values()
+        if not ours:
+            return
+        last = max(ours, key=lambda record: record["date"])["versions"]["skflow"]
+        for method in (self.compared[0], variant):
+            self.results[method] = {
+                seed: record
+                for seed, record in self.results.get(method, {}).items()
+                if record["versions"]["skflow"] == last
+            }
+
+    def used(self, variant: str) -> list[dict]:
+        """Return the results of the compared methods and of a variant on the seeds that count."""
+        every = [self.results.get(name, {}) for name in (*self.compared, variant)]
+        return [results[seed] for results in every for seed in self.seeds if seed in results]
+
     @property
     def seeds(self) -> list[int]:
         """Those that the compared methods have which were measured at all."""
         measured = [set(self.results[name]) for name in self.compared if name in self.results]
         return sorted(set.intersection(*measured)) if measured else []
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every compared method has a result on each of the seeds."""
+        return self.has(self.compared)
 
     def has(self, methods: Sequence[str]) -> bool:
         """Return whether there is a result of each of ``methods`` on each of the seeds."""
@@ -179,6 +215,10 @@ class Table:
         cells = [self._cell(name, bold=name == best) for name in methods]
         n_rows, n_columns, n_outliers = (self.record[k] for k in ("rows", "columns", "outliers"))
         shape = [f"{n_rows:,} x {n_columns}", f"{n_outliers / n_rows:.1%}", str(len(self.seeds))]
+        own = self.results.get(self.compared[0], {})
+        shape.append(
+            " and ".join(sorted({own[seed]["date"] for seed in self.seeds if seed in own}))
+        )
         detector, *others = ranked or [""]
         if detector != self.compared[0] or not others:
             return np.inf, [self.record["table"], *shape, *cells, MISSING]

@@ -35,7 +35,8 @@ def write(results: list[dict]) -> None:
     for result in results:
         if result["method"] in shown:
             tables.setdefault(result["table"], Table(result)).add(result)
-    footer = _footer([result for result in results if result["method"] in shown])
+    of_shown = [result for result in results if result["method"] in shown]
+    footer = report.footer_of(of_shown, COMMAND, own="FlowDensity")
     _write_scores(tables, footer)
     _write_summary(tables, footer)
     _write_seconds(tables, footer)
@@ -269,20 +270,3 @@ def _first_to_reach(table: Table, target: float, seeds: list[int]) -> str:
         if table.scores(method, seeds).mean() >= target:
             return method
     return NOT_REACHED
-
-
-def _footer(results: list[dict]) -> str:
-    """Return when, and with which versions, the results were measured."""
-    dates = {}
-    versions: dict[str, set[str]] = {}
-    for result in results:
-        whose = "FlowDensity" if result["method"].startswith("FlowDensity") else "the others"
-        dates.setdefault(whose, set()).add(result["date"])
-        for library, version in result["versions"].items():
-            versions.setdefault(library, set()).add(version)
-    spans = ", ".join(
-        f"{whose} {min(days)} to {max(days)}" if len(days) > 1 else f"{whose} {min(days)}"
-        for whose, days in sorted(dates.items())
-    )
-    libraries = ", ".join(f"{name} {' and '.join(sorted(v))}" for name, v in versions.items())
-    return f"Measured ({spans}) with ``{COMMAND}``; {libraries}; one thread, no GPU used."

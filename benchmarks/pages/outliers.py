@@ -12,6 +12,8 @@ from benchmarks.pages.comparison import MISSING, SPREAD, Comparison, spread
 from benchmarks.planted.mixed import KINDS
 
 DETECTOR, ROBUST = "FlowOutlierDetector()", "FlowOutlierDetector(robust=True)"
+MAX_TIME = 3  # seconds of each fit of a density, where tables are many
+LIMITED = f"FlowOutlierDetector(FlowDensity(max_time={MAX_TIME}))"
 COMMAND = "python -m benchmarks.outliers --data DIR --page"
 DENSITY = "its density"  # of the detector
 MADE = "made rows"  # of the cost of scoring; no table is called so
@@ -28,6 +30,13 @@ CONTAMINATED = Comparison(
     "outliers_contaminated",
     "Trained on all rows, unlabelled outliers among them; the same rows are scored. "
     "No row is its own neighbour; LOF has the scores from its fit.",
+)
+ODDBENCH = Comparison(
+    LIMITED,
+    DETECTOR,
+    "outliers_oddbench",
+    "Trained on the training rows of each table, which are normal; its test rows are scored. "
+    f"Each fit of a density ends after {MAX_TIME} seconds of the clock.",
 )
 
 
@@ -466,6 +475,7 @@ def _write_cost(records: Sequence[dict], command: str) -> None:
 WRITERS: dict[str, tuple[Sequence[str], Callable[[Sequence[dict], str], None]]] = {
     "detection": (("outliers_detection", "outliers_detection_tables"), DETECTION.write),
     "contaminated": (("outliers_contaminated", "outliers_contaminated_tables"), CONTAMINATED.write),
+    "oddbench": (("outliers_oddbench", "outliers_oddbench_tables"), ODDBENCH.write),
     "calibration": (("outliers_calibration",), _write_calibration),
     "mixed": (("outliers_mixed",), _write_mixed),
     "blame": (("outliers_blame",), _write_blame),

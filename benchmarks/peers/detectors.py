@@ -1,13 +1,13 @@
 """The other detectors of the benchmark of outliers; of all, higher scores are more normal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import skew
+from scipy.stats import rankdata, skew
 from sklearn.ensemble import IsolationForest
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
@@ -19,6 +19,8 @@ FloatArray = NDArray[np.floating]
 
 N_COMPONENTS = 5
 ROWS_PER_COLUMN = 5  # of a component; where there are fewer, the mixture is one Gaussian
+ENSEMBLE = (1, 2, 3, 5, 10, 20)  # components of the mixtures whose ranks are averaged
+FLOOR = 1e-3  # of variances, in mixtures
 
 
 class Peer:
@@ -45,17 +47,26 @@ class Peer:
 
     def score_fitted(self, X: FloatArray) -> FloatArray:
         """Score the rows it was fitted to; none is its own neighbour."""
-        if isinstance(self.model, LocalOutlierFactor):
-            return self.model.negative_outlier_factor_
-        if isinstance(self.model, Neighbour):
-            return self.model.score_fitted()
-        return self.score_samples(X)
+        return _score_fitted(self.model, self.scaler.transform(X.astype(np.float64)))
 
 
-class Neighbour:
-    """Distance to the fifth nearest neighbour."""
+def _score_fitted(model: Any, X: FloatArray) -> FloatArray:
+    if isinstance(model, LocalOutlierFactor):
+        return model.negative_outlier_factor_
+    return getattr(model, "score_fitted", model.score_samples)(X)
 
-    def __init__(self) -> None:
+
+class Neighbours:
+    """Distances to the five nearest neighbours.
+
+    Parameters
+    ----------
+    summarise : callable
+        Makes one of the five: the largest is that to the fifth neighbour, the mean is steadier.
+    """
+
+    def __init__(self, summarise: Callable[..., FloatArray]) -> None:
+        self.summarise = summarise
         self.neighbours = NearestNeighbors(n_neighbors=5)
 
     def fit(self, X: FloatArray) -> Self:
@@ -65,11 +76,37 @@ class Neighbour:
 
     def score_samples(self, X: FloatArray | None) -> FloatArray:
         """Score fresh rows, or the fitted ones where ``X`` is None."""
-        return -self.neighbours.kneighbors(X)[0][:, -1]
+        return -self.summarise(self.neighbours.kneighbors(X)[0], axis=1)
 
-    def score_fitted(self) -> FloatArray:
+    def score_fitted(self, X: FloatArray) -> FloatArray:
         """Score the fitted rows; of them a row itself is no neighbour."""
         return self.score_samples(None)
+
+
+class MeanRank:
+    """The mean of the ranks that several detectors give the rows which are scored together.
+
+    Parameters
+    ----------
+    models : sequence of estimators
+    """
+
+    def __init__(self, models: Sequence[Any]) -> None:
+        self.models = models
+
+    def fit(self, X: FloatArray) -> Self:
+        """Fit each detector."""
+        for model in self.models:
+            model.fit(X)
+        return self
+
+    def score_samples(self, X: FloatArray) -> FloatArray:
+        """Score fresh rows."""
+        return np.mean([rankdata(model.score_samples(X)) for model in self.models], axis=0)
+
+    def score_fitted(self, X: FloatArray) -> FloatArray:
+        """Score the fitted rows."""
+        return np.mean([rankdata(_score_fitted(model, X)) for model in self.models], axis=0)
 
 
 class ColumnTails:
@@ -154,15 +191,31 @@ class PlanarFlow:
 
 def _mixture(n_rows: int, n_columns: int, seed: int) -> GaussianMixture:
     many = n_rows >= N_COMPONENTS * ROWS_PER_COLUMN * n_columns
-    return GaussianMixture(N_COMPONENTS if many else 1, reg_covar=1e-3, random_state=seed)
+    return GaussianMixture(N_COMPONENTS if many else 1, reg_covar=FLOOR, random_state=seed)
+
+
+def _mixtures(seed: int) -> MeanRank:
+    return MeanRank([GaussianMixture(k, reg_covar=FLOOR, random_state=seed) for k in ENSEMBLE])
+
+
+def _hyperspheres(n_rows: int, n_columns: int, seed: int) -> Any:
+    from aderh import ADERH  # pages are drawn without it
+
+    return ADERH(random_state=seed)
 
 
 # Each is built for a number of rows and columns and a seed.
 MODELS: dict[str, Callable[[int, int, int], Any]] = {
-    "kNN": lambda n_rows, n_columns, seed: Neighbour(),
+    "kNN": lambda n_rows, n_columns, seed: Neighbours(np.max),
+    "kNN mean": lambda n_rows, n_columns, seed: Neighbours(np.mean),
     "LOF": lambda n_rows, n_columns, seed: LocalOutlierFactor(novelty=True),
     "IsolationForest": lambda n_rows, n_columns, seed: IsolationForest(random_state=seed),
     "GaussianMixture": _mixture,
+    "mixtures": lambda n_rows, n_columns, seed: _mixtures(seed),
+    "kNN mean + mixtures": lambda n_rows, n_columns, seed: MeanRank(
+        [Neighbours(np.mean), _mixtures(seed)]
+    ),
+    "ADERH": _hyperspheres,
     "OneClassSVM": lambda n_rows, n_columns, seed: OneClassSVM(),
     "ECOD": lambda n_rows, n_columns, seed: ColumnTails(),
     "PlanarFlow": lambda n_rows, n_columns, seed: PlanarFlow(seed),
@@ -174,3 +227,5 @@ def _build(name: str, n_rows: int, n_columns: int, seed: int) -> Peer:
 
 
 PEERS: dict[str, Callable[[int, int, int], Peer]] = {name: partial(_build, name) for name in MODELS}
+# Scores of these depend on the rows that are scored together.
+SCORED_TOGETHER = ("mixtures", "kNN mean + mixtures", "ADERH")

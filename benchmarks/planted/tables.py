@@ -11,6 +11,7 @@ from benchmarks.common.tables import split
 FloatArray = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 Labelled = tuple[FloatArray, Mask]  # rows, and which of them are outliers
+Split = tuple[FloatArray, FloatArray, Mask]  # rows to fit, rows to score, which are outliers
 
 MOST_ROWS = 20_000  # fitted, and scored, by every method
 N_PLANTED = 200
@@ -38,7 +39,19 @@ def load_labelled(data: Path) -> dict[str, Labelled]:
     return dict(sorted(tables.items(), key=lambda item: item[1][0].size))
 
 
-def split_normal(labelled: Labelled, seed: int) -> tuple[FloatArray, FloatArray, Mask]:
+def load_splits(data: Path) -> dict[str, Split]:
+    """Return the tables of ``data/oddbench``, with their own splits, by name, the smallest first.
+
+    Rows to fit are normal.
+    """
+    tables = {}
+    for path in (data / "oddbench").glob("*.npz"):
+        arrays = np.load(path)
+        tables[path.stem] = arrays["train"], arrays["test"], arrays["test_labels"] == 1
+    return dict(sorted(tables.items(), key=lambda item: item[1][0].size))
+
+
+def split_normal(labelled: Labelled, seed: int) -> Split:
     """Return a half of the normal rows to fit, and the others with all outliers to score.
 
     Where there are more than 20,000 of either, as many are drawn at random.
