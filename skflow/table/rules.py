@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import minimum_filter1d
 
 from skflow.table.coordinates import MOST_STEPS
 from skflow.table.distinct import (
@@ -239,8 +240,11 @@ def are_atoms(distinct: Distinct, level: NDArray[np.int64] | None = None) -> NDA
     level = np.zeros(len(frequent), dtype=np.int64) if level is None else level
     for own in np.unique(level[frequent]):
         places = np.flatnonzero(level == own)
-        chosen = np.flatnonzero(frequent[places])
         counts = distinct.counts[places]
+        # Medians are at least minima, which are found sooner.
+        least = minimum_filter1d(counts, 2 * NEIGHBOURS + 1, mode="nearest")
+        may_be = frequent[places] & ((counts >= ATOM_RATIO * least) | (len(counts) == 1))
+        chosen = np.flatnonzero(may_be)
         around = median_beside(counts, chosen)
         is_atom[places[chosen]] = ~(counts[chosen] < ATOM_RATIO * around)  # NaN: no neighbour
     return is_atom

@@ -12,6 +12,7 @@ from skflow.table.units import Number
 
 FloatArray = NDArray[np.float64]
 
+SMALLEST_SUBNORMAL = float(np.finfo(np.float64).smallest_subnormal)
 LARGEST = float(np.finfo(np.float64).max)
 SMALLEST = float(np.finfo(np.float64).tiny)
 DIGITS = 13
@@ -251,7 +252,7 @@ def typical(magnitudes: FloatArray, quantile: float) -> float:
     # A single number gives its order of magnitude only.
     lone = len(around) == 1
     mean = math.log(2) * round(logarithms[0] / math.log(2)) if lone else logarithms.mean()
-    return float(np.exp(mean).clip(np.finfo(np.float64).smallest_subnormal, LARGEST))
+    return min(max(float(np.exp(mean)), SMALLEST_SUBNORMAL), LARGEST)
 
 
 def round_to_digits(values: FloatArray, scale: float) -> FloatArray:
