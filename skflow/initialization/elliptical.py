@@ -99,7 +99,7 @@ def fit_elliptical(y: Tensor, weight: Tensor | None = None) -> EllipticalCompone
     # Exact functions of other columns are at a distance of 0 whatever keeps the covariance
     # positive, and radii would be fitted to that: too small for all other columns.
     noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=y.dtype)
-    y = y + BLUR * noise.to(y.device)
+    y = noise.to(y.device).mul_(BLUR).add_(y)
     influence = torch.ones_like(weight)
     for step in range(FITS):
         share = weight * influence / weight.sum()
