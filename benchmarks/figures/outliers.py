@@ -21,10 +21,8 @@ from benchmarks.figures.claim import (
     simplify,
     spread,
 )
-from benchmarks.pages.comparison import Comparison, means
+from benchmarks.pages.comparison import SIMPLEST, Comparison, means
 from benchmarks.pages.outliers import CONTAMINATED, DETECTION, DETECTOR, EXPLAINED, ODDBENCH
-
-SIMPLEST = "kNN mean"  # the mean distance of five neighbours, on the horizontal axis
 
 
 def detection() -> Claim:

@@ -19,6 +19,7 @@ FloatArray = NDArray[np.float64]
 MISSING = "missing"
 AREAS = {"auroc": "AUROC", "ap": "Average precision"}
 SECONDS = ("fit_seconds", "score_seconds")
+SIMPLEST = "kNN mean"  # the mean distance of five neighbours
 QUICKEST = "IsolationForest"  # of those that take no distances
 
 
@@ -128,15 +129,15 @@ class Comparison:
 
     def _write_tables(self, tables: "list[Table]", command: str) -> None:
         summary = (
-            "AUROC / average precision, means over seeds. The margin is that of "
+            "AUROC / average precision, means over seeds; those of all methods are in "
+            "``benchmarks/results``. The margin is that of "
             f"{self.detector} in AUROC over the best of the others, with its standard error over "
             "seeds; losses come first."
         )
-        detector, *peers = tables[0].compared
         varied = any(table.has([self.variant]) for table in tables)
-        methods = [detector, *([self.variant] if varied else []), *peers]
+        methods = [self.detector, *([self.variant] if varied else []), SIMPLEST]
         given = ("table", "rows x columns", "outliers", "seeds", "detector measured")
-        header = (*given, *methods, "margin")
+        header = (*given, *methods, "best other", "margin")
         rows = sorted((table.row(methods) for table in tables), key=lambda row: row[0])
         shown = [row for _, row in rows]
         footer = self._footer(tables, command)
@@ -213,17 +214,18 @@ class Table:
         ranked = [name for name in self.compared if self.has([name])]
         best = max(ranked, key=lambda name: self.values(name, "auroc").mean(), default=None)
         cells = [self._cell(name, bold=name == best) for name in methods]
+        others = [name for name in ranked if name != self.compared[0]]
+        peer = max(others, key=lambda name: self.values(name, "auroc").mean(), default=None)
+        cells.append(f"{self._cell(peer, bold=peer == best)} {peer}" if peer else MISSING)
         n_rows, n_columns, n_outliers = (self.record[k] for k in ("rows", "columns", "outliers"))
         shape = [f"{n_rows:,} x {n_columns}", f"{n_outliers / n_rows:.1%}", str(len(self.seeds))]
         own = self.results.get(self.compared[0], {})
         shape.append(
             " and ".join(sorted({own[seed]["date"] for seed in self.seeds if seed in own}))
         )
-        detector, *others = ranked or [""]
-        if detector != self.compared[0] or not others:
+        if not self.has(self.compared[:1]) or peer is None:
             return np.inf, [self.record["table"], *shape, *cells, MISSING]
-        peer = max(others, key=lambda name: self.values(name, "auroc").mean())
-        margins = self.values(detector, "auroc") - self.values(peer, "auroc")
+        margins = self.values(self.compared[0], "auroc") - self.values(peer, "auroc")
         margin = f"{margins.mean():+.4f}"
         if len(margins) > 1:
             margin += f" ± {margins.std(ddof=1) / np.sqrt(len(margins)):.4f}"
