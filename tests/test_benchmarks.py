@@ -20,6 +20,7 @@ COMPARED = {
     "aderh",
     "arfpy",
     "nflows",
+    "pyvinecopulib",
     "sdmetrics",
     "sdv",
     "xgboost",
