@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from skflow.command_line.csv_files import Batch, Labels, Write
 from skflow.command_line.messages import as_command_error
 from skflow.datasets.arrow import to_frame
-from skflow.datasets.parquet_table import BUFFER
+from skflow.datasets.parquet_table import BUFFER, index_of
 
 DIGITS = 15  # after the point, of decimals: as many as float64 holds
 
@@ -29,7 +29,7 @@ class ParquetTable:
             # without pre_buffer still all of a row group's.
             self.file = pq.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER)
         schema = self.file.schema_arrow
-        stored = (schema.pandas_metadata or {}).get("index_columns", [])
+        stored = index_of(schema)
         self.index = [name for name in schema.names if name in stored]
         self.names = [name for name in schema.names if name not in stored]
         self.total = self.file.metadata.num_rows

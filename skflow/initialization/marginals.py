@@ -157,7 +157,7 @@ def fit_straight_lines(
     return list(map(ColumnMap, x, y, slopes, lower.tail, upper.tail))
 
 
-@np.errstate(all="ignore")  # of two places for each knot one is taken
+@np.errstate(all="ignore")  # each knot has two places, one of which is taken
 def _line_ends(start: FloatArray, room: FloatArray) -> _OuterKnots:
     """Put knots beyond the last values, ``room`` before a bound, in standard deviations."""
     rise = LINE_BOUND - start
@@ -211,7 +211,7 @@ def _pad(x: FloatArray, y: FloatArray, gap: float, end: int) -> tuple[float, flo
     return min(PAD / slope, gap / 4), slope
 
 
-@np.errstate(all="ignore")  # of two places for each knot one is taken
+@np.errstate(all="ignore")  # each knot has two places, one of which is taken
 def _outer_knots(
     beyond: WeightedValues, start: FloatArray, derivative: FloatArray, room: FloatArray
 ) -> _OuterKnots:

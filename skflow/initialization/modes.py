@@ -117,6 +117,8 @@ def ascending_columns(
 
     Columns of values whose weights sum to less than ``least`` are replaced by -1 and 1.
     """
+    if not columns.size:
+        return
     if weight is not None and not weight.all():
         table, weight = table[weight > 0], weight[weight > 0]
     counts = len(table) - np.count_nonzero(np.isnan(table), axis=0)

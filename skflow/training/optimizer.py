@@ -18,7 +18,7 @@ from skflow.training.state import load_tensors
 INITIALIZED_RATE = 0.25  # share of the learning rate for what the initialization set
 WARM_UP = 0.03
 LAST_RATE = 0.01
-AVERAGE_POWER = 3  # of a step's number, as which its weight in the average grows
+AVERAGE_POWER = 3  # the weight of a step in the average grows as this power of its number
 
 
 class AdamW:
