@@ -47,18 +47,15 @@ def in_numbers(table: pd.DataFrame) -> pd.DataFrame:
     """Return columns as the classifier reads them: numbers, and categories with few levels."""
     read = {}
     for name, cells in table.items():
-        if pd.api.types.is_bool_dtype(cells) or not (
-            pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_datetime64_any_dtype(cells)
-        ):
+        if pd.api.types.is_datetime64_any_dtype(cells):
+            read[name] = ((cells - cells.min()) / pd.Timedelta(seconds=1)).to_numpy()
+        elif pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
+            read[name] = cells.to_numpy(dtype=float, na_value=np.nan)
+        else:
             common = cells.value_counts().index[: MOST_LEVELS - 1]
             code_of = {level: code for code, level in enumerate(common)}
             codes = cells.astype(object).map(code_of).astype(float)
             read[name] = pd.Categorical(codes.mask(codes.isna() & cells.notna(), len(common)))
-        elif pd.api.types.is_datetime64_any_dtype(cells):
-            seconds = (cells - cells.min()) / pd.Timedelta(seconds=1)
-            read[name] = seconds.to_numpy()
-        else:
-            read[name] = cells.to_numpy(dtype=float, na_value=np.nan)
     return pd.DataFrame(read)
 
 
