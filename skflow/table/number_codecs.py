@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,9 +68,12 @@ class NumberCodec(ColumnCodec):
         Positions of other numbers, each among those of its rounding level; a column of values has
         a label "a value" for each level. Where ``fills_gaps`` is False, as in models of version
         0.1.0, the cells of atoms remain empty, except among rounding levels.
+    uncounted : type of FloatCoordinates
+        Coordinates of numbers that are not counted from an origin.
     """
 
     is_ordered = True
+    uncounted: ClassVar[type[FloatCoordinates]] = FloatCoordinates
     _is_valued = False
 
     def __init__(
@@ -117,7 +120,7 @@ class NumberCodec(ColumnCodec):
         coordinates: CoordinateSystem = (
             IntegerGrid.fit(column, schema, is_exact=cls._is_exact(schema))
             if is_counted
-            else FloatCoordinates(column, schema)
+            else cls.uncounted(column, schema)
         )
         known = KnownNumbers(cls._known_of(schema), column)
         index, x = known.find(column), coordinates.read(column)
@@ -141,7 +144,7 @@ class NumberCodec(ColumnCodec):
         """Return the codec whose state is given; its scaling is an object already."""
         origin, narrow = state["origin"], state["narrow"]
         coordinates: CoordinateSystem = (
-            FloatCoordinates(stored, schema)
+            cls.uncounted(stored, schema)
             if origin is None
             else IntegerGrid(stored, schema, origin, narrow=narrow, is_exact=cls._is_exact(schema))
         )
