@@ -1,12 +1,15 @@
 """Times of day that numbers spell: the rule, the way there and back, and the grid."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skflow import FlowDensity
+import skflow
+from skflow import FlowDensity, FlowOutlierDetector
 from skflow.table.clock_times.arithmetic import (
     are_times,
     hours_and_minutes,
@@ -117,6 +120,24 @@ def test_hours_and_minutes_are_constraints(flow: FlowDensity, trains: pd.DataFra
     assert are_times(drawn[["due", "left"]].to_numpy()).all()
     kept = (drawn["left"] // 100 == drawn["hour"]) & (drawn["left"] % 100 == drawn["minute"])
     assert kept.mean() > 0.98
+
+
+def test_files_hold_times_and_their_parts(
+    flow: FlowDensity, trains: pd.DataFrame, tmp_path: Path
+) -> None:
+    flow.save(tmp_path / "model.skflow")
+    loaded = skflow.load(tmp_path / "model.skflow")
+    assert loaded.schema_ == flow.schema_
+    np.testing.assert_array_equal(loaded.score_samples(trains), flow.score_samples(trains))
+
+
+def test_a_wrong_part_is_the_reason(trains: pd.DataFrame) -> None:
+    density = FlowDensity(n_layers=0, n_components=2)
+    detector = FlowOutlierDetector(density, random_state=0).fit(trains)
+    wrong = trains.head(2).assign(hour=[3, 4])
+    reasons = detector.explain(wrong)
+    assert reasons.groupby("row").first()["column"].tolist() == ["hour", "hour"]
+    assert np.isfinite(detector.score_features(wrong)).all(axis=None)
 
 
 def test_unknown_times_follow_from_their_parts(flow: FlowDensity, trains: pd.DataFrame) -> None:

@@ -91,6 +91,6 @@ class Clock(NumberKind):
 
 
 def hold_times(distinct: Distinct) -> bool:
-    """Whether all of some numbers are times."""
+    """Whether all of some numbers are times, and few enough for those of parts to be all kept."""
     values = distinct.values
-    return bool(values.dtype.kind in "iuf" and distinct.is_complete and are_times(values).all())
+    return bool(values.dtype.kind in "iuf" and distinct.would_be_kept and are_times(values).all())
