@@ -68,12 +68,10 @@ class NumberCodec(ColumnCodec):
         Positions of other numbers, each among those of its rounding level; a column of values has
         a label "a value" for each level. Where ``fills_gaps`` is False, as in models of version
         0.1.0, the cells of atoms remain empty, except among rounding levels.
-    uncounted : type of FloatCoordinates
-        Coordinates of numbers that are not counted from an origin.
     """
 
     is_ordered = True
-    uncounted: ClassVar[type[FloatCoordinates]] = FloatCoordinates
+    uncounted: ClassVar[type[FloatCoordinates]] = FloatCoordinates  # of numbers without an origin
     _is_valued = False
 
     def __init__(
@@ -130,9 +128,8 @@ class NumberCodec(ColumnCodec):
         if coordinates.epsilon:
             off_grid = others[:0] if coordinates.step else others
             scaling, smallest = fit_near_zero(scaling, off_grid, coordinates.epsilon)
-        nothing = np.zeros(1, dtype=np.int64)
         unseen = cls._probability_of_unseen(column, weight)
-        codec = cls(column, schema, unseen, nothing, coordinates, scaling, smallest)
+        codec = cls(column, schema, unseen, np.zeros(1, np.int64), coordinates, scaling, smallest)
         level = codec.cells.locate(x).level
         codec.rarest = rarest_labels(codec._label(column, index, level), codec.labels)
         return codec
@@ -185,6 +182,10 @@ class NumberCodec(ColumnCodec):
     def step(self) -> float:
         """Width of the grid in coordinates; 0 where there is none."""
         return self.coordinates.step
+
+    def numbers_at(self, x: FloatArray) -> FloatArray:
+        """Return the numbers at coordinates, in the unit of the column, on a grid or not."""
+        return math.exp(-self.coordinates.log_unit) * (x - self.coordinates.coordinate_of(0))
 
     def encode_condition(self, column: StoredColumn) -> EncodedColumn:
         """Label as :meth:`encode` does; all numbers have a value."""

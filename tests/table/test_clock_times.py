@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import skflow
-from skflow import FlowDensity, FlowOutlierDetector
+from skflow import FlowDensity, FlowOutlierDetector, FlowRegressor
 from skflow.table.clock_times.arithmetic import (
     are_times,
     hours_and_minutes,
@@ -138,6 +138,15 @@ def test_a_wrong_part_is_the_reason(trains: pd.DataFrame) -> None:
     reasons = detector.explain(wrong)
     assert reasons.groupby("row").first()["column"].tolist() == ["hour", "hour"]
     assert np.isfinite(detector.score_features(wrong)).all(axis=None)
+
+
+def test_predicted_times_are_times(trains: pd.DataFrame) -> None:
+    X, y = trains[["due", "late"]], trains["left"]
+    density = FlowDensity(n_layers=0, n_components=2)
+    regressor = FlowRegressor(density, random_state=0).fit(X[:2000], y[:2000])
+    predicted = minutes_since_midnight(regressor.predict(X[2000:]).astype(float))
+    error = np.abs(predicted - minutes_since_midnight(y[2000:].to_numpy(float)))
+    assert np.median(error) < 5  # as numbers, means across an hour would be off by up to 40
 
 
 def test_unknown_times_follow_from_their_parts(flow: FlowDensity, trains: pd.DataFrame) -> None:

@@ -47,6 +47,10 @@ class ClockCodec(ValueCodec):
 
     uncounted = ClockCoordinates
 
+    def numbers_at(self, x: FloatArray) -> FloatArray:
+        """Return hours and minutes, which may have decimals."""
+        return hours_and_minutes(x)
+
     def encode(self, column: StoredColumn) -> EncodedColumn:
         """Encode minutes; numbers that are no times have next to no density."""
         encoded = super().encode(column)
