@@ -7,5 +7,12 @@ the parameter ``constraints`` of :class:`~skflow.FlowDensity`.
 from skflow.table.constraints.constraint import Constraint
 from skflow.table.constraints.mapping import MappingConstraint
 from skflow.table.constraints.numeric import LinearConstraint, ProductConstraint
+from skflow.table.constraints.part import PartConstraint
 
-__all__ = ["Constraint", "LinearConstraint", "MappingConstraint", "ProductConstraint"]
+__all__ = [
+    "Constraint",
+    "LinearConstraint",
+    "MappingConstraint",
+    "PartConstraint",
+    "ProductConstraint",
+]

@@ -47,6 +47,13 @@ def copy(rng: np.random.Generator, n: int) -> Made:
     return {"first": x, "second": x}, "second = first"
 
 
+def hour_of_day(rng: np.random.Generator, n: int) -> Made:
+    """Make times of day such as 517, and their hours."""
+    minutes = np.clip(rng.normal(840, 200, n), 0, 1439).astype(int)
+    times = 100 * (minutes // 60) + minutes % 60
+    return {"hour": minutes // 60, "left": times}, "hour = hour of left"
+
+
 def affine(rng: np.random.Generator, n: int) -> Made:
     """Make temperatures in two units."""
     celsius = np.round(rng.normal(15, 8, n), 1)
@@ -142,7 +149,7 @@ def category_to_number(rng: np.random.Generator, n: int) -> Made:
 
 MAKERS: list[Maker] = [
     *(sum_of_two, sum_of_five, difference, copy, affine, percentage, product, product_rounded),
-    *(ratio, taxed_sum, duration, days, category_to_category, category_to_number),
+    *(hour_of_day, ratio, taxed_sum, duration, days, category_to_category, category_to_number),
 ]
 
 

@@ -9,16 +9,19 @@ from skflow.archive.document import (
     ConstraintFields,
     LinearFields,
     MappingFields,
+    PartFields,
     ProductFields,
 )
 from skflow.archive.scalars import pack_scalar, unpack_scalar
 from skflow.table.constraints.constraint import Constraint
 from skflow.table.constraints.mapping import MappingConstraint
 from skflow.table.constraints.numeric import LinearConstraint, ProductConstraint
+from skflow.table.constraints.part import PartConstraint
 
 FORMS: dict[type[ConstraintFields], type[Constraint]] = {
     LinearFields: LinearConstraint,
     ProductFields: ProductConstraint,
+    PartFields: PartConstraint,
     MappingFields: MappingConstraint,
 }
 

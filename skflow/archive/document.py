@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from skflow.table.constraints.numbers import Rounding
+from skflow.table.constraints.part import Part
 from skflow.table.storage import Library
 
 LARGEST = 1.7976931348623157e308  # finite floats lie within
@@ -106,6 +107,13 @@ class ProductFields(NumericFields, tag="product"):
     factor: Finite
 
 
+class PartFields(ConstraintFields, tag="part"):
+    """The hour or the minute of a time of day."""
+
+    operands: Annotated[list[str], Meta(min_length=1, max_length=1)]
+    part: Part
+
+
 class MappingFields(ConstraintFields, tag="mapping"):
     """Values of a column, for values of another."""
 
@@ -113,7 +121,7 @@ class MappingFields(ConstraintFields, tag="mapping"):
     pairs: Annotated[list[tuple[Scalar, Scalar]], Meta(min_length=1)]
 
 
-AnyConstraint = LinearFields | ProductFields | MappingFields
+AnyConstraint = LinearFields | ProductFields | PartFields | MappingFields
 
 
 class WholeSchemaFields(Fields):

@@ -239,7 +239,7 @@ class ConditionalDistribution:
             if column.codec.stored.family.is_temporal:
                 means.append(_to_array(column.codec.stored.filled(coordinates.write(x))))
             else:
-                means.append(_unit(column) * (x - coordinates.coordinate_of(0)))
+                means.append(column.codec.numbers_at(x))
         return self._join(means)
 
     def var(self) -> FloatArray:

@@ -15,7 +15,7 @@ from skflow.table.coordinates import CoordinateSystem, IntegerGrid
 from skflow.table.scaling import AsinhScaling, NearZeroAsinhScaling, PowerOfTwoScaling, Scaling
 
 MOST_EXACT = 2**53  # whole numbers that a float64 holds
-TIMES = ("date", "duration")
+TIMES = ("date", "duration", "clock")
 
 
 class FlowDistribution(Distribution):

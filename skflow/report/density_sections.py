@@ -23,6 +23,7 @@ KINDS = {
     "implied": ("computed numbers", "a constraint computes them from other columns"),
     "levels": ("few numbers", "few different numbers, each often: each is an event of its own"),
     "constant": ("one value", "all rows hold the same"),
+    "clock": ("times of day", "all numbers spell times of day, such as 517"),
     "integer": ("whole numbers", "all numbers are whole"),
     "decimal": ("decimal numbers", "all numbers are multiples of one step"),
     "continuous": ("any numbers", "the numbers lie on no common grid"),

@@ -352,8 +352,9 @@ class TableCodec:
         codec = self.columns[j]
         start = float(np.nan_to_num(numbers_in(codec.some_cell())[0])) if codec.is_ordered else 0.0
         place = constraint.operands.index(codec.stored.name)
-        step = self.schema.columns[j].step
-        operand = Operand(place, codec.stored, step, start, codec.scale)
+        schema = self.schema.columns[j]
+        every = kind_of(schema).every(schema)
+        operand = Operand(place, codec.stored, schema.step, start, codec.scale, every)
         operands = [of_name[name] for name in constraint.operands]
         return solve(constraint, operand, operands, rows.columns[target])
 

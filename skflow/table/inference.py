@@ -60,13 +60,16 @@ def infer_schema(
        columns would be levels of 5 numbers or more on a grid without gaps, such as pixels or
        answers on a scale, they are integers or decimals instead: the order of their numbers says
        more than labels do. Conditions are left out of this.
-    4. *integer*: whole numbers, on a grid of step 1, or of the largest number that divides
+    4. *clock*: whole numbers such as 517 or 1830 that spell times of day, from 0 to 2400, on a
+       grid of minutes. No number of an hour that is followed by another is from 60 to 99, in 6
+       such hours at least, and by chance this has a probability below 10^-12.
+    5. *integer*: whole numbers, on a grid of step 1, or of the largest number that divides
        all, where they are numerous enough: 10 different ones for a step of 10 or more, 34 for 2.
-    5. *decimal*: numbers of a fixed count of decimals, or multiples of one such, where that
+    6. *decimal*: numbers of a fixed count of decimals, or multiples of one such, where that
        grid is 16 times as coarse as the floats' own, twice where 34 different numbers are the
        float32 or float16 nearest to its points, and the column spans at most 2^40 of its steps.
-    6. *continuous*: other numbers.
-    7. *date* and *duration*, on a grid of the largest unit of the clock, from day to
+    7. *continuous*: other numbers.
+    8. *date* and *duration*, on a grid of the largest unit of the clock, from day to
        nanosecond, that divides all, or of a multiple of it, as 30 minutes.
 
     In kinds with values, a value is an atom if it is repeated in at least 1 % of rows
@@ -74,7 +77,8 @@ def infer_schema(
     as its neighbours, on the same rounding level, unless ``column_kinds`` says
     "continuous": these are numbers without grid or atom. Where no smooth density explains the
     counts of numbers, dates or durations on a grid, rounding levels included, as of amounts of a
-    tariff, each in 10 rows is an atom, the 128 of most rows at most. The support of numbers, and of
+    tariff, each in 10 rows is an atom, the 128 of most rows at most; or each in 3 rows, of 128 at
+    most, where this gains half a nat per row. The support of numbers, and of
     durations, that are all of one sign ends at 0. No level, atom or bound is a number that
     occurs once.
 

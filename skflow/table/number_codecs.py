@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,7 @@ class NumberCodec(ColumnCodec):
     """
 
     is_ordered = True
+    uncounted: ClassVar[type[FloatCoordinates]] = FloatCoordinates  # of numbers without an origin
     _is_valued = False
 
     def __init__(
@@ -117,7 +118,7 @@ class NumberCodec(ColumnCodec):
         coordinates: CoordinateSystem = (
             IntegerGrid.fit(column, schema, is_exact=cls._is_exact(schema))
             if is_counted
-            else FloatCoordinates(column, schema)
+            else cls.uncounted(column, schema)
         )
         known = KnownNumbers(cls._known_of(schema), column)
         index, x = known.find(column), coordinates.read(column)
@@ -127,9 +128,8 @@ class NumberCodec(ColumnCodec):
         if coordinates.epsilon:
             off_grid = others[:0] if coordinates.step else others
             scaling, smallest = fit_near_zero(scaling, off_grid, coordinates.epsilon)
-        nothing = np.zeros(1, dtype=np.int64)
         unseen = cls._probability_of_unseen(column, weight)
-        codec = cls(column, schema, unseen, nothing, coordinates, scaling, smallest)
+        codec = cls(column, schema, unseen, np.zeros(1, np.int64), coordinates, scaling, smallest)
         level = codec.cells.locate(x).level
         codec.rarest = rarest_labels(codec._label(column, index, level), codec.labels)
         return codec
@@ -141,7 +141,7 @@ class NumberCodec(ColumnCodec):
         """Return the codec whose state is given; its scaling is an object already."""
         origin, narrow = state["origin"], state["narrow"]
         coordinates: CoordinateSystem = (
-            FloatCoordinates(stored, schema)
+            cls.uncounted(stored, schema)
             if origin is None
             else IntegerGrid(stored, schema, origin, narrow=narrow, is_exact=cls._is_exact(schema))
         )
@@ -182,6 +182,10 @@ class NumberCodec(ColumnCodec):
     def step(self) -> float:
         """Width of the grid in coordinates; 0 where there is none."""
         return self.coordinates.step
+
+    def numbers_at(self, x: FloatArray) -> FloatArray:
+        """Return the numbers at coordinates, in the unit of the column, on a grid or not."""
+        return math.exp(-self.coordinates.log_unit) * (x - self.coordinates.coordinate_of(0))
 
     def encode_condition(self, column: StoredColumn) -> EncodedColumn:
         """Label as :meth:`encode` does; all numbers have a value."""

@@ -41,6 +41,8 @@ MOST_IRREGULAR = 128  # atoms, at most, of a column in which each frequent numbe
 WINDOW = 2  # steps on each side that a smooth count is the mean of
 LEAST_GAIN = 4.0  # in terms of what parameters cost
 MOSTLY_FREQUENT = 0.8  # share of rows with frequent numbers; below it a nat per row must be gained
+GAIN_PER_ROW = 0.5  # nats
+REPEATED_ROWS = 3  # of each number that is an atom for this gain, where there are 128 at most
 MOSTLY_LEVELS = 0.8  # share of the distinct values that repeat, for each of them to be an atom
 DISTINCT_ON_STEP = 10  # values, at least, that must be multiples of a step for a grid of it
 DIGITS_OF_CHANCE = 10 - 1e-9  # and for which chance would have to be as small as 10^-10
@@ -101,32 +103,43 @@ def find_irregular(
     have such numbers. Where more than a fifth of the rows have others, they must gain a nat per row
     besides: labels split these rows from the values that they depend on alike. Atoms, their rows
     and points beside them are left out.
+
+    These are numbers of 10 rows each. Else, where most rows have one of at most 128 numbers of 3
+    rows each, all of these are atoms if they gain half a nat per row, each row predicted from the
+    others: with :math:`c_k - 1` instead of :math:`c_k` in the logarithm.
     """
     counts, n_present = distinct.counts, distinct.counts.sum()
-    if step is None or 2 * counts[counts >= ATOM_ROWS].sum() <= n_present:  # whatever atoms are
+    if step is None or 2 * counts[counts >= REPEATED_ROWS].sum() <= n_present:  # whatever atoms are
         return ()
     places = find_places(distinct, step, rounding)
     if places is None:
         return ()
     is_atom = are_atoms(distinct, places.level)
-    rare = np.sort(counts)[:-MOST_IRREGULAR].max(initial=ATOM_ROWS - 1)
-    is_frequent = counts > rare
-    others = is_frequent & ~is_atom
-    n_rows, n_others = counts[~is_atom].sum(), counts[others].sum()
-    if 2 * n_others <= n_rows:
-        return ()
+    n_rows = counts[~is_atom].sum()
     offsets = np.arange(1, WINDOW + 1)
     below, above = (places.counts_beside(side, counts, is_atom) for side in (-offsets, offsets))
     pairs = below + above  # NaN where one of the two is an atom or beyond all numbers
     around, n_around = np.nansum(pairs, axis=0), 2 * np.count_nonzero(~np.isnan(pairs), axis=0)
     smooth = np.where(n_around, np.maximum(around, 1) / np.maximum(n_around, 1), counts)
-    gain = counts * np.log(counts / smooth) - (counts - smooth)
-    gained = gain[others].sum()
-    if gained <= LEAST_GAIN * 0.5 * math.log(n_present) * np.count_nonzero(others):
-        return ()
-    if n_others < MOSTLY_FREQUENT * n_rows and gained <= n_rows:
-        return ()
-    return distinct.numbers(is_frequent)
+    rare = np.sort(counts)[:-MOST_IRREGULAR].max(initial=0)
+    is_frequent = counts > max(rare, ATOM_ROWS - 1)
+    others = is_frequent & ~is_atom
+    gained = (counts * np.log(counts / smooth) - (counts - smooth))[others].sum()
+    least = LEAST_GAIN * 0.5 * math.log(n_present) * np.count_nonzero(others)
+    if counts[others].sum() <= MOSTLY_FREQUENT * n_rows:
+        least = max(least, n_rows)
+    if 2 * counts[others].sum() > n_rows and gained > least:
+        return distinct.numbers(is_frequent)
+    is_frequent = counts >= REPEATED_ROWS
+    others = is_frequent & ~is_atom
+    left_out = counts * np.log(np.maximum(counts - 1, 1) / smooth) - (counts - smooth)
+    if (
+        rare < REPEATED_ROWS
+        and 2 * counts[others].sum() > n_rows
+        and left_out[others].sum() > GAIN_PER_ROW * n_rows
+    ):
+        return distinct.numbers(is_frequent)
+    return ()
 
 
 def are_whole(distinct: Distinct) -> bool:

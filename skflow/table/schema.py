@@ -29,8 +29,8 @@ class ColumnSchema(ColumnSpecification):
         As the container spells it. Not compared: it does not change the measure.
     kind : str
         "categorical"; "levels" (few numbers, each an event), "constant" (one of
-        them); "integer", "decimal" (numbers on a grid), "continuous", "date",
-        "duration".
+        them); "clock" (times of day such as 517, on a grid of minutes), "integer", "decimal"
+        (numbers on a grid), "continuous", "date", "duration".
     levels : tuple
         Events of kinds "categorical", "levels" and "constant", in order. Dates are
         seconds since 1970, durations seconds.
@@ -39,10 +39,11 @@ class ColumnSchema(ColumnSpecification):
     atoms : tuple of numbers
         Values repeated so often that each is an event of its own.
     step : number, default=None
-        Width of the grid, in the column's unit; seconds for dates and durations.
+        Width of the grid, in the column's unit; seconds for dates and durations, minutes for
+        times of day.
     rounding : tuple of numbers
-        Steps that many numbers are multiples of, ascending: each number is on the level of the
-        largest one that divides it, and levels have probabilities of their own.
+        Steps that many numbers are multiples of, ascending, in the unit of ``step``: each number is
+        on the level of the largest one that divides it, and levels have probabilities of their own.
     low, high : number, default=None
         The support.
     family : str

@@ -16,6 +16,7 @@ from skflow import FlowDensity, FlowImputer, FlowOutlierDetector
 from skflow.table.constraints.constraint import Constraint
 from skflow.table.constraints.mapping import MappingConstraint
 from skflow.table.constraints.numeric import LinearConstraint, ProductConstraint
+from skflow.table.constraints.part import PartConstraint
 
 pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
 
@@ -300,6 +301,8 @@ FAULTS: dict[str, tuple[Callable[[], Constraint], str]] = {
     "no pair": (lambda: MappingConstraint("t", ("a",), ()), "at least one"),
     "two values": (lambda: MappingConstraint("t", ("a",), ((1, 2), (1, 3))), "two values"),
     "missing value": (lambda: MappingConstraint("t", ("a",), ((1, None),)), "none missing"),
+    "part": (lambda: PartConstraint("t", ("a",), "day"), "'hour', 'minute'"),  # type: ignore[arg-type]
+    "two times": (lambda: PartConstraint("t", ("a", "b"), "hour"), "one column"),
     "two operands": (lambda: MappingConstraint("t", ("a", "b"), ((1, 2),)), "one column"),
 }
 
@@ -316,6 +319,7 @@ def test_constraints_with_faults_are_refused(fault: str) -> None:
     [
         LinearConstraint("total", ("net", "shop"), (1.0, 1.0)),
         LinearConstraint("shop", ("net",), (1.0,)),
+        PartConstraint("total", ("shop",), "hour"),
         MappingConstraint("total", ("shop",), (("east", "much"),)),
         MappingConstraint("shop", ("total",), (("much", "east"),)),
     ],

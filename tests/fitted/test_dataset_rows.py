@@ -235,6 +235,16 @@ def test_constraints_of_a_dataset_are_those_of_its_frame(out_of_core: None, tmp_
     assert np.mean(drawn["net"] + drawn["tax"] == drawn["total"]) == pytest.approx(0.955, abs=0.02)
 
 
+def test_times_of_a_dataset_are_those_of_its_frame(out_of_core: None, tmp_path: Path) -> None:
+    minutes = np.random.default_rng(0).normal(840, 200, 2000).astype(int).clip(0, 1439)
+    frame = pd.DataFrame({"left": 100 * (minutes // 60) + minutes % 60, "minute": minutes % 60})
+    table = ParquetTable(write(tmp_path, frame, [700, 1500]))
+    known = EncodableDataset.learn(FlowDensity(), table)
+    assert known.codec.schema.columns[0].kind == "clock"
+    assert [*map(str, known.codec.schema.constraints)] == ["minute = minute of left"]
+    assert facts(known) == facts(learn_frame(FlowDensity(), table.read()[0]))
+
+
 def test_rows_for_early_stopping_may_be_a_dataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

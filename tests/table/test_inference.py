@@ -216,7 +216,6 @@ def test_atoms_tower_over_their_neighbours() -> None:
     values = np.concatenate((np.zeros(40), REAL.round(4), np.full(12, 9.5)))
     assert taken(values).atoms == (0.0, 9.5)
     assert taken(np.concatenate((values, np.full(9, 4.5)))).atoms == (0.0, 9.5)
-    assert taken(np.repeat(WHOLE[:100], 9)).atoms == ()
     days = START + pd.to_timedelta(np.append(WHOLE[:300] % 9999, [0] * 30), "D")
     assert taken(days).atoms == (int(START.timestamp()),)
 
@@ -269,6 +268,19 @@ def test_irregular_numbers_among_multiples_are_atoms() -> None:
     assert len(column.atoms) <= 70
     even = taken(np.append(50 * rng.integers(0, 70, 8000), odd))
     assert (even.rounding, even.atoms) == ((50,), ())
+
+
+def test_numbers_that_repeat_in_few_rows_are_atoms_where_they_are_most() -> None:
+    rng = np.random.default_rng(0)
+    sizes = np.sort(rng.choice(1000, 40, replace=False))
+    listed = np.append(sizes[:3].repeat(3), rng.choice(sizes, 250))
+    repeated, counts = np.unique(listed, return_counts=True)
+    single = np.setdiff1d(np.arange(1000), sizes)[::20]
+    column = taken(np.concatenate((listed, single)))
+    assert column.atoms == tuple(repeated[counts >= 3].tolist())
+    # Of 400 amounts, as of numbers without a list, 128 would be no more than a part.
+    assert taken(np.repeat(rng.choice(100_000, 400, replace=False), 3)).atoms == ()
+    assert taken(rng.normal(500, 40, 300).round()).atoms == ()
 
 
 def test_of_more_than_128_irregular_numbers_the_most_frequent_are_atoms() -> None:

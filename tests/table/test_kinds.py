@@ -51,6 +51,7 @@ def test_codecs_are_restored_from_their_state(kind: Any) -> None:
     values = {
         "constant": np.full(50, 2.5),
         "levels": np.resize([1.0, 2.0, 3.0], 80),
+        "clock": np.arange(50),
         "integer": np.arange(50),
         "decimal": (SPREAD * 100).round() / 100,
     }.get(kind.name, VALUES[family])

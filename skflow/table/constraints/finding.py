@@ -12,6 +12,7 @@ from skflow.table.constraints.linear_search import find_pairs, solve
 from skflow.table.constraints.mapping import MappingConstraint
 from skflow.table.constraints.mapping_search import find_mappings, learn_all
 from skflow.table.constraints.numeric import LinearConstraint, NumericConstraint
+from skflow.table.constraints.part_search import find_parts
 from skflow.table.constraints.product_search import find_products
 from skflow.table.constraints.quantities import Quantity, read_quantities
 from skflow.table.constraints.relations import find_relations
@@ -43,6 +44,7 @@ def find_constraints(table: StoredTable, columns: Sequence[ColumnSchema]) -> tup
     * *Products and ratios* of two columns, up to 40, by the variance of sums of logarithms.
     * *Several operands with rounding*, by regressions on the draws; columns that are not needed
       are left out.
+    * *Hours and minutes* of times of day such as 517, in two columns of their own.
     * *Mappings* between columns of levels, by cross tabulation.
 
     Coefficients are those of the fewest digits that explain the rows. Rounding is to the grid of
@@ -101,7 +103,15 @@ def find_constraints(table: StoredTable, columns: Sequence[ColumnSchema]) -> tup
     if len(tested) < LEAST_ROWS:
         return ()
     chosen: dict[str, Constraint] = {}
-    for constraint in rank(*find_numeric(table, columns, searched, tested)):
+    quantities = read_quantities(table.columns, columns)
+    sample, held_out = (
+        {own.name: table.columns[own.position].take(some) for own in quantities}
+        for some in (searched, tested)
+    )
+    for part in find_parts(quantities, sample):
+        if confirm(part, held_out, LEAST_VALUES) is not None:
+            accept(part, chosen)
+    for constraint in rank(*find_numeric(quantities, searched, sample, held_out)):
         accept(constraint, chosen)
     for mapping in find_mappings(table.columns, columns, searched, tested, known=chosen):
         accept(mapping, chosen)
@@ -114,19 +124,12 @@ def find_constraints(table: StoredTable, columns: Sequence[ColumnSchema]) -> tup
 
 
 def find_numeric(
-    table: StoredTable,
-    schemas: Sequence[ColumnSchema],
-    searched: NDArray[np.intp],
-    tested: NDArray[np.intp],
+    quantities: Sequence[Quantity], searched: NDArray[np.intp], sample: Columns, held_out: Columns
 ) -> tuple[list[Candidate], dict[str, Quantity]]:
-    """Return constraints between numbers that hold in the tested rows, and all such columns."""
-    quantities = read_quantities(table.columns, schemas)
+    """Return constraints between numbers that hold in rows held out, and all such columns."""
     names = {quantity.name: quantity for quantity in quantities}
     if len(quantities) < 2:
         return [], names
-    stored = {quantity.name: table.columns[quantity.position] for quantity in quantities}
-    sample = {name: column.take(searched) for name, column in stored.items()}
-    held_out = {name: column.take(tested) for name, column in stored.items()}
     are_few = len(quantities) <= MOST_RELATED
     found = []
     if are_few:

@@ -10,6 +10,7 @@ from skflow.table.constraints.numbers import EPSILON, MOST_STEPS, FloatArray, nu
 from skflow.table.families.date import Date
 from skflow.table.kinds import kind_of
 from skflow.table.kinds.categorical import Categorical
+from skflow.table.kinds.clock import Clock
 from skflow.table.scaling import steps_in
 from skflow.table.schema import ColumnSchema
 from skflow.table.storage import StoredColumn
@@ -41,6 +42,8 @@ class Quantity:
         Whether only differences are quantities, without an origin.
     is_float : bool
         Whether it is stored in floats.
+    is_clock : bool
+        Whether the numbers are times of day such as 517.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Quantity:
     spread: float
     is_date: bool
     is_float: bool
+    is_clock: bool
 
     @property
     def n_steps(self) -> float:
@@ -83,6 +87,7 @@ def read_quantities(
                 *(schema.name, position, numbers, own, coarse, spread),
                 is_date=isinstance(column.family, Date),
                 is_float=column.values.dtype.kind == "f",
+                is_clock=isinstance(kind_of(schema), Clock),
             )
         )
     return tuple(quantities)

@@ -68,6 +68,8 @@ class Operand(NamedTuple):
         Step of its grid.
     start, scale : float
         A number to start from, and a typical magnitude, in its unit.
+    every : sequence of numbers
+        All that it may hold, in its unit, where these are few.
     """
 
     place: int
@@ -75,6 +77,7 @@ class Operand(NamedTuple):
     step: Number | None
     start: float
     scale: float
+    every: Sequence[Number] = ()
 
     @property
     def unit(self) -> Fraction | None:
@@ -106,7 +109,9 @@ def solve(
     """
     with np.errstate(all="ignore"):
         if isinstance(constraint, MappingConstraint):
-            tried = every_key(constraint, target, operand.like)
+            tried = every_one([key for key, _ in constraint.pairs], target, operand.like)
+        elif len(operand.every):
+            tried = every_one(operand.every, target, operand.like)
         else:
             outer, n_rounded = constraint, 1
             if isinstance(constraint, ComposedConstraint):
@@ -130,12 +135,12 @@ def solve(
     return Solutions(source[kept], cells.take(kept), np.log(tried.width.ravel()[kept]))
 
 
-def every_key(constraint: MappingConstraint, target: StoredColumn, like: StoredColumn) -> Tried:
-    """Return all keys of a mapping for each row."""
-    keys, is_held = stored_as(like, [key for key, _ in constraint.pairs])
-    shape = len(target.values), len(keys)
-    values = np.broadcast_to(keys, shape)
-    return Tried(values, np.broadcast_to(is_held, shape), np.ones(shape), is_one=False)
+def every_one(values: Sequence[Any], target: StoredColumn, like: StoredColumn) -> Tried:
+    """Return all values that the operand may have for each row."""
+    stored, is_held = stored_as(like, values)
+    shape = len(target.values), len(stored)
+    tried = np.broadcast_to(stored, shape)
+    return Tried(tried, np.broadcast_to(is_held, shape), np.ones(shape), is_one=False)
 
 
 def numbers_near(

@@ -1,6 +1,7 @@
 """Kinds of columns, one file each, in the order of the rules by which they are inferred."""
 
 from skflow.table.kinds.categorical import Categorical
+from skflow.table.kinds.clock import Clock
 from skflow.table.kinds.constant import Constant
 from skflow.table.kinds.continuous import Continuous
 from skflow.table.kinds.date import Date
@@ -17,6 +18,7 @@ RULES: tuple[Kind, ...] = (
     Categorical(),
     Constant(),
     Levels(),
+    Clock(),
     Integer(),
     Decimal(),
     Continuous(),

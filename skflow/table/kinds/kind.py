@@ -99,6 +99,10 @@ class Kind(ABC):
         """Return the values of a column that have a label of their own."""
         return schema.levels
 
+    def every(self, schema: ColumnSpecification) -> tuple[Number, ...]:
+        """Return all numbers that a column may hold where these are few and known; else none."""
+        return ()
+
     def count_labels(self, schema: ColumnSpecification) -> int:
         """Return the number of known labels, of values and missing markers."""
         n_levels = 1 + len(schema.rounding) if self.has_values else 0
@@ -196,9 +200,16 @@ class LevelKind(Kind):
 
 
 class ValueKind(Kind):
-    """Numbers, dates or durations as values, with a grid, a support and atoms."""
+    """Numbers, dates or durations as values, with a grid, a support and atoms.
+
+    Attributes
+    ----------
+    codec : type of ValueCodec
+        Class of the codec of a column.
+    """
 
     has_values = True
+    codec: ClassVar[type[ValueCodec]] = ValueCodec
 
     def specify(
         self, draft: Specification, summary: ColumnSummary, *, is_chosen: bool
@@ -249,13 +260,13 @@ class ValueKind(Kind):
         weight: NDArray[np.float64] | None = None,
     ) -> ColumnCodec:
         """Return a fitted :class:`ValueCodec`."""
-        return ValueCodec.fit(column, schema, weight, is_counted=self.is_counted(column, schema))
+        return self.codec.fit(column, schema, weight, is_counted=self.is_counted(column, schema))
 
     def restore(
         self, stored: StoredColumn, schema: ColumnSpecification, state: Mapping[str, Any]
     ) -> ColumnCodec:
         """Return the :class:`ValueCodec` of a state."""
-        return ValueCodec.restore(stored, schema, state)
+        return self.codec.restore(stored, schema, state)
 
     def of_target(self, schema: Specification, others: ColumnSummary) -> Specification | None:
         """Return the schema of a target: of kind "implied" where other cells are few."""

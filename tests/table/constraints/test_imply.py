@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from skflow.table.constraints.mapping import MappingConstraint
 from skflow.table.constraints.numeric import LinearConstraint, ProductConstraint
+from skflow.table.constraints.part import PartConstraint
 from skflow.table.constraints.simplest import simplest_within, spell
 from skflow.table.reading import read_numpy
 from skflow.table.storage import StoredColumn
@@ -156,6 +157,17 @@ def test_mappings_look_values_up() -> None:
         values, implied = numbers.imply([column(np.array([2, 3, 4], dtype))], column(["", ""]))
         assert implied.tolist() == [True, True, False]
         assert values[:2].tolist() == ["b", "c"]
+
+
+def test_parts_of_times() -> None:
+    times = column([0, 59, 517, 1830, 2359, 2400, 575, -1, 2401])
+    for part, expected in (("hour", [0, 0, 5, 18, 23, 24]), ("minute", [0, 59, 17, 30, 59, 0])):
+        constraint = PartConstraint("part", ("time",), part)
+        for dtype in (np.int64, np.float32):
+            values, implied = constraint.imply([times], column(np.empty(0, dtype)))
+            assert values.dtype == dtype
+            assert implied.tolist() == [True] * 6 + [False] * 3
+            assert values[implied].tolist() == expected
 
 
 def test_constraints_compare_and_hash() -> None:

@@ -1,0 +1,1 @@
+"""Times of day that numbers spell as hours and minutes: 517 is 05:17."""
