@@ -112,7 +112,7 @@ class Skflow(CouplingFlow):
     def descent(self) -> Callable[[], None]:
         """Return the step of skflow's training."""
         optimizer = AdamW(self, WEIGHT_DECAY, MAX_NORM)
-        average = EMA(optimizer.parameters, horizon=600)
+        average = EMA([optimizer.flat], horizon=600)
 
         def descend() -> None:
             optimizer.step(RATE)

@@ -35,7 +35,7 @@ from skflow.training.loop import History
 from skflow.training.state import TrainingState
 
 FORMAT = "skflow checkpoint"
-VERSION = 1
+VERSION = 2
 # Parameters that change no weight, or whose draw the seed stands for.
 FREE = ("device", "verbose", "checkpoint_path", "random_state")
 REMEDY = "Delete it to begin again, or give another checkpoint_path."

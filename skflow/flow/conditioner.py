@@ -1,10 +1,11 @@
 """Conditioners: masked networks from columns and features to spline parameters."""
 
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 QUANTIZATION_STEP = 2.0**-20
 
@@ -102,6 +103,64 @@ class ResidualBlock(nn.Module):
         return h + self.second(hidden)
 
 
+class _ResidualNetwork(torch.autograd.Function):
+    """A linear layer, residual blocks, a linear layer of rectified units; gradients written out.
+
+    Of a small network, a step costs as much for what stands between its matrix products.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        inputs: Tensor,
+        dropouts: Sequence[Dropout],
+        masks: Sequence[Tensor | None],
+        *parameters: Tensor,
+    ) -> Tensor:
+        pairs = zip(parameters[::2], masks, strict=True)
+        weights = [weight if mask is None else weight * mask for weight, mask in pairs]
+        biases = [bias[:, None] for bias in parameters[1::2]]
+        read = [inputs]  # by each layer
+        h = torch.addmm(biases[0], weights[0], inputs)
+        for k, dropout in enumerate(dropouts):
+            first, second = 2 * k + 1, 2 * k + 2
+            read.append(torch.relu(h))
+            hidden = torch.addmm(biases[first], weights[first], read[-1]).relu_()
+            read.append(dropout(hidden))
+            h = torch.addmm(biases[second], weights[second], read[-1]).add_(h)
+        read.append(torch.relu(h))
+        ctx.save_for_backward(*weights, *read)
+        ctx.masks = masks
+        ctx.scales = [1 / (1 - d.rate) if d.training else 1.0 for d in dropouts]
+        return torch.addmm(biases[-1], weights[-1], read[-1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        n_layers = len(ctx.masks)
+        weights, read = ctx.saved_tensors[:n_layers], ctx.saved_tensors[n_layers:]
+        of_parameters: list[Tensor] = []
+
+        def back_through(layer: int, of_output: Tensor) -> Tensor:
+            of_weight, mask = of_output @ read[layer].T, ctx.masks[layer]
+            if mask is not None:
+                of_weight *= mask
+            of_parameters[:0] = (of_weight, of_output.sum(dim=1))
+            return weights[layer].T @ of_output
+
+        def rectified(of_units: Tensor, layer: int) -> Tensor:
+            return torch.ops.aten.threshold_backward(of_units, read[layer], 0)
+
+        of_h = rectified(back_through(n_layers - 1, gradient), n_layers - 1)
+        for k in reversed(range(len(ctx.scales))):
+            first, second = 2 * k + 1, 2 * k + 2
+            of_hidden = rectified(back_through(second, of_h), second)
+            if ctx.scales[k] != 1:
+                of_hidden *= ctx.scales[k]
+            of_h = of_h + rectified(back_through(first, of_hidden), first)
+        return back_through(0, of_h), None, None, *of_parameters
+
+
 class Conditioner(nn.Module):
     r"""Masked residual network from columns to the spline parameters of later columns.
 
@@ -177,10 +236,15 @@ class Conditioner(nn.Module):
         Inputs are rounded where ``quantize`` is set; see :func:`quantize_inputs`.
         """
         inputs = self._clamp(x, quantize=quantize)
-        h = self.input_layer(inputs if features is None else torch.cat((inputs, features)))
-        for block in self.blocks:
-            h = block(h)
-        raw: Tensor = self.output_layer(torch.relu(h))
+        inputs = inputs if features is None else torch.cat((inputs, features))
+        layers, dropouts = [self.input_layer], []
+        for block in cast(list[ResidualBlock], list(self.blocks)):
+            layers += (block.first, block.second)
+            dropouts.append(block.dropout)
+        layers.append(self.output_layer)
+        parameters = [p for layer in layers for p in (layer.weight, layer.bias)]
+        masks = [layer.mask for layer in layers]
+        raw: Tensor = _ResidualNetwork.apply(inputs, dropouts, masks, *parameters)
         return raw.view(self.n_parameters, -1, x.shape[1])
 
     def by_group(

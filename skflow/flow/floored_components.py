@@ -180,10 +180,8 @@ def log_prob(
         result: Tensor = _LogProb.apply(y, broad, regressors, absent, *components)
         return result
     standardised, _, _ = _standardise(y, regressors, components)
-    normal = _normal(standardised, components)
-    factors = normal.add_(components.floor[:, None] * broad)
-    has_absent = absent.is_cuda or bool(absent.any())  # a GPU would have to wait for the answer
-    return _sum_of_logs(factors, absent) if has_absent else factors.log_().sum(dim=1)
+    normal, least = _parts(standardised, broad, absent, components)
+    return normal.add_(least).log_().sum(dim=1)
 
 
 class _LogProb(torch.autograd.Function):
@@ -193,13 +191,13 @@ class _LogProb(torch.autograd.Function):
     ) -> Tensor:
         components = Components(*parameters)
         standardised, weight, precision = _standardise(y, regressors, components)
-        normal, floor = _normal(standardised, components), components.floor
-        density = normal + floor[:, None] * broad
-        share = normal.div_(density).masked_fill_(absent, 0.0)
+        normal, least = _parts(standardised, broad, absent, components)
+        density, floor = normal + least, components.floor
+        share = normal.div_(density)
         ctx.save_for_backward(
             standardised, share, weight, precision, broad, regressors, absent, floor
         )
-        return _sum_of_logs(density, absent)
+        return density.log_().sum(dim=1)
 
     @staticmethod
     @once_differentiable
@@ -247,15 +245,18 @@ def _standardise(
     return standardised.addcmul_(y, precision[:, :, None]), weight, precision
 
 
-def _normal(standardised: Tensor, components: Components) -> Tensor:
-    """Return the normal part of each factor, ``(K, d, n_rows)``."""
+def _parts(
+    standardised: Tensor, broad: Tensor, absent: Tensor, components: Components
+) -> tuple[Tensor, Tensor]:
+    """Return the normal parts of factors, ``(K, d, n_rows)``, and the broad ones, ``(d, n_rows)``.
+
+    They are 0 and 1 where a value is missing: a product with 0 or 1 takes a sixth of the time of a
+    mask.
+    """
     log_peak = torch.log1p(-components.floor) - components.scale.log() - LOG_SQRT_2PI
-    return torch.addcmul(log_peak[:, :, None], standardised, standardised, value=-0.5).exp_()
-
-
-def _sum_of_logs(density: Tensor, absent: Tensor) -> Tensor:
-    """Sum the logarithms of the present columns' factors, ``(K, n_rows)``; overwrites them."""
-    return density.log_().masked_fill_(absent, 0.0).sum(dim=1)
+    normal = torch.addcmul(log_peak[:, :, None], standardised, standardised, value=-0.5).exp_()
+    least = (components.floor[:, None] * broad).masked_fill_(absent, 1.0)
+    return normal.mul_((~absent).to(normal.dtype)), least
 
 
 class Residuals(NamedTuple):

@@ -26,11 +26,11 @@ coupling layers). These become widths, heights and derivatives
     \delta_k = m' + \mathrm{softplus}(t_k + c),
 
 with :math:`c` such that 0 gives the identity on :math:`[-B, B]`; outside, the spline is
-the identity (section 3.1 of the reference). Training spends its time here. Only the bin
-of an entry is ever computed: after the softmax every array has the size of the table, not
-of the table times the bins. The backward pass is written out for the same reason: the
-loss of an entry depends on the raw widths through the left edge and the width of its bin
-alone.
+the identity (section 3.1 of the reference). Training spends its time here, much of it between
+operations on small arrays. Only the bin of an entry is ever computed: after the exponentials
+few arrays have the size of the table times the bins. The backward pass is written out for the
+same reason: the loss of an entry depends on the raw widths through the left edge and the width of
+its bin alone.
 """
 
 import math
@@ -72,10 +72,8 @@ class Bin(NamedTuple):
 
 def forward_and_log_derivative(x: Tensor, cell: Bin) -> tuple[Tensor, Tensor]:
     """Evaluate the spline at ``x`` within its bin; return ``y`` and ``log dy/dx``."""
-    slope, position, mixed, bend = _shape(x, cell)
-    numerator = slope * position.square() + cell.left * mixed
-    y = cell.y + cell.height * numerator / (slope + bend * mixed)
-    return y, _log_derivative(cell, slope, position, mixed)
+    curve = _Curve.at((x - cell.x) / cell.width, cell)
+    return torch.addcmul(cell.y, cell.height, curve.ratio), curve.log_derivative()
 
 
 def inverse_and_log_derivative(y: Tensor, cell: Bin) -> tuple[Tensor, Tensor]:
@@ -93,63 +91,72 @@ def inverse_and_log_derivative(y: Tensor, cell: Bin) -> tuple[Tensor, Tensor]:
     c = -slope * offset
     discriminant = (b.square() - 4 * a * c).clamp_min(0)
     position = (2 * c / (-b - discriminant.sqrt())).clamp(0, 1)
-    mixed = position * (1 - position)
-    return cell.x + position * cell.width, -_log_derivative(cell, slope, position, mixed)
+    log_derivative = _Curve.at(position, cell).log_derivative()
+    return torch.addcmul(cell.x, position, cell.width), -log_derivative
 
 
-def backward_through_bin(x: Tensor, cell: Bin, of_y: Tensor, of_log: Tensor) -> tuple[Tensor, Bin]:
-    r"""Gradients of a loss by ``x`` and by the bin.
+class _Curve(NamedTuple):
+    r"""The spline at a position within a bin, by interpolation alone.
 
-    Parameters
+    With :math:`A = (1 - \xi) \delta_k + \xi s` and :math:`B = (1 - \xi) s + \xi \delta_{k+1}`,
+    the denominator is :math:`d = \xi A + (1 - \xi) B`, the share of the height that the spline
+    has climbed :math:`\xi A / d`, and :math:`dy/dx = (s / d)^2 [(1 - \xi) A + \xi B]`. All terms
+    are positive: none cancel.
+
+    Attributes
     ----------
-    x : Tensor
-        Where :func:`forward_and_log_derivative` was evaluated.
-    cell : Bin
-    of_y, of_log : Tensor
-        Gradients of the loss by ``y`` and by ``log dy/dx``.
-
-    Returns
-    -------
-    of_x : Tensor
-    of_cell : Bin
-        Gradients by the fields of ``cell``.
-
-    Notes
-    -----
-    With :math:`y = y_k + h r(\xi, s, \delta)`, the partial derivatives of
-    :math:`r = n / d` and of :math:`\log (dy/dx) = 2 \log s + \log p - 2 \log d` by
-    :math:`\xi, s, \delta_k, \delta_{k+1}` are taken first; :math:`\xi` and :math:`s`
-    then pass theirs on to :math:`x` and the corners.
+    position, slope : Tensor
+        :math:`\xi` and s.
+    near, far : Tensor
+        A and B.
+    denominator, mixed : Tensor
+        d, and the term in brackets.
+    ratio : Tensor
+        Share of the height.
     """
-    slope, position, mixed, bend = _shape(x, cell)
-    rest = 1 - position
-    square, rest_square = position.square(), rest.square()
-    tilt = rest - position  # the derivative of mixed
-    per_denominator = 1 / (slope + bend * mixed)
-    ratio = (slope * square + cell.left * mixed) * per_denominator
-    p = cell.right * square + 2 * slope * mixed + cell.left * rest_square
-    of_log_p = of_log / p
-    of_ratio = of_y * cell.height * per_denominator
-    # The denominator occurs in both: its part is common to all derivatives below.
-    of_denominator = -(of_ratio * ratio + 2 * of_log * per_denominator)
-    of_position = (
-        of_ratio * (2 * slope * position + cell.left * tilt)
-        + of_denominator * bend * tilt
-        + 2 * of_log_p * (cell.right * position + slope * tilt - cell.left * rest)
-    )
-    of_slope = (
-        of_ratio * square
-        + of_denominator * (1 - 2 * mixed)
-        + 2 * of_log_p * mixed
-        + 2 * of_log / slope
-    )
-    common = of_denominator * mixed
-    of_left = of_ratio * mixed + common + of_log_p * rest_square
-    of_right = common + of_log_p * square
-    of_x = of_position / cell.width
-    of_width = -(of_x * position + of_slope * slope / cell.width)
-    of_height = of_y * ratio + of_slope / cell.width
-    return of_x, Bin(-of_x, of_width, of_y, of_height, of_left, of_right)
+
+    position: Tensor
+    slope: Tensor
+    near: Tensor
+    far: Tensor
+    denominator: Tensor
+    mixed: Tensor
+    ratio: Tensor
+
+    @classmethod
+    def at(cls, position: Tensor, cell: Bin) -> "_Curve":
+        slope = cell.height / cell.width
+        near = torch.lerp(cell.left, slope, position)
+        far = torch.lerp(slope, cell.right, position)
+        denominator = torch.lerp(far, near, position)
+        mixed = torch.lerp(near, far, position)
+        return cls(position, slope, near, far, denominator, mixed, position * near / denominator)
+
+    def log_derivative(self) -> Tensor:
+        return torch.log((self.slope / self.denominator).square() * self.mixed)
+
+    def backward(self, cell: Bin, of_y: Tensor, of_log: Tensor) -> tuple[Tensor, Bin]:
+        """Gradients of a loss by ``x`` and the bin, from those by ``y`` and ``log dy/dx``."""
+        of_mixed = of_log / self.mixed
+        of_ratio = of_y * cell.height / self.denominator  # over d, as the next one is
+        twice = of_log + of_log
+        of_denominator = -torch.addcmul(twice / self.denominator, of_ratio, self.ratio)
+        of_numerator = of_ratio + of_denominator
+        of_near = torch.lerp(of_mixed, of_numerator, self.position)
+        of_far = torch.lerp(of_denominator, of_mixed, self.position)
+        of_right = self.position * of_far
+        near_part = self.position * of_near
+        of_slope = (near_part + of_far).sub_(of_right).addcdiv_(twice, self.slope)
+        # The position moves the four interpolations, and the numerator of the ratio.
+        of_position = self.near * of_ratio
+        of_position.addcmul_(self.near - self.far, of_denominator - of_mixed)
+        of_position.addcmul_(self.slope - cell.left, of_near)
+        of_position.addcmul_(cell.right - self.slope, of_far)
+        of_x = of_position / cell.width
+        of_slope /= cell.width
+        of_width = -torch.addcmul(of_x * self.position, of_slope, self.slope)
+        of_height = torch.addcmul(of_slope, of_y, self.ratio)
+        return of_x, Bin(-of_x, of_width, of_y, of_height, of_near - near_part, of_right)
 
 
 def select_bin(values: Tensor, edges: Tensor, knots: Knots) -> Bin:
@@ -170,21 +177,6 @@ def select_bin(values: Tensor, edges: Tensor, knots: Knots) -> Bin:
     return Bin(x, right_x - x, y, right_y - y, left, right)
 
 
-def _shape(x: Tensor, cell: Bin) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Slope s, position xi in the bin, ``xi (1 - xi)``, and the change of slope in the bin."""
-    slope = cell.height / cell.width
-    position = (x - cell.x) / cell.width
-    return slope, position, position * (1 - position), cell.left + cell.right - 2 * slope
-
-
-def _log_derivative(cell: Bin, slope: Tensor, position: Tensor, mixed: Tensor) -> Tensor:
-    numerator = (
-        cell.right * position.square() + 2 * slope * mixed + cell.left * (1 - position).square()
-    )
-    denominator = slope + (cell.left + cell.right - 2 * slope) * mixed
-    return torch.log(numerator * (slope / denominator).square())
-
-
 def n_parameters(n_bins: int) -> int:
     """Raw parameters of one spline: widths, heights and inner derivatives."""
     return 3 * n_bins - 1
@@ -203,59 +195,62 @@ def inverse_conditional(y: Tensor, raw: Tensor, bound: float) -> tuple[Tensor, T
 class _BinSelection(NamedTuple):
     """The bin of each entry, and what its gradients need.
 
+    Exponentials of raw sizes are all that is computed of every bin. Sums over bins go through
+    indicators, which are numbers: products of them take less time than to gather by an index.
+
     Attributes
     ----------
     cell : Bin
         Corner, extent and derivatives of the bin.
-    bin_index : Tensor of int64, shape (1, n_columns, n_rows)
-        Index of the bin.
-    shares : Tensor of shape (2, n_bins, n_columns, n_rows)
-        Widths and heights of all bins above their minimum, as shares of the interval.
-    below : Tensor of shape (2, n_columns, n_rows)
-        Sum of the shares of the bins before the selected one.
-    share : Tensor of shape (2, n_columns, n_rows)
-        Share of the selected bin.
+    reached : Tensor of shape (n_bins + 1, n_columns, n_rows)
+        1 for each edge at or below the entry, the outermost left one among them; 0 for others.
+    own : Tensor of shape (n_bins, n_columns, n_rows)
+        1 for the bin of the entry, 0 for others.
+    exponentials : Tensor of shape (2, n_bins, n_columns, n_rows)
+        Of raw widths and heights, up to a factor of each entry.
+    below, selected : Tensor of shape (2, n_columns, n_rows)
+        Sum of the exponentials of the bins before the selected one; that of the selected one.
+    unit : Tensor of shape (2, n_columns, n_rows)
+        Extent, above its minimum, per exponential.
+    logits : Tensor of shape (2, n_columns, n_rows)
+        Derivatives at the edges are their softplus, above a minimum.
     """
 
     cell: Bin
-    bin_index: Tensor
-    shares: Tensor
+    reached: Tensor
+    own: Tensor
+    exponentials: Tensor
     below: Tensor
-    share: Tensor
+    selected: Tensor
+    unit: Tensor
+    logits: Tensor
 
 
 def _select_bin(values: Tensor, raw: Tensor, bound: float, axis: int) -> _BinSelection:
     """Select the bin of each value: by widths, ``axis`` 0, or by heights, ``axis`` 1."""
     n_bins = (len(raw) + 1) // 3
-    # Widths and heights go through one softmax, and one cumulative sum.
-    shares = torch.softmax(raw[: 2 * n_bins].view(2, n_bins, *values.shape), dim=1)
-    shares *= 1 - n_bins * MIN_BIN
-    ends = shares.cumsum(dim=1)
-    minima = MIN_BIN * _bins(n_bins, values)[1:]
-    position = values / (2 * bound) + 0.5  # within the interval, from 0 to 1
-    # The index is the number of inner edges at or below the value.
-    index = (position >= ends[axis, :-1] + minima).sum(dim=0, keepdim=True)
-    both = index.expand(2, 1, *values.shape)
-    share = shares.gather(1, both).squeeze(1)
-    below = ends.gather(1, both).squeeze(1) - share
-    corner = (2 * bound) * (below + MIN_BIN * index.to(below.dtype)) - bound
-    extent = (2 * bound) * (share + MIN_BIN)
-    # Derivatives at both edges of the bin; 1 at the ends of the interval.
-    inner, outer = _edges(index, n_bins)
-    chosen = raw[2 * n_bins :].gather(0, inner).masked_fill(outer, 0.0)
-    left, right = functional.softplus(chosen + _RAW_ONE) + MIN_DERIVATIVE
+    sizes, inner = raw[: 2 * n_bins].view(2, n_bins, *values.shape), raw[2 * n_bins :]
+    exponentials = (sizes - sizes.amax(dim=1, keepdim=True)).exp_()
+    total = exponentials.sum(dim=1) / (1 - n_bins * MIN_BIN)
+    # Edges, and the value, in units in which all bins together have this total.
+    edges = exponentials[axis, :-1] + MIN_BIN * total[axis]
+    place = torch.add(total[axis] / 2, values * total[axis], alpha=1 / (2 * bound))
+    reached = raw.new_empty(n_bins + 1, *values.shape)
+    reached[0].fill_(1.0)
+    reached[n_bins].fill_(0.0)
+    torch.cumsum(edges, dim=0, out=reached[1:n_bins]).le_(place)
+    own = reached[:-1] - reached[1:]
+    below = (exponentials * reached[1:]).sum(dim=1)
+    selected = (exponentials * own).sum(dim=1)
+    unit, least = 2 * bound / total, 2 * bound * MIN_BIN
+    corner = torch.addcmul(least * reached[1:].sum(dim=0) - bound, below, unit)
+    extent = (selected * unit).add_(least)
+    # Derivatives at both edges of the bin; at the ends of the interval, raw 0, they are 1.
+    logits = torch.stack(((inner * own[1:]).sum(dim=0), (inner * own[:-1]).sum(dim=0)))
+    logits += _RAW_ONE
+    left, right = functional.softplus(logits) + MIN_DERIVATIVE
     cell = Bin(corner[0], extent[0], corner[1], extent[1], left, right)
-    return _BinSelection(cell, index, shares, below, share)
-
-
-def _bins(n_bins: int, like: Tensor) -> Tensor:
-    return torch.arange(n_bins, dtype=like.dtype, device=like.device)[:, None, None]
-
-
-def _edges(index: Tensor, n_bins: int) -> tuple[Tensor, Tensor]:
-    """Indices of each bin's two edges among the inner edges, and the mask of outer ones."""
-    edges = torch.cat((index - 1, index))
-    return edges.clamp(0, n_bins - 2), (edges < 0) | (edges == n_bins - 1)
+    return _BinSelection(cell, reached, own, exponentials, below, selected, unit, logits)
 
 
 class SplineFunction(torch.autograd.Function):
@@ -280,7 +275,6 @@ class SplineFunction(torch.autograd.Function):
         within = torch.where(inside, x, 0.0)
         selected = _select_bin(within, raw, bound, axis=0)
         y, log_derivative = forward_and_log_derivative(within, selected.cell)
-        ctx.bound = bound
         ctx.save_for_backward(inside, within, *selected.cell, *selected[1:])
         return torch.where(inside, y, x), torch.where(inside, log_derivative, 0.0)
 
@@ -293,36 +287,30 @@ class SplineFunction(torch.autograd.Function):
         # Entries outside, missing ones among them, have no gradient by any parameter.
         of_y_inside = torch.where(inside, of_y, 0.0)
         of_log = torch.where(inside, of_log, 0.0)
-        of_x, of_cell = backward_through_bin(within, selected.cell, of_y_inside, of_log)
-        of_sizes = _backward_of_sizes(selected, of_cell, ctx.bound)
-        of_raw = torch.cat((of_sizes, _backward_of_derivatives(selected, of_cell)))
-        return torch.where(inside, of_x, of_y), of_raw, None
+        cell = selected.cell
+        curve = _Curve.at((within - cell.x) / cell.width, cell)
+        of_x, of_cell = curve.backward(cell, of_y_inside, of_log)
+        return torch.where(inside, of_x, of_y), _backward_of_raw(selected, of_cell), None
 
 
-def _backward_of_sizes(selected: _BinSelection, of_cell: Bin, bound: float) -> Tensor:
-    """Gradients by raw widths and heights, ``(2 * n_bins, n_columns, n_rows)``."""
-    _, index, shares, below, share = selected
-    n_bins = shares.shape[1]
-    of_below = 2 * bound * torch.stack((of_cell.x, of_cell.y))
-    of_share = 2 * bound * torch.stack((of_cell.width, of_cell.height))
+def _backward_of_raw(selected: _BinSelection, of_cell: Bin) -> Tensor:
+    """Gradients by raw parameters, ``(3 * n_bins - 1, n_columns, n_rows)``."""
+    _, reached, own, exponentials, below, own_size, unit, logits = selected
+    n_bins = len(own)
+    gradient = own.new_empty(3 * n_bins - 1, *own.shape[1:])
+    sizes, inner = gradient[: 2 * n_bins].view_as(exponentials), gradient[2 * n_bins :]
     # Gradient of a softmax: what each bin receives, less the mean over bins.
-    mean = (of_below * below + of_share * share) / (1 - n_bins * MIN_BIN)
-    is_below = _bins(n_bins, share) < index
-    gradient = torch.where(is_below, (of_below - mean)[:, None], -mean[:, None]) * shares
-    gradient.scatter_add_(1, index.expand(2, 1, *share.shape[1:]), (of_share * share)[:, None])
-    return gradient.flatten(0, 1)
-
-
-def _backward_of_derivatives(selected: _BinSelection, of_cell: Bin) -> Tensor:
-    """Gradients by raw derivatives, ``(n_bins - 1, n_columns, n_rows)``."""
-    n_bins = selected.shares.shape[1]
-    derivatives = torch.stack((selected.cell.left, selected.cell.right))
-    # The slope of softplus, from its value.
-    slopes = -torch.expm1(MIN_DERIVATIVE - derivatives)
-    inner, outer = _edges(selected.bin_index, n_bins)
-    gradient = (torch.stack((of_cell.left, of_cell.right)) * slopes).masked_fill(outer, 0.0)
-    result = gradient.new_zeros(n_bins - 1, *gradient.shape[1:])
-    return result.scatter_add_(0, inner, gradient)
+    of_below = torch.stack((of_cell.x, of_cell.y)).mul_(unit)
+    of_own = torch.stack((of_cell.width, of_cell.height)).mul_(unit)
+    sum_of_all = exponentials.sum(dim=1)
+    mean = (of_below * below).addcmul_(of_own, own_size).div_(sum_of_all)
+    torch.mul(reached[1:], of_below[:, None], out=sizes)
+    sizes.addcmul_(own, of_own[:, None]).sub_(mean[:, None]).mul_(exponentials)
+    # Those of softplus are sigmoids.
+    of_logits = torch.stack((of_cell.left, of_cell.right)).mul_(logits.sigmoid())
+    torch.mul(own[1:], of_logits[0], out=inner)
+    inner.addcmul_(own[:-1], of_logits[1])
+    return gradient
 
 
 def knots_of(raw: Tensor, bound: float) -> Knots:

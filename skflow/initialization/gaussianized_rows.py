@@ -10,7 +10,6 @@ from torch import Tensor
 
 from skflow.flow.context import Context
 from skflow.flow.mixture import Mixture
-from skflow.flow.recipe import WIDE
 from skflow.initialization.joint_marginals import JointMarginals
 from skflow.rows import EncodedRows, row_blocks, weighted_mean
 
@@ -46,15 +45,15 @@ class GaussianizedRows:
     def mean_log_density(self, mixture: Mixture) -> float:
         """Return the weighted mean of the log-density, in nats per row.
 
-        For many columns the joint sum is taken, which needs no step per column.
+        The joint sum is taken, which needs no step per column.
         """
-        log_prob, quantize = np.empty(len(self.log_det)), len(self.y) <= WIDE
+        log_prob = np.empty(len(self.log_det))
         for block in row_blocks(len(log_prob), mixture.intercept.numel()):
             codes = None if self.codes is None else self.codes[:, block]
             condition, own = self.y[: self.n_given, block], self.y[self.n_given :, block]
             with torch.inference_mode():
                 of_mixture = mixture.log_prob(
-                    own, Context(codes, condition=condition, quantize=quantize)
+                    own, Context(codes, condition=condition, quantize=False)
                 )
             log_prob[block] = self.log_det[block] + of_mixture.numpy()
         return float(weighted_mean(log_prob, self.weight))

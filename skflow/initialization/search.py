@@ -15,7 +15,7 @@ from skflow.flow.floored_components import EllipticalComponents, GaussianCompone
 from skflow.flow.mixture import Mixture
 from skflow.flow.recipe import WIDE
 from skflow.initialization.elliptical import fit_elliptical, radius_responsibilities
-from skflow.initialization.folds import MANY_ROWS, Fold, make_folds
+from skflow.initialization.folds import MANY_ROWS, Fold, Race, make_folds
 from skflow.initialization.gaussian_mixture import (
     PriorStrength,
     SufficientStatistics,
@@ -29,7 +29,7 @@ from skflow.initialization.joint_marginals import JointMarginals
 from skflow.initialization.label_effects import fit_mean_effects, fit_weight_effects
 from skflow.initialization.marginals import gaussianizing_bins
 from skflow.reporter import Reporter
-from skflow.rows import EncodedRows, weighted_mean
+from skflow.rows import EncodedRows
 
 CPU = torch.device("cpu")
 FEW_ROWS = 30  # too few to choose anything by: one Gaussian on standardised columns
@@ -220,7 +220,7 @@ class _Search:
         self.design = design
         # Every candidate starts from the same draw: they differ in nothing else.
         self.seed = int(torch.randint(2**31, (1,), generator=generator))
-        self.n_tried = 0
+        self.n_tried, self.race = 0, Race()
         self.prepared: dict[MarginalChoice, list[_PreparedFold]] = {}
 
     @property
@@ -289,8 +289,8 @@ class _Search:
                 components = "1 component" if n_components == 1 else f"{n_components} components"
                 self.design.reporter.note(f"initial fit, {components}, try {self.n_tried + 1}")
                 candidate = InitialConfig(view, n_components, strength)
-                each = np.array([self._evaluate(fold, candidate) for fold in prepared])
-                score = float(weighted_mean(each, masses))
+                each = (self._evaluate(fold, candidate) for fold in prepared)
+                score = self.race.mean_score(each, len(prepared), masses)
                 scores[candidate] = climbing[strength] = score
                 self.n_tried += 1
                 if not score > top + LEAST_GAIN:

@@ -169,7 +169,7 @@ class Objective:
         )
         log_prob = partial(self.module.log_prob, quantize=False)  # rounding has no gradient
         horizon = max(1.0, options.averaged_epochs * self.n_batches)
-        self.average = EMA(self.optimizer.parameters, horizon)
+        self.average = EMA([self.optimizer.flat], horizon)
         size = self.rows.n_rows // self.n_batches
         own = len(options.workers.share(torch.arange(size)))
         if not own:

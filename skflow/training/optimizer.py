@@ -5,7 +5,7 @@ at their first use, which takes seconds; the function they end in does not.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,9 @@ AVERAGE_POWER = 3  # the weight of a step in the average grows as this power of 
 class AdamW:
     """Decoupled weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101).
 
+    The parameters become views of one vector: of a small network, a step of each parameter by
+    itself would cost as much as all matrix products.
+
     Parameters
     ----------
     model : nn.Module
@@ -35,6 +38,12 @@ class AdamW:
         Gradients are clipped to this norm before a step.
     rate_factors : mapping of str to Tensor, optional
         Shares of the learning rate of some of the parameters, by name; they are broadcast.
+
+    Attributes
+    ----------
+    parameters : list of nn.Parameter
+    flat : Tensor of shape (n_numbers,)
+        All of them.
     """
 
     def __init__(
@@ -49,25 +58,35 @@ class AdamW:
         weights = [(n, p) for n, p in named if n.endswith(".weight")]
         biases = [(n, p) for n, p in named if n.endswith(".bias")]
         initialized = [(n, p) for n, p in named if not n.endswith((".weight", ".bias"))]
-        self.groups = []
-        for kind, decay, rate in (
+        kinds = (
             (weights, weight_decay, 1.0),
             (biases, 0.0, 1.0),
             (initialized, 0.0, INITIALIZED_RATE),
-        ):
-            full = [p for name, p in kind if name not in factors]
-            slowed = {name: p for name, p in kind if name in factors}
-            if full:
-                self.groups.append(_Group(full, decay, rate))
-            if slowed:
-                shares = [factors[name].to(p) for name, p in slowed.items()]
-                self.groups.append(_Group(slowed.values(), decay, rate, shares))
-        self.parameters = [p for group in self.groups for p in group.parameters]
+        )
+        self.parameters = [p for kind, *_ in kinds for _, p in kind]
         self.max_norm = max_norm
+        self.flat = torch.cat([p.detach().reshape(-1) for p in self.parameters])
+        self.gradient = torch.zeros_like(self.flat)
+        sizes = [p.numel() for p in self.parameters]
+        for parameter, part in zip(self.parameters, self.flat.split(sizes), strict=True):
+            parameter.data = part.view_as(parameter)
+        self.groups = []
+        of_groups = [sum(p.numel() for _, p in kind) for kind, *_ in kinds]
+        parts = zip(self.flat.split(of_groups), self.gradient.split(of_groups), strict=True)
+        for (kind, decay, rate), (part, gradient) in zip(kinds, parts, strict=True):
+            shares = None
+            if any(name in factors for name, _ in kind):
+                full = [factors.get(name, p.new_ones(())).to(p).expand_as(p) for name, p in kind]
+                shares = torch.cat([share.reshape(-1) for share in full])
+            if kind:
+                self.groups.append(_Group(part, gradient, decay, rate, shares))
 
     def step(self, learning_rate: float | Tensor) -> None:
         """Clip the gradients, update the parameters, clear the gradients."""
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.max_norm)
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
+        torch.cat([gradient.reshape(-1) for gradient in gradients], out=self.gradient)
+        norm = torch.linalg.vector_norm(self.gradient)
+        self.gradient.mul_((self.max_norm / (norm + 1e-6)).clamp_max(1.0))
         for group in self.groups:
             group.step(learning_rate)
         self.clear_gradients()
@@ -91,58 +110,52 @@ class AdamW:
 
 
 class _Group:
-    """Parameters that share a weight decay and a rate, with their moments.
+    """Parameters that share a weight decay and a rate, as one vector, with their moments.
 
-    Where there are ``shares``, each parameter moves by these shares of its step only.
+    Where there are ``shares``, each number moves by this share of its step only.
     """
 
     def __init__(
         self,
-        parameters: Iterable[nn.Parameter],
+        parameters: Tensor,
+        gradient: Tensor,
         weight_decay: float,
-        rate_factor: float = 1.0,
-        shares: Iterable[Tensor] = (),
+        rate_factor: float,
+        shares: Tensor | None,
     ) -> None:
-        self.parameters = list(parameters)
+        self.parameters = parameters
+        self.gradient = gradient
         self.weight_decay = weight_decay
         self.rate_factor = rate_factor
-        self.shares = list(shares)
-        self.means = [torch.zeros_like(p) for p in self.parameters]
-        self.squares = [torch.zeros_like(p) for p in self.parameters]
-        self.steps = [p.new_zeros(()) for p in self.parameters]
+        self.shares = shares
+        self.mean = torch.zeros_like(parameters)
+        self.square = torch.zeros_like(parameters)
+        self.n_steps = parameters.new_zeros(())
 
     def step(self, learning_rate: float | Tensor) -> None:
-        gradients: list[Tensor] = [
-            torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters
-        ]
-        with torch.no_grad():
-            starts = [p.clone() for p in self.parameters] if self.shares else []
-            adamw(
-                list(self.parameters),
-                gradients,
-                self.means,
-                self.squares,
-                [],
-                self.steps,
-                fused=True,
-                amsgrad=False,
-                beta1=0.9,
-                beta2=0.99,
-                lr=learning_rate * self.rate_factor,
-                weight_decay=self.weight_decay,
-                eps=1e-8,
-                maximize=False,
-            )
-            for parameter, start, share in zip(self.parameters, starts, self.shares, strict=False):
-                parameter.copy_(torch.lerp(start, parameter, share))
+        start = None if self.shares is None else self.parameters.clone()
+        adamw(
+            [self.parameters],
+            [self.gradient],
+            [self.mean],
+            [self.square],
+            [],
+            [self.n_steps],
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.99,
+            lr=learning_rate * self.rate_factor,
+            weight_decay=self.weight_decay,
+            eps=1e-8,
+            maximize=False,
+        )
+        if start is not None and self.shares is not None:
+            torch.lerp(start, self.parameters, self.shares, out=self.parameters)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the moments and numbers of steps, by name."""
-        return (
-            _numbered("means", self.means)
-            | _numbered("squares", self.squares)
-            | _numbered("steps", self.steps)
-        )
+        return {"mean": self.mean, "square": self.square, "n_steps": self.n_steps}
 
 
 class EMA:
@@ -154,14 +167,14 @@ class EMA:
 
     Parameters
     ----------
-    parameters : list of nn.Parameter
+    parameters : sequence of Tensor
     horizon : float
         Steps over which the average forgets.
     """
 
-    def __init__(self, parameters: list[nn.Parameter], horizon: float) -> None:
-        self.parameters = parameters
-        self.average = [p.detach().clone() for p in self.parameters]
+    def __init__(self, parameters: Sequence[Tensor], horizon: float) -> None:
+        self.parameters = [p.detach() for p in parameters]
+        self.average = [p.clone() for p in self.parameters]
         self.horizon = horizon
         self.n_steps = 0
 
@@ -172,14 +185,8 @@ class EMA:
 
     def update(self, weight: float | Tensor) -> None:
         """Average in the parameters after a step; a weight on the device is read there."""
-        parameters = [p.data for p in self.parameters]
-        with torch.no_grad():
-            if isinstance(weight, Tensor):
-                steps = torch._foreach_sub(parameters, self.average)
-                torch._foreach_mul_(steps, weight)
-                torch._foreach_add_(self.average, steps)
-            else:
-                torch._foreach_lerp_(self.average, parameters, weight)
+        for average, parameter in zip(self.average, self.parameters, strict=True):
+            average.lerp_(parameter, weight)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -201,7 +208,9 @@ class EMA:
 
     def _swap(self) -> None:
         for parameter, average in zip(self.parameters, self.average, strict=True):
-            parameter.data, average.data = average.data, parameter.data
+            kept = parameter.clone()
+            parameter.copy_(average)
+            average.copy_(kept)
 
 
 def rate_factor(progress: float) -> float:
