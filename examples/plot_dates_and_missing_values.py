@@ -45,7 +45,7 @@ def make_orders(n_rows, seed):
     )
 
 
-X = make_orders(2500, seed=0)
+X = make_orders(1500, seed=0)
 print(X.head(6).to_string())
 
 # %%
@@ -56,7 +56,7 @@ print(X.head(6).to_string())
 # ``bounds`` sets a bound that does not follow from the rows: no order is later than today.
 # (The support of durations ends at 0 by default, as for all columns of one sign.)
 
-flow = FlowDensity(bounds={"ordered": (None, TODAY)}, max_iter=15, random_state=0).fit(X)
+flow = FlowDensity(bounds={"ordered": (None, TODAY)}, max_iter=12, random_state=0).fit(X)
 print(flow.schema_)
 
 # %%
@@ -99,7 +99,7 @@ axes[0].plot(real.index, real, "o", color="0.4", markersize=4, label="share of f
 axes[0].plot(ages, learned, color="C1", label="fitted probability")
 axes[0].set(title="still on its way (from home, no stars)", xlabel="days since the order")
 axes[0].legend()
-drawn = flow.sample(2500, random_state=0)
+drawn = flow.sample(1500, random_state=0)
 for name, colour in (("home", "C0"), ("abroad", "C1")):
     bins = np.arange(0, 20, 0.5)
     for table, style in ((X, {"histtype": "stepfilled", "alpha": 0.35}), (drawn, {})):

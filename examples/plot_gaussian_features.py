@@ -20,6 +20,7 @@ kind.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import cross_val_score
@@ -30,15 +31,15 @@ from skflow import FlowDensity
 
 rng = np.random.default_rng(0)
 covariance = [[1.0, 0.7, 0.3], [0.7, 1.0, 0.5], [0.3, 0.5, 1.0]]
-factors = rng.multivariate_normal(np.zeros(3), covariance, size=800)
+factors = rng.multivariate_normal(np.zeros(3), covariance, size=500)
 a, b, c = factors.T
 X = pd.DataFrame({"income": np.exp(1.2 * a), "balance": b**3, "spending": np.exp(c) + a**2})
-y = factors @ [1, -1, 1] + rng.normal(0, 0.3, 800)
+y = factors @ [1, -1, 1] + rng.normal(0, 0.3, 500)
 
 transformers = {
     "standardized": StandardScaler(),
     "each column Gaussian": QuantileTransformer(output_distribution="normal", n_quantiles=100),
-    "all columns Gaussian": FlowDensity(max_iter=10, random_state=0),
+    "all columns Gaussian": FlowDensity(n_components=4, max_iter=8, random_state=0),
 }
 
 
@@ -59,7 +60,7 @@ print("R2 on held-out folds:", distorted)
 # A scaler cannot undo a distortion. ``QuantileTransformer`` undoes those of single
 # columns; the flow also removes the dependence of ``spending`` on ``income``.
 
-flow = FlowDensity(max_iter=10, random_state=0).set_output(transform="pandas")
+flow = clone(transformers["all columns Gaussian"]).set_output(transform="pandas")
 latents = flow.fit_transform(X)
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.5), layout="constrained")
 axes[0].scatter(X["income"], X["spending"], c=y, s=5)

@@ -19,7 +19,7 @@ from skflow import FlowDensity, FlowImputer
 # take weeks.
 
 rng = np.random.default_rng(0)
-n_rows = 500
+n_rows = 300
 urgent = rng.random(n_rows) < 0.4
 pieces = np.where(urgent, rng.gamma(2, 10, n_rows), rng.gamma(3, 100, n_rows)).round() + 1
 price = np.where(urgent, 9, 4) * pieces**0.9 * np.exp(0.1 * rng.normal(size=n_rows))

@@ -11,7 +11,7 @@ it would change the unit of the scores, see :ref:`no-scaler` in the user guide.
 # A grid of models
 # ----------------
 #
-# The table has 400 rows of three columns; the third is a non-linear function of the first
+# The table has 300 rows of three columns; the third is a non-linear function of the first
 # two, with more noise on one side. ``n_layers=0`` fits the :term:`Gaussian mixture copula`
 # alone, and ``n_components=1`` makes it a Gaussian copula.
 
@@ -26,8 +26,8 @@ from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 from skflow import FlowDensity
 
 rng = np.random.default_rng(0)
-a, b = rng.normal(size=(2, 400))
-c = np.sin(2 * a) + b**2 / 2 + np.exp(a / 2) * rng.normal(size=400) / 5
+a, b = rng.normal(size=(2, 300))
+c = np.sin(2 * a) + b**2 / 2 + np.exp(a / 2) * rng.normal(size=300) / 5
 X = pd.DataFrame({"a": a, "b": b, "c": c})
 
 grid = {"n_components": [1, 16], "n_layers": [0, 4]}
@@ -62,14 +62,14 @@ axis.legend()
 # learning-rate schedule ends with ``max_iter``, so every round is a complete, shorter
 # fit. ``n_components`` is set, because otherwise each fit would search for it.
 
-grid = {"n_layers": [1, 3], "learning_rate": [5e-4, 4e-3]}
+grid = {"n_layers": [1, 2], "learning_rate": [5e-4, 4e-3]}
 began = time.perf_counter()
 halving = HalvingGridSearchCV(
     FlowDensity(n_components=2, hidden_units=32, random_state=0),
     grid,
     resource="max_iter",
-    min_resources=4,
-    max_resources=8,
+    min_resources=3,
+    max_resources=6,
     factor=2,
     cv=2,
     random_state=0,

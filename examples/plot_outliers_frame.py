@@ -52,7 +52,7 @@ def make_bookings(n_rows):
 last_year = make_bookings(2400)
 print(last_year.head().to_string())
 
-detector = FlowOutlierDetector(FlowDensity(max_iter=15), random_state=0).fit(last_year)
+detector = FlowOutlierDetector(FlowDensity(max_iter=8), random_state=0).fit(last_year)
 print(f"\n{detector.n_calibration_} bookings were held out to calibrate the p-values.")
 
 # %%

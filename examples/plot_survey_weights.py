@@ -50,11 +50,13 @@ print(f"{len(survey)} answers stand for {weight.sum():.0f} people")
 # of rows, ``sum(w) ** 2 / sum(w ** 2)``.
 
 print(f"effective number of rows: {weight.sum() ** 2 / (weight**2).sum():.0f}")
-flow = FlowDensity(n_layers=0, random_state=0)
-unweighted = flow.fit(survey).sample(20_000, random_state=0)
-weighted = flow.fit(survey, sample_weight=weight).sample(20_000, random_state=0)
+fits = {
+    f"{name} fit": FlowDensity(n_layers=0, random_state=0).fit(survey, sample_weight=w)
+    for name, w in (("weighted", weight), ("unweighted", None))
+}
 
-tables = {"population": population, "weighted fit": weighted, "unweighted fit": unweighted}
+drawn = {name: flow.sample(20_000, random_state=0) for name, flow in fits.items()}
+tables = {"population": population, **drawn}
 shares = pd.DataFrame({k: v["region"].value_counts(normalize=True) for k, v in tables.items()})
 print(shares.round(3).to_string())
 numbers = {k: v[["hours", "income"]].median() for k, v in tables.items()}
@@ -87,6 +89,5 @@ axes[0].legend()
 # The mean log-density of the whole population confirms it: the weighted fit describes people
 # better whom nobody asked.
 
-for name, w in (("weighted", weight), ("unweighted", None)):
-    score = flow.fit(survey, sample_weight=w).score(population)
-    print(f"{name:10} fit: {score:.3f} nats per person")
+for name, flow in fits.items():
+    print(f"{name:14}: {flow.score(population):.3f} nats per person")

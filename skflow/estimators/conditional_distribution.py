@@ -55,7 +55,7 @@ class ConditionalDistribution:
     >>> from skflow import FlowDensity, FlowRegressor
     >>> X = np.random.default_rng(0).normal(size=(250, 1))
     >>> y = X[:, 0] + np.random.default_rng(1).normal(size=250)
-    >>> regressor = FlowRegressor(FlowDensity(n_layers=0), random_state=0).fit(X, y)
+    >>> regressor = FlowRegressor(FlowDensity(n_layers=0, n_components=1), random_state=0).fit(X, y)
     >>> distribution = regressor.predict_dist([[-1.0], [1.0]])
     >>> distribution.mean().round(1), distribution.std().round(1)
     (array([-1. ,  0.8]), array([0.9, 0.9]))

@@ -608,7 +608,7 @@ class FlowDensity(
         >>> import numpy as np, torch
         >>> from skflow import FlowDensity
         >>> X = np.random.default_rng(0).normal(size=(100, 2))
-        >>> flow = FlowDensity(given=[0], n_layers=0, random_state=0).fit(X)
+        >>> flow = FlowDensity(given=[0], n_layers=0, n_components=1, random_state=0).fit(X)
         >>> distribution = flow.as_torch(given=[[0.0], [1.0], [2.0]])
         >>> value = torch.tensor([0.5], requires_grad=True)
         >>> distribution.log_prob(value).sum().backward()

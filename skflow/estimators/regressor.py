@@ -95,7 +95,7 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
     >>> generator = np.random.default_rng(0)
     >>> X = generator.normal(size=(300, 2))
     >>> y = X[:, 0] + 0.5 * generator.normal(size=300)
-    >>> regressor = FlowRegressor(FlowDensity(n_layers=0), random_state=0).fit(X, y)
+    >>> regressor = FlowRegressor(FlowDensity(n_layers=0, n_components=1), random_state=0).fit(X, y)
     >>> regressor.predict([[-1, 0], [1, 0]]).round(1)
     array([-1.,  1.])
     >>> regressor.predict_interval([[-1, 0], [1, 0]], coverage=0.9).round(1)

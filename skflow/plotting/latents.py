@@ -60,7 +60,7 @@ class LatentNormalityDisplay:
     >>> from skflow import FlowDensity
     >>> from skflow.plotting import LatentNormalityDisplay
     >>> X = load_iris().data
-    >>> flow = FlowDensity(n_layers=0, random_state=0).fit(X)
+    >>> flow = FlowDensity(n_layers=0, n_components=1, random_state=0).fit(X)
     >>> display = LatentNormalityDisplay.from_estimator(flow, X)
     >>> display.correlations.shape
     (4, 4)

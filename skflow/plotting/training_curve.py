@@ -51,7 +51,7 @@ class TrainingCurveDisplay:
     >>> from skflow import FlowDensity
     >>> from skflow.plotting import TrainingCurveDisplay
     >>> X = load_iris().data
-    >>> flow = FlowDensity(n_layers=2, max_iter=5, random_state=0).fit(X)
+    >>> flow = FlowDensity(n_layers=2, n_components=1, max_iter=5, random_state=0).fit(X)
     >>> display = TrainingCurveDisplay.from_estimator(flow)
     >>> len(display.train_score) == flow.n_iter_
     True

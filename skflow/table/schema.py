@@ -137,7 +137,7 @@ class Schema:
         >>> from sklearn.datasets import load_iris
         >>> from skflow import FlowDensity
         >>> X = load_iris(as_frame=True).data
-        >>> flow = FlowDensity(n_layers=0, random_state=0).fit(X)
+        >>> flow = FlowDensity(n_layers=0, n_components=1, random_state=0).fit(X)
         >>> flow.schema_.to_frame()[["column", "kind", "step", "low"]]
                       column     kind step low
         0  sepal length (cm)  decimal  0.1   0

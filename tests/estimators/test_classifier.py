@@ -11,6 +11,8 @@ from sklearn.model_selection import train_test_split
 import skflow
 from skflow import FlowClassifier, FlowDensity
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 QUICK = FlowDensity(hidden_units=16, max_iter=30)
 
 

@@ -21,6 +21,8 @@ from tests.mixed import every_kind
 from tests.settings import ONE_TINY_LAYER, TWO_LAYERS, one_of_each, slow_but
 from tests.tables import correlated
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 Fitted = FlowDensity | FlowOutlierDetector
 
 NUMBERS = correlated(150, 3, seed=0)

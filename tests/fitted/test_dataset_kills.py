@@ -22,6 +22,8 @@ from tests.files import ds, write
 from tests.mixed import every_kind
 from tests.settings import ONE_GAUSSIAN, TWO_LAYERS
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 parquet_table = pytest.importorskip("skflow.datasets.parquet_table")
 row_cache = pytest.importorskip("skflow.datasets.cache")
 resource = pytest.importorskip("resource")  # of POSIX, as the signals are

@@ -34,6 +34,8 @@ from skflow.fitted import dataset_rows  # noqa: E402
 from skflow.fitted.dataset_rows import EncodableDataset, ParquetTable  # noqa: E402
 from skflow.table import distinct  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("few_candidates_in_file")
+
 ROWS = every_kind(6000).drop(columns=["object", "float16"])
 
 
