@@ -62,7 +62,8 @@ def infer_schema(
        more than labels do. Conditions are left out of this.
     4. *clock*: whole numbers such as 517 or 1830 that spell times of day, from 0 to 2400, on a
        grid of minutes. No number of an hour that is followed by another is from 60 to 99, in 6
-       such hours at least, and by chance this has a probability below 10^-12.
+       such hours at least, and by chance this has a probability below 10^-12. Minutes reach the
+       last quarter of an hour, or the last point of a coarser grid.
     5. *integer*: whole numbers, on a grid of step 1, or of the largest number that divides
        all, where they are numerous enough: 10 different ones for a step of 10 or more, 34 for 2.
     6. *decimal*: numbers of a fixed count of decimals, or multiples of one such, where that
@@ -78,7 +79,8 @@ def infer_schema(
     "continuous": these are numbers without grid or atom. Where no smooth density explains the
     counts of numbers, dates or durations on a grid, rounding levels included, as of amounts of a
     tariff, each in 10 rows is an atom, the 128 of most rows at most; or each in 3 rows, of 128 at
-    most, where this gains half a nat per row. The support of numbers, and of
+    most, where this gains half a nat per row, and the counts are not as equal as those of rows
+    that were repeated or drawn with replacement. The support of numbers, and of
     durations, that are all of one sign ends at 0. No level, atom or bound is a number that
     occurs once.
 

@@ -42,6 +42,7 @@ WINDOW = 2  # steps on each side that a smooth count is the mean of
 LEAST_GAIN = 4.0  # in terms of what parameters cost
 MOSTLY_FREQUENT = 0.8  # share of rows with frequent numbers; below it a nat per row must be gained
 GAIN_PER_ROW = 0.5  # nats
+UNEVEN = 1.0  # nats per number that own shares gain over equal ones; Poisson counts gain half a nat
 REPEATED_ROWS = 3  # of each number that is an atom for this gain, where there are 128 at most
 MOSTLY_LEVELS = 0.8  # share of the distinct values that repeat, for each of them to be an atom
 DISTINCT_ON_STEP = 10  # values, at least, that must be multiples of a step for a grid of it
@@ -106,7 +107,10 @@ def find_irregular(
 
     These are numbers of 10 rows each. Else, where most rows have one of at most 128 numbers of 3
     rows each, all of these are atoms if they gain half a nat per row, each row predicted from the
-    others: with :math:`c_k - 1` instead of :math:`c_k` in the logarithm.
+    others: with :math:`c_k - 1` instead of :math:`c_k` in the logarithm. Rows that were repeated,
+    or drawn with replacement, give any numbers such counts. These are nearly equal: their own
+    shares gain half a nat per number over equal ones, and as often as each row was repeated. Atoms
+    must gain twice as much.
     """
     counts, n_present = distinct.counts, distinct.counts.sum()
     if step is None or 2 * counts[counts >= REPEATED_ROWS].sum() <= n_present:  # whatever atoms are
@@ -133,10 +137,12 @@ def find_irregular(
     is_frequent = counts >= REPEATED_ROWS
     others = is_frequent & ~is_atom
     left_out = counts * np.log(np.maximum(counts - 1, 1) / smooth) - (counts - smooth)
+    own, copies = counts[is_frequent], np.gcd.reduce(counts)
     if (
         rare < REPEATED_ROWS
         and 2 * counts[others].sum() > n_rows
         and left_out[others].sum() > GAIN_PER_ROW * n_rows
+        and (own * np.log(own / own.mean())).sum() > UNEVEN * copies * len(own)
     ):
         return distinct.numbers(is_frequent)
     return ()

@@ -57,6 +57,16 @@ def test_times_come_back_and_so_do_other_numbers(dtype: str) -> None:
     pd.testing.assert_frame_equal(fitted.there_and_back(table), table)
 
 
+def test_floats_that_are_no_times_come_back_from_a_density() -> None:
+    times = np.random.default_rng(0).normal(840, 200, 800).clip(0, 1439).astype(int)
+    table = pd.DataFrame({"a": 100.0 * (times // 60) + times % 60})
+    density = FlowDensity(n_layers=0, n_components=2, random_state=0).fit(table)
+    others = pd.DataFrame({"a": [60.0, 99.0, 575.0, 2460.0, 9999.0, -5.0, 12.5, 2400.0]})
+    pd.testing.assert_frame_equal(
+        density.inverse_transform(density.transform(others)), others, check_exact=True
+    )
+
+
 def test_missing_times_and_frequent_ones_are_labels() -> None:
     times = np.where(rng.uniform(size=len(TIMES)) < 0.2, 730, TIMES).astype(float)
     times[::7] = np.nan
@@ -78,13 +88,26 @@ def test_round_times_are_a_level() -> None:
         rng.integers(0, 2360, 3000),
         rng.integers(0, 60, 3000) * 1.0,
         100 * rng.integers(0, 24, 3000) + 10 * rng.integers(0, 10, 3000),
+        100 * rng.integers(1, 13, 3000) + rng.integers(1, 32, 3000),
+        100 * rng.integers(1, 10, 3000) + rng.integers(1, 41, 3000),
         50 * rng.integers(0, 48, 3000),
         TIMES + 2400,
         TIMES[:20],
         TIMES + 0.5,
         np.append(TIMES, 1275),
     ],
-    ids=["any", "minutes", "tens", "fifties", "days", "few", "halves", "one other"],
+    ids=[
+        "any",
+        "minutes",
+        "tens",
+        "months and days",
+        "rooms",
+        "fifties",
+        "days",
+        "few",
+        "halves",
+        "one other",
+    ],
 )
 def test_other_numbers_are_no_times(numbers: np.ndarray) -> None:
     assert fit_column(numbers).column.kind != "clock"

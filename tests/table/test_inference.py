@@ -273,7 +273,8 @@ def test_irregular_numbers_among_multiples_are_atoms() -> None:
 def test_numbers_that_repeat_in_few_rows_are_atoms_where_they_are_most() -> None:
     rng = np.random.default_rng(0)
     sizes = np.sort(rng.choice(1000, 40, replace=False))
-    listed = np.append(sizes[:3].repeat(3), rng.choice(sizes, 250))
+    shares = np.geomspace(1, 0.02, 40)
+    listed = np.append(sizes.repeat(3), rng.choice(sizes, 250, p=shares / shares.sum()))
     repeated, counts = np.unique(listed, return_counts=True)
     single = np.setdiff1d(np.arange(1000), sizes)[::20]
     column = taken(np.concatenate((listed, single)))
@@ -281,6 +282,18 @@ def test_numbers_that_repeat_in_few_rows_are_atoms_where_they_are_most() -> None
     # Of 400 amounts, as of numbers without a list, 128 would be no more than a part.
     assert taken(np.repeat(rng.choice(100_000, 400, replace=False), 3)).atoms == ()
     assert taken(rng.normal(500, 40, 300).round()).atoms == ()
+
+
+@pytest.mark.parametrize("copies", [3, 5, 9])
+def test_repeated_rows_make_no_atoms(copies: int) -> None:
+    rng = np.random.default_rng(0)
+    numbers = rng.choice(1000, 100, replace=False), rng.normal(0, 1, 100).round(2)
+    heaped = np.where(rng.uniform(size=100) < 0.6, numbers[1].round(1), numbers[1])
+    for once in (*numbers, heaped):
+        assert taken(once).atoms == ()
+        assert len(taken(once.repeat(copies)).atoms) <= 1
+    drawn = rng.choice(numbers[0], 100 * copies)
+    assert len(taken(drawn).atoms) <= 1
 
 
 def test_of_more_than_128_irregular_numbers_the_most_frequent_are_atoms() -> None:

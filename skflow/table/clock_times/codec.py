@@ -19,6 +19,7 @@ from skflow.table.specification import ColumnSpecification
 from skflow.table.storage import StoredColumn
 from skflow.table.units import Number
 
+NEARLY = 1e-3  # numbers so near to a whole one that is no time are this one
 WIDEST = 1e5  # numbers that are no times come back to 13 digits of this
 
 
@@ -39,7 +40,11 @@ class ClockCoordinates(FloatCoordinates):
 
     def write(self, x: FloatArray) -> NDArray[Any]:
         """Return hours and minutes, in the fitted dtype."""
-        return super().write(round_to_digits(hours_and_minutes(x), WIDEST))
+        numbers = round_to_digits(hours_and_minutes(x), WIDEST)
+        whole = np.rint(numbers)
+        # Between times the error of a flow is 65,536 times as large.
+        is_whole = (np.abs(numbers - whole) < NEARLY) & (log_slope(whole) < 0)
+        return super().write(np.where(is_whole, whole, numbers))
 
 
 class ClockCodec(ValueCodec):

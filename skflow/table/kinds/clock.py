@@ -23,6 +23,7 @@ from skflow.table.summary import ColumnSummary
 from skflow.table.units import PER_SECOND, Number
 
 SECONDS = 60  # of a minute
+QUARTER = 15  # of an hour, in minutes
 LEAST_HOURS = 6  # that are followed by one, and have no number from 60 to 99
 CHANCE = 12 * math.log(10)  # nats: such gaps are a matter of chance with probability 10^-12
 
@@ -38,12 +39,17 @@ class Clock(NumberKind):
         """Whether all numbers are times, and this is no chance.
 
         Each number of an hour that is followed by another one could be any point of the column's
-        grid within its hundred; the last 40 are no times.
+        grid within its hundred; the last 40 are no times. Minutes reach the last quarter of an
+        hour, or the last point of a coarser grid: those of months and days, or of floors and
+        rooms, end earlier.
         """
         distinct = summary.distinct
         if not hold_times(distinct):
             return False
         numbers = distinct.values.astype(np.int64)
+        minutes = numbers % HUNDRED
+        if minutes.max() + max(QUARTER, np.gcd.reduce(minutes)) < HOUR:
+            return False
         hours = np.unique(numbers // HUNDRED)
         followed = hours[np.isin(hours + 1, hours)]
         step = int(np.gcd.reduce(numbers))
