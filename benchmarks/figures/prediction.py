@@ -14,7 +14,7 @@ def regression() -> Claim:
     """Draw the CRPS of other regressors over that of FlowRegressor."""
     _, measured = read("regression")
     records = read_records(RESULTS / "regression.jsonl")
-    ratios = pages.crps_ratios(records)
+    ratios = pages.ratios_of(records, "crps")
     tables = list(dict.fromkeys(record["table"] for record in records))
     series = {
         peer: np.array([own.get(table, np.nan) for table in tables]) for peer, own in ratios.items()

@@ -36,19 +36,16 @@ def write(
                 cells = [_mean(own, name, places) for name, places in FIGURES]
                 of_table = [f"{best:.2f} ({source})", limit]
                 rows.append([table, method, str(len(own)), *cells, *of_table])
-    beaten = {
-        peer: f"{sum(ratio > 1 for ratio in own.values())} of {len(own)}"
-        for peer, own in crps_ratios(records).items()
-    }
     nll = [np.mean([r["nll"] for r in of_pair[table, OURS].values()]) for table in tables]
     n_published = sum(own < published[table][0] for own, table in zip(nll, tables, strict=True))
-    counts = ", ".join(f"{peer} on {count} tables" for peer, count in beaten.items())
+    crps, qice = (_count_ahead(ratios_of(records, name)) for name in ("crps", "qice"))
     summary = (
-        f"{OURS} has a lower CRPS than {counts}, and a lower NLL than the best that is published "
-        f"on {n_published} of {len(tables)}. Means over the official splits that were measured; "
-        "the picture compares on the splits that both methods have. Lower is better, but "
-        "coverage should be 0.9. Best published NLL are means of 20 splits; log(step) is the least "
-        "that a density can have on the grid of y: a lower one has spikes at the grid's points."
+        f"{OURS} has a lower CRPS than {crps}; a lower QICE than {qice}; and a lower NLL than the "
+        f"best that is published on {n_published} of {len(tables)}. Means over the official splits "
+        "that were measured; counts, and the picture, compare on the splits that both methods "
+        "have. Lower is better, but coverage should be 0.9. Best published NLL are means of 20 "
+        "splits; log(step) is the least that a density can have on the grid of y: a lower one has "
+        "spikes at the grid's points."
     )
     footer = report.footer_of(records, "python -m benchmarks.regression --data DIR --page")
     report.write(
@@ -66,14 +63,21 @@ def _mean(records: Sequence[dict], name: str, places: int) -> str:
     return f"{np.mean(values):.{places}f}" if values else ""
 
 
-def crps_ratios(records: Sequence[dict]) -> dict[str, dict[str, float]]:
-    """Return the CRPS of each peer over ours for each table, on the splits that both have."""
-    crps: dict[tuple[str, str], dict[int, float]] = {}
+def _count_ahead(ratios: Mapping[str, Mapping[str, float]]) -> str:
+    """Spell on how many tables each peer is worse."""
+    ahead = ((peer, sum(r > 1 for r in own.values()), len(own)) for peer, own in ratios.items())
+    return ", ".join(f"{peer} on {count} of {total} tables" for peer, count, total in ahead)
+
+
+def ratios_of(records: Sequence[dict], figure: str) -> dict[str, dict[str, float]]:
+    """Return a figure of each peer over ours for each table, on the splits that both have."""
+    figures: dict[tuple[str, str], dict[int, float]] = {}
     for record in records:
-        crps.setdefault((record["method"], record["table"]), {})[record["split"]] = record["crps"]
+        of_pair = figures.setdefault((record["method"], record["table"]), {})
+        of_pair[record["split"]] = record[figure]
     ratios: dict[str, dict[str, float]] = {}
-    for (method, table), theirs in crps.items():
-        ours = crps.get((OURS, table), {})
+    for (method, table), theirs in figures.items():
+        ours = figures.get((OURS, table), {})
         common = sorted(ours.keys() & theirs.keys())
         if common and not method.startswith(OURS):
             means = [np.mean([part[split] for split in common]) for part in (theirs, ours)]
