@@ -166,6 +166,12 @@ class BatchTask:
         """
         if type(rows).__module__.partition(".")[0] == "pyarrow":
             arrow = import_module("skflow.datasets.arrow")
+            if not hasattr(rows, "schema") or not hasattr(rows, "num_rows"):
+                raise TypeError(
+                    "rows must be one batch: a pyarrow Table or RecordBatch; got "
+                    f"{type(rows).__module__}.{type(rows).__qualname__}. A task answers a dataset "
+                    "batch by batch: map(task, X.to_batches())."
+                )
             schema = None if None in self._kept.values() else self.schema
             return arrow.to_table(self(arrow.to_frame(rows)), schema)
         if as_frame(rows) is None:

@@ -70,6 +70,8 @@ class ParquetTable:
     ValueError
         Where the dataset is filtered, its files differ in their columns or in what was an index of
         pandas, or weights are none.
+    OSError
+        Where a file is no Parquet file.
     """
 
     def __init__(self, dataset: Any, weight: str | None = None) -> None:
@@ -86,12 +88,16 @@ class ParquetTable:
         index = index_of(dataset.schema)
         self.names = [name for name in dataset.schema.names if name not in index]
         for fragment in self.fragments:
-            own = fragment.physical_schema
+            path = getattr(fragment, "path", "a part")
+            try:
+                own = fragment.physical_schema
+            except pa.ArrowException as error:
+                raise OSError(f"{path} cannot be read as a Parquet file: {error}") from error
             columns = [name for name in own.names if name in index and name not in index_of(own)]
             if columns:
                 raise ValueError(
-                    f"{columns[0]!r} is a column in {getattr(fragment, 'path', 'a part')}, and an "
-                    "index of pandas elsewhere, which is not fitted. Write all files alike."
+                    f"{columns[0]!r} is a column in {path}, and an index of pandas elsewhere, "
+                    "which is not fitted. Write all files alike."
                 )
         self.schema = common_schema(self.fragments, dataset.schema, self.names)
         self.n_rows = sum(fragment.count_rows() for fragment in self.fragments)

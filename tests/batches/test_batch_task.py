@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.dataset
 import pytest
 from joblib import Parallel, delayed
 
@@ -249,6 +250,12 @@ def test_lacking_columns_are_named(flow: FlowDensity) -> None:
 def test_what_is_no_table_is_refused(rows: Any, flow: FlowDensity) -> None:
     with pytest.raises(TypeError, match="rows must be a pandas or polars DataFrame"):
         BatchTask(flow)(rows)
+
+
+def test_a_dataset_is_refused(flow: FlowDensity) -> None:
+    dataset = pyarrow.dataset.dataset(pa.table({"size": [1.0]}))
+    with pytest.raises(TypeError, match=r"got pyarrow.*InMemoryDataset.*to_batches\(\)"):
+        BatchTask(flow)(dataset)
 
 
 def test_kept_categories_are_strings_of_arrow() -> None:
