@@ -22,7 +22,8 @@ CHANGES = (
         "spikes in elliptical mixtures from 65 columns on, more than 8 columns of levels on a grid "
         "as values, constraints between columns, outlier scores with the tails of columns by "
         "themselves, regressors narrowed by their spread, averages of weights over later steps of "
-        "short trainings, straight lines as marginals and weaker factors in elliptical mixtures",
+        "short trainings, straight lines as marginals and weaker factors in elliptical mixtures, "
+        "times of day on a grid of minutes, atoms of short lists of numbers",
     ),
 )
 
