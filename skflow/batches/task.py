@@ -166,7 +166,7 @@ class BatchTask:
         """
         if type(rows).__module__.partition(".")[0] == "pyarrow":
             arrow = import_module("skflow.datasets.arrow")
-            if not hasattr(rows, "schema") or not hasattr(rows, "num_rows"):
+            if not hasattr(rows, "num_rows"):
                 raise TypeError(
                     "rows must be one batch: a pyarrow Table or RecordBatch; got "
                     f"{type(rows).__module__}.{type(rows).__qualname__}. A task answers a dataset "

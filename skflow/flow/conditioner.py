@@ -106,7 +106,7 @@ class ResidualBlock(nn.Module):
 class _ResidualNetwork(torch.autograd.Function):
     """A linear layer, residual blocks, a linear layer of rectified units; gradients written out.
 
-    Of a small network, a step costs as much for what stands between its matrix products.
+    In a small network, what stands between the matrix products costs as much as they do.
     """
 
     @staticmethod

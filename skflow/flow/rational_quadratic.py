@@ -207,7 +207,7 @@ class _BinSelection(NamedTuple):
     own : Tensor of shape (n_bins, n_columns, n_rows)
         1 for the bin of the entry, 0 for others.
     exponentials : Tensor of shape (2, n_bins, n_columns, n_rows)
-        Of raw widths and heights, up to a factor of each entry.
+        Exponentials of raw widths and heights, up to a factor for each entry.
     below, selected : Tensor of shape (2, n_columns, n_rows)
         Sum of the exponentials of the bins before the selected one; that of the selected one.
     unit : Tensor of shape (2, n_columns, n_rows)

@@ -109,8 +109,8 @@ def find_irregular(
     rows each, all of these are atoms if they gain half a nat per row, each row predicted from the
     others: with :math:`c_k - 1` instead of :math:`c_k` in the logarithm. Rows that were repeated,
     or drawn with replacement, give any numbers such counts. These are nearly equal: their own
-    shares gain half a nat per number over equal ones, and as often as each row was repeated. Atoms
-    must gain twice as much.
+    shares gain half a nat per number over equal ones, times the number of repetitions. Atoms must
+    gain twice as much.
     """
     counts, n_present = distinct.counts, distinct.counts.sum()
     if step is None or 2 * counts[counts >= REPEATED_ROWS].sum() <= n_present:  # whatever atoms are

@@ -24,8 +24,8 @@ AVERAGE_POWER = 3  # the weight of a step in the average grows as this power of 
 class AdamW:
     """Decoupled weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101).
 
-    The parameters become views of one vector: of a small network, a step of each parameter by
-    itself would cost as much as all matrix products.
+    The parameters become views of one vector: in a small network, separate steps of all parameters
+    would cost as much as the matrix products.
 
     Parameters
     ----------

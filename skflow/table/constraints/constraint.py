@@ -3,7 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,13 @@ class Constraint(ABC):
         Name of the column that is implied.
     operands : tuple of str
         Names of the columns that imply it.
+    n_operands : int or None
+        How many there must be; None for any number.
     """
 
     target: str
     operands: tuple[str, ...]
+    n_operands: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         """Read lists as tuples.
@@ -54,6 +57,9 @@ class Constraint(ABC):
             return f"operands must be a tuple of column names, and is {names!r}."
         if len({*names}) < len(names):
             return f"operands must be different columns, and are {names!r}."
+        if self.n_operands not in (None, len(names)):
+            expected = "one column" if self.n_operands == 1 else "two columns"
+            return f"operands must be {expected}, and are {names!r}."
         return None
 
     @abstractmethod

@@ -37,14 +37,13 @@ class MappingConstraint(Constraint):
     target: str
     operands: tuple[str, ...]
     pairs: tuple[tuple[Any, Any], ...]
+    n_operands = 1
 
     def find_fault(self) -> str | None:
         """Return a fault of the operand or of the pairs."""
         fault = super().find_fault()
         if fault is not None:
             return fault
-        if len(self.operands) != 1:
-            return f"operands must be one column, and are {self.operands!r}."
         pairs = self.pairs
         if not isinstance(pairs, tuple) or not pairs or not all(map(is_pair, pairs)):
             return "pairs must be a tuple of (value, value), with at least one, and none missing."

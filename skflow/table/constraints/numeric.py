@@ -221,6 +221,7 @@ class ProductConstraint(NumericConstraint):
     factor: float = 1.0
     step: float | None = None
     rounding: Rounding = "exact"
+    n_operands = 2
 
     @property
     def factors(self) -> tuple[float, ...]:
@@ -232,8 +233,6 @@ class ProductConstraint(NumericConstraint):
         fault = super().find_fault()
         if fault is not None:
             return fault
-        if len(self.operands) != 2:
-            return f"operands must be two columns, and are {self.operands!r}."
         if self.powers not in ((1, 1), (1, -1)):
             return f"powers must be (1, 1) or (1, -1), and is {self.powers!r}."
         if not is_factor(self.factor):

@@ -35,14 +35,13 @@ class PartConstraint(Constraint):
     target: str
     operands: tuple[str, ...]
     part: Part
+    n_operands = 1
 
     def find_fault(self) -> str | None:
         """Return a fault of the operand or of the part."""
         fault = super().find_fault()
         if fault is not None:
             return fault
-        if len(self.operands) != 1:
-            return f"operands must be one column, and are {self.operands!r}."
         if self.part not in get_args(Part):
             return f"part must be one of {get_args(Part)}, and is {self.part!r}."
         return None
