@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from skflow.conditioning import distillation
-from skflow.estimators import ensemble, imputer
+from skflow.estimators import calibration, imputer
 from skflow.fitted import detector
 from skflow.initialization import search
 
@@ -48,7 +48,8 @@ def fewer_fits() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(detector, "N_PARTS", 2)
         patched.setattr(imputer, "N_FITS", 2)
-        patched.setattr(ensemble, "N_FITS_WITHOUT_PART", 1)
+        patched.setattr(calibration, "N_PARTS", 3)
+        patched.setattr(calibration, "OFFSETS", (0,))
         yield
 
 

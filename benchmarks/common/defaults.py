@@ -23,7 +23,8 @@ CHANGES = (
         "as values, constraints between columns, outlier scores with the tails of columns by "
         "themselves, regressors narrowed by their spread, averages of weights over later steps of "
         "short trainings, straight lines as marginals and weaker factors in elliptical mixtures, "
-        "times of day on a grid of minutes, atoms of short lists of numbers",
+        "times of day on a grid of minutes, atoms of short lists of numbers, cross-fits of "
+        "regressors that each hold out other rows",
     ),
 )
 

@@ -14,6 +14,7 @@ is below its level. Both ends may be y where it is a level, or on a grid.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +24,11 @@ from scipy.special import logsumexp
 FloatArray = NDArray[np.float64]
 
 MANY_ROWS = 2_000
-HELD_OUT = 0.1  # share of the rows in a part
+HELD_OUT = 0.1  # share of the rows, by each cross-fit
 MOST_HELD_OUT = 2_000
-ENOUGH_ROWS = 33  # in a part, of three: where rows are few, all calibrate
+ENOUGH_ROWS = 33  # by each cross-fit: where rows are few, all calibrate
+N_PARTS = 9  # of few rows; there are as many cross-fits
+OFFSETS = (0, 1, 3)  # from a part to the cross-fits without it: all differences modulo 9 differ
 LEAST_SHARE = 0.01  # of a group of fits: with less it takes time and changes nothing
 SLACK = 1e-9  # of levels: the rows that they are of are inside
 FEWEST_ROWS = 20  # below, intervals are not calibrated
@@ -112,16 +115,45 @@ def _middle_ranks(weight: FloatArray) -> FloatArray:
     return (weight.cumsum() - weight / 2) / weight.sum()
 
 
-def plan(n_rows: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Calibration rows: parts of the rows, each to be predicted by fits to the other rows.
+class Plan(NamedTuple):
+    """Calibration rows, and the cross-fits that hold them out.
 
-    One part of many rows, three of few rows, none of very few rows, which do not calibrate.
+    Attributes
+    ----------
+    parts : list of ndarray of int64
+        Calibration rows, in parts.
+    holders : list of tuple of int
+        Cross-fits that hold out each part, by their numbers from 0 on.
     """
-    if n_rows < FEWEST_ROWS:
-        return []
-    order, n_parts = generator.permutation(n_rows), 1 if n_rows >= MANY_ROWS else 3
-    size = round(max(min(HELD_OUT * n_rows, MOST_HELD_OUT), min(n_rows / 3, ENOUGH_ROWS)))
-    return [np.sort(order[k * size : (k + 1) * size]) for k in range(n_parts)]
+
+    parts: list[NDArray[np.int64]]
+    holders: list[tuple[int, ...]]
+
+    @classmethod
+    def of(cls, n_rows: int, generator: np.random.Generator) -> "Plan":
+        """Plan one part of many rows, nine of few rows, none of very few, which do not calibrate.
+
+        Of few rows, cross-fits without the same part have no other part in common. So they differ
+        as all cross-fits do, by their seeds and by their rows: the average of all can be
+        extrapolated from them.
+        """
+        if n_rows < FEWEST_ROWS:
+            return cls([], [])
+        held_out, order = min(HELD_OUT * n_rows, MOST_HELD_OUT), generator.permutation(n_rows)
+        if n_rows >= MANY_ROWS:
+            return cls([np.sort(order[: round(held_out)])], [tuple(range(len(OFFSETS)))])
+        size = round(max(held_out, min(n_rows / 3, ENOUGH_ROWS)))
+        parts = np.array_split(order[: 3 * size], N_PARTS)
+        holders = [tuple((k + step) % N_PARTS for step in OFFSETS) for k in range(N_PARTS)]
+        return cls([np.sort(part) for part in parts], holders)
+
+    def held_out(self) -> list[NDArray[np.int64]]:
+        """Return the rows that each cross-fit holds out."""
+        pairs = [(fit, k) for k, fits in enumerate(self.holders) for fit in fits]
+        return [
+            np.concatenate([self.parts[k] for own, k in pairs if own == fit])
+            for fit in sorted({fit for fit, _ in pairs})
+        ]
 
 
 def share_of_second(log_densities: FloatArray, weight: FloatArray | None) -> float:

@@ -16,7 +16,6 @@ from skflow.fitted.table_rows import EncodableTable, TableRows
 FloatArray = NDArray[np.float64]
 Predict = Callable[[list[FlowDensity], FloatArray], ConditionalDistribution]
 
-N_FITS_WITHOUT_PART = 3  # nearly as good as the average of all, which they calibrate
 MOST_ROWS_TO_REFIT = 20_000  # with more, the rows that calibrate are hardly missed
 
 
@@ -26,7 +25,7 @@ class Ensemble(NamedTuple):
     Attributes
     ----------
     fits : list of FlowDensity
-        The density itself, and its cross-fits: those without the first part of the rows, and so on.
+        The density itself, and its cross-fits.
     initial_fits : list of FlowDensity
         As many fits to the same rows without coupling layers, or none.
     """
@@ -39,18 +38,17 @@ class Ensemble(NamedTuple):
         cls,
         density: FlowDensity,
         known: EncodableTable,
-        parts: Sequence[NDArray[np.int64]],
+        held_out: Sequence[NDArray[np.int64]],
         validation: TableRows | None,
         n_jobs: int | None,
         seed: int,
     ) -> "Ensemble":
-        """Fit a density, and where rows are few its cross-fits without each of some parts."""
+        """Fit a density, and its cross-fits, each without the rows that it holds out."""
         every, clock = np.arange(known.table.n_rows), Clock(density.max_time)
-        kept = [replace(known.rows, rows=np.setdiff1d(every, part)) for part in parts]
+        fitted = [replace(known.rows, rows=np.setdiff1d(every, own)) for own in held_out]
         if len(every) >= MOST_ROWS_TO_REFIT:
-            density._fit(known, kept[0], validation, clock)
+            density._fit(known, fitted[0], validation, clock)
             return cls([density], [])
-        fitted = [rows for rows in kept for _ in range(N_FITS_WITHOUT_PART)]
         uses = [lambda fit, _: fit] * len(fitted)
 
         def with_cross_fits(first: FlowDensity) -> tuple[list[FlowDensity], bool]:
@@ -67,13 +65,14 @@ class Ensemble(NamedTuple):
         return cls(fits, with_cross_fits(initial)[0])
 
     def predict_part(
-        self, k: int, predict: Predict, y: NDArray[Any]
+        self, holders: Sequence[int], predict: Predict, y: NDArray[Any]
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Log-densities and probabilities of y in the rows of part k, by fits that hold it out.
+        """Log-densities and probabilities of y in the rows of a part, by fits that hold it out.
 
         Parameters
         ----------
-        k : int
+        holders : sequence of int
+            Cross-fits that hold out the part.
         predict : callable
             Takes fits and their weights, and gives the distribution of y in these rows.
         y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
@@ -88,8 +87,7 @@ class Ensemble(NamedTuple):
         masses : ndarray of shape (n_groups, n_fits, n_rows, 3)
             Those of :meth:`ConditionalDistribution.value_masses`.
         """
-        own = slice(1 + k * N_FITS_WITHOUT_PART, 1 + (k + 1) * N_FITS_WITHOUT_PART)
-        groups = [fits[own] or fits for fits in self if fits]
+        groups = [[fits[1 + k] for k in holders] if fits[1:] else fits for fits in self if fits]
         share = np.full(1, 1 / len(groups[0]))
         predicted = [[predict([fit], share) for fit in fits] for fits in groups]
         log_densities = [[own.logpdf(y) for own in group] for group in predicted]

@@ -12,7 +12,7 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from skflow.estimators.calibration import Calibration, plan, share_of_second
+from skflow.estimators.calibration import Calibration, Plan, share_of_second
 from skflow.estimators.conditional_distribution import ConditionalDistribution
 from skflow.estimators.density import FlowDensity
 from skflow.estimators.ensemble import Ensemble
@@ -36,7 +36,7 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
     A meta-estimator: it fits a :class:`FlowDensity` of y given the columns of X, ``density_``, and
     cross-fits of it, each to all rows but a part. The prediction is the average of their
     distributions, an ensemble [1]_, in which fits without coupling layers have a share, by stacking
-    [2]_: the parts that are held out choose it. They also calibrate the intervals. The distribution
+    [2]_: the rows that are held out choose it. They also calibrate the intervals. The distribution
     of y in a row may have several modes, be skewed, wider in some rows than in others, and have
     atoms. X is any table, with categories, dates and missing values.
 
@@ -60,21 +60,21 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
     density_ : FlowDensity
         Density of y given X, of the table that has the columns of y after those of X.
     cross_fits_ : list of FlowDensity
-        Such densities, each fitted to all rows but a part, with the components and epochs that the
-        first fit chose: three for each part, with seeds of their own. With fewer than 2,000 rows
-        there are three parts of a tenth of the rows, or of 33 rows (a third) where a tenth is
-        less; with more, one of a tenth. With 20,000 rows or more there are none: ``density_``
-        itself is not fitted to that part. With fewer than 20 rows none.
+        Such densities, each with a seed of its own and fitted to all rows but some, with the
+        components and epochs that the first fit chose. With fewer than 2,000 rows nine, each
+        without another tenth of the rows, or 33 rows (a third) where a tenth is less; with more,
+        three without the same tenth. With 20,000 rows or more none: ``density_`` itself is not
+        fitted to that tenth. With fewer than 20 rows none.
     initial_fits_ : list of FlowDensity
         Fits to the same rows without coupling layers, where their share is 0.01 or more.
     initial_share_ : float
         Weight of the average of ``initial_fits_`` in the prediction; the rest is that of the
         average of ``density_`` and ``cross_fits_``.
     spread_ : float
-        Standard deviation of the average's latents in the parts, at most 1: the average is that
-        much too wide, and made narrower by it. 1 for several outputs, and where one fit predicts.
+        Standard deviation of the average's latents in calibration rows, at most 1: the average is
+        too wide, and made narrower by it. 1 for several outputs, and where one fit predicts.
     n_calibration_ : int
-        Number of rows that calibrate, those of the parts, at most 2,000 in each.
+        Number of rows that calibrate, each held out by fits; at most 2,000.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of str
@@ -194,18 +194,18 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
         targets: Targets,
         validation: TableRows | None,
     ) -> None:
-        parts = plan(known.table.n_rows, np.random.default_rng(seed))
-        fits = Ensemble.fit(density, known, parts, validation, self.n_jobs, seed)
+        plan = Plan.of(known.table.n_rows, np.random.default_rng(seed))
+        fits = Ensemble.fit(density, known, plan.held_out(), validation, self.n_jobs, seed)
         self.initial_share_, self.spread_, weight = 0.0, 1.0, known.table.weight
         probabilities = np.empty((1, 0, 2 * len(self._dtypes)))
-        if parts:
+        if plan.parts:
             predicted = []
-            for k, part in enumerate(parts):
+            for part, holders in zip(*plan, strict=True):
                 predict = partial(self._distribution, X=take_rows(X, part))
-                predicted.append(fits.predict_part(k, predict, targets.take(part).values))
+                predicted.append(fits.predict_part(holders, predict, targets.take(part).values))
             of_parts = zip(*predicted, strict=True)
             log_densities, *of_groups = (np.concatenate(own, axis=2) for own in of_parts)
-            weight = None if weight is None else weight[np.concatenate(parts)]
+            weight = None if weight is None else weight[np.concatenate(plan.parts)]
             if fits.initial_fits:
                 self.initial_share_ = share_of_second(log_densities, weight)
             shares = [1 - self.initial_share_, self.initial_share_][: len(log_densities)]

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skflow
 from skflow import ConditionalDistribution, FlowDensity, FlowRegressor
-from skflow.estimators.calibration import Calibration, share_of_second
+from skflow.estimators.calibration import Calibration, Plan, share_of_second
 from tests.archive.parts import put_together, take_apart
 from tests.settings import ONE_GAUSSIAN, slow_but
 
@@ -310,8 +310,25 @@ def test_rows_that_calibrate_are_held_out_of_their_fit(monkeypatch) -> None:
     every, *others = fitted
     assert every == set(range(60))
     held_out = [every - own for own in others]
-    assert [len(part) for part in held_out] == [20] * 9
+    assert len(held_out) == 9
+    assert all(19 <= len(part) <= 21 for part in held_out)
     assert set.union(*held_out) == every
+
+
+@pytest.mark.parametrize(("n_rows", "n_calibration"), [(20, 20), (31, 30), (455, 138), (1999, 600)])
+def test_cross_fits_that_hold_out_a_row_share_no_other(n_rows: int, n_calibration: int) -> None:
+    plan = Plan.of(n_rows, np.random.default_rng(0))
+    rows = np.concatenate(plan.parts)
+    assert len(set(rows)) == len(rows) == n_calibration
+    held_out = [set(own) for own in plan.held_out()]
+    assert len(held_out) == 9
+    for part, holders in zip(*plan, strict=True):
+        assert {k for k, own in enumerate(held_out) if set(part) <= own} == set(holders)
+        assert len(holders) == 3
+        for pair in itertools.combinations(holders, 2):
+            assert held_out[pair[0]] & held_out[pair[1]] == set(part)
+    for pair in itertools.combinations(held_out, 2):
+        assert len(pair[0] & pair[1]) <= np.ceil(len(rows) / 9)
 
 
 def test_few_rows_are_not_calibrated_which_a_warning_says() -> None:
