@@ -1,11 +1,14 @@
 """Speed of skflow: a step, rows per second, scoring beside other densities, growth of fit.
 
     python -m pip install . zuko nflows
-    python -m benchmarks.speed [--parts step rates scoring growth] [--threads 1]
+    python -m benchmarks.speed [--parts step sampling rates scoring growth] [--threads 1]
 
 * ``step``: a training step and scoring at equal architecture, beside zuko's and nflows'
   spline couplings and beside the matrix products alone, which are the limit. Targets: a
   step at most 1.7 times the limit, scoring in float64 at most 2 times.
+* ``sampling``: rows per second of sampling beside zuko and nflows at equal architecture, in
+  few rounds of one process: minutes, where ``rates`` takes an hour. Target: 1.5 times the
+  faster one in the median.
 * ``rates``: rows per second and memory over columns and rows of a batch, each in a
   process of its own.
 * ``scoring``: ``score_samples`` beside a kernel density and a Gaussian mixture, as the
@@ -50,7 +53,7 @@ PEERS = ("zuko", "nflows")
 STEP_ROWS = 1024
 WORKS = {work.name: work for work in (TRAINING, SCORING, SAMPLING)}
 BATCHES = (256, 1024, 8192)
-COLUMNS = {"rates": (5, 20, 100, 500), "growth": (10, 100, 1000)}
+COLUMNS = {"sampling": (5, 20, 100), "rates": (5, 20, 100, 500), "growth": (10, 100, 1000)}
 ROWS = {"scoring": (1_000, 10_000, 100_000), "growth": (10_000, 100_000, 1_000_000)}
 MOST_CELLS = 1_000_000  # of a batch, for the peers
 SCORED_ROWS = 2_000
@@ -87,6 +90,36 @@ def measure_steps(arguments: argparse.Namespace) -> None:
         "step is forward, backward, clipping and AdamW. Median (quartiles) of "
         f"{arguments.rounds} rounds, methods in turn, ratios within a round.",
         ("work", "method", "milliseconds", "times the matrix products"),
+        rows,
+    )
+
+
+def measure_sampling(arguments: argparse.Namespace) -> None:
+    """Compare rows per second of sampling, within rounds of one process."""
+    rows, medians = [], []
+    for n_rows, n_columns in product(arguments.sampling_batches, arguments.sampling_columns):
+        batch = make_batch(n_rows, n_columns, SAMPLING.dtype)
+        calls = {
+            method: SAMPLING.prepare(build(method, Sizes(n_columns), SAMPLING.dtype), batch)
+            for method in ("skflow", *PEERS)
+        }
+        seconds = time_in_turn(calls, arguments.sampling_rounds)
+        faster = min(PEERS, key=lambda peer: float(np.median(seconds[peer])))
+        ratio = seconds[faster] / seconds["skflow"]
+        medians.append(np.median(ratio))
+        rates = (f"{n_rows / np.median(taken):,.0f}" for taken in seconds.values())
+        rows.append([str(n_columns), f"{n_rows:,}", *rates, describe(ratio, 2)])
+        print(*rows[-1], sep="  ", flush=True)
+    write(
+        "sampling",
+        arguments,
+        f"Rows per second of skflow are {np.median(medians):.2f} times ({min(medians):.2f} to "
+        f"{max(medians):.2f}) those of the faster peer: median (lowest to highest) over columns "
+        "and batches (target: at least 1.5). In float64, with the sizes of a training step. Its "
+        "layers bend all columns in up to 16 groups, one after the other; those of the peers half "
+        f"of the columns at once. Median of {arguments.sampling_rounds} rounds, methods in turn, "
+        "ratios (quartiles) within a round.",
+        ("columns", "batch", "skflow", *PEERS, "times the faster peer"),
         rows,
     )
 
@@ -286,12 +319,13 @@ def write(
         f"{summary} On {threads}.",
         header,
         rows,
-        peers=PEERS if part in ("step", "rates") else (),
+        peers=PEERS if part in ("step", "sampling", "rates") else (),
     )
 
 
 PARTS = {
     "step": measure_steps,
+    "sampling": measure_sampling,
     "rates": measure_rates,
     "scoring": measure_scoring,
     "growth": measure_growth,
@@ -304,6 +338,8 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=30, help="of step")
+    parser.add_argument("--sampling-rounds", type=int, default=7)
+    parser.add_argument("--sampling-batches", type=int, nargs="+", default=(1024, 8192))
     parser.add_argument("--repeats", type=int, default=3, help="of rates and scoring")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="of rates")
     for part, sizes in COLUMNS.items():

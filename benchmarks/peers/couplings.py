@@ -107,7 +107,7 @@ class Skflow(CouplingFlow):
 
     def inverse(self, z: Tensor) -> Tensor:
         """Send standard normal rows back."""
-        return self.couplings.inverse_and_log_det(z)[0]
+        return self.couplings.inverse(z)
 
     def descent(self) -> Callable[[], None]:
         """Return the step of skflow's training."""

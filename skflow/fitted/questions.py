@@ -200,7 +200,7 @@ class Questions:
                 model, y = self.density.model, answers.y.flatten(1).cpu()
                 # A known cell may be missing where no fitted row had a missing value.
                 y = y.masked_fill(y.isnan() & (model.value_labels[:, :1] < 0), 0.0)
-                values = model.marginals.inverse_and_log_det(y)[0]
+                values = model.marginals.inverse(y)
             labels = answers.labels.flatten(1).cpu().numpy().T
             nothing = np.full(labels.shape, np.nan)
             decoded = self.codec.decode(labels, nothing, values.numpy().T, on_grid=True)

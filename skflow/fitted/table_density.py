@@ -202,7 +202,7 @@ class TableDensity:
             if column >= 0:
                 labels[0, column] = first
         middle = torch.zeros((len(codec.layout.value_labels), 1), dtype=torch.float64)
-        values = marginals.inverse_and_log_det(middle)[0].numpy().T
+        values = marginals.inverse(middle).numpy().T
         columns = codec.decode(labels, np.full(labels.shape, np.nan), values, on_grid=True)
         row = StoredTable(tuple(columns), 1, self.container.library)
         return Conditions(row, row, {})

@@ -13,9 +13,8 @@ class Bijection(nn.Module):
 
     Tables are ``(n_columns, n_rows)``; log-determinants are ``(n_rows,)``, in
     nats. For :math:`z = f(x; c)`, ``forward_and_log_det(x, context)`` returns
-    :math:`z` and :math:`\log |\det \partial f / \partial x|`;
-    ``inverse_and_log_det(z, context)`` returns :math:`x` and
-    :math:`\log |\det \partial f^{-1} / \partial z|`.
+    :math:`z` and :math:`\log |\det \partial f / \partial x|`; ``inverse(z, context)`` returns
+    :math:`x` alone, at which the density takes the forward map again.
 
     NaN marks a missing entry: it stays NaN, adds nothing to the log-determinant, and
     other columns read 0 in its place. For each pattern of missing entries the map is a
@@ -30,10 +29,8 @@ class Bijection(nn.Module):
         """Map ``x`` forward; return the result and the log-determinant."""
         raise NotImplementedError
 
-    def inverse_and_log_det(
-        self, z: Tensor, context: Context = NO_CONTEXT
-    ) -> tuple[Tensor, Tensor]:
-        """Map ``z`` back; return the result and the log-determinant of the inverse."""
+    def inverse(self, z: Tensor, context: Context = NO_CONTEXT) -> Tensor:
+        """Map ``z`` back."""
         raise NotImplementedError
 
 
@@ -54,15 +51,11 @@ class Chain(Bijection):
             total = total + log_det
         return x, total
 
-    def inverse_and_log_det(
-        self, z: Tensor, context: Context = NO_CONTEXT
-    ) -> tuple[Tensor, Tensor]:
+    def inverse(self, z: Tensor, context: Context = NO_CONTEXT) -> Tensor:
         """Apply every inverse, last to first."""
-        total = z.new_zeros(z.shape[1])
         for bijection in reversed(cast(list[Bijection], self.bijections)):
-            z, log_det = bijection.inverse_and_log_det(z, context)
-            total = total + log_det
-        return z, total
+            z = bijection.inverse(z, context)
+        return z
 
 
 def split_absent(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -125,13 +125,13 @@ class ConditionalFlow(nn.Module):
 
     def inverse(self, z: Tensor, labels: Tensor, given: Batch | None = None) -> Tensor:
         """Send latents back to gaussianized values; NaN stays NaN."""
-        return self._map().inverse_and_log_det(z, self.context(labels, given))[0]
+        return self._map().inverse(z, self.context(labels, given))
 
     def draw(self, z: Tensor, u: Tensor, labels: Tensor, given: Batch | None = None) -> Tensor:
         """Turn random numbers into draws of gaussianized values; see :meth:`Mixture.draw`."""
         context = self.context(labels, given)
         y = self.mixture.draw(z, u, context)
-        return Chain(self._couplings()).inverse_and_log_det(y, context)[0]
+        return Chain(self._couplings()).inverse(y, context)
 
     def context(
         self, labels: Tensor, given: Batch | None = None, *, quantize: bool = True

@@ -1,6 +1,7 @@
 """Conditioners: masked networks from columns and features to spline parameters."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, cast
 
 import torch
@@ -191,6 +192,8 @@ class Conditioner(nn.Module):
     """
 
     by_degree: Tensor
+    input_order: Tensor
+    output_order: Tensor
 
     def __init__(
         self,
@@ -212,10 +215,13 @@ class Conditioner(nn.Module):
         lowest = 0 if n_features or n_groups == 1 else 1
         degrees = lowest + torch.arange(hidden_units) % (n_groups - lowest)
         self.register_buffer("by_degree", degrees.argsort(stable=True), persistent=False)
+        self.group_sizes = torch.bincount(groups, minlength=n_groups).tolist()
         # Units that each group depends on: as many of the first by degree.
         self.n_units = torch.bincount(degrees, minlength=n_groups).cumsum(0).tolist()
         inputs = torch.cat((groups + 1, groups.new_zeros(n_features)))
         outputs = groups.repeat(n_parameters)
+        self.register_buffer("input_order", inputs.argsort(stable=True), persistent=False)
+        self.register_buffer("output_order", outputs.argsort(stable=True), persistent=False)
         self.input_layer = Linear(
             len(inputs), hidden_units, generator, degrees[:, None] >= inputs[None, :]
         )
@@ -247,19 +253,43 @@ class Conditioner(nn.Module):
         raw: Tensor = _ResidualNetwork.apply(inputs, dropouts, masks, *parameters)
         return raw.view(self.n_parameters, -1, x.shape[1])
 
+    def _clamp(self, x: Tensor, *, quantize: bool) -> Tensor:
+        return quantize_inputs(x, self.bound) if quantize else x.clamp(-self.bound, self.bound)
+
+
+class IncrementalNetwork:
+    """A conditioner's network, each of whose units is computed once, group after group.
+
+    Inputs, units and outputs are in the order of the groups, so that each group reads leading
+    rows and writes the next ones. Weights have the bias as their first column, and what they
+    read has a first row of ones: a layer is one matrix product, its result in its place.
+
+    Parameters
+    ----------
+    conditioner : Conditioner
+        Its weights must not change while this is in use.
+    """
+
+    def __init__(self, conditioner: Conditioner) -> None:
+        self._conditioner, order = conditioner, conditioner.by_degree
+        sizes = [end - start for start, end in pairwise([0, *conditioner.n_units])]
+        blocks = cast(list[ResidualBlock], list(conditioner.blocks))
+        layers = [(conditioner.input_layer, conditioner.input_order)]
+        layers += [(layer, order) for block in blocks for layer in (block.first, block.second)]
+        weights = [_with_bias(layer, order, inputs).split(sizes) for layer, inputs in layers]
+        n_outputs = [conditioner.n_parameters * size for size in conditioner.group_sizes]
+        of_outputs = _with_bias(conditioner.output_layer, conditioner.output_order, order)
+        self._of_groups = list(zip(*weights, of_outputs.split(n_outputs), strict=True))
+        self._unit_sizes = [1, *sizes]
+
     def by_group(
-        self,
-        x: Tensor,
-        groups: Sequence[slice],
-        features: Tensor | None = None,
-        *,
-        quantize: bool = True,
+        self, x: Tensor, groups: Sequence[slice], features: Tensor | None = None
     ) -> Iterator[Tensor]:
         """Yield raw parameters of one group after the other, ``(n_parameters, n_own, n_rows)``.
 
-        The columns of a group are read when the next one is taken: by then they must be in
-        ``x``. Each hidden unit is computed once, with the first group that depends on it:
-        the work of all groups together is less than that of :meth:`forward`.
+        The columns of a group are read, rounded, when the next one is taken: by then they must
+        be in ``x``. Missing values, NaN, are read as 0. The work of all groups together is less
+        than that of :meth:`Conditioner.forward`.
 
         Parameters
         ----------
@@ -267,58 +297,52 @@ class Conditioner(nn.Module):
         groups : sequence of slice
             Columns of each group.
         features : Tensor of shape (n_features, n_rows), optional
-        quantize : bool
-            Whether inputs are rounded.
         """
-        order, n_rows = self.by_degree, x.shape[1]
-        of_inputs = self.input_layer.masked_weight()[order]
-        bias = self.input_layer.bias[order, None]
-        blocks = [
-            [_Incremental(layer, order, order, n_rows) for layer in (block.first, block.second)]
-            for block in cast(list[ResidualBlock], list(self.blocks))
-        ]
-        output = _Incremental(self.output_layer, slice(None), order, n_rows)
-        parameters = torch.arange(len(output.bias), device=x.device).view(self.n_parameters, -1)
-        inputs = x.new_zeros(of_inputs.shape[1], n_rows)
+        n_rows, n_inputs = x.shape[1], 1 if features is None else 1 + len(features)
+        inputs = x.new_empty(n_inputs + len(x), n_rows)
+        inputs[0] = 1.0
         if features is not None:
-            inputs[len(x) :] = features
-        start = 0
-        for columns, end in zip(groups, self.n_units, strict=True):
-            new = slice(start, end)
-            h = torch.addmm(bias[new], of_inputs[new], inputs)
-            for first, second in blocks:
-                first.read(new, h)
-                second.read(new, first(new, end))
-                h = h + second(new, end)
-            output.read(new, h)
-            yield output(parameters[:, columns].flatten(), end).view(self.n_parameters, -1, n_rows)
-            inputs[columns] = self._clamp(x[columns], quantize=quantize)
-            start = end
+            inputs[1:n_inputs] = features
+        n_layers = len(self._of_groups[0]) - 1
+        read = [x.new_empty(sum(self._unit_sizes), n_rows) for _ in range(n_layers)]
+        for units in read:
+            units[0] = 1.0
+        places = zip(*(units.split(self._unit_sizes)[1:] for units in read), strict=True)
+        network, end = self._conditioner, 1  # behind the row of ones
+        for columns, own, (*weights, of_outputs) in zip(
+            groups, places, self._of_groups, strict=True
+        ):
+            if len(own[0]):
+                end += len(own[0])
+                before = [inputs[:n_inputs], *(units[:end] for units in read[:-1])]
+                _compute_units(weights, before, own)
+            raw = torch.mm(of_outputs[:, :end], read[-1][:end])
+            yield raw.view(network.n_parameters, -1, n_rows)
+            values = quantize_inputs(x[columns], network.bound).nan_to_num_(0.0)
+            inputs[n_inputs : n_inputs + len(values)] = values
+            n_inputs += len(values)
 
-    def _clamp(self, x: Tensor, *, quantize: bool) -> Tensor:
-        return quantize_inputs(x, self.bound) if quantize else x.clamp(-self.bound, self.bound)
 
+def _compute_units(
+    weights: Sequence[Tensor], read: Sequence[Tensor], own: Sequence[Tensor]
+) -> None:
+    """Compute the units of a degree in each layer, rectified, from what each layer reads.
 
-class _Incremental:
-    """A linear layer of rectified units, of which the first are there before the others.
-
-    Parameters
-    ----------
-    layer : Linear
-    outputs, units : slice or Tensor of int64
-        Order of the layer's outputs and of the units that it reads.
-    n_rows : int
+    The layers are the first one, then two of each residual block.
     """
+    first, *of_blocks = (
+        weight[:, : len(inputs)] for weight, inputs in zip(weights, read, strict=True)
+    )
+    h = torch.mm(first, read[0], out=own[-1])
+    for k in range(0, len(of_blocks), 2):
+        torch.clamp_min(h, 0.0, out=own[k])
+        torch.mm(of_blocks[k], read[k + 1], out=own[k + 1]).relu_()
+        h.addmm_(of_blocks[k + 1], read[k + 2])
+    h.relu_()
 
-    def __init__(self, layer: Linear, outputs: slice | Tensor, units: Tensor, n_rows: int) -> None:
-        self.weight = layer.masked_weight()[outputs][:, units]
-        self.bias = layer.bias[outputs, None]
-        self.units = self.weight.new_empty(len(units), n_rows)
 
-    def read(self, new: slice, h: Tensor) -> None:
-        """Take units that are new, before they are rectified."""
-        self.units[new] = torch.relu(h)
-
-    def __call__(self, outputs: slice | Tensor, end: int) -> Tensor:
-        """Return some of the outputs, which depend on the first ``end`` units."""
-        return torch.addmm(self.bias[outputs], self.weight[outputs, :end], self.units[:end])
+@torch.no_grad()
+def _with_bias(layer: Linear, outputs: Tensor, inputs: Tensor) -> Tensor:
+    """Return weights for inputs after a row of ones, all in the given orders."""
+    weight = layer.masked_weight().index_select(0, outputs).index_select(1, inputs)
+    return torch.cat((layer.bias.index_select(0, outputs)[:, None], weight), dim=1)

@@ -1,15 +1,17 @@
 """The coupling layer: a spline per entry, whose parameters depend on earlier columns."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from skflow.flow.bijection import Bijection, split_absent
-from skflow.flow.conditioner import Conditioner
+from skflow.flow.conditioner import Conditioner, IncrementalNetwork
 from skflow.flow.context import NO_CONTEXT, Context
 from skflow.flow.rational_quadratic import SplineFunction, inverse_conditional, n_parameters
 
+ENTRIES_AT_ONCE = 8192  # of a group, in the inverse on a CPU, whose caches count
 MOST_GROUPS = 16  # the inverse undoes one after the other
 
 
@@ -92,16 +94,19 @@ class Coupling(Bijection):
         return y, log_derivative.sum(dim=0)
 
     @torch.no_grad()
-    def inverse_and_log_det(
-        self, z: Tensor, context: Context = NO_CONTEXT
-    ) -> tuple[Tensor, Tensor]:
+    def inverse(self, z: Tensor, context: Context = NO_CONTEXT) -> Tensor:
         """Undo one group after the other."""
-        x, read, log_det = torch.empty_like(z), torch.zeros_like(z), z.new_zeros(z.shape[1])
-        parameters = self.conditioner.by_group(
-            read, self.groups, context.features, quantize=context.quantize
-        )
-        for columns, raw in zip(self.groups, parameters, strict=True):
-            x[columns], log_derivative = inverse_conditional(z[columns], raw, self.bound)
-            read[columns], _ = split_absent(x[columns])
-            log_det = log_det + log_derivative.sum(dim=0)
-        return x, log_det
+        n_blocks = 1
+        if z.device.type == "cpu":
+            most = max(1, ENTRIES_AT_ONCE // max(self.conditioner.group_sizes))
+            n_blocks = max(1, -(-z.shape[1] // most))
+        features: Sequence[Tensor | None] = [None] * n_blocks
+        if context.features is not None:
+            features = context.features.tensor_split(n_blocks, dim=1)
+        x, network = torch.empty_like(z), IncrementalNetwork(self.conditioner)
+        of_blocks = zip(x.tensor_split(n_blocks, 1), z.tensor_split(n_blocks, 1), strict=True)
+        for (x_block, z_block), features_block in zip(of_blocks, features, strict=True):
+            parameters = network.by_group(x_block, self.groups, features_block)
+            for columns, raw in zip(self.groups, parameters, strict=True):
+                x_block[columns] = inverse_conditional(z_block[columns], raw, self.bound)
+        return x

@@ -116,10 +116,12 @@ class Marginals(Bijection):
         log_derivative = torch.where(below, log_below, log_derivative)
         return y.masked_fill(absent, torch.nan), log_derivative.masked_fill(absent, 0.0).sum(dim=0)
 
-    def inverse_and_log_det(
-        self, z: Tensor, context: Context = NO_CONTEXT
-    ) -> tuple[Tensor, Tensor]:
+    def inverse(self, z: Tensor, context: Context = NO_CONTEXT) -> Tensor:
         """Map back to original values."""
+        return self.inverse_and_log_det(z)[0]
+
+    def inverse_and_log_det(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Map back to original values; return the log-determinant of the inverse as well."""
         z, absent = split_absent(z)
         knots = Knots(self.x_knots, self.y_knots, self.derivatives)
         inside = z.clamp(knots.y[0], knots.y[-1])

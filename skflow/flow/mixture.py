@@ -266,20 +266,15 @@ class Mixture(Bijection):
         return z.masked_fill(absent, torch.nan), log_derivatives.masked_fill(absent, 0.0).sum(dim=0)
 
     @torch.no_grad()
-    def inverse_and_log_det(
-        self, z: Tensor, context: Context = NO_CONTEXT
-    ) -> tuple[Tensor, Tensor]:
+    def inverse(self, z: Tensor, context: Context = NO_CONTEXT) -> Tensor:
         """Solve for one column after the other; those of the condition are known."""
         z, absent = split_absent(self._with_condition(z, context))
-        y, read, log_det = z.clone(), quantize_inputs(z, self.bound), z.new_zeros(z.shape[1])
+        y, read = z.clone(), quantize_inputs(z, self.bound)
         columns = self._columns(read, absent, self._effect_of(context))
         for j, column in enumerate(columns, self.n_given):
-            solved = column.quantile(z[j])
-            log_derivative = column.density(solved).log() + z[j].square() / 2 + LOG_SQRT_2PI
-            log_det = log_det - log_derivative.masked_fill(absent[j], 0.0)
-            y[j] = solved.masked_fill(absent[j], 0.0)
+            y[j] = column.quantile(z[j]).masked_fill(absent[j], 0.0)
             read[j] = quantize_inputs(y[j], self.bound)
-        return y.masked_fill(absent, torch.nan)[self.n_given :], log_det
+        return y.masked_fill(absent, torch.nan)[self.n_given :]
 
     @torch.no_grad()
     def draw(self, z: Tensor, u: Tensor, context: Context = NO_CONTEXT) -> Tensor:
@@ -287,7 +282,7 @@ class Mixture(Bijection):
 
         Each column is drawn from its conditional density: a component by its weight given
         the columns before, then the value. No equation is solved, but other than
-        :meth:`inverse_and_log_det` this is no function of ``z`` alone.
+        :meth:`inverse` this is no function of ``z`` alone.
 
         Parameters
         ----------

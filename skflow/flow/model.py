@@ -192,7 +192,7 @@ class Model(nn.Module):
         labels, novel = self.labels.inverse(latents.labels, condition)
         z = self._without_missing(latents.values, labels)
         y = self.flow.inverse(z, labels, condition)
-        return Rows(labels, novel, self.marginals.inverse_and_log_det(y)[0])
+        return Rows(labels, novel, self.marginals.inverse(y))
 
     def draw(self, z: Latents, u: Tensor, given: Rows | None = None) -> Rows:
         """Turn random numbers into draws of rows with known labels.
@@ -208,7 +208,7 @@ class Model(nn.Module):
         condition = self._gaussianize_condition(given)
         labels, novel = self.labels.inverse(self.labels.known_latents(z.labels), condition)
         y = self.flow.draw(self._without_missing(z.values, labels), u, labels, condition)
-        return Rows(labels, novel, self.marginals.inverse_and_log_det(y)[0])
+        return Rows(labels, novel, self.marginals.inverse(y))
 
     def _without_missing(self, z: Tensor, labels: Tensor) -> Tensor:
         """Latents with NaN where the labels say that there is no value."""

@@ -194,7 +194,7 @@ class PredictedValues:
             y, _ = _spline(y, knots, self.bound, knots.y, inverse_and_log_derivative)
         if within_reach:
             y = y.clamp(*self.marginals.reach())
-        return self.marginals.inverse_and_log_det(y.reshape(1, -1))[0].view(y.shape)
+        return self.marginals.inverse(y.reshape(1, -1)).view(y.shape)
 
 
 def _spline(

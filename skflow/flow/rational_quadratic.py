@@ -77,22 +77,33 @@ def forward_and_log_derivative(x: Tensor, cell: Bin) -> tuple[Tensor, Tensor]:
 
 
 def inverse_and_log_derivative(y: Tensor, cell: Bin) -> tuple[Tensor, Tensor]:
-    r"""Invert the spline at ``y`` within its bin; return ``x`` and ``log dx/dy``.
-
-    The quadratic :math:`a \xi^2 + b \xi + c = 0` (equations 6 to 8 of the reference)
-    is solved by :math:`\xi = 2c / (-b - \sqrt{b^2 - 4ac})`, the root without
-    cancellation. Rounding can push the discriminant below 0, where it is clamped.
-    """
-    slope = cell.height / cell.width
-    offset = y - cell.y
-    bend = offset * (cell.left + cell.right - 2 * slope)
-    a = cell.height * (slope - cell.left) + bend
-    b = cell.height * cell.left - bend
-    c = -slope * offset
-    discriminant = (b.square() - 4 * a * c).clamp_min(0)
-    position = (2 * c / (-b - discriminant.sqrt())).clamp(0, 1)
+    """Invert the spline at ``y`` within its bin; return ``x`` and ``log dx/dy``."""
+    position = _solve(y, cell)
     log_derivative = _Curve.at(position, cell).log_derivative()
     return torch.addcmul(cell.x, position, cell.width), -log_derivative
+
+
+def _solve(y: Tensor, cell: Bin) -> Tensor:
+    """Return the position within its bin at which the spline is ``y``."""
+    inverse_slope = cell.width / cell.height
+    share = ((y - cell.y) / cell.height).clamp_(0, 1)
+    return _position(share, cell.left * inverse_slope, cell.right * inverse_slope)
+
+
+def _position(share: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    r"""Return the position :math:`\xi` within a bin, by the share :math:`t` of its height.
+
+    Derivatives at its edges are those over its slope. The quadratic
+    :math:`a \xi^2 + b \xi + c = 0` (equations 6 to 8 of the reference), over the height times
+    the slope, has :math:`a = 1 - b` and :math:`c = -t`, and its discriminant is
+    :math:`b^2 - 4ac = (b - 2t)^2 + 4t(1 - t)`: no term is below 0. It is solved by
+    :math:`\xi = 2t / (b + \sqrt{b^2 - 4ac})`, the root without cancellation.
+    """
+    b = torch.addcmul(left, (left + right).sub_(2), share, value=-1)
+    rest = torch.addcmul(share, share, share, value=-1).mul_(4)
+    distance = torch.sub(b, share, alpha=2)
+    root = rest.addcmul_(distance, distance).sqrt_().add_(b)
+    return (share / root).mul_(2).clamp_max_(1)
 
 
 class _Curve(NamedTuple):
@@ -182,21 +193,20 @@ def n_parameters(n_bins: int) -> int:
     return 3 * n_bins - 1
 
 
-def inverse_conditional(y: Tensor, raw: Tensor, bound: float) -> tuple[Tensor, Tensor]:
-    """Invert :class:`SplineFunction`, without gradients; return ``x`` and ``log dx/dy``."""
-    with torch.no_grad():
-        inside = y.abs() < bound
-        within = torch.where(inside, y, 0.0)
-        cell = _select_bin(within, raw, bound, axis=1).cell
-        x, log_derivative = inverse_and_log_derivative(within, cell)
-        return torch.where(inside, x, y), torch.where(inside, log_derivative, 0.0)
+def inverse_conditional(y: Tensor, raw: Tensor, bound: float) -> Tensor:
+    """Invert :class:`SplineFunction`, without gradients."""
+    below_bound = math.nextafter(bound, 0.0)
+    within = y.clamp(-below_bound, below_bound)
+    cell = _select_bin(within, raw, bound, axis=1).cell
+    x = torch.addcmul(cell.x, _solve(within, cell), cell.width)
+    return torch.where(within == y, x, y)
 
 
 class _BinSelection(NamedTuple):
     """The bin of each entry, and what its gradients need.
 
-    Exponentials of raw sizes are all that is computed of every bin. Sums over bins go through
-    indicators, which are numbers: products of them take less time than to gather by an index.
+    Exponentials of raw sizes are all that is computed of every bin. Sums over the bins before it
+    go through indicators, which are numbers; what belongs to the bin itself is gathered.
 
     Attributes
     ----------
@@ -204,8 +214,6 @@ class _BinSelection(NamedTuple):
         Corner, extent and derivatives of the bin.
     reached : Tensor of shape (n_bins + 1, n_columns, n_rows)
         1 for each edge at or below the entry, the outermost left one among them; 0 for others.
-    own : Tensor of shape (n_bins, n_columns, n_rows)
-        1 for the bin of the entry, 0 for others.
     exponentials : Tensor of shape (2, n_bins, n_columns, n_rows)
         Exponentials of raw widths and heights, up to a factor for each entry.
     below, selected : Tensor of shape (2, n_columns, n_rows)
@@ -218,7 +226,6 @@ class _BinSelection(NamedTuple):
 
     cell: Bin
     reached: Tensor
-    own: Tensor
     exponentials: Tensor
     below: Tensor
     selected: Tensor
@@ -239,18 +246,19 @@ def _select_bin(values: Tensor, raw: Tensor, bound: float, axis: int) -> _BinSel
     reached[0].fill_(1.0)
     reached[n_bins].fill_(0.0)
     torch.cumsum(edges, dim=0, out=reached[1:n_bins]).le_(place)
-    own = reached[:-1] - reached[1:]
+    n_before = reached[1:].sum(dim=0)
     below = (exponentials * reached[1:]).sum(dim=1)
-    selected = (exponentials * own).sum(dim=1)
+    index = n_before.long().expand(total.shape)
+    selected = exponentials.gather(1, index[:, None]).squeeze(1)
     unit, least = 2 * bound / total, 2 * bound * MIN_BIN
-    corner = torch.addcmul(least * reached[1:].sum(dim=0) - bound, below, unit)
+    corner = torch.addcmul(least * n_before - bound, below, unit)
     extent = (selected * unit).add_(least)
     # Derivatives at both edges of the bin; at the ends of the interval, raw 0, they are 1.
-    logits = torch.stack(((inner * own[1:]).sum(dim=0), (inner * own[:-1]).sum(dim=0)))
-    logits += _RAW_ONE
-    left, right = functional.softplus(logits) + MIN_DERIVATIVE
+    edges = functional.pad(inner, (0, 0, 0, 0, 1, 1)).unfold(0, n_bins, 1)  # left, right ones
+    logits = edges.gather(3, index[..., None]).squeeze(3).add_(_RAW_ONE)
+    left, right = functional.softplus(logits).add_(MIN_DERIVATIVE)
     cell = Bin(corner[0], extent[0], corner[1], extent[1], left, right)
-    return _BinSelection(cell, reached, own, exponentials, below, selected, unit, logits)
+    return _BinSelection(cell, reached, exponentials, below, selected, unit, logits)
 
 
 class SplineFunction(torch.autograd.Function):
@@ -295,7 +303,8 @@ class SplineFunction(torch.autograd.Function):
 
 def _backward_of_raw(selected: _BinSelection, of_cell: Bin) -> Tensor:
     """Gradients by raw parameters, ``(3 * n_bins - 1, n_columns, n_rows)``."""
-    _, reached, own, exponentials, below, own_size, unit, logits = selected
+    _, reached, exponentials, below, own_size, unit, logits = selected
+    own = reached[:-1] - reached[1:]  # 1 for the bin of the entry, 0 for others
     n_bins = len(own)
     gradient = own.new_empty(3 * n_bins - 1, *own.shape[1:])
     sizes, inner = gradient[: 2 * n_bins].view_as(exponentials), gradient[2 * n_bins :]

@@ -86,11 +86,11 @@ def decoded_parameters(flow: FlowDensity, j: int) -> Iterator[FloatArray]:
     scores.append(torch.linalg.solve(regression, mixture.intercept[:, :, None]).squeeze(2))
     with torch.no_grad():
         for score in scores:
-            back, _ = marginals.inverse_and_log_det(score.T)
+            back = marginals.inverse(score.T)
             encoded.append(back[v].numpy())
             shifts = [e.table[:, len(mixture.log_weights) :] for e in mixture.effects]
             for shift in itertools.chain.from_iterable(shifts):
-                back, _ = marginals.inverse_and_log_det((score + shift).T)
+                back = marginals.inverse((score + shift).T)
                 encoded.append(back[v].numpy())
     for part in encoded:
         coordinates = codec.scaling.decode(part)

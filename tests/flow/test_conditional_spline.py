@@ -132,7 +132,6 @@ def test_the_wildest_parameters_stay_finite(dtype: torch.dtype) -> None:
 def test_inverse_undoes_forward(scale: float) -> None:
     x, raw = entries(8, scale)
     y, log_derivative = bend(x, raw)
-    back, log_back = inverse_conditional(y, raw, BOUND)
+    back = inverse_conditional(y, raw, BOUND)
     # Rounding of y is all that is lost: it weighs as much as the slope is flat.
     assert ((back - x).abs() < 1e-14 + 1e-15 / log_derivative.exp()).all()
-    torch.testing.assert_close(log_back, -log_derivative, rtol=0, atol=1e-7)

@@ -110,7 +110,7 @@ def test_maps_rise_strictly_out_to_1e300(name: str, n_bins: int) -> None:
     assert (z.diff() > 0).all()
     assert torch.isfinite(z.square()).all()
     assert torch.isfinite(log_det).all()
-    back, _ = marginals.inverse_and_log_det(z)
+    back = marginals.inverse(z)
     np.testing.assert_allclose(back[0], rows, rtol=1e-10, atol=1e-10)
 
 
@@ -143,7 +143,7 @@ def test_repeated_values(x: np.ndarray, n_bins: int) -> None:
     assert torch.isfinite(log_det).all()
     assert (z.diff() > 0).all()
     assert z.abs().max() < 1e4
-    torch.testing.assert_close(marginals.inverse_and_log_det(z)[0], rows, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(marginals.inverse(z), rows, rtol=1e-11, atol=1e-11)
 
 
 def test_columns_are_mapped_each_on_its_own() -> None:

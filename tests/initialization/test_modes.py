@@ -109,7 +109,7 @@ def test_values_in_a_gap_come_back(n_bins: int) -> None:
     assert (y.diff() > 0).all()
     assert torch.isfinite(log_det).all()
     noisy = y * (1 + 1e-14)
-    back, _ = marginals.inverse_and_log_det(noisy)
+    back = marginals.inverse(noisy)
     assert float((back - rows).abs().max()) < 1e-11 * 2e3
 
 
