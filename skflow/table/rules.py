@@ -41,7 +41,8 @@ MOST_IRREGULAR = 128  # atoms, at most, of a column in which each frequent numbe
 WINDOW = 2  # steps on each side that a smooth count is the mean of
 LEAST_GAIN = 4.0  # in terms of what parameters cost
 MOSTLY_FREQUENT = 0.8  # share of rows with frequent numbers; below it a nat per row must be gained
-MOST_CODES = 4096  # atoms, at most, of whole numbers: codes, as of flights or shops
+MOST_CODES = 4096  # atoms, at most, of whole numbers that are dense: codes, as of flights or shops
+DENSE = 8.0  # points of the grid per code, at most: amounts that persons repeat lie farther apart
 GAIN_PER_ROW = 0.5  # nats
 UNEVEN = 1.0  # nats per number that own shares gain over equal ones; Poisson counts gain half a nat
 REPEATED_ROWS = 3  # of each number that is an atom for this gain
@@ -90,7 +91,11 @@ def are_mostly_levels(distinct: Distinct, *, gridded: bool) -> bool:
 
 
 def find_irregular(
-    distinct: Distinct, step: Number | None, rounding: Sequence[Number] = ()
+    distinct: Distinct,
+    step: Number | None,
+    rounding: Sequence[Number] = (),
+    *,
+    may_be_codes: bool = False,
 ) -> tuple[Number, ...]:
     r"""Return frequent numbers where no smooth density explains their counts.
 
@@ -109,10 +114,11 @@ def find_irregular(
     These are at most 128 numbers of 10 rows each. Else, where most rows have a number of 3 rows or
     more, all of these are atoms if they gain half a nat per row, each row predicted from the
     others: with :math:`c_k - 1` instead of :math:`c_k` in the logarithm. There are at most 128 of
-    them; of whole numbers 4,096, which come first: these may be codes, such as those of flights,
-    whose order says little. Rows that were repeated, or drawn with replacement, give any numbers
-    such counts. These are nearly equal: their own shares gain half a nat per number over equal
-    ones, times the number of repetitions. Atoms must gain twice as much.
+    them; of whole numbers, at most 8 points of the grid apart on average, 4,096, which come first:
+    they may be codes, such as those of flights, whose order says little. Rows that were repeated,
+    or drawn with replacement, give any numbers such counts. These are nearly equal: their own
+    shares gain half a nat per number over equal ones, times the number of repetitions. Atoms must
+    gain twice as much.
     """
     counts, n_present = distinct.counts, distinct.counts.sum()
     is_repeated = counts >= REPEATED_ROWS
@@ -132,8 +138,8 @@ def find_irregular(
         and left_out[others].sum() > GAIN_PER_ROW * n_rows
         and (own * np.log(own / own.mean())).sum() > UNEVEN * np.gcd.reduce(counts) * len(own)
     )
-    may_be_codes = not distinct.family.is_temporal and float(step).is_integer()
-    if recur and may_be_codes and MOST_IRREGULAR < len(own) <= MOST_CODES:
+    are_codes = may_be_codes and are_dense(distinct.values[is_repeated], step)
+    if recur and are_codes and MOST_IRREGULAR < len(own) <= MOST_CODES:
         return distinct.numbers(is_repeated)
 
     rare = np.sort(counts)[:-MOST_IRREGULAR].max(initial=0)
@@ -146,6 +152,12 @@ def find_irregular(
     if 2 * counts[others].sum() > n_rows and gained > least:
         return distinct.numbers(is_frequent)
     return distinct.numbers(is_repeated) if recur and len(own) <= MOST_IRREGULAR else ()
+
+
+def are_dense(numbers: NDArray[Any], step: Number) -> bool:
+    """Whether ascending numbers are near to each other on their grid, the outermost left out."""
+    low, high = len(numbers) // 20, len(numbers) - 1 - len(numbers) // 20
+    return bool(float(numbers[high]) - float(numbers[low]) <= DENSE * float(step) * (high - low))
 
 
 def smooth_counts(

@@ -306,14 +306,17 @@ def test_of_more_than_128_irregular_decimals_the_most_frequent_are_atoms() -> No
 
 def test_whole_numbers_may_be_codes_of_which_thousands_are_atoms() -> None:
     rng = np.random.default_rng(0)
-    codes = rng.choice(100_000, 2000, replace=False)
+    codes = 10_000 + rng.choice(10_000, 2000, replace=False)
     drawn = rng.choice(codes, 20_000, p=rng.dirichlet(np.ones(2000)))
     repeated, counts = np.unique(drawn, return_counts=True)
     expected = repeated[counts >= 3].tolist()
     assert 1000 < len(expected) < 2000
     assert taken(drawn).atoms == taken(drawn.astype(float)).atoms == tuple(expected)
     assert len(taken(drawn / 100).atoms) == 0
-    # Sums, and numbers whose neighbours are as frequent, are values.
+    # Amounts far apart, sums, and numbers whose neighbours are as frequent, are values.
+    rank = np.searchsorted(np.unique(drawn), drawn)
+    apart = 97 * rank + rng.integers(0, 97, 2000)[rank]
+    assert taken(apart).atoms == ()
     assert taken(rng.poisson(3000, 20_000)).atoms == ()
     assert taken(rng.integers(0, 2000, 20_000)).atoms == ()
     days = pd.Series(pd.Timestamp("2024-01-01") + pd.to_timedelta(drawn, "D"))
