@@ -79,10 +79,10 @@ def infer_schema(
     "continuous": these are numbers without grid or atom. Where no smooth density explains the
     counts of numbers, dates or durations on a grid, rounding levels included, as of amounts of a
     tariff, each in 10 rows is an atom, the 128 of most rows at most; or each in 3 rows, of 128 at
-    most, where this gains half a nat per row, and the counts are not as equal as those of rows
-    that were repeated or drawn with replacement. The support of numbers, and of
-    durations, that are all of one sign ends at 0. No level, atom or bound is a number that
-    occurs once.
+    most, of whole numbers that are dense 4,096, where this gains half a nat per row, and the
+    counts are not as equal as those of rows that were repeated or drawn with replacement. The
+    support of numbers, and of durations, that are all of one sign ends at 0. No level, atom or
+    bound is a number that occurs once.
 
     On a grid, steps of which multiples have many more rows than chance gives them are *rounding
     levels*: of a unit of the clock, or of 1, 2, 2.5 and 5 times powers of ten, at most four, each

@@ -25,7 +25,7 @@ from skflow.table.distinct import (
     off_grid,
     precision_of,
 )
-from skflow.table.rounding.finding import find_places
+from skflow.table.rounding.finding import Places, find_places
 from skflow.table.scaling import decimal_ratio, steps_in
 from skflow.table.units import CLOCK, Number, seconds_of
 
@@ -41,9 +41,11 @@ MOST_IRREGULAR = 128  # atoms, at most, of a column in which each frequent numbe
 WINDOW = 2  # steps on each side that a smooth count is the mean of
 LEAST_GAIN = 4.0  # in terms of what parameters cost
 MOSTLY_FREQUENT = 0.8  # share of rows with frequent numbers; below it a nat per row must be gained
+MOST_CODES = 4096  # atoms, at most, of whole numbers that are dense: codes, as of flights or shops
+DENSE = 8.0  # points of the grid per code, at most: amounts that persons repeat lie farther apart
 GAIN_PER_ROW = 0.5  # nats
 UNEVEN = 1.0  # nats per number that own shares gain over equal ones; Poisson counts gain half a nat
-REPEATED_ROWS = 3  # of each number that is an atom for this gain, where there are 128 at most
+REPEATED_ROWS = 3  # of each number that is an atom for this gain
 MOSTLY_LEVELS = 0.8  # share of the distinct values that repeat, for each of them to be an atom
 DISTINCT_ON_STEP = 10  # values, at least, that must be multiples of a step for a grid of it
 DIGITS_OF_CHANCE = 10 - 1e-9  # and for which chance would have to be as small as 10^-10
@@ -89,9 +91,13 @@ def are_mostly_levels(distinct: Distinct, *, gridded: bool) -> bool:
 
 
 def find_irregular(
-    distinct: Distinct, step: Number | None, rounding: Sequence[Number] = ()
+    distinct: Distinct,
+    step: Number | None,
+    rounding: Sequence[Number] = (),
+    *,
+    may_be_codes: bool = False,
 ) -> tuple[Number, ...]:
-    r"""Return frequent numbers, at most 128, where no smooth density explains their counts.
+    r"""Return frequent numbers where no smooth density explains their counts.
 
     The count :math:`e` that a smooth density expects is the mean over points of the grid on both
     sides of a number, of its own rounding level. Own shares of :math:`K` numbers with counts
@@ -105,26 +111,37 @@ def find_irregular(
     besides: labels split these rows from the values that they depend on alike. Atoms, their rows
     and points beside them are left out.
 
-    These are numbers of 10 rows each. Else, where most rows have one of at most 128 numbers of 3
-    rows each, all of these are atoms if they gain half a nat per row, each row predicted from the
-    others: with :math:`c_k - 1` instead of :math:`c_k` in the logarithm. Rows that were repeated,
+    These are at most 128 numbers of 10 rows each. Else, where most rows have a number of 3 rows or
+    more, all of these are atoms if they gain half a nat per row, each row predicted from the
+    others: with :math:`c_k - 1` instead of :math:`c_k` in the logarithm. There are at most 128 of
+    them; of whole numbers, at most 8 points of the grid apart on average, 4,096, which come first:
+    they may be codes, such as those of flights, whose order says little. Rows that were repeated,
     or drawn with replacement, give any numbers such counts. These are nearly equal: their own
     shares gain half a nat per number over equal ones, times the number of repetitions. Atoms must
     gain twice as much.
     """
     counts, n_present = distinct.counts, distinct.counts.sum()
-    if step is None or 2 * counts[counts >= REPEATED_ROWS].sum() <= n_present:  # whatever atoms are
+    is_repeated = counts >= REPEATED_ROWS
+    if step is None or 2 * counts[is_repeated].sum() <= n_present:  # whatever atoms are
         return ()
     places = find_places(distinct, step, rounding)
     if places is None:
         return ()
     is_atom = are_atoms(distinct, places.level)
     n_rows = counts[~is_atom].sum()
-    offsets = np.arange(1, WINDOW + 1)
-    below, above = (places.counts_beside(side, counts, is_atom) for side in (-offsets, offsets))
-    pairs = below + above  # NaN where one of the two is an atom or beyond all numbers
-    around, n_around = np.nansum(pairs, axis=0), 2 * np.count_nonzero(~np.isnan(pairs), axis=0)
-    smooth = np.where(n_around, np.maximum(around, 1) / np.maximum(n_around, 1), counts)
+    smooth = smooth_counts(places, counts, is_atom)
+
+    others, own = is_repeated & ~is_atom, counts[is_repeated]
+    left_out = counts * np.log(np.maximum(counts - 1, 1) / smooth) - (counts - smooth)
+    recur = (
+        2 * counts[others].sum() > n_rows
+        and left_out[others].sum() > GAIN_PER_ROW * n_rows
+        and (own * np.log(own / own.mean())).sum() > UNEVEN * np.gcd.reduce(counts) * len(own)
+    )
+    are_codes = may_be_codes and are_dense(distinct.values[is_repeated], step)
+    if recur and are_codes and MOST_IRREGULAR < len(own) <= MOST_CODES:
+        return distinct.numbers(is_repeated)
+
     rare = np.sort(counts)[:-MOST_IRREGULAR].max(initial=0)
     is_frequent = counts > max(rare, ATOM_ROWS - 1)
     others = is_frequent & ~is_atom
@@ -134,18 +151,24 @@ def find_irregular(
         least = max(least, n_rows)
     if 2 * counts[others].sum() > n_rows and gained > least:
         return distinct.numbers(is_frequent)
-    is_frequent = counts >= REPEATED_ROWS
-    others = is_frequent & ~is_atom
-    left_out = counts * np.log(np.maximum(counts - 1, 1) / smooth) - (counts - smooth)
-    own, copies = counts[is_frequent], np.gcd.reduce(counts)
-    if (
-        rare < REPEATED_ROWS
-        and 2 * counts[others].sum() > n_rows
-        and left_out[others].sum() > GAIN_PER_ROW * n_rows
-        and (own * np.log(own / own.mean())).sum() > UNEVEN * copies * len(own)
-    ):
-        return distinct.numbers(is_frequent)
-    return ()
+    return distinct.numbers(is_repeated) if recur and len(own) <= MOST_IRREGULAR else ()
+
+
+def are_dense(numbers: NDArray[Any], step: Number) -> bool:
+    """Whether ascending numbers are near to each other on their grid, the outermost left out."""
+    low, high = len(numbers) // 20, len(numbers) - 1 - len(numbers) // 20
+    return bool(float(numbers[high]) - float(numbers[low]) <= DENSE * float(step) * (high - low))
+
+
+def smooth_counts(
+    places: Places, counts: NDArray[np.int64], is_atom: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the mean count of the points on both sides of each number; its own without any."""
+    offsets = np.arange(1, WINDOW + 1)
+    below, above = (places.counts_beside(side, counts, is_atom) for side in (-offsets, offsets))
+    pairs = below + above  # NaN where one of the two is an atom or beyond all numbers
+    around, n_around = np.nansum(pairs, axis=0), 2 * np.count_nonzero(~np.isnan(pairs), axis=0)
+    return np.where(n_around, np.maximum(around, 1) / np.maximum(n_around, 1), counts)
 
 
 def are_whole(distinct: Distinct) -> bool:

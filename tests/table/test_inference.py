@@ -252,7 +252,7 @@ def test_amounts_of_a_tariff_are_atoms() -> None:
     )
     # Rare amounts beside them are values.
     single = np.setdiff1d(rng.choice(100_000, 300, replace=False), amounts)
-    rare = np.repeat(single, 3)
+    rare = np.repeat(single, 2)
     assert taken(np.concatenate((paid, rare, np.zeros(20_000)))).atoms == (0, *amounts.tolist())
 
 
@@ -296,12 +296,31 @@ def test_repeated_rows_make_no_atoms(copies: int) -> None:
     assert len(taken(drawn).atoms) <= 1
 
 
-def test_of_more_than_128_irregular_numbers_the_most_frequent_are_atoms() -> None:
+def test_of_more_than_128_irregular_decimals_the_most_frequent_are_atoms() -> None:
     rng = np.random.default_rng(0)
-    numbers = rng.choice(100_000, 200, replace=False)
+    numbers = rng.choice(100_000, 200, replace=False) / 100
     counts = rng.permutation(np.arange(12, 212))
     column = taken(np.repeat(numbers, counts))
     assert column.atoms == tuple(np.sort(numbers[counts >= 212 - 128]).tolist())
+
+
+def test_whole_numbers_may_be_codes_of_which_thousands_are_atoms() -> None:
+    rng = np.random.default_rng(0)
+    codes = 10_000 + rng.choice(10_000, 2000, replace=False)
+    drawn = rng.choice(codes, 20_000, p=rng.dirichlet(np.ones(2000)))
+    repeated, counts = np.unique(drawn, return_counts=True)
+    expected = repeated[counts >= 3].tolist()
+    assert 1000 < len(expected) < 2000
+    assert taken(drawn).atoms == taken(drawn.astype(float)).atoms == tuple(expected)
+    assert len(taken(drawn / 100).atoms) == 0
+    # Amounts far apart, sums, and numbers whose neighbours are as frequent, are values.
+    rank = np.searchsorted(np.unique(drawn), drawn)
+    apart = 97 * rank + rng.integers(0, 97, 2000)[rank]
+    assert taken(apart).atoms == ()
+    assert taken(rng.poisson(3000, 20_000)).atoms == ()
+    assert taken(rng.integers(0, 2000, 20_000)).atoms == ()
+    days = pd.Series(pd.Timestamp("2024-01-01") + pd.to_timedelta(drawn, "D"))
+    assert len(taken(days).atoms) <= 128
 
 
 @pytest.mark.parametrize("start", [pd.Timestamp("2024-01-01"), pd.Timedelta(0)])

@@ -11,6 +11,7 @@ class Integer(NumberKind):
     """Whole numbers, on a grid of step 1 or a power of ten."""
 
     name = "integer"
+    may_be_codes = True
 
     def applies(self, summary: ColumnSummary) -> bool:
         """Whether all numbers are whole, within 2^40 steps."""

@@ -206,10 +206,13 @@ class ValueKind(Kind):
     ----------
     codec : type of ValueCodec
         Class of the codec of a column.
+    may_be_codes : bool
+        Whether numbers may be codes, of which thousands are atoms.
     """
 
     has_values = True
     codec: ClassVar[type[ValueCodec]] = ValueCodec
+    may_be_codes: ClassVar[bool] = False
 
     def specify(
         self, draft: Specification, summary: ColumnSummary, *, is_chosen: bool
@@ -239,7 +242,7 @@ class ValueKind(Kind):
         self, distinct: Distinct, step: Number | None, rounding: tuple[Number, ...]
     ) -> tuple[Number, ...]:
         """Return all frequent numbers, where each of them is an atom."""
-        return find_irregular(distinct, step, rounding)
+        return find_irregular(distinct, step, rounding, may_be_codes=self.may_be_codes)
 
     def _atoms(
         self,
