@@ -96,6 +96,7 @@ def fit_product(
                 *(target.name, names, powers, fit.coefficients[0], step, fit.rounding)
             )
             for fit in fit_rounded(x[:, None], y, start, step, with_intercept=False)
+            if fit.coefficients[0]
         ]
     if target.is_float and factor:
         simple = simplest_within(factor, 1e-9 * abs(factor))
