@@ -27,9 +27,10 @@ def regression() -> Claim:
     n_ahead = {peer: sum(ratio > 1 for ratio in own.values()) for peer, own in ratios.items()}
     counts = [f"{peer} on {n} of {len(ratios[peer])}" for peer, n in n_ahead.items()]
     behind = [peer for peer, n in n_ahead.items() if 2 * n < len(ratios[peer])]
+    losses = f"; it is behind {listed(behind)} on most of them" if behind else ""
     sentence = (
-        f"{pages.OURS} has a lower CRPS than {listed(counts)} tables that both were measured on; "
-        f"it is behind {listed(behind) or 'none'} on most of them."
+        f"{pages.OURS} has a lower CRPS than {listed(counts)} tables that both were measured "
+        f"on{losses}."
     )
     alt = f"CRPS of {listed(list(ratios))} over that of {pages.OURS}, on {len(tables)} tables."
     return Claim(sentence, alt, figure, measured)
