@@ -27,7 +27,7 @@ MANY_ROWS = 2_000
 HELD_OUT = 0.1  # share of the rows, by each cross-fit
 MOST_HELD_OUT = 2_000
 ENOUGH_ROWS = 33  # by each cross-fit: where rows are few, all calibrate
-N_PARTS = 9  # of few rows; there are as many cross-fits
+N_PARTS = 9  # where rows are few; there are as many cross-fits
 OFFSETS = (0, 1, 3)  # from a part to the cross-fits without it: all differences modulo 9 differ
 LEAST_SHARE = 0.01  # of a group of fits: with less it takes time and changes nothing
 SLACK = 1e-9  # of levels: the rows that they are of are inside
@@ -133,7 +133,7 @@ class Plan(NamedTuple):
     def of(cls, n_rows: int, generator: np.random.Generator) -> "Plan":
         """Plan one part of many rows, nine of few rows, none of very few, which do not calibrate.
 
-        Of few rows, cross-fits without the same part have no other part in common. So they differ
+        Where rows are few, cross-fits without the same part share no other part. So they differ
         as all cross-fits do, by their seeds and by their rows: the average of all can be
         extrapolated from them.
         """

@@ -11,7 +11,7 @@ from skflow.flow.conditioner import Conditioner, IncrementalNetwork
 from skflow.flow.context import NO_CONTEXT, Context
 from skflow.flow.rational_quadratic import SplineFunction, inverse_conditional, n_parameters
 
-ENTRIES_AT_ONCE = 8192  # of a group, in the inverse on a CPU, whose caches count
+ENTRIES_AT_ONCE = 8192  # per group, in the inverse on a CPU: more exceed its caches
 MOST_GROUPS = 16  # the inverse undoes one after the other
 
 
