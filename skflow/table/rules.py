@@ -97,61 +97,81 @@ def find_irregular(
     *,
     may_be_codes: bool = False,
 ) -> tuple[Number, ...]:
-    r"""Return frequent numbers where no smooth density explains their counts.
+    """Return frequent numbers where no smooth density explains their counts.
 
-    The count :math:`e` that a smooth density expects is the mean over points of the grid on both
-    sides of a number, of its own rounding level. Own shares of :math:`K` numbers with counts
-    :math:`c_k` among :math:`n` rows gain more log-likelihood than their parameters cost (Schwarz,
-    1978, equation 2) where
-
-    .. math:: \sum_k c_k \log (c_k / e_k) - (c_k - e_k) > \frac{K}{2} \log n.
-
-    They must gain four times as much, as :math:`e` is a rough estimate, and most of the rows must
-    have such numbers. Where more than a fifth of the rows have others, they must gain a nat per row
-    besides: labels split these rows from the values that they depend on alike. Atoms, their rows
-    and points beside them are left out.
-
-    These are at most 128 numbers of 10 rows each. Else, where most rows have a number of 3 rows or
-    more, all of these are atoms if they gain half a nat per row, each row predicted from the
-    others: with :math:`c_k - 1` instead of :math:`c_k` in the logarithm. There are at most 128 of
-    them; of whole numbers, at most 8 points of the grid apart on average, 4,096, which come first:
-    they may be codes, such as those of flights, whose order says little. Rows that were repeated,
-    or drawn with replacement, give any numbers such counts. These are nearly equal: their own
-    shares gain half a nat per number over equal ones, times the number of repetitions. Atoms must
-    gain twice as much.
+    What counts as smooth is the mean over points of the grid on both sides of a number, of its
+    own rounding level; atoms, their rows and points beside them are left out. The first of these
+    that gain enough over it are atoms: all numbers of 3 rows or more, where they are more than
+    128, 4,096 at most, and may be codes, such as those of flights, whose order says little, 8
+    points of the grid apart on average at most (:func:`recur_unevenly`); the at most 128 numbers of 10
+    rows or more (:func:`exceed_smooth`); all numbers of 3 rows, if they are at most 128.
     """
-    counts, n_present = distinct.counts, distinct.counts.sum()
+    counts = distinct.counts
     is_repeated = counts >= REPEATED_ROWS
-    if step is None or 2 * counts[is_repeated].sum() <= n_present:  # whatever atoms are
+    if step is None or 2 * counts[is_repeated].sum() <= counts.sum():  # whatever atoms are
         return ()
     places = find_places(distinct, step, rounding)
     if places is None:
         return ()
     is_atom = are_atoms(distinct, places.level)
-    n_rows = counts[~is_atom].sum()
     smooth = smooth_counts(places, counts, is_atom)
-
-    others, own = is_repeated & ~is_atom, counts[is_repeated]
-    left_out = counts * np.log(np.maximum(counts - 1, 1) / smooth) - (counts - smooth)
-    recur = (
-        2 * counts[others].sum() > n_rows
-        and left_out[others].sum() > GAIN_PER_ROW * n_rows
-        and (own * np.log(own / own.mean())).sum() > UNEVEN * np.gcd.reduce(counts) * len(own)
-    )
-    are_codes = may_be_codes and are_dense(distinct.values[is_repeated], step)
-    if recur and are_codes and MOST_IRREGULAR < len(own) <= MOST_CODES:
-        return distinct.numbers(is_repeated)
-
     rare = np.sort(counts)[:-MOST_IRREGULAR].max(initial=0)
     is_frequent = counts > max(rare, ATOM_ROWS - 1)
-    others = is_frequent & ~is_atom
+    n_repeated, does_recur = np.count_nonzero(is_repeated), recur_unevenly(counts, smooth, is_atom)
+    are_codes = may_be_codes and MOST_IRREGULAR < n_repeated <= MOST_CODES
+    if does_recur and are_codes and are_dense(distinct.values[is_repeated], step):
+        return distinct.numbers(is_repeated)
+    if exceed_smooth(counts, smooth, is_frequent, is_atom):
+        return distinct.numbers(is_frequent)
+    return distinct.numbers(is_repeated) if does_recur and n_repeated <= MOST_IRREGULAR else ()
+
+
+def exceed_smooth(
+    counts: NDArray[np.int64],
+    smooth: NDArray[np.float64],
+    is_frequent: NDArray[np.bool_],
+    is_atom: NDArray[np.bool_],
+) -> bool:
+    r"""Whether frequent numbers have more rows than a smooth density explains.
+
+    Own shares of :math:`K` numbers with counts :math:`c_k` among :math:`n` rows, where :math:`e_k`
+    are expected, gain more log-likelihood than their parameters cost (Schwarz, 1978, equation 2)
+    where
+
+    .. math:: \sum_k c_k \log (c_k / e_k) - (c_k - e_k) > \frac{K}{2} \log n.
+
+    They must gain four times as much, as :math:`e_k` is a rough estimate, and most of the rows
+    must have such numbers. Where more than a fifth of the rows have others, they must gain a nat
+    per row besides: labels split these rows from the values that they depend on alike.
+    """
+    others, n_rows = is_frequent & ~is_atom, counts[~is_atom].sum()
     gained = (counts * np.log(counts / smooth) - (counts - smooth))[others].sum()
-    least = LEAST_GAIN * 0.5 * math.log(n_present) * np.count_nonzero(others)
+    least = LEAST_GAIN * 0.5 * math.log(counts.sum()) * np.count_nonzero(others)
     if counts[others].sum() <= MOSTLY_FREQUENT * n_rows:
         least = max(least, n_rows)
-    if 2 * counts[others].sum() > n_rows and gained > least:
-        return distinct.numbers(is_frequent)
-    return distinct.numbers(is_repeated) if recur and len(own) <= MOST_IRREGULAR else ()
+    return bool(2 * counts[others].sum() > n_rows and gained > least)
+
+
+def recur_unevenly(
+    counts: NDArray[np.int64], smooth: NDArray[np.float64], is_atom: NDArray[np.bool_]
+) -> bool:
+    r"""Whether most rows have numbers of 3 rows or more, which predict each other.
+
+    They gain half a nat per row over a smooth density, each row predicted from the others: with
+    :math:`c_k - 1` instead of :math:`c_k` in the logarithm. Rows that were repeated, or drawn with
+    replacement, give any numbers such counts. These are nearly equal: their own shares gain half a
+    nat per number over equal ones, times the number of repetitions. Atoms must gain twice as much.
+    """
+    is_repeated = counts >= REPEATED_ROWS
+    others, own = is_repeated & ~is_atom, counts[is_repeated]
+    n_rows = counts[~is_atom].sum()
+    left_out = counts * np.log(np.maximum(counts - 1, 1) / smooth) - (counts - smooth)
+    uneven = (own * np.log(own / own.mean())).sum()
+    return bool(
+        2 * counts[others].sum() > n_rows
+        and left_out[others].sum() > GAIN_PER_ROW * n_rows
+        and uneven > UNEVEN * np.gcd.reduce(counts) * len(own)
+    )
 
 
 def are_dense(numbers: NDArray[Any], step: Number) -> bool:
