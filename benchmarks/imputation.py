@@ -1,45 +1,52 @@
-"""Imputation of mixed tables beside scikit-learn's imputers and miceforest.
+"""FlowImputer beside scikit-learn's imputers and miceforest on mixed tables.
 
-    python -m benchmarks.imputation --data DIR [--rows 2000] [--max-iter 40]
+    python -m benchmarks.imputation --data DIR [--tables mpg] [--seeds 0 1] [--methods Flow]
+    python -m benchmarks.imputation --page
 
-Cells of complete tables are hidden: 20 % completely at random (MCAR), 30 % with a probability that
-depends on another column (MAR), 30 % with one that depends on the cell itself (MNAR). Each method
-is fitted to the rows with hidden cells and draws them 20 times; a method that draws nothing gives
-its guess 20 times. Per hidden cell: the CRPS of a number in units of the column's standard
-deviation, the log-loss of a category with its share among the draws, smoothed by one draw; the
-root mean square error of the median; the energy distance of completed to true rows, in thousandths,
-the mean over draws; and the share of true numbers within the draws' 5 % and 95 % quantiles.
-miceforest is left out where it is not installed.
+Cells of 300 complete rows are hidden: 20 % completely at random (MCAR), 30 % with a probability
+that depends on another column (MAR), 30 % with one that depends on the cell itself (MNAR); other
+cells for each seed. Each method is fitted to the rows with hidden cells and draws them 20 times; a
+method that draws nothing gives its guess 20 times. Per hidden cell: the CRPS of a number in units
+of the column's standard deviation, the log-loss of a category with its share among the draws,
+smoothed by one draw; the root mean square error of the median; the energy distance of completed to
+true rows, in thousandths, the mean over draws; and the share of true numbers within the draws' 5 %
+and 95 % quantiles. Methods have their defaults and one thread; seconds are the processor's, of fit
+and draws.
+
+What is measured is kept in ``results/imputation.jsonl``, one result a line, and not measured twice.
+Libraries that are not installed are left out. Without ``--data`` nothing is measured.
 """
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+import warnings
 from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
-from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.experimental import enable_iterative_imputer  # noqa: F401
-from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
+from threadpoolctl import threadpool_limits
 
-from benchmarks.common import report
-from benchmarks.common.mixed_tables import add_arguments, load_mixed, shape_of
-from skflow import FlowDensity, FlowImputer
+from benchmarks.common.mixed_tables import load_mixed
+from benchmarks.common.records import add_arguments, drop_records, measure_missing, read_records
+from benchmarks.pages import imputation
+from benchmarks.peers.imputers import METHODS, N_DRAWS, Draws
 
 FloatArray = NDArray[np.float64]
-Draws = list[pd.DataFrame]
 
 TABLES = (
     *("abalone", "adult", "california_housing", "diamonds"),
     *("mpg", "penguins", "titanic", "wage"),
 )
-N_DRAWS = 20
+MOST_ROWS = 300
 MECHANISMS = {"MCAR": 0.2, "MAR": 0.3, "MNAR": 0.3}
 MOST_LEVELS = 30  # more levels of a category are left out
-ENERGY_ROWS = 500
+LIBRARIES = ("skflow", "scikit-learn", "torch", "numpy", "pandas")
+PEERS = ("miceforest",) if find_spec("miceforest") else ()
+SHOWN = ("crps", "log_loss", "energy", "coverage", "seconds")
 
 
 def complete(table: pd.DataFrame) -> pd.DataFrame:
@@ -70,97 +77,11 @@ def hide(table: pd.DataFrame, mechanism: str, rng: np.random.Generator) -> NDArr
     return hidden
 
 
-def in_numbers(method: Callable[[int], object], n_draws: int) -> Callable[[pd.DataFrame], Draws]:
-    """Return an imputer of numbers as one of tables: categories one-hot, the largest back."""
-
-    def impute(partial: pd.DataFrame) -> Draws:
-        parts, owners = [], []
-        for name, cells in partial.items():
-            if cells.dtype == float:
-                spread = float(cells.std()) or 1.0
-                parts.append(((cells - cells.mean()) / spread).to_numpy()[:, None])
-                owners.append((name, None, (float(cells.mean()), spread)))
-            else:
-                levels = sorted(cells.dropna().unique())
-                hot = (cells.to_numpy()[:, None] == np.array(levels, dtype=object)).astype(float)
-                hot[cells.isna()] = np.nan
-                parts.append(hot)
-                owners.append((name, np.array(levels, dtype=object), None))
-        ends = np.cumsum([part.shape[1] for part in parts])
-        draws = []
-        for seed in range(n_draws):
-            filled = method(seed).fit_transform(np.hstack(parts))  # type: ignore[attr-defined]
-            table = partial.copy()
-            for (name, levels, scale), part in zip(
-                owners, np.split(filled, ends[:-1], axis=1), strict=True
-            ):
-                guess = (
-                    levels[part.argmax(axis=1)]
-                    if scale is None
-                    else part[:, 0] * scale[1] + scale[0]
-                )
-                table[name] = partial[name].where(partial[name].notna(), guess)
-            draws.append(table)
-        return draws * (N_DRAWS // n_draws)
-
-    return impute
-
-
-def by_flow(max_iter: int | str, n_layers: int | str) -> Callable[[pd.DataFrame], Draws]:
-    """Return FlowImputer as a function of a table."""
-
-    def impute(partial: pd.DataFrame) -> Draws:
-        density = FlowDensity(max_iter=max_iter, n_layers=n_layers)
-        imputer = FlowImputer(density, random_state=0).fit(partial)
-        return [imputer.set_params(random_state=seed).transform(partial) for seed in range(N_DRAWS)]
-
-    return impute
-
-
-def by_miceforest(partial: pd.DataFrame) -> Draws:
-    """Chained equations with predictive mean matching on gradient boosting."""
-    import miceforest
-
-    typed = partial.copy()
-    for name in typed.select_dtypes(exclude="number").columns:
-        typed[name] = typed[name].astype("category")
-    kernel = miceforest.ImputationKernel(typed, num_datasets=N_DRAWS, random_state=0)
-    try:
-        kernel.mice(3)
-    except ValueError:  # matching by log-odds fails where a class has probability 1
-        lacking = typed.loc[:, typed.isna().any()].select_dtypes("category")
-        drawn = dict.fromkeys(lacking.columns, "fast")
-        kernel = miceforest.ImputationKernel(
-            typed, num_datasets=N_DRAWS, random_state=0, mean_match_strategy=drawn
-        )
-        kernel.mice(3)
-    return [
-        kernel.complete_data(k).astype(partial.dtypes.to_dict()).reset_index(drop=True)
-        for k in range(N_DRAWS)
-    ]
-
-
-def methods(max_iter: int | str) -> dict[str, Callable[[pd.DataFrame], Draws]]:
-    """Return all imputers that are installed, by name."""
-    trees = ExtraTreesRegressor(50, random_state=0)
-    found = {
-        "FlowImputer": by_flow(max_iter, "auto"),
-        "FlowImputer, n_layers=0": by_flow(max_iter, 0),
-        "SimpleImputer": in_numbers(lambda _: SimpleImputer(strategy="median"), 1),
-        "KNNImputer": in_numbers(lambda _: KNNImputer(), 1),
-        "IterativeImputer": in_numbers(
-            lambda seed: IterativeImputer(sample_posterior=True, random_state=seed), N_DRAWS
-        ),
-        "missForest": in_numbers(lambda _: IterativeImputer(trees, max_iter=5, random_state=0), 1),
-    }
-    if find_spec("miceforest"):
-        found["miceforest"] = by_miceforest
-    return found
-
-
-def evaluate(table: pd.DataFrame, hidden: NDArray[np.bool_], draws: Draws) -> dict[str, float]:
-    """Return the scores of draws of hidden cells, each a mean over columns."""
-    scores: dict[str, list[float]] = {"CRPS": [], "log-loss": [], "RMSE": [], "coverage": []}
+def evaluate(
+    table: pd.DataFrame, hidden: NDArray[np.bool_], draws: Draws
+) -> dict[str, float | None]:
+    """Return the scores of draws of hidden cells, each a mean over columns; None without any."""
+    scores: dict[str, list[float]] = {"crps": [], "log_loss": [], "rmse": [], "coverage": []}
     for j, (name, truth) in enumerate(table.items()):
         cells = hidden[:, j]
         if not cells.any():
@@ -171,18 +92,21 @@ def evaluate(table: pd.DataFrame, hidden: NDArray[np.bool_], draws: Draws) -> di
             errors = (drawn.astype(float) - truth.to_numpy()[cells]) / spread
             differences = np.abs(errors[:, None] - errors[None]).sum(axis=(0, 1))
             unbiased = differences / (2 * N_DRAWS * (N_DRAWS - 1))
-            scores["CRPS"].append(float((np.abs(errors).mean(axis=0) - unbiased).mean()))
-            scores["RMSE"].append(float(np.sqrt((np.median(errors, axis=0) ** 2).mean())))
+            scores["crps"].append(float((np.abs(errors).mean(axis=0) - unbiased).mean()))
+            scores["rmse"].append(float(np.sqrt((np.median(errors, axis=0) ** 2).mean())))
             # The k-th of n draws is the quantile k / (n + 1): right draws then cover 90 %.
             low, high = np.quantile(errors, [0.05, 0.95], axis=0, method="weibull")
             scores["coverage"].append(float(((low <= 0) & (high >= 0)).mean()))
         else:
             hits = (drawn == truth.to_numpy()[cells]).sum(axis=0)
             share = (hits + 1 / truth.nunique()) / (N_DRAWS + 1)
-            scores["log-loss"].append(float(-np.log(share).mean()))
-    found = {name: float(np.mean(values)) if values else np.nan for name, values in scores.items()}
+            scores["log_loss"].append(float(-np.log(share).mean()))
+    found = {
+        name: round(float(np.mean(values)), 5) if values else None
+        for name, values in scores.items()
+    }
     energy = np.mean([energy_distance(table, draw) for draw in draws])
-    return found | {"energy": 1000 * float(energy)}
+    return found | {"energy": round(1000 * float(energy), 3)}
 
 
 def energy_distance(table: pd.DataFrame, other: pd.DataFrame) -> float:
@@ -195,51 +119,58 @@ def energy_distance(table: pd.DataFrame, other: pd.DataFrame) -> float:
             else (rows[[name]].to_numpy() == np.array(sorted(set(cells)), dtype=object)) * 2**-0.5
             for name, cells in table.items()
         ]
-        points.append(np.hstack(parts).astype(float)[:ENERGY_ROWS])
+        points.append(np.hstack(parts).astype(float))
     between, own, its = (cdist(a, b).mean() for a, b in (points, points[:1] * 2, points[1:] * 2))
     return float(2 * between - own - its)
 
 
-def compare(
-    name: str, table: pd.DataFrame, max_iter: int | str, chosen: list[str] | None
-) -> Iterator[list[str]]:
-    """Yield a row of the page for each mechanism and method."""
-    for mechanism in MECHANISMS:
-        hidden = hide(table, mechanism, np.random.default_rng(0))
-        partial = table.mask(hidden)
-        for method, impute in methods(max_iter).items():
-            if chosen and method not in chosen:
-                continue
-            start = time.perf_counter()
-            scores = evaluate(table, hidden, impute(partial))
-            seconds = time.perf_counter() - start
-            figures = [f"{score:.3f}" for score in scores.values()]
-            yield [name, shape_of(table), mechanism, method, *figures, f"{seconds:.0f}"]
+def measure(folder: Path, table: str, hidden: str, seed: int, method: str) -> dict:
+    """Draw the hidden cells of a table with a method, and score the draws."""
+    true = complete(load_mixed(folder, [table], MOST_ROWS)[table])
+    cells = hide(true, hidden, np.random.default_rng(seed))
+    start = time.process_time()
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        draws = METHODS[method][1](true.mask(cells), seed)
+    seconds = round(time.process_time() - start, 1)
+    n_rows, n_columns = true.shape
+    shape = {"rows": n_rows, "columns": n_columns}
+    return shape | evaluate(true, cells, draws) | {"seconds": seconds}
 
 
 def main() -> None:
-    """Measure every table, print and write the results."""
+    """Measure what is missing, and write the page."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_arguments(parser)
-    parser.add_argument("--methods", nargs="+", help="all, if not given")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder that holds mixed/")
+    parser.add_argument("--tables", nargs="+", default=TABLES, choices=TABLES)
+    add_arguments(parser, "imputation")
     arguments = parser.parse_args()
-    tables = load_mixed(arguments.data, arguments.tables or TABLES, arguments.rows)
-    rows = []
-    for name, table in tables.items():
-        for row in compare(name, complete(table), arguments.max_iter, arguments.methods):
-            rows.append(row)
-            print(*row, sep="  ", flush=True)
-    header = ("table", "rows x columns", "hidden", "method", "CRPS", "log-loss", "RMSE")
-    report.write(
-        "imputation",
-        report.command(DIR=arguments.data),
-        "Hidden cells of complete tables, drawn 20 times by each method.",
-        (*header, "coverage", "energy", "seconds"),
-        rows,
-        peers=("pandas", *(["miceforest"] if find_spec("miceforest") else [])),
-    )
+    chosen = [
+        method
+        for method, (library, _) in METHODS.items()
+        if method.startswith(tuple(arguments.methods)) and find_spec(library)
+    ]
+    jobs = [
+        {"table": table, "hidden": hidden, "seed": seed, "method": method}
+        for seed, table, hidden, method in product(
+            arguments.seeds, arguments.tables, MECHANISMS, chosen
+        )
+    ]
+    if arguments.fresh:
+        fresh = tuple(arguments.fresh)
+        drop_records(arguments.results, [job for job in jobs if job["method"].startswith(fresh)])
+    if arguments.data is not None:
+        measure_missing(
+            arguments.results,
+            jobs,
+            lambda **job: measure(arguments.data, **job),
+            (*LIBRARIES, *PEERS),
+            SHOWN,
+        )
+    if arguments.page:
+        imputation.write(read_records(arguments.results), list(METHODS))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ import numpy as np
 
 from benchmarks.common.records import RESULTS, read_records
 from benchmarks.common.report import read
-from benchmarks.figures.claim import Claim, dot_panel, listed, number, numbers
+from benchmarks.figures.claim import Claim, dot_panel, listed
+from benchmarks.pages import imputation as imputers
 from benchmarks.pages import regression as pages
+from benchmarks.peers.imputers import METHODS
 
 RATIOS = (0.7, 1, 1.5, 2, 3, 5, 10)
 
@@ -38,30 +40,22 @@ def regression() -> Claim:
 
 def imputation() -> Claim:
     """Draw the CRPS of other imputers over that of FlowImputer."""
-    rows, measured = read("imputation")
-    of_pair: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
-    for row in rows:
-        of_pair.setdefault((row["table"], row["hidden"]), {})[row["method"]] = row
-    ours = numbers([own["FlowImputer"] for own in of_pair.values()], "CRPS")
-    peers = [method for method in next(iter(of_pair.values())) if method != "FlowImputer"]
-    series = {peer: numbers([own[peer] for own in of_pair.values()], "CRPS") for peer in peers}
-    names = [f"{table}, {hidden}" for table, hidden in of_pair]
-    ratios = {peer: values / ours for peer, values in series.items()}
-    label = "CRPS over that of FlowImputer: right of 1 is worse"
-    figure, _ = dot_panel(names, ratios, label, line=(1, "FlowImputer"))
-    n_energy = {
-        peer: sum(
-            number(own["FlowImputer"]["energy"]) < number(own[peer]["energy"])
-            for own in of_pair.values()
-        )
-        for peer in peers
+    _, measured = read("imputation")
+    records = read_records(RESULTS / "imputation.jsonl")
+    crps, energy = (imputers.means(records, name) for name in ("crps", "energy"))
+    peers = [peer for peer in METHODS if all(peer in own for own in crps.values())]
+    peers.remove(imputers.OURS)
+    names = [f"{table}, {hidden}" for table, hidden in crps]
+    ratios = {
+        peer: np.array([own[peer] / own[imputers.OURS] for own in crps.values()]) for peer in peers
     }
-    crps = [f"{peer} on {(values > ours).sum()}" for peer, values in series.items()]
-    energy = [f"{peer} on {count}" for peer, count in n_energy.items()]
+    label = f"CRPS over that of {imputers.OURS}: right of 1 is worse"
+    figure, _ = dot_panel(names, ratios, label, line=(1, imputers.OURS), legend=3)
+    nearer = imputers.count_ahead(imputers.over_mechanisms(energy), peers)
     sentence = (
-        f"Of {len(of_pair)} pairs of table and mechanism, FlowImputer has a lower CRPS than "
-        f"{listed(crps)}; its completed rows are nearer to the true ones, by energy distance, "
-        f"than those of {listed(energy)}."
+        f"{imputers.OURS} has a lower CRPS than {imputers.count_ahead(crps, peers)} pairs of table "
+        "and mechanism; averaged over mechanisms, its completed rows are nearer to the true ones, "
+        f"by energy distance, than those of {nearer} tables."
     )
-    alt = f"CRPS of {listed(peers)} over that of FlowImputer, on {len(of_pair)} pairs."
+    alt = f"CRPS of {listed(peers)} over that of {imputers.OURS}, on {len(crps)} pairs."
     return Claim(sentence, alt, figure, measured)

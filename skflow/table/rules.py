@@ -103,8 +103,8 @@ def find_irregular(
     own rounding level; atoms, their rows and points beside them are left out. The first of these
     that gain enough over it are atoms: all numbers of 3 rows or more, where they are more than
     128, 4,096 at most, and may be codes, such as those of flights, whose order says little, 8
-    points of the grid apart on average at most (:func:`recur_unevenly`); the at most 128 numbers of 10
-    rows or more (:func:`exceed_smooth`); all numbers of 3 rows, if they are at most 128.
+    points of the grid apart on average at most (:func:`recur_unevenly`); the numbers of 10 rows
+    or more, 128 at most (:func:`exceed_smooth`); all numbers of 3 rows, if they are at most 128.
     """
     counts = distinct.counts
     is_repeated = counts >= REPEATED_ROWS
