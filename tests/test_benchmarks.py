@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from unittest.mock import MagicMock
 
 import numpy as np
+import pandas as pd
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -119,6 +120,37 @@ def test_tables_are_read_as_they_were_written(
     read, measured = report.read("page")
     assert read == [{"table": "a - b", "nats": "1.5 ± 0.1"}, {"table": "c", "nats": ""}]
     assert measured == "Measured 2026-01-01 with ``x``."
+
+
+@pytest.mark.usefixtures("stubs")
+def test_imputers_are_counted_on_what_both_have() -> None:
+    """One mean for each pair, and then one for each table; a figure may be missing."""
+    pages = import_module("benchmarks.pages.imputation")
+    figures = [
+        *[("a", "MCAR", 0, pages.OURS, 1.0), ("a", "MCAR", 1, pages.OURS, 5.0)],
+        *[("a", "MCAR", 0, "peer", 2.0), ("a", "MCAR", 1, "peer", 3.0)],
+        *[("a", "MAR", 0, pages.OURS, 1.0), ("a", "MAR", 0, "peer", 2.0)],
+        *[("b", "MAR", 0, pages.OURS, 1.0), ("b", "MAR", 0, "peer", None)],
+    ]
+    names = ("table", "hidden", "seed", "method", "crps")
+    means = pages.means([dict(zip(names, row, strict=True)) for row in figures], "crps")
+    assert means["a", "MCAR"] == {pages.OURS: 3.0, "peer": 2.5}
+    assert means["b", "MAR"] == {pages.OURS: 1.0}
+    assert pages.count_ahead(means, ["peer", "other"]) == "peer on 1 of 2"
+    of_tables = pages.over_mechanisms(means)
+    assert of_tables["a", ""] == {pages.OURS: 2.0, "peer": 2.25}
+    assert pages.count_ahead(of_tables, ["peer"]) == "peer on 1 of 1"
+
+
+@pytest.mark.usefixtures("stubs")
+def test_energy_distance_of_completed_rows() -> None:
+    """Of a binary column, half of whose rows differ: 2 (p - q)^2."""
+    imputation = import_module("benchmarks.imputation")
+    true = pd.DataFrame({"a": ["x", "x", "y", "y"]})
+    other = pd.DataFrame({"a": ["x", "x", "x", "x"]})
+    found = imputation.energy_distance(true, other)
+    np.testing.assert_allclose(found, 2 * 0.5**2, rtol=1e-12)
+    assert imputation.energy_distance(true, true.iloc[::-1].reset_index(drop=True)) == 0
 
 
 @pytest.mark.usefixtures("stubs")
