@@ -12,12 +12,10 @@ from skflow.table.storage import StoredColumn, StoredTable
 Rows = NDArray[np.intp]
 
 
-def in_fitted_dtypes(
-    codecs: Sequence[ColumnCodec], columns: Sequence[StoredColumn]
-) -> list[StoredColumn]:
+def in_fitted_dtypes(codecs: Sequence[ColumnCodec], table: StoredTable) -> StoredTable:
     """Cast columns to the dtypes that decoding gives, where no fitted row has another."""
     cast = []
-    for codec, column in zip(codecs, columns, strict=True):
+    for codec, column in zip(codecs, table.columns, strict=True):
         fitted = codec.stored
         if (column.values.dtype, column.tick) == (fitted.values.dtype, fitted.tick):
             cast.append(column)
@@ -29,7 +27,7 @@ def in_fitted_dtypes(
         values = np.zeros(len(there), decoded.values.dtype)
         empty = replace(decoded, values=values, missing=column.missing)
         cast.append(put(empty, there, decoded))
-    return cast
+    return replace(table, columns=tuple(cast))
 
 
 def put_cells(table: StoredTable, rows: Rows, j: int, cells: StoredColumn) -> StoredTable:

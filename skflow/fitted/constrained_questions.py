@@ -155,8 +155,7 @@ class ConstrainedQuestions(Questions):
         """
         positions = self.codec.implied.positions
         target, operands = positions[i]
-        columns = tuple(in_fitted_dtypes(self.codec.columns, partial.table.columns))
-        partial = replace(partial, table=replace(partial.table, columns=columns))
+        partial = replace(partial, table=in_fitted_dtypes(self.codec.columns, partial.table))
         constraints, may_be = self.codec.implied.constraints, []
         if isinstance(constraints[i], NumericConstraint):  # the others do not compose
             numeric = (k for k, c in enumerate(constraints) if isinstance(c, NumericConstraint))
@@ -235,8 +234,7 @@ class ConstrainedQuestions(Questions):
         self, partial: PartialTable, uniform: FloatArray, i: int, n_draws: int, n_chosen: int
     ) -> list[StoredColumn]:
         """Draw the unknown cells of rows where constraint i is open, ``n_chosen`` of each row."""
-        columns = tuple(in_fitted_dtypes(self.codec.columns, partial.table.columns))
-        partial = replace(partial, table=replace(partial.table, columns=columns))
+        partial = replace(partial, table=in_fitted_dtypes(self.codec.columns, partial.table))
         n_rows = len(partial.known)
         kept, broken = (partial.decide(i, is_kept=is_kept) for is_kept in (True, False))
         of_broken = Completions(np.arange(n_rows), broken, *self.log_density(broken))

@@ -316,7 +316,7 @@ def sample_rows(
     uniform = generator.random_sample((n_rows * n_parts, questions.n_uniform))
     parts = partial.take(np.repeat(np.arange(n_rows), n_parts))
     rows = partial.take(np.repeat(np.arange(n_rows), n_samples))
-    columns = in_fitted_dtypes(questions.codec.columns, rows.table.columns)
+    columns = list(in_fitted_dtypes(questions.codec.columns, rows.table).columns)
     for own, drawn in questions.draw(parts, uniform, DRAWS_PER_SAMPLE * n_chosen, n_chosen):
         source, part = np.divmod(np.repeat(own, n_chosen), n_parts)
         number = np.tile(np.arange(n_chosen), len(own)) * n_parts + part

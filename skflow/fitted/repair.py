@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -58,8 +58,7 @@ def repair(
         Rows that were replaced as a whole.
     """
     density = detector.density
-    columns = in_fitted_dtypes(density.codec.columns, table.columns)
-    table = replace(table, columns=tuple(columns))
+    table = in_fitted_dtypes(density.codec.columns, table)
     least = detector.calibration.least_score(UNREMARKABLE)
     scores = detector.score(table, device)
     strange = np.flatnonzero(scores < least)

@@ -7,7 +7,6 @@ The score that a row regains when its strange cells are replaced is theirs. What
 shared among its other cells in proportion to their surprise. So contributions sum to the score.
 """
 
-from dataclasses import replace
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -68,7 +67,7 @@ def explain(
 ) -> list[Reason]:
     """Reasons of each row, those that contribute most first."""
     codec = detector.density.codec
-    table = replace(table, columns=tuple(in_fitted_dtypes(codec.columns, table.columns)))
+    table = in_fitted_dtypes(codec.columns, table)
     cells = CellSurprises.measure(detector, table)
     replacements = Replacements(detector, device)
     scores = detector.score(table, device)
