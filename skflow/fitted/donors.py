@@ -4,7 +4,10 @@ Columns are filled by turns, several sweeps long. The rows that hold a value of 
 decision trees of it on all other columns, filled as they are by then; a row that lacks the value
 takes that of a random row, its donor, in the same leaf of one of the trees (Doove, van Buuren,
 Dusseldorp, "Recursive partitioning for missing data imputation in the presence of interaction
-effects", Computational Statistics & Data Analysis 72, 2014).
+effects", Computational Statistics & Data Analysis 72, 2014). Trees are grown from all of these
+rows, not from rows drawn with replacement: donors are then more alike. But two rows that each lack
+what the other one holds could stay each other's donors, whatever they were filled with at first.
+So a row counts by the share of its other cells that is known.
 
 A tree of a column sees only rows that hold it: rounds of a joint density, refitted to its own
 draws, would approach the same tables many times more slowly.
@@ -34,6 +37,7 @@ LEAF_ROWS = 2
 MOST_DONORS = 10_000  # rows that grow the trees of a column
 MOST_CATEGORIES = 30  # the most frequent ones are features
 MOST_TRIED = 30  # features that a split chooses from; half of them where they are few
+LEAST_SHARE = 1e-3  # of known cells, added to that of each row
 
 
 def complete(
@@ -138,7 +142,9 @@ class Donors:
             holders = self._holders(j)
             lacking = np.flatnonzero(self.missing[:, j])
             nowhere = np.zeros(len(lacking), dtype=np.intp)
-            self.rows[lacking, j] = self._choose(holders, nowhere[:1].repeat(len(holders)), nowhere)
+            every = nowhere[:1].repeat(len(holders))
+            weight = np.ones(len(holders)) if self.weight is None else self.weight[holders]
+            self.rows[lacking, j] = holders[self._choose(weight, every, nowhere)]
         filled = [own[self.rows[:, j]] for j, own in enumerate(self.features)]
         self._filled = np.hstack(filled)
 
@@ -152,9 +158,12 @@ class Donors:
             N_TREES,
             min_samples_leaf=LEAF_ROWS,
             max_features=max(1, min(others.shape[1] // 2, MOST_TRIED)),
+            bootstrap=False,
             random_state=self.generator.randint(2**31 - 1),
         )
-        weight = None if self.weight is None else self.weight[holders]
+        weight = LEAST_SHARE + (~np.delete(self.missing[holders], j, axis=1)).mean(axis=1)
+        if self.weight is not None:
+            weight *= self.weight[holders]
         target = self.features[j][holders]
         forest.fit(others[holders], target.ravel() if target.shape[1] == 1 else target, weight)
         tree_of = self.generator.randint(N_TREES, size=len(lacking))
@@ -162,7 +171,7 @@ class Donors:
             own = lacking[tree_of == k]
             if len(own):
                 leaf, its = (tree.apply(others[rows]) for rows in (holders, own))
-                self.rows[own, j] = self._choose(holders, leaf, its)
+                self.rows[own, j] = holders[self._choose(weight, leaf, its)]
         self._filled[:, self._owner == j] = self.features[j][self.rows[:, j]]
 
     def _holders(self, j: int) -> NDArray[np.intp]:
@@ -173,13 +182,12 @@ class Donors:
         return rows
 
     def _choose(
-        self, holders: NDArray[np.intp], leaf: NDArray[np.intp], its: NDArray[np.intp]
+        self, weight: FloatArray, leaf: NDArray[np.intp], its: NDArray[np.intp]
     ) -> NDArray[np.intp]:
-        """Choose one of the holders in each leaf of ``its``, with odds of their weights."""
+        """Choose an entry of ``leaf`` that equals each of ``its``, with odds of their weights."""
         order = np.argsort(leaf, kind="stable")
-        weight = np.ones(len(order)) if self.weight is None else self.weight[holders[order]]
-        mass = np.concatenate([[0.0], np.cumsum(weight)])
+        mass = np.concatenate([[0.0], np.cumsum(weight[order])])
         first, end = (np.searchsorted(leaf[order], its, side) for side in ("left", "right"))
         at = mass[first] + self.generator.random_sample(len(its)) * (mass[end] - mass[first])
         place = np.searchsorted(mass, at, "right") - 1
-        return np.asarray(holders[order[np.clip(place, first, end - 1)]])
+        return np.asarray(order[np.clip(place, first, end - 1)])
