@@ -1,5 +1,6 @@
 """FlowImputer beside scikit-learn's imputers and miceforest on mixed tables.
 
+    python -m pip install . miceforest lightgbm==4.5.0  # miceforest 6.0.5 fails with 4.7
     python -m benchmarks.imputation --data DIR [--tables mpg] [--seeds 0 1] [--methods Flow]
     python -m benchmarks.imputation --page
 
