@@ -67,8 +67,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none."""
+    """Skip what needs a GPU where there is none; commands come after others who share workers.
+
+    A command that fails stops its workers, and starting them costs two imports of torch.
+    """
+    items.sort(key=lambda item: item.nodeid.startswith("tests/command_line/"))
     if torch.cuda.is_available():
         return
     for item in items:

@@ -5,6 +5,7 @@ import pickle
 import zoneinfo
 from collections.abc import Callable
 from datetime import UTC, timedelta, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +32,25 @@ def is_known(zone: str, convert: Callable[[str], Any]) -> bool:
     return True
 
 
-ZONES = [
-    zone
-    for zone in sorted(zoneinfo.available_timezones())
-    if is_known(zone, lambda name: pd.Timestamp(0, tz=name))
-]
-OF_POLARS = [
-    zone
-    for zone in ZONES
-    if zone not in ("Factory", "localtime")
-    and is_known(zone, lambda name: pl.Series([0]).cast(pl.Datetime("us", name)).dt.hour())
-]
+@cache
+def zones_of_pandas() -> list[str]:
+    return [
+        zone
+        for zone in sorted(zoneinfo.available_timezones())
+        if is_known(zone, lambda name: pd.Timestamp(0, tz=name))
+    ]
+
+
+@cache
+def zones_of_polars() -> list[str]:
+    return [
+        zone
+        for zone in zones_of_pandas()
+        if zone not in ("Factory", "localtime")
+        and is_known(zone, lambda name: pl.Series([0]).cast(pl.Datetime("us", name)).dt.hour())
+    ]
+
+
 # A name of each form.
 NAMES = ["America/New_York", "America/Port-au-Prince", "America/Indiana/Knox", "Etc/GMT+3", "NZ"]
 UNITS = ["s", "ms", "us", "ns"]
@@ -100,25 +109,25 @@ def assert_read_and_given_back(frame: Any) -> None:
 
 @pytest.mark.parametrize("unit", slow_but(["s"], UNITS))
 def test_pandas_frames_of_every_zone(unit: str) -> None:
-    assert_read_and_given_back(pandas_frame(unit, [*ZONES, *FIXED, *UNNAMED]))
+    assert_read_and_given_back(pandas_frame(unit, [*zones_of_pandas(), *FIXED, *UNNAMED]))
 
 
 @pytest.mark.parametrize("unit", slow_but(["ns"], UNITS))
 def test_arrow_columns_of_every_zone(unit: str) -> None:
-    part = ZONES[UNITS.index(unit) :: len(UNITS)]  # pandas takes a second for each ten
+    part = zones_of_pandas()[UNITS.index(unit) :: len(UNITS)]  # pandas takes a second for each ten
     assert_read_and_given_back(arrow_frame(unit, [*part, *FIXED[:2]]))
 
 
 @pytest.mark.parametrize("unit", slow_but(["us"], UNITS[1:]))
 def test_polars_frames_of_every_zone(unit: str) -> None:
-    assert_read_and_given_back(polars_frame(unit, OF_POLARS))
+    assert_read_and_given_back(polars_frame(unit, zones_of_polars()))
 
 
 @pytest.mark.parametrize("unit", slow_but(["s", "ns"], UNITS))
 def test_files_hold_dtypes_of_every_zone(unit: str) -> None:
-    dtypes: list[Any] = [pd.DatetimeTZDtype(unit, zone) for zone in [*ZONES, *FIXED]]
-    dtypes += [pd.ArrowDtype(pa.timestamp(unit, zone)) for zone in [*ZONES, *FIXED[:2]]]
-    dtypes += [pl.Datetime(unit, zone) for zone in OF_POLARS if unit != "s"]
+    dtypes: list[Any] = [pd.DatetimeTZDtype(unit, zone) for zone in [*zones_of_pandas(), *FIXED]]
+    dtypes += [pd.ArrowDtype(pa.timestamp(unit, zone)) for zone in [*zones_of_pandas(), *FIXED[:2]]]
+    dtypes += [pl.Datetime(unit, zone) for zone in zones_of_polars() if unit != "s"]
     for dtype in dtypes:
         packed = json.loads(json.dumps(pack_dtype(dtype)))
         assert unpack_dtype(packed) == dtype
@@ -147,7 +156,7 @@ def test_zones_without_a_name_are_pickled_and_refused_by_files(zone: Any, tmp_pa
 
 
 def test_most_zones_are_known() -> None:
-    assert len(OF_POLARS) > 0.95 * len(zoneinfo.available_timezones())
+    assert len(zones_of_polars()) > 0.95 * len(zoneinfo.available_timezones())
 
 
 def test_the_command_line_reads_parquet_files_of_zones(tmp_path: Path) -> None:
