@@ -144,7 +144,8 @@ def fit_model(
             train(
                 objectives,
                 resident,
-                scored,
+                # The epochs of the second fit are counted, whatever they score.
+                scored if first is None else None,
                 settings.options,
                 settings.reporter,
                 torch.Generator(settings.device).manual_seed(settings.seed),
@@ -152,6 +153,9 @@ def fit_model(
                 state.training,
                 None if on_epoch_end is None else partial(_take, state, on_epoch_end),
             )
+            if first is not None and scored is not None:
+                own = sum(objective.mean_score(scored.batch) for objective in objectives)
+                state.history.best_score = scored.offset + own
         best = {objective.module: objective.best.best_iter for objective in objectives}
         state.n_iter = [best.get(module, 0) for module in model.parts]
         if first is not None:

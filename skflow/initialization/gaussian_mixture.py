@@ -1,6 +1,7 @@
 """Expectation maximisation for a Gaussian mixture, with a covariance prior."""
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -175,40 +176,65 @@ def maximize(moments: Tensor, prior: ComponentPrior) -> GaussianComponents:
     mass = moments[:, 0] + 10 * torch.finfo(moments.dtype).eps
     sums = moments[:, 1 : n_columns + 1]
     means = (sums + MEAN_ROWS * prior.mean) / (mass + MEAN_ROWS)[:, None]
-    second = moments.new_zeros(n_components, n_columns, n_columns)
-    rows, columns = _lower_triangle(n_columns, moments.device)
-    second[:, rows, columns] = moments[:, n_columns + 1 :]
-    second[:, columns, rows] = moments[:, n_columns + 1 :]
+    products = 1 + n_columns + _Triangle.of(n_columns, moments.device).of_square
+    second = moments.index_select(1, products).view(n_components, n_columns, n_columns)
     cross = sums[:, :, None] * means[:, None, :]
     square = mass[:, None, None] * means[:, :, None] * means[:, None, :]
-    scatter = second - cross - cross.transpose(1, 2) + square
+    scatter = second.sub_(cross).sub_(cross.transpose(1, 2)).add_(square)
     return GaussianComponents(mass / mass.sum(), means, _posterior_mode(scatter, mass, prior))
 
 
 def sufficient_statistics(y: Tensor) -> Tensor:
     """Return ``(1, y_i, y_i y_j)`` for i >= j of each row, ``(n_statistics, n_rows)``."""
-    rows, columns = _lower_triangle(y.shape[0], y.device)
+    rows, columns, *_ = _Triangle.of(y.shape[0], y.device)
     return torch.cat((y.new_ones(1, y.shape[1]), y, y[rows] * y[columns]))
 
 
 def natural_parameters(components: GaussianComponents) -> Tensor:
     """Coefficients ``(K, n_statistics)`` of log-weight plus log-density, up to a constant."""
     weights, means, covariances = components
-    n_columns = means.shape[1]
-    identity = torch.eye(n_columns, dtype=means.dtype, device=means.device)
-    factor = torch.linalg.cholesky(covariances + RIDGE * identity)
+    triangle, raised = _Triangle.of(means.shape[1], means.device), covariances.clone()
+    raised.diagonal(dim1=1, dim2=2).add_(RIDGE)
+    factor = torch.linalg.cholesky(raised)
     precision = torch.cholesky_inverse(factor)
     linear = (precision @ means[:, :, None]).squeeze(2)
     log_det = factor.diagonal(dim1=1, dim2=2).log().sum(dim=1)
     constant = weights.log() - log_det - (linear * means).sum(dim=1) / 2
-    rows, columns = _lower_triangle(n_columns, means.device)
-    # Off the diagonal each product stands for two entries of the precision.
-    quadratic = torch.where(rows == columns, -0.5, -1.0) * precision[:, rows, columns]
+    quadratic = triangle.weight * precision.flatten(1).index_select(1, triangle.in_square)
     return torch.cat((constant[:, None], linear, quadratic), dim=1)
 
 
-def _lower_triangle(n_columns: int, device: torch.device) -> Tensor:
-    return torch.tril_indices(n_columns, n_columns, device=device)
+class _Triangle(NamedTuple):
+    """Places of the products ``y_i y_j``, i >= j, in a square of them, and back.
+
+    Attributes
+    ----------
+    rows, columns : Tensor of int64, shape (n_products,)
+        The columns i and j of each product.
+    in_square : Tensor of int64, shape (n_products,)
+        Place of each in a flattened square.
+    of_square : Tensor of int64, shape (n_columns * n_columns,)
+        The product at each place of it.
+    weight : Tensor of shape (n_products,)
+        Coefficient of a precision's entry: off the diagonal a product stands for two of them.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    in_square: Tensor
+    of_square: Tensor
+    weight: Tensor
+
+    @classmethod
+    @lru_cache(maxsize=8)
+    @torch.inference_mode(False)  # what is kept must serve gradients as well
+    def of(cls, n_columns: int, device: torch.device) -> "_Triangle":
+        """Return that of some columns, kept: every step of the algorithm asks for it."""
+        rows, columns = torch.tril_indices(n_columns, n_columns, device=device)
+        of_square = rows.new_empty(n_columns, n_columns)
+        of_square[rows, columns] = of_square[columns, rows] = torch.arange(len(rows)).to(rows)
+        weight = torch.where(rows == columns, -0.5, -1.0)
+        return cls(rows, columns, rows * n_columns + columns, of_square.flatten(), weight)
 
 
 def _posterior_mode(scatter: Tensor, mass: Tensor, prior: ComponentPrior) -> Tensor:

@@ -13,7 +13,8 @@ from skflow.clock import Clock
 from skflow.fitted import table_rows
 from skflow.fitted.fit import FitState, fit_model
 from skflow.fitted.settings import FitSettings
-from skflow.fitted.table_rows import EncodableTable
+from skflow.fitted.table_rows import EncodableTable, TableRows
+from skflow.flow.model import Rows
 from skflow.flow.recipe import model_state
 from skflow.reporter import Reporter
 from skflow.table.codec import TableCodec
@@ -62,6 +63,24 @@ def test_rows_that_are_not_kept_are_encoded_at_most_twice(monkeypatch: pytest.Mo
     assert len(X) < encodings_of_a_fit(X) <= 2 * len(X)
 
 
+def rows_and_settings(table: pd.DataFrame) -> tuple[TableRows, FitSettings]:
+    """Return all rows, and the settings of a small fit to four fifths of them."""
+    density = FlowDensity(**ONE_TINY_LAYER)
+    density.feature_names_in_ = np.array(table.columns, dtype=object)
+    density.n_features_in_ = table.shape[1]
+    encodable = EncodableTable.learn(density, table)
+    settings = FitSettings.choose(
+        density,
+        encodable.codec,
+        len(table) * 4 // 5,
+        device=torch.device("cpu"),
+        seed=0,
+        clock=Clock(),
+        reporter=Reporter(),
+    )
+    return encodable.rows.keep(), settings
+
+
 class StoppedError(Exception):
     """What stops a fit in these tests."""
 
@@ -69,25 +88,11 @@ class StoppedError(Exception):
 @pytest.mark.parametrize("n_states", slow_but([5], [1, 3, 5]))
 def test_a_fit_goes_on_from_any_of_its_states(n_states: int) -> None:
     """To the same weights, bit for bit; the second fit begins with the fourth state."""
-    density = FlowDensity(**ONE_TINY_LAYER)
-    table = every_kind(150)
-    density.feature_names_in_ = np.array(table.columns, dtype=object)
-    density.n_features_in_ = table.shape[1]
-    encodable = EncodableTable.learn(density, table)
-    rows = encodable.rows.keep()
+    rows, settings = rows_and_settings(every_kind(150))
 
     def fit(state: FitState, n_left: int | None = None) -> FitState:
         generator = seeded(0)
         train, held_out = rows.split(0.2, generator)
-        settings = FitSettings.choose(
-            density,
-            encodable.codec,
-            len(train),
-            device=torch.device("cpu"),
-            seed=0,
-            clock=Clock(),
-            reporter=Reporter(),
-        )
         kept: list[FitState] = []
 
         def keep(now: FitState) -> None:
@@ -109,3 +114,21 @@ def test_a_fit_goes_on_from_any_of_its_states(n_states: int) -> None:
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array, err_msg=name)
     assert resumed.history.train_score == whole.history.train_score
+
+
+def test_the_second_fit_counts_by_its_log_density_of_the_held_out_rows() -> None:
+    """Once, at its end: in its epochs it scores the rows that it is trained on."""
+    rows, settings = rows_and_settings(pd.DataFrame(correlated(200, 3, seed=0)))
+    generator = seeded(0)
+    train, held_out = rows.split(0.2, generator)
+    states: list[FitState] = []
+    fit_model(train, held_out, rows, settings, generator, FitState(), states.append)
+    first, second = states[0], states[-1]
+    assert second.finished is first
+    assert np.isfinite(first.history.validation_score).all()
+    assert np.isnan(second.history.validation_score).all()
+    unseen = held_out.take(slice(None))
+    with torch.inference_mode():
+        scores = second.model.log_prob(Rows.of(unseen)).numpy() + unseen.log_volume
+    assert second.history.best_score == pytest.approx(scores.mean(), abs=1e-4)
+    assert (first.model is second.model) == (second.history.best_score > first.history.best_score)
