@@ -26,7 +26,11 @@ CHANGES = (
         "times of day on a grid of minutes, atoms of short lists of numbers, cross-fits of "
         "regressors that each hold out other rows",
     ),
-    ("2026-12-01", "thousands of whole numbers that are codes as atoms"),
+    (
+        "2026-12-01",
+        "thousands of whole numbers that are codes as atoms, donors of missing cells by trees of "
+        "all rows",
+    ),
 )
 
 
