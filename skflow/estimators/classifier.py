@@ -157,6 +157,11 @@ def _read_classes(estimator: Any, X: Any, y: Any) -> Targets:
     """Read and check classes."""
     classes = column_or_1d(y, warn=True)
     assert_all_finite(classes, input_name="y")
-    check_classification_targets(classes)
+    try:
+        check_classification_targets(classes)
+    except TypeError as error:  # what has no order
+        types = sorted({type(label).__name__ for label in classes})
+        expected = "Classes must be all strings or all numbers, without None"
+        raise TypeError(f"{expected}; got {types}.") from error
     check_consistent_length(X, classes)
     return Targets([classes], ["class"], is_table=False)

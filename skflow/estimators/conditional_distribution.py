@@ -192,11 +192,11 @@ class ConditionalDistribution:
         Raises
         ------
         ValueError
-            Where q is not between 0 and 1.
+            Where q is empty, or not between 0 and 1.
         """
         shares = np.asarray(q, dtype=np.float64)
-        if not ((shares > 0) & (shares < 1)).all():
-            raise ValueError(f"Quantiles are between 0 and 1, both left out; got {q!r}.")
+        if not shares.size or not ((shares > 0) & (shares < 1)).all():
+            raise ValueError(f"Quantiles are numbers between 0 and 1, both left out; got {q!r}.")
         each = np.broadcast_to(np.atleast_2d(shares), (len(self), np.atleast_2d(shares).shape[1]))
         cells = [column.ppf(each) for column in self._columns]
         pairs = zip(cells, self._dtypes, strict=True)

@@ -76,3 +76,5 @@ def test_bad_input(iris) -> None:
         FlowClassifier(FlowDensity(given=[0])).fit(X, y)
     with pytest.raises(ValueError, match="Unknown label type"):
         FlowClassifier(QUICK).fit(X, np.random.default_rng(0).normal(size=len(X)))
+    with pytest.raises(TypeError, match=r"all strings or all numbers.*\['NoneType', 'str'\]"):
+        FlowClassifier(QUICK).fit(X, np.resize(np.array(["a", None], dtype=object), len(X)))

@@ -233,7 +233,7 @@ def test_rows_are_taken_by_any_index(predicted) -> None:
     np.testing.assert_array_equal(copied.ppf(0.3), predicted.ppf(0.3))
 
 
-@pytest.mark.parametrize("q", [0.0, 1.0, [0.5, 1.5], np.nan])
+@pytest.mark.parametrize("q", [0.0, 1.0, [0.5, 1.5], np.nan, []])
 def test_quantiles_outside_of_0_and_1_are_refused(predicted, q) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         predicted.ppf(q)
