@@ -32,7 +32,7 @@ from scipy.spatial.distance import cdist
 from threadpoolctl import threadpool_limits
 
 from benchmarks.common.mixed_tables import load_mixed
-from benchmarks.common.records import add_arguments, drop_records, measure_missing, read_records
+from benchmarks.common.records import add_arguments, drop_fresh, measure_missing, read_records
 from benchmarks.pages import imputation
 from benchmarks.peers.imputers import METHODS, N_DRAWS, Draws
 
@@ -159,9 +159,7 @@ def main() -> None:
             arguments.seeds, arguments.tables, MECHANISMS, chosen
         )
     ]
-    if arguments.fresh:
-        fresh = tuple(arguments.fresh)
-        drop_records(arguments.results, [job for job in jobs if job["method"].startswith(fresh)])
+    drop_fresh(arguments, jobs)
     if arguments.data is not None:
         measure_missing(
             arguments.results,

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.common.records import add_arguments, drop_records, measure_missing, read_records
+from benchmarks.common.records import add_arguments, drop_fresh, measure_missing, read_records
 from benchmarks.pages import regression
 from benchmarks.peers.regressors import METHODS, crps_of_quantiles, is_installed
 from skflow.metrics import coverage_error
@@ -92,9 +92,7 @@ def main() -> None:
         {"table": table, "split": split, "method": method}
         for split, table, method in product(arguments.splits, arguments.tables, chosen)
     ]
-    if arguments.fresh:
-        fresh = tuple(arguments.fresh)
-        drop_records(arguments.results, [job for job in jobs if job["method"].startswith(fresh)])
+    drop_fresh(arguments, jobs)
     if arguments.data is not None:
         measure_missing(
             arguments.results,

@@ -1,7 +1,7 @@
 """Results that are kept, one JSON object a line, so that nothing is measured twice."""
 
 import json
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from importlib.metadata import version
@@ -35,6 +35,13 @@ def drop_records(path: Path, jobs: Iterable[dict]) -> None:
     written = path.with_suffix(".new")
     written.write_text("".join(json.dumps(record) + "\n" for record in kept))
     written.replace(path)
+
+
+def drop_fresh(arguments: Namespace, jobs: Iterable[dict]) -> None:
+    """Remove the results of those jobs whose methods ``--fresh`` names: they are measured again."""
+    if arguments.fresh:
+        fresh = tuple(arguments.fresh)
+        drop_records(arguments.results, [job for job in jobs if job["method"].startswith(fresh)])
 
 
 def measure_missing(
