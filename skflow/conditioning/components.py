@@ -25,6 +25,7 @@ from skflow.initialization.gaussian_mixture import (
 LOG_2PI = math.log(2 * math.pi)
 MOST_KEPT = 256  # sets of columns whose conditionals are kept
 KEPT_ENTRIES = 2**24  # numbers in all of them, at most
+MOST_BITS = 62  # of a whole number
 Columns = tuple[int, ...]
 
 
@@ -104,7 +105,7 @@ class MixedComponents:
         if not len(y):
             return self.log_probs_of_values(y, ())
         present = ~y.isnan()
-        patterns, pattern = torch.unique(present, dim=1, return_inverse=True)
+        patterns, pattern = distinct_columns(present)
         if patterns.shape[1] == 1:
             return self.log_probs_of_values(y, columns_of(patterns[:, 0]))
         total = y.new_empty(len(self.gaussians.weights), y.shape[1])
@@ -191,3 +192,18 @@ def _keep(kept: dict[Any, Any], key: Any, value: Any) -> None:
 def columns_of(mask: Tensor) -> Columns:
     """Return the positions where a mask is set."""
     return tuple(mask.nonzero().squeeze(1).tolist())
+
+
+def distinct_columns(bits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distinct columns of a matrix of booleans, and which of them each column is.
+
+    Returns
+    -------
+    columns : Tensor of bool, shape (n_bits, n_distinct)
+    number : Tensor of int64, shape (n_columns,)
+    """
+    if len(bits) > MOST_BITS:
+        return torch.unique(bits, dim=1, return_inverse=True)
+    place = torch.arange(len(bits), device=bits.device)[:, None]
+    codes, number = torch.unique((bits.long() << place).sum(dim=0), return_inverse=True)
+    return (codes >> place) % 2 == 1, number

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skflow.conditioning.components import Columns, columns_of
+from skflow.conditioning.components import Columns, columns_of, distinct_columns
 
 
 class Pattern(NamedTuple):
@@ -66,7 +66,7 @@ class PartialRows(NamedTuple):
         """Number the patterns of the rows: equal numbers for equal patterns, ``(n_rows,)``."""
         present = ~self.y.isnan()
         bits = torch.cat((self.label_is_known, self.value_is_known, present))
-        return torch.unique(bits, dim=1, return_inverse=True)[1]
+        return distinct_columns(bits)[1]
 
     def pattern_of(self, row: int) -> Pattern:
         """Return the pattern of a row."""

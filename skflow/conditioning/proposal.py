@@ -14,7 +14,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from skflow.conditioning.components import LOG_2PI, MixedComponents, Regression
+from skflow.conditioning.components import (
+    LOG_2PI,
+    MixedComponents,
+    Regression,
+    distinct_columns,
+)
 from skflow.conditioning.partial_rows import PartialRows, Pattern
 
 BROAD_WEIGHT = 0.05
@@ -166,7 +171,7 @@ class Conditional:
         deviations = (y - self._means[:, :, :, None]).flatten(2)
         present, factor = ~y.flatten(1).isnan(), self._regression.factor
         log_probs = deviations.new_zeros(len(deviations), deviations.shape[2])
-        patterns, pattern = torch.unique(present, dim=1, return_inverse=True)
+        patterns, pattern = distinct_columns(present)
         for number, columns in enumerate(patterns.unbind(dim=1)):
             of_present = factor
             if not columns.all():

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from skflow.conditioning.components import MixedComponents, columns_of
+from skflow.conditioning.components import MixedComponents, columns_of, distinct_columns
 from skflow.initialization.gaussian_mixture import RIDGE
 
 SEED = 0  # of the orders: all rows share them, and a row's surprises depend on no other row
@@ -136,7 +136,7 @@ class Surprises:
         if not len(self.y):
             yield torch.arange(self._n_rows), frozenset()
             return
-        patterns, pattern = torch.unique(~self.y.isnan(), dim=1, return_inverse=True)
+        patterns, pattern = distinct_columns(~self.y.isnan())
         for number, present in enumerate(patterns.unbind(dim=1)):
             yield (pattern == number).nonzero().squeeze(1), frozenset(columns_of(present))
 

@@ -17,9 +17,9 @@ from skflow.estimators.failures import keep_earlier_fit
 from skflow.estimators.meta import DENSITY, MetaEstimator, clone_density
 from skflow.estimators.persistence import SaveableImputer
 from skflow.estimators.validation import check_table, numbers_like, weighted_rows
-from skflow.fitted.constrained_questions import ConstrainedQuestions
 from skflow.fitted.donors import complete
 from skflow.fitted.imputation import impute
+from skflow.fitted.questions.constrained import ConstrainedQuestions
 from skflow.fitted.table_rows import EncodableTable
 from skflow.torch_state import usual_torch
 

@@ -9,9 +9,9 @@ from sklearn.utils._param_validation import StrOptions, validate_parameter_const
 from sklearn.utils.validation import check_is_fitted
 
 from skflow.estimators.validation import Count, check_part, check_table, positions_of
-from skflow.fitted.constrained_questions import ConstrainedQuestions
 from skflow.fitted.imputation import impute
-from skflow.fitted.questions import PartialTable, sample_rows, with_columns
+from skflow.fitted.questions.constrained import ConstrainedQuestions
+from skflow.fitted.questions.questions import PartialTable, sample_rows, with_columns
 
 FloatArray = NDArray[np.float64]
 RandomState = int | np.random.RandomState | None

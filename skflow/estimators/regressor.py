@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -301,8 +301,8 @@ class FlowRegressor(SaveableRegressor, RegressorMixin, Predictor):
            PNAS 118 (48), 2021, :arxiv:`1909.07889`.
         """
         check_is_fitted(self)
-        if not 0 < coverage < 1:
-            raise ValueError(f"coverage must be between 0 and 1; got {coverage}.")
+        if not (isinstance(coverage, Real) and 0 < coverage < 1):
+            raise ValueError(f"coverage must be a number between 0 and 1; got {coverage!r}.")
         levels, spread = self._calibration.levels(coverage), 1.0  # the levels are the average's own
         if levels is None:
             warn_caller(

@@ -62,9 +62,10 @@ class Targets:
         Raises
         ------
         ValueError
-            Where y is of another length, or holds missing values or infinities.
+            Where y is of another length, or holds missing values or infinities, or what is no
+            number, date or duration.
         TypeError
-            Where y holds what is no number, date or duration.
+            Where y holds dates with a time zone, or outputs of several sorts.
         """
         if hasattr(y, "columns") and hasattr(y, "shape"):
             frame = as_frame(y)
@@ -112,13 +113,17 @@ def _read_column(y: Any) -> NDArray[Any]:
             "y holds dates with a time zone, which predictions, as arrays, cannot. Convert it to "
             'UTC: y.dt.tz_convert("UTC").dt.tz_localize(None).'
         )
-    if values.dtype.kind in "SU":
-        raise ValueError(
-            "y must be numbers, dates or durations; got text. Convert it, or use FlowClassifier."
+    is_text = values.dtype.kind in "SU" or any(isinstance(cell, str) for cell in values.flat)
+    array: NDArray[Any] = np.asarray(values)
+    if not is_text:
+        array = check_array(
+            y, dtype="numeric", ensure_2d=False, ensure_min_samples=0, input_name="y"
         )
-    array: NDArray[Any] = check_array(
-        y, dtype="numeric", ensure_2d=False, ensure_min_samples=0, input_name="y"
-    )
+    if array.dtype.kind not in "iufb":
+        kind = "text" if is_text else type(array.flat[0]).__name__
+        raise ValueError(
+            f"y must be numbers, dates or durations; got {kind}. Convert it, or use FlowClassifier."
+        )
     return array.astype(np.float64) if array.dtype.kind == "b" else array
 
 

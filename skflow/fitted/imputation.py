@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from skflow.fitted.cells import cast_like, put
-from skflow.fitted.questions import ACCURATE_DRAWS, PartialTable, Questions
+from skflow.fitted.questions.questions import ACCURATE_DRAWS, PartialTable, Questions
 from skflow.table.frames import Container
 from skflow.table.storage import StoredColumn
 

@@ -241,7 +241,8 @@ def append_columns(table: Any, columns: Sequence[NDArray[Any]], names: Sequence[
         matrix = np.asarray(table)
         if matrix.dtype.kind in "iufb" and all(column.dtype.kind in "iuf" for column in columns):
             return np.column_stack([matrix, *columns])
-        table = pd.DataFrame({f"x{j}": matrix[:, j] for j in range(matrix.shape[1])})
+        dtype = matrix.dtype if matrix.dtype.kind in "iufbmM" else object  # none inferred by pandas
+        table = pd.DataFrame({f"x{j}": pd.Series(x, dtype=dtype) for j, x in enumerate(matrix.T)})
     taken = list(table.columns)
     for name, column in zip(names, columns, strict=True):
         free: Any = name

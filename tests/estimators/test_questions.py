@@ -18,7 +18,7 @@ from skflow import FlowDensity
 from skflow.conditioning import distillation
 from skflow.conditioning.answering import answer
 from skflow.conditioning.particles import Answers
-from skflow.fitted import questions
+from skflow.fitted.questions import questions
 from skflow.flow import blocks
 from tests.settings import EIGHT_EPOCHS, ONE_GAUSSIAN, TWO_LAYERS, slow_but
 

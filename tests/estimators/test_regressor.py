@@ -594,10 +594,24 @@ def test_y_without_a_number_is_refused(bad: float) -> None:
 
 
 @pytest.mark.usefixtures("few_fits")
+def test_an_array_of_objects_is_read_alike_in_fit_and_predict() -> None:
+    """Dates among objects are labels, also where the table is one of objects and y."""
+    X, y, _ = gaussian_rows(30)
+    dates = np.array([pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-02")], dtype=object)
+    objects = np.column_stack([X.astype(object), dates[np.arange(30) % 2]])
+    regressor = FlowRegressor(GAUSSIAN, random_state=0).fit(objects, y)
+    assert np.isfinite(regressor.predict(objects[:2])).all()
+
+
+@pytest.mark.usefixtures("few_fits")
 def test_other_bad_input() -> None:
     X, y, _ = gaussian_rows(30)
-    with pytest.raises(ValueError, match="FlowClassifier"):
-        FlowRegressor(GAUSSIAN).fit(X, np.array(["a"] * 30))
+    words = ["a", "b"] * 15
+    for text in (np.array(words), pd.Categorical(words), pd.Series(words, dtype="string")):
+        with pytest.raises(ValueError, match=r"got text.*FlowClassifier"):
+            FlowRegressor(GAUSSIAN).fit(X, text)
+    with pytest.raises(ValueError, match="got Period"):
+        FlowRegressor(GAUSSIAN).fit(X, pd.period_range("2024-01", periods=30, freq="M"))
     zoned = pd.Series(pd.date_range("2024-03-01", periods=30, tz="Europe/Berlin"))
     for dates in (zoned, pd.DatetimeIndex(zoned), zoned.tolist()):
         with pytest.raises(TypeError, match="time zone"):

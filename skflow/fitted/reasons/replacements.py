@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from skflow.conditioning.answering import answer_at_once
 from skflow.fitted.cells import put_draws
-from skflow.fitted.constrained_questions import ConstrainedQuestions
 from skflow.fitted.detector import Detector
-from skflow.fitted.questions import PartialTable
+from skflow.fitted.questions.constrained import ConstrainedQuestions
+from skflow.fitted.questions.questions import PartialTable
 from skflow.table.storage import StoredColumn, StoredTable
 
 FloatArray = NDArray[np.float64]

@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from skflow.conditioning.answering import answer_at_once
 from skflow.fitted.cells import in_fitted_dtypes, put_draws
-from skflow.fitted.questions import PartialTable, Questions
+from skflow.fitted.questions.operands import PROPOSED, OperandProposal, thin
+from skflow.fitted.questions.questions import PartialTable, Questions
 from skflow.table.constraints.numeric import NumericConstraint
 from skflow.table.storage import StoredColumn
 
@@ -31,8 +33,12 @@ Rows = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 LogDensity = Callable[[PartialTable], tuple[FloatArray, FloatArray]]
 
-DRAWS, FEW_DRAWS = 64, 8  # of all unknown operands but one
+DRAWS, FEW_DRAWS = 128, 8  # of them that are kept, for a density
+LEAST_DRAWS, PER_CHOSEN = 32, 4  # the same to choose from, for each that is chosen
+FEW_SOLUTIONS = 4  # of a row, whose densities are accurate ones
+DRAWS_OF_OTHERS = 8  # of the other unknown cells, for each of them, for a density
 ROUGH_DRAWS = 32  # for densities that decide between completions alone
+ROWS_AT_ONCE = 128
 
 
 class Completions(NamedTuple):
@@ -71,6 +77,22 @@ class ConstrainedQuestions(Questions):
         """Return the same with few draws of all kinds, for draws that are to be compared."""
         questions = self.with_few_operands()
         questions.n_accurate = ROUGH_DRAWS
+        return questions
+
+    def made_for_draws(self, n_chosen: int) -> Self:
+        """Return the same with as many draws as a choice of some takes, where none has begun."""
+        if self.n_operand_draws < DRAWS:
+            return self
+        questions = copy.copy(self)
+        questions.n_operand_draws = max(LEAST_DRAWS, PER_CHOSEN * n_chosen)
+        questions.answer, questions.n_accurate = answer_at_once, DRAWS // 2
+        return questions
+
+    def with_draws_at_once(self) -> Self:
+        """Return the same with densities that few draws estimate without bias, however roughly."""
+        questions = self.with_few_operands()
+        questions.answer, questions.n_accurate = answer_at_once, DRAWS_OF_OTHERS
+        questions.n_least = DRAWS_OF_OTHERS
         return questions
 
     def log_density(self, partial: PartialTable) -> tuple[FloatArray, FloatArray]:
@@ -154,7 +176,7 @@ class ConstrainedQuestions(Questions):
         other constraints imply, from unknown ones, are computed with it.
         """
         positions = self.codec.implied.positions
-        target, operands = positions[i]
+        operands = positions[i][1]
         partial = replace(partial, table=in_fitted_dtypes(self.codec.columns, partial.table))
         constraints, may_be = self.codec.implied.constraints, []
         if isinstance(constraints[i], NumericConstraint):  # the others do not compose
@@ -168,17 +190,54 @@ class ConstrainedQuestions(Questions):
             every = [*operands, *(j for k in inner for j in positions[k][1])]
             base = {k for k in every if pattern[k] and k not in computed}
             *others, j = sorted(base, key=self.codec.n_values_of)
-            own, source, log_weight = partial.take(rows), rows, np.zeros(len(rows))
-            if others:
-                of_rows = None if uniform is None else uniform[rows]
-                own, log_weight = self._draw_operands(own, target, others, of_rows)
-                source = np.repeat(rows, self.n_operand_draws)
-            solved = self._solve(own, i, inner, j)
-            log_density, error = self.log_density(solved.partial)
-            log_mass = log_density + solved.log_mass + log_weight[solved.source]
-            error = np.hypot(error, 1.0 if others else 0.0)
-            found.append(Completions(source[solved.source], solved.partial, log_mass, error))
+            for own in np.array_split(rows, -(-len(rows) // ROWS_AT_ONCE)):
+                uniforms = None if uniform is None else uniform[own]
+                completions = self._solve_for(j, others, partial.take(own), i, inner, uniforms)
+                found.append(completions._replace(source=own[completions.source]))
         return join(found)
+
+    def _solve_for(
+        self,
+        j: int,
+        others: list[int],
+        partial: PartialTable,
+        i: int,
+        inner: list[int],
+        uniform: FloatArray | None,
+    ) -> Completions:
+        r"""Complete rows by solving constraint i for operand j, the ``others`` drawn.
+
+        Where there are others, each row has n draws :math:`o` of them, from a proposal q that does
+        not know the target. Of many completions m are chosen, with probabilities r: those that
+        are likely by the proposal for all operands. The part of each in the density of the known
+        cells is
+
+        .. math:: \frac{p(x_B, o, x_j, \text{kept}) \, \Delta}{n \, q(o \mid x_B) \, m \, r} .
+
+        An unbiased estimate of p is enough for that, by few draws of what is still unknown.
+        """
+        target, n_draws = self.codec.implied.positions[i][0], PROPOSED if others else 1
+        if uniform is None:
+            shape = (len(partial.known), self.n_uniform)
+            uniform = np.random.RandomState(0).random_sample(shape)
+        proposal = OperandProposal(self, partial, target, others) if others else None
+        drawn = partial if proposal is None else proposal.draw(uniform, n_draws)
+        solved = self._solve(drawn, i, inner, j)
+        row, log_mass = solved.source // n_draws, solved.log_mass - np.log(n_draws)
+        if proposal is None:
+            is_whole = bool(solved.partial.known.all())
+            if is_whole or np.bincount(row, minlength=1).max() <= FEW_SOLUTIONS:
+                log_density, error = self.log_density(solved.partial)
+                return Completions(row, solved.partial, log_density + log_mass, error)
+        else:
+            log_mass -= proposal.log_density(row, solved.partial)
+        every = OperandProposal(self, partial, target, [*others, j])
+        log_weight = log_mass + every.log_density(row, solved.partial)
+        chosen, log_share = thin(row, log_weight, uniform[:, -1], self.n_operand_draws)
+        few = solved.partial.take(chosen)
+        log_density = self.with_draws_at_once().log_density(few)[0]
+        log_mass = log_density + log_mass[chosen] - log_share
+        return Completions(row[chosen], few, log_mass, np.ones(len(chosen)))
 
     def _solve(self, partial: PartialTable, i: int, inner: list[int], j: int) -> Completions:
         """Solve constraint i for column j; masses are units of it per unit of the target."""
@@ -205,31 +264,6 @@ class ConstrainedQuestions(Questions):
         encoded = self.codec.columns[j].encode(column)
         return np.isnan(encoded.values) & np.isnan(encoded.novel)
 
-    def _draw_operands(
-        self, partial: PartialTable, target: int, operands: list[int], uniform: FloatArray | None
-    ) -> tuple[PartialTable, FloatArray]:
-        """Draw unknown operands of rows without their target; rows and their log-weights.
-
-        Each row has ``n_operand_draws`` draws, one after the other.
-        """
-        n_rows, n_draws, inside = len(partial.known), self.n_operand_draws, self.with_few_operands()
-        if uniform is None:
-            uniform = np.random.RandomState(0).random_sample((n_rows, self.n_uniform))
-        known = partial.known.copy()
-        known[:, target] = False
-        rest = replace(partial, known=known)
-        several = partial.take(np.repeat(np.arange(n_rows), n_draws))
-        columns = list(several.table.columns)
-        for rows, drawn in inside.draw(rest, uniform, n_draws, n_draws):
-            put_draws(columns, rows, n_draws, partial.known, drawn)
-        several.known[:, operands] = True
-        several = replace(several, table=replace(several.table, columns=tuple(columns)))
-        known = several.known.copy()
-        known[:, target] = False
-        log_proposal = inside.log_density(replace(several, known=known))[0]
-        log_proposal -= np.repeat(inside.log_density(rest)[0], n_draws)
-        return several, -log_proposal - np.log(n_draws)
-
     def _draw_open(
         self, partial: PartialTable, uniform: FloatArray, i: int, n_draws: int, n_chosen: int
     ) -> list[StoredColumn]:
@@ -237,8 +271,9 @@ class ConstrainedQuestions(Questions):
         partial = replace(partial, table=in_fitted_dtypes(self.codec.columns, partial.table))
         n_rows = len(partial.known)
         kept, broken = (partial.decide(i, is_kept=is_kept) for is_kept in (True, False))
-        of_broken = Completions(np.arange(n_rows), broken, *self.log_density(broken))
-        every = join([of_broken, self._complete(kept, i, uniform)])
+        rough = self.made_for_draws(n_chosen)
+        of_broken = Completions(np.arange(n_rows), broken, *rough.log_density(broken))
+        every = join([of_broken, rough._complete(kept, i, uniform)])
         chosen = choose(every, uniform, n_chosen)
         rows, is_broken = every.partial.take(chosen), chosen < n_rows
         # Each draw of a row has numbers of its own: equal ones would make all draws the same.

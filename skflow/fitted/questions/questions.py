@@ -130,6 +130,8 @@ class Questions:
         self.answer = answer
         #: Draws of a row of which a density is wanted.
         self.n_accurate = ACCURATE_DRAWS
+        #: Least for a row with several unknown cells.
+        self.n_least = MANY_DRAWS
         entries = []
         for j in self.codec.labelled:
             labels = self.codec.columns[j].labels
@@ -196,7 +198,7 @@ class Questions:
             Their cells, ``n_chosen`` of each row after the other, as the codec decodes them.
         """
         for rows, _, answers in self._answers(partial, uniform, n_draws, n_chosen):
-            with _inference():
+            with inference():
                 model, y = self.density.model, answers.y.flatten(1).cpu()
                 # A known cell may be missing where no fitted row had a missing value.
                 y = y.masked_fill(y.isnan() & (model.value_labels[:, :1] < 0), 0.0)
@@ -222,13 +224,10 @@ class Questions:
         if uniform is None:
             uniform = np.random.RandomState(0).random_sample((n_rows, self.n_uniform))
         effort = np.maximum(self.fewest_draws(partial.known), n_draws)
-        model = self.density.move_model(int(effort.sum()), self.device)
-        components = self.density.components
         sizes, n_unreliable = [], 0
-        with _inference():
-            sampler = ImportanceSampler(model, components, self.allowed)
+        sampler = self.make_sampler(int(effort.sum()))
         for rows in _blocks(partial.known, effort):
-            with _inference():  # no longer than for these rows: modes of torch end in turn
+            with inference():  # no longer than for these rows: modes of torch end in turn
                 encoded, offset = self.encode(partial.take(rows), sampler)
                 own = torch.tensor(uniform[rows]).to(sampler.device)
                 answers = self.answer(sampler, encoded, own, int(effort[rows[0]]), n_chosen)
@@ -243,6 +242,12 @@ class Questions:
                 FewEffectiveDrawsWarning,
             )
 
+    def make_sampler(self, n_draws: int) -> ImportanceSampler:
+        """Return a sampler on the device that suits so many draws."""
+        model, components = self.density.move_model(n_draws, self.device), self.density.components
+        with inference():
+            return ImportanceSampler(model, components, self.allowed)
+
     def fewest_draws(self, known: Mask) -> NDArray[np.int64]:
         """Fewest draws of rows, ``(n_rows,)``, by which of their cells are known."""
         of_columns = []
@@ -253,7 +258,7 @@ class Questions:
             else:
                 of_columns.append(DRAWS_ON_LINE if n_labels == 1 else FEW_DRAWS)
         of_one_cell = (~known).astype(np.int64) @ np.array(of_columns)
-        return np.where((~known).sum(axis=1) > 1, MANY_DRAWS, of_one_cell.clip(min=1))
+        return np.where((~known).sum(axis=1) > 1, self.n_least, of_one_cell.clip(min=1))
 
     def encode(
         self, partial: PartialTable, sampler: ImportanceSampler
@@ -288,7 +293,7 @@ class Questions:
 
 
 @contextmanager
-def _inference() -> Iterator[None]:
+def inference() -> Iterator[None]:
     """Set torch's modes for answers: its defaults, but without gradients."""
     with usual_torch(), torch.inference_mode():
         yield

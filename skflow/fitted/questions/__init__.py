@@ -1,0 +1,1 @@
+"""Questions to a joint density: some cells of rows, given others."""
