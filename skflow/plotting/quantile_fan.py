@@ -103,6 +103,11 @@ class QuantileFanDisplay:
         regressor_of(regressor)
         values = column_values(X, feature)
         if places is None:
+            if values.dtype.kind not in "iufMm":
+                raise ValueError(
+                    f"feature must be a column of numbers, dates or durations; {feature!r} holds "
+                    f"{values.dtype}. Name such a column, or the places= to compare."
+                )
             present = values[values == values]  # NaN and NaT are not equal to themselves
             low, high = np.quantile(present, OUTER, method="nearest")
             steps = low + np.linspace(0, 1, N_PLACES) * (high - low)

@@ -82,6 +82,8 @@ def test_fan_along_dates(of_seats: FlowRegressor) -> None:
     display = QuantileFanDisplay.from_estimator(of_seats, X, "start", quantiles=[0.1, 0.9])
     display.figure_.canvas.draw()
     assert display.places.dtype.kind == "M"
+    with pytest.raises(ValueError, match="'plan' holds"):
+        QuantileFanDisplay.from_estimator(of_seats, X, "plan")
 
 
 def test_other_estimators_are_refused() -> None:
