@@ -334,3 +334,14 @@ def test_errors_say_what_to_do(flow: FlowDensity) -> None:
     conditional = FlowDensity(**ONE_GAUSSIAN, given=["a"]).fit(bent(100))
     with pytest.raises(ValueError, match="without given"):
         conditional.sample_given(rows[["a"]])
+
+
+def test_draws_lie_where_fitted_rows_make_them_likely() -> None:
+    """The floor of the mixture, which keeps densities finite, draws no number far beyond."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300)
+    X = pd.DataFrame({"x": x, "y": x + 0.3 * rng.normal(size=300), "z": rng.normal(size=300)})
+    flow = FlowDensity(n_layers=0, random_state=0).fit(X)
+    for known in (0.0, 10.0):
+        drawn = flow.sample_given(pd.DataFrame({"x": [known]}), n_samples=2000, random_state=0)
+        assert drawn[["y", "z"]].abs().to_numpy().max() < 6

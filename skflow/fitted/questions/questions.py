@@ -200,6 +200,8 @@ class Questions:
         for rows, _, answers in self._answers(partial, uniform, n_draws, n_chosen):
             with inference():
                 model, y = self.density.model, answers.y.flatten(1).cpu()
+                # Draws of the mixture's floor, which keeps densities finite, may lie far beyond.
+                y = y.clamp(*model.marginals.reach())
                 # A known cell may be missing where no fitted row had a missing value.
                 y = y.masked_fill(y.isnan() & (model.value_labels[:, :1] < 0), 0.0)
                 values = model.marginals.inverse(y)
