@@ -16,8 +16,8 @@ SMALLEST_SUBNORMAL = float(np.finfo(np.float64).smallest_subnormal)
 LARGEST = float(np.finfo(np.float64).max)
 SMALLEST = float(np.finfo(np.float64).tiny)
 DIGITS = 13
-# A column is scaled by asinh when a hundredth of its nonzero values is this much smaller
-# than the largest tenth.
+# A column is scaled by asinh when a hundredth of its different nonzero values is this much smaller
+# than the largest tenth. (One that many rows repeat shows no range.)
 WIDE_RATIO = 1e-5
 # So it is when its largest value is this much larger than that tenth: divided by the largest,
 # the others would lose their digits, and at last underflow.
@@ -322,7 +322,7 @@ def _find_pivot(values: FloatArray) -> float:
     magnitudes = np.abs(values[values != 0])
     if not magnitudes.size:
         return 0.0
-    small, large = typical(magnitudes, 0.01), typical(magnitudes, 0.9)
+    small, large = typical(np.unique(magnitudes), 0.01), typical(magnitudes, 0.9)
     if small < WIDE_RATIO * large:
         return max(small / 10, SMALLEST)
     return large if magnitudes.max() / FAR_RATIO > large else 0.0

@@ -159,3 +159,10 @@ def test_rounding_to_steps_reads_decimals() -> None:
     values = np.array([0.29999999, 1.005, -7.1249, 1e300, -1.7e308])
     np.testing.assert_array_equal(round_to_step(values, 0.01), [0.3, 1.0, -7.12, 1e300, -1.7e308])
     np.testing.assert_array_equal(round_to_step(np.array([149.0, 1e5]), 100), [100, 1e5])
+
+
+def test_a_small_number_that_rows_repeat_shows_no_range() -> None:
+    """By an asinh of its size, normal numbers would become two modes far apart."""
+    numbers = np.random.default_rng(0).normal(size=200)
+    assert isinstance(fit_scaling(np.append(numbers, [1e-7] * 6)), PowerOfTwoScaling)
+    assert isinstance(fit_scaling(10.0 ** np.linspace(-9, 3, 200)), AsinhScaling)
