@@ -28,6 +28,8 @@ from skflow.flow.rational_quadratic import Knots
 FloatArray = NDArray[np.float64]
 
 SLACK = 1.5  # of scores, beyond the last of the quantiles
+# The same for encoded values, where they are logarithms; others have a range of 2 at most.
+MOST_BEYOND = math.log(100)
 LARGEST = float(np.finfo(np.float64).max)
 SMALLEST = float(np.finfo(np.float64).tiny)
 
@@ -95,8 +97,15 @@ class Marginals(Bijection):
         return ((y > low) & (y < high) | y.isnan()).all(dim=0)
 
     def reach(self) -> tuple[Tensor, Tensor]:
-        """Ends of what fitted rows make likely, as normal scores, ``(n_columns, 1)`` each."""
-        return self.y_knots[1] - SLACK, self.y_knots[-2] + SLACK
+        """Ends of what fitted rows make likely, as normal scores, ``(n_columns, 1)`` each.
+
+        They are no farther out than ``MOST_BEYOND``: the unit of scores is half of the distance of
+        two modes far apart, as of logarithms of the sizes of negative and of positive numbers.
+        """
+        below, _ = self.forward_and_log_det(self.x_knots[1] - MOST_BEYOND)
+        above, _ = self.forward_and_log_det(self.x_knots[-2] + MOST_BEYOND)
+        low, high = self.y_knots[1] - SLACK, self.y_knots[-2] + SLACK
+        return torch.maximum(low, below), torch.minimum(high, above)
 
     def forward_and_log_det(
         self, x: Tensor, context: Context = NO_CONTEXT

@@ -445,3 +445,11 @@ def test_pairs_of_integers_sum_to_one() -> None:
     grid = np.stack(np.meshgrid(np.arange(-20, 30), np.arange(-20, 30)), axis=-1).reshape(-1, 2)
     assert np.exp(flow.score_samples(grid)).sum() == pytest.approx(1, abs=0.1)
     assert flow.score(X) < 0
+
+
+@pytest.mark.parametrize("power", [3, 5])
+def test_samples_of_numbers_dense_near_zero_have_their_size(power: int) -> None:
+    """They are modelled by logarithms of their sizes, with both signs far apart."""
+    powers = np.random.default_rng(1).normal(size=(300, 1)) ** power
+    drawn = FlowDensity(n_layers=0, random_state=0).fit(powers).sample(5000, random_state=0)
+    assert np.abs(drawn).max() < 200 * np.abs(powers).max()
