@@ -36,11 +36,11 @@ class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
 
     .. math:: p(x_A \mid x_B, \text{there are values}).
 
-    Draws of several imputed tables, with ``strategy="sample"`` and different seeds, differ by as
-    much as is unknown (multiple imputation [1]_).
+    Draws of several imputed tables, with ``strategy="sample"`` and different seeds, differ by most
+    of what is unknown (multiple imputation [1]_).
 
     Missing cells of the rows that are fitted are filled before: by the cells of similar rows, which
-    random trees find, one column after the other, several times over [2]_. A table of at most
+    linear predictions and random trees find, one column after the other, several times over [2]_. A table of at most
     50,000 cells is completed four times, and a density fitted to each of these tables. All cells
     of a table are drawn from one of them.
 

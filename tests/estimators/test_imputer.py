@@ -311,3 +311,23 @@ def test_dtypes_that_cannot_hold_what_was_fitted_are_refused(
         of_counts.impute(rows, random_state=0)
     wide = pd.DataFrame({"k": pd.array(HALF, dtype="Int16"), "c": ["a", None] * 5})
     assert of_counts.impute(wide, random_state=0).notna().all(axis=None)
+
+
+@pytest.mark.slow
+def test_intervals_of_multiple_imputation_cover_the_mean() -> None:
+    """Rubin's rules: variance within and between tables; more than half of y is missing."""
+    covered, errors = [], []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(200, 2))
+        y = x @ [0.6, 0.5] + 0.7 * rng.normal(size=200)
+        X = np.column_stack([x, np.where(rng.random(200) < 1 / (1 + np.exp(-x[:, 0])), np.nan, y)])
+        imputer = FlowImputer(FlowDensity(n_layers=0), random_state=seed).fit(X)
+        tables = [imputer.set_params(random_state=k).transform(X)[:, 2] for k in range(8)]
+        means = np.array([table.mean() for table in tables])
+        variance = np.mean([table.var(ddof=1) for table in tables]) / 200
+        variance += (1 + 1 / len(tables)) * means.var(ddof=1)
+        covered.append(abs(means.mean()) < 1.645 * np.sqrt(variance))  # the truth is 0
+        errors.append(means.mean())
+    assert abs(np.mean(errors)) < 0.06
+    assert np.mean(covered) > 0.7
