@@ -40,9 +40,9 @@ class FlowImputer(SaveableImputer, TransformerMixin, MetaEstimator):
     of what is unknown (multiple imputation [1]_).
 
     Missing cells of the rows that are fitted are filled before: by the cells of similar rows, which
-    linear predictions and random trees find, one column after the other, several times over [2]_. A table of at most
-    50,000 cells is completed four times, and a density fitted to each of these tables. All cells
-    of a table are drawn from one of them.
+    linear predictions and random trees find, one column after the other, several times over [2]_.
+    A table of at most 50,000 cells is completed four times, and a density fitted to each of these
+    tables. All cells of a table are drawn from one of them.
 
     Parameters
     ----------
